@@ -1,0 +1,30 @@
+"""CellMind's packages and what they need. A phone installs the base; what only some users need is an extra."""
+
+from setuptools import setup
+
+setup(
+    name="cellmind",
+    version="0.1.0",
+    description="The devices on one Wi-Fi train a small GPT together on a group chat",
+    python_requires=">=3.11",
+    packages=["bootstrap", "data", "minigpt", "peer", "tokenizer"],
+    install_requires=[
+        # newer aarch64 wheels for Linux bring several GB of CUDA packages, which no phone can use
+        "torch>=2.9,<2.11; sys_platform == 'linux' and platform_machine == 'aarch64'",
+        "torch>=2.9,<2.14; sys_platform != 'linux' or platform_machine != 'aarch64'",
+        "hivemind>=1.1.12,<1.2",  # DHT, P2P, averaging
+        "numpy>=2,<2.4",  # hivemind's 8-bit codecs break on 2.4
+        "zeroconf>=0.130",  # finding peers on the LAN
+        "sentencepiece>=0.2",  # tokenizer
+        "safetensors>=0.5",  # model files
+        "pydantic>=2.7,<3",  # settings and their checks
+        "json5>=0.9.25",  # comments in the settings
+        "pandas>=2.2",  # CSV exports
+        "emoji>=2.10",  # emoji in chats, families and flags as one
+        "rich>=13.7",  # terminal output
+    ],
+    extras_require={
+        "dev": ["pytest>=8", "ruff>=0.9", "mypy>=1.14", "transformers>=5,<6"],
+        "tensorboard": ["tensorboard>=2.18"],
+    },
+)

@@ -1,0 +1,191 @@
+"""The tokenizer gives back every character, the same bytes for the same input, and plain words for bad input."""
+
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import sentencepiece
+
+from tokenizer import TAGS, TokenizerError, load, train
+
+REPOSITORY = Path(__file__).parents[1]
+REVIEWS = REPOSITORY.parent / "shared/corpora/nsmc-reviews.txt"
+WORDS = (
+    "안녕",
+    "오늘",
+    "저녁",
+    "뭐해",
+    "영화",
+    "보러",
+    "갈래",
+    "ㅋㅋㅋㅋㅋ",
+    "ㅠㅠ",
+    "<NAME>야",
+    "<EMOJI>",
+    "3시",
+    "10분",
+)
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A few thousand lines made of a few words, enough for 400 pieces."""
+    path = tmp_path_factory.mktemp("corpus") / "textonly.txt"
+    lines = (" ".join(WORDS[(i * step) % len(WORDS)] for step in (1, 3, 5, 7)) for i in range(3000))
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def model(corpus: Path) -> Path:
+    return quiet(corpus, output_dir=corpus.parent / "model", vocab_size=310)
+
+
+def quiet(input: Path, **settings: object) -> Path:
+    return train(input, report=lambda line: None, **settings)  # type: ignore[arg-type]
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "안녕 GPT! ㅋㅋㅋㅋㅋ ㅠㅠ",
+        "  앞 두 칸, 가운데   세 칸, 뒤 두 칸  ",
+        "첫 줄\n둘째 줄\n\n\t넷째",
+        "이모지 👨‍👩‍👧‍👦🇰🇷 그대로, 뷁 똠 𠮷",
+        "<NAME>야 <PHOTO><EMOJI> <URL>",
+        "1234567890원",
+        "<|start|> <|endoftext|> <0x41> <s>",
+        "",
+    ],
+)
+def test_exact_round_trip_without_control_or_unknown_ids(model: Path, text: str) -> None:
+    processor = load(model)
+    ids = processor.encode(text)
+    assert processor.decode(ids) == text
+    assert not set(ids) & {0, 1, 2, 3}
+
+
+def test_tags_are_one_piece_and_a_newline_and_a_digit_too(model: Path) -> None:
+    processor = load(model)
+    for piece in (*TAGS, "\n", "7"):
+        assert len(processor.encode(piece)) == 1
+    assert [processor.id_to_piece(i) for i in range(4)] == ["<unk>", "<|start|>", "<|endoftext|>", "<|pad|>"]
+    assert processor.get_piece_size() == 310
+    vocabulary = model.with_suffix(".vocab").read_text(encoding="utf-8").splitlines()
+    assert not [line for line in vocabulary if "10" in line.split("\t")[0] and not line.startswith("<0x")]
+    assert [line.split("\t")[0] for line in vocabulary] == [processor.id_to_piece(i) for i in range(310)]
+
+
+def test_same_input_same_bytes_wherever_it_is_written(corpus: Path, model: Path, tmp_path: Path) -> None:
+    again = quiet(corpus, output_dir=tmp_path / "elsewhere", model_prefix="other", vocab_size=310)
+    assert again == tmp_path / "elsewhere/other.model"
+    assert sha256(again) == sha256(model)
+    assert sorted(path.name for path in again.parent.iterdir()) == ["other.model", "other.vocab"]
+
+
+@pytest.mark.parametrize("model_type", ["bpe", "unigram"])
+@pytest.mark.parametrize("text", ["a", "안녕 하세요\n뭐해 지금\n" * 20])
+def test_a_small_corpus_gets_the_largest_vocabulary_and_is_told(tmp_path: Path, text: str, model_type: str) -> None:
+    source = tmp_path / "small.txt"
+    source.write_text(text, encoding="utf-8")
+    told: list[str] = []
+    processor = load(train(source, output_dir=tmp_path, vocab_size=8000, model_type=model_type, report=told.append))
+    size = processor.get_piece_size()
+    assert 256 + 4 + len(TAGS) < size < 330
+    assert f"too small for 8,000 pieces: the vocabulary has {size:,}" in told[-1]
+    told.clear()
+    train(source, output_dir=tmp_path, vocab_size=size, model_type=model_type, report=told.append)
+    assert len(told) == 1  # it fits, and one more does not
+    train(source, output_dir=tmp_path, vocab_size=size + 1, model_type=model_type, report=told.append)
+    assert "too small" in told[-1]
+
+
+def test_long_lines_are_learned_from(tmp_path: Path) -> None:
+    source = tmp_path / "long.txt"
+    source.write_text("가나다라마 바사아자차 " * 2000, encoding="utf-8")  # sentencepiece alone would skip such a line
+    processor = load(quiet(source, output_dir=tmp_path, vocab_size=290))
+    assert len(processor.encode("가나다라마 바사아자차")) <= 4
+
+
+@pytest.mark.parametrize(
+    ("content", "settings", "told"),
+    [
+        (None, {}, "cannot be read"),
+        (b"", {}, "has no text"),
+        (b" \n\n", {}, "has no text"),
+        (b"\xff\xfe\xfa", {}, "not UTF-8"),
+        (b"abc\n", {"vocab_size": 100}, "set --vocab-size to more than 2"),
+        (b"abc\n", {"vocab_size": 0}, "vocabulary of 0 pieces"),
+        (b"abc\n", {"character_coverage": 0.5}, "0.5 is not between"),
+        (b"abc\n", {"model_type": "magic"}, "'magic' is not one of bpe, unigram"),
+    ],
+)
+def test_bad_input_is_told_and_leaves_the_old_model(
+    tmp_path: Path, content: bytes | None, settings: dict[str, object], told: str
+) -> None:
+    (tmp_path / "minigpt.model").write_bytes(b"old")
+    source = tmp_path / "in.txt"
+    if content is not None:
+        source.write_bytes(content)
+    with pytest.raises(TokenizerError) as caught:
+        quiet(source, output_dir=tmp_path, **settings)
+    assert told in str(caught.value)
+    assert (tmp_path / "minigpt.model").read_bytes() == b"old"
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_load_refuses_what_is_not_one_of_ours(tmp_path: Path, corpus: Path, model: Path) -> None:
+    with pytest.raises(TokenizerError, match=r"missing.model cannot be read"):
+        load(tmp_path / "missing.model")
+    (tmp_path / "torn.model").write_bytes(model.read_bytes()[:1000])
+    with pytest.raises(TokenizerError, match=r"torn.model is no sentencepiece model"):
+        load(tmp_path / "torn.model")
+    sentencepiece.SentencePieceTrainer.train(
+        input=str(corpus), model_prefix=str(tmp_path / "stock"), hard_vocab_limit=False, minloglevel=2
+    )
+    with pytest.raises(TokenizerError, match=r"stock.model begins with <unk> <s> </s>"):
+        load(tmp_path / "stock.model")
+
+
+def test_command_line(tmp_path: Path, corpus: Path) -> None:
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "tokenizer", *arguments]
+        return subprocess.run(
+            command, cwd=tmp_path, env={"PYTHONPATH": str(REPOSITORY)}, capture_output=True, text=True
+        )
+
+    failed = run()
+    assert failed.returncode == 2
+    assert failed.stderr.startswith("error: data/for-tokenizer-training/textonly.txt cannot be read")
+    assert failed.stderr.count("\n") == 1
+    done = run("--input", str(corpus), "--model-prefix", "m", "--vocab-size", "300", "--output-dir", "out")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert load(tmp_path / "out/m.model").get_piece_size() == 300
+
+
+def test_real_reviews_round_trip_through_both_packages(tmp_path: Path) -> None:
+    if not REVIEWS.exists():
+        pytest.skip(f"{REVIEWS.name} is not beside this repository")
+    from data import prepare
+
+    with REVIEWS.open(encoding="utf-8") as file:
+        raw_lines = [next(file) for _ in range(2000)]
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw/reviews.txt").write_text("".join(raw_lines), encoding="utf-8")
+    prepare(tmp_path / "raw", tmp_path, report=lambda line: None)
+    source = tmp_path / "for-tokenizer-training/textonly.txt"
+    processor = load(quiet(source, output_dir=tmp_path, vocab_size=4000))
+    lines = [line.rstrip("\n") for line in raw_lines]
+    for name in ("train.jsonl", "valid.jsonl"):
+        jsonl = (tmp_path / "for-model-training" / name).read_text(encoding="utf-8")
+        lines += [json.loads(line)["text"] for line in jsonl.splitlines()]
+    encoded = processor.encode(lines)
+    assert [processor.decode(ids) for ids in encoded] == lines
+    assert not any(i < 4 for ids in encoded for i in ids)

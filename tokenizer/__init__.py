@@ -1,0 +1,184 @@
+"""Clean text in, a sentencepiece model out: `python -m tokenizer`, or `train` and `load` from another program.
+
+The settings are those that give back Korean chat exactly, character by character (emoji, ㅋㅋㅋ, spaces, newlines):
+no normalization, spaces kept, characters outside the vocabulary as bytes. The one exception is `▁` (U+2581), which is
+how sentencepiece writes a space.
+"""
+
+import io
+import os
+import re
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+
+import sentencepiece
+
+TAGS = ("<PHOTO>", "<MOVIE>", "<EMOJI>", "<URL>", "<NAME>")
+MODEL_TYPES = ("bpe", "unigram")
+
+# Control symbols by id. Wrap sequences by id: the string `<|start|>` in a text stays plain characters.
+_CONTROL_SYMBOLS = ("<unk>", "<|start|>", "<|endoftext|>", "<|pad|>")
+_MAX_SENTENCES = 500_000  # more change no vocabulary of this size, but take memory that a phone does not have
+_MAX_CHARACTERS = 1000  # a line; sentencepiece skips lines over 4192 bytes without a word
+
+
+class TokenizerError(ValueError):
+    """A tokenizer that cannot be trained or loaded. The message is meant for the user."""
+
+
+def train(
+    input: Path,
+    *,
+    model_prefix: str = "minigpt",
+    output_dir: Path = Path("tokenizer"),
+    vocab_size: int = 8000,
+    character_coverage: float = 0.9995,
+    model_type: str = "bpe",
+    report: Callable[[str], None] = print,
+) -> Path:
+    """Train on a UTF-8 file, a sentence a line; returns the path of the .model file, with a .vocab beside it.
+
+    A file too small for `vocab_size` gets the largest vocabulary that fits, and `report` says so. The same input and
+    settings give the same bytes. Raises TokenizerError, leaving files of earlier calls alone.
+    """
+    if model_type not in MODEL_TYPES:
+        raise TokenizerError(f"model type {model_type!r} is not one of {', '.join(MODEL_TYPES)}")
+    if not 0.98 <= character_coverage <= 1:
+        raise TokenizerError(f"character coverage {character_coverage} is not between 0.98 and 1")
+    if vocab_size < 1:
+        raise TokenizerError(f"a vocabulary of {vocab_size} pieces is not possible; the usual size is 8000")
+    step = _sentence_step(input)
+
+    def attempt(size: int) -> bytes:
+        return _train(_sentences(input, step), size, character_coverage, model_type)
+
+    report(f"training a {model_type} tokenizer of {vocab_size:,} pieces on {input}")
+    try:
+        model = attempt(vocab_size)
+    except RuntimeError as error:
+        largest = re.search(r"too high .* value <= (\d+)", str(error))
+        if largest is None:
+            raise _explained(error, vocab_size) from None
+        report(f"{input} is too small for {vocab_size:,} pieces: the vocabulary has {int(largest[1]):,}, all that fit")
+        try:
+            model = attempt(int(largest[1]))
+        except RuntimeError as second_error:
+            raise _explained(second_error, int(largest[1])) from None
+    return _save(model, output_dir, model_prefix)
+
+
+def load(path: Path) -> sentencepiece.SentencePieceProcessor:
+    """The tokenizer in a .model file; TokenizerError if it is missing, unreadable, or not one of `train`'s."""
+    try:
+        proto = Path(path).read_bytes()
+    except OSError as error:
+        raise TokenizerError(f"tokenizer {path} cannot be read ({error.strerror}); run: python -m tokenizer") from None
+    try:
+        processor = sentencepiece.SentencePieceProcessor(model_proto=proto)
+    except RuntimeError:
+        raise TokenizerError(f"tokenizer {path} is no sentencepiece model; run: python -m tokenizer") from None
+    pieces = tuple(map(processor.id_to_piece, range(min(4, processor.get_piece_size()))))
+    ids = (processor.unk_id(), processor.bos_id(), processor.eos_id(), processor.pad_id())
+    if pieces != _CONTROL_SYMBOLS or ids != (0, 1, 2, 3):
+        raise TokenizerError(
+            f"tokenizer {path} begins with {' '.join(pieces)} instead of {' '.join(_CONTROL_SYMBOLS)}; "
+            "train one with: python -m tokenizer"
+        )
+    return processor
+
+
+def _sentence_step(input: Path) -> int:
+    """Every so many lines one is trained on; 1 for all. Raises TokenizerError if the file is of no use."""
+    count = 0
+    try:
+        for _ in _sentences(input, 1):
+            count += 1
+    except OSError as error:
+        raise TokenizerError(f"{input} cannot be read ({error.strerror}); run: python -m data") from None
+    except UnicodeDecodeError:
+        raise TokenizerError(f"{input} is not UTF-8 text; run: python -m data") from None
+    if count == 0:
+        raise TokenizerError(f"{input} has no text in it; run: python -m data")
+    return -(-count // _MAX_SENTENCES)
+
+
+def _sentences(input: Path, step: int) -> Iterator[str]:
+    """Every `step`-th of the file's lines that are not blank, long ones in pieces."""
+
+    def all_sentences() -> Iterator[str]:
+        with input.open(encoding="utf-8", newline="\n") as file:
+            for line in file:
+                line = line.rstrip("\r\n")
+                if line.strip():
+                    for start in range(0, len(line), _MAX_CHARACTERS):
+                        yield line[start : start + _MAX_CHARACTERS]
+
+    return islice(all_sentences(), 0, None, step)
+
+
+def _train(sentences: Iterator[str], vocab_size: int, character_coverage: float, model_type: str) -> bytes:
+    """The serialized model. Iterator and writer keep paths out of it, so that its hash tells content only."""
+    model = io.BytesIO()
+    unk, bos, eos, pad = _CONTROL_SYMBOLS
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=sentences,
+        model_writer=model,
+        model_type=model_type,
+        vocab_size=vocab_size,
+        character_coverage=character_coverage,
+        byte_fallback=True,
+        normalization_rule_name="identity",  # the default, nmt_nfkc, turns ㅋ into another letter
+        remove_extra_whitespaces=False,
+        split_digits=True,
+        add_dummy_prefix=False,
+        user_defined_symbols=list(TAGS),
+        unk_id=0,
+        bos_id=1,
+        eos_id=2,
+        pad_id=3,
+        unk_piece=unk,
+        bos_piece=bos,
+        eos_piece=eos,
+        pad_piece=pad,
+        minloglevel=2,
+    )
+    return model.getvalue()
+
+
+def _explained(error: RuntimeError, vocab_size: int) -> TokenizerError:
+    """sentencepiece's refusal in words that say what to do."""
+    if needed := re.search(r"smaller than required_chars\. \d+ vs (\d+)", str(error)):
+        return TokenizerError(
+            f"a vocabulary of {vocab_size:,} is too small: tags, bytes and single characters need {int(needed[1]):,}; "
+            f"set --vocab-size to more than {int(needed[1]):,} or lower --character-coverage"
+        )
+    return TokenizerError(f"sentencepiece cannot train {vocab_size:,} pieces: {error}")
+
+
+def _save(model: bytes, output_dir: Path, model_prefix: str) -> Path:
+    """Write <prefix>.vocab (a piece and its score a line), then <prefix>.model."""
+    processor = sentencepiece.SentencePieceProcessor(model_proto=model)
+    size = processor.get_piece_size()
+    vocabulary = "".join(f"{processor.id_to_piece(piece)}\t{processor.get_score(piece):g}\n" for piece in range(size))
+    path = output_dir / f"{model_prefix}.model"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _replace(output_dir / f"{model_prefix}.vocab", vocabulary.encode())
+        _replace(path, model)
+    except OSError as error:
+        raise TokenizerError(f"cannot write {path}: {error.strerror}") from None
+    return path
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write under a temporary name and rename, so that the file is always whole."""
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)

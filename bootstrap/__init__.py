@@ -1,0 +1,4 @@
+"""A DHT node that trains nothing and gives others a first address.
+
+python -m bootstrap
+"""

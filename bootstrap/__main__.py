@@ -1,0 +1,93 @@
+"""Run a bootstrap node:  python -m bootstrap
+
+For networks where devices do not find each other by themselves. Its identity is kept, so the address stays the same
+after a restart. A stock `hivemind-dht` does as well in its place, and this one serves stock hivemind peers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from peer.__main__ import port
+from peer.discovery import lan_address
+from peer.display import Display
+from peer.network import Network, NetworkError, check_port
+from peer.node import parse_address
+from peer.processes import StopSignal, leave_nothing_behind
+
+DEFAULT_PORT = 23456
+
+
+def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m bootstrap",
+        description="A node that trains nothing and gives other devices a first address; prints what to type on them.",
+    )
+    parser.add_argument(
+        "--port", type=port, default=DEFAULT_PORT, help=f"TCP port to listen on (default: {DEFAULT_PORT})"
+    )
+    parser.add_argument("--host", default=None, help="this device's address on the LAN (default: found by itself)")
+    parser.add_argument(
+        "--initial-peers", nargs="+", default=[], metavar="ADDRESS", help="other bootstrap nodes or peers to connect to"
+    )
+    parser.add_argument(
+        "--state",
+        type=Path,
+        default=Path("checkpoints/bootstrap"),
+        help="where identity and known addresses are kept (default: checkpoints/bootstrap)",
+    )
+    return parser.parse_args(arguments)
+
+
+def serve(arguments: argparse.Namespace, display: Display) -> int:
+    host = arguments.host or lan_address()
+    check_port(host, arguments.port)
+    for address in arguments.initial_peers:
+        try:
+            parse_address(address)
+        except ValueError as error:
+            raise NetworkError(str(error)) from error
+    leave_nothing_behind()
+    network = Network(
+        run="",
+        name="bootstrap",
+        host=host,
+        port=arguments.port,
+        checkpoints=arguments.state,
+        addresses=arguments.initial_peers,
+    )
+    stop = StopSignal()
+    try:
+        display.note(f"bootstrap node at {network.address}")
+        display.note(f"on the other devices:\n\n    python -m peer --join --initial-peers {network.address}\n")
+        connected: list[str] = []
+        while not stop.received:
+            view = network.post(None)
+            if len(view.connected) != len(connected):
+                connected = view.connected
+                display.note(f"{len(connected)} device(s) connected")
+            if not network.dht.is_alive():
+                raise NetworkError("the network part ended unexpectedly; start the bootstrap node again")
+            time.sleep(0.2)
+    finally:
+        network.stop()
+    display.note("goodbye")
+    return 0
+
+
+def main() -> int:
+    arguments = parse_arguments()
+    try:
+        return serve(arguments, Display())
+    except NetworkError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

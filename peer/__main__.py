@@ -1,0 +1,189 @@
+"""Train together with the devices on this network:  python -m peer --join
+
+The same line on every device. A device that finds a run joins it; the first one founds it from the chats in data/raw.
+"""
+
+from __future__ import annotations
+
+import argparse
+import socket
+import sys
+from pathlib import Path
+
+import data
+import tokenizer
+from minigpt import dataset
+from minigpt.manifest import CheckpointError
+from minigpt.settings import Settings, SettingsError, load_settings
+from peer.discovery import lan_address
+from peer.display import Display
+from peer.join import Joiner, JoinError, Stopped
+from peer.membership import Notice, Role
+from peer.network import Network, NetworkError, check_port, free_port
+from peer.node import parse_address
+from peer.processes import StopSignal, leave_nothing_behind
+from peer.training import Trainer
+
+DEFAULT_PORT = 23457
+USER_ERRORS = (
+    data.DataError,
+    tokenizer.TokenizerError,
+    dataset.DatasetError,
+    CheckpointError,
+    SettingsError,
+    JoinError,
+    NetworkError,
+    argparse.ArgumentTypeError,
+)
+
+
+def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m peer",
+        description="Train a small GPT together with the devices on this network. The same line on every device: "
+        "python -m peer --join. Ctrl+C ends it and keeps the state; the same line again goes on from there.",
+    )
+    parser.add_argument(
+        "--join", action="store_true", help="join the run of this network, or found it if there is none"
+    )
+    parser.add_argument(
+        "--initial-peers",
+        nargs="+",
+        default=[],
+        metavar="ADDRESS",
+        help="addresses of peers or bootstrap nodes, such as /ip4/192.168.0.10/tcp/23456/p2p/Qm…; "
+        "needed only where devices do not find each other by themselves",
+    )
+    parser.add_argument("--name", default=None, help="what others call this device (default: its host name)")
+    parser.add_argument("--run", default=None, help="name of the run, if several share a network (default: cellmind)")
+    parser.add_argument("--minutes", type=positive, default=None, help="end by itself after so many minutes")
+    parser.add_argument("--rounds", type=int, default=None, help="end by itself after so many rounds")
+    parser.add_argument(
+        "--averaging",
+        choices=("background", "sync"),
+        default=None,
+        help="background (default): nobody waits for the network; sync: one exact large batch, for fast networks",
+    )
+    parser.add_argument(
+        "--config", type=Path, default=None, help="settings that must hold (default: config.json, if there)"
+    )
+    parser.add_argument("--host", default=None, help="this device's address on the LAN (default: found by itself)")
+    parser.add_argument(
+        "--port", type=port, default=None, help=f"TCP port to listen on (default: {DEFAULT_PORT}, or a free one)"
+    )
+    parser.add_argument(
+        "--checkpoints", type=Path, default=Path("checkpoints"), help="where state is kept (default: %(default)s)"
+    )
+    parsed = parser.parse_args(arguments)
+    if not parsed.join:
+        parser.print_help()
+        parser.exit(2, "\nnothing to do: add --join\n")
+    return parsed
+
+
+def positive(text: str) -> float:
+    value = float(text)
+    if not value > 0:
+        raise argparse.ArgumentTypeError(f"{text} is not more than 0")
+    return value
+
+
+def port(text: str) -> int:
+    value = int(text)
+    if not 1 <= value <= 65535:
+        raise argparse.ArgumentTypeError(f"{text} is no port; choose one from 1 to 65535")
+    return value
+
+
+def settings_of(arguments: argparse.Namespace, display: Display) -> Settings:
+    """The settings file, if there is one, with what the command line says on top."""
+    path = arguments.config or Path("config.json")
+    settings, notices = load_settings(path) if arguments.config or path.exists() else (Settings(), [])
+    for notice in notices:
+        display.note(notice)
+    swarm = settings.swarm.model_dump()
+    swarm.update({key: value for key in ("run", "averaging") if (value := getattr(arguments, key)) is not None})
+    return load_settings_section(settings, swarm)
+
+
+def load_settings_section(settings: Settings, swarm: dict[str, object]) -> Settings:
+    try:
+        return settings.model_copy(update={"swarm": type(settings.swarm).model_validate(swarm)})
+    except ValueError as error:
+        raise SettingsError(f"--run {swarm['run']!r}: a run's name has 1 to 40 of a-z, 0-9 and '-'") from error
+
+
+def run_peer(arguments: argparse.Namespace, display: Display) -> int:
+    """Everything between the command line and the exit code."""
+    settings = settings_of(arguments, display)
+    for address in arguments.initial_peers:
+        try:
+            parse_address(address)
+        except ValueError as error:
+            raise NetworkError(str(error)) from error
+    host = arguments.host or lan_address()
+    if host == "127.0.0.1":
+        display.note("no network found: this device trains alone until it is started again on one")
+    if arguments.port is not None:
+        check_port(host, arguments.port)
+    listen = arguments.port or free_port(host, DEFAULT_PORT)
+    name = "".join(letter for letter in (arguments.name or socket.gethostname()) if letter.isprintable())[:64] or "peer"
+    leave_nothing_behind()
+    network = Network(
+        run=settings.swarm.run,
+        name=name,
+        host=host,
+        port=listen,
+        checkpoints=arguments.checkpoints,
+        addresses=arguments.initial_peers,
+    )
+    stop = StopSignal()
+    try:
+        display.note(f"{name} listens at {network.address}")
+        if network.zeroconf_problem:
+            display.note(f"devices on this network are not found by themselves here ({network.zeroconf_problem})")
+        me = Notice(peer=network.peer, name=name, address=network.address, role=Role.LOOKING)
+        joiner = Joiner(
+            settings=settings,
+            insists=arguments.config is not None,
+            given=arguments.initial_peers,
+            network=network,
+            me=me,
+            checkpoints=arguments.checkpoints,
+            display=display,
+            stop=stop,
+        )
+        run = joiner.open()
+        trainer = Trainer(
+            run,
+            network=network,
+            me=joiner.me,
+            checkpoints=arguments.checkpoints,
+            display=display,
+            stop=stop,
+            minutes=arguments.minutes,
+            rounds=arguments.rounds,
+        )
+        trainer.train()
+    except Stopped:
+        pass
+    finally:
+        network.stop()
+    display.note("goodbye")
+    return 0
+
+
+def main() -> int:
+    arguments = parse_arguments()
+    display = Display()
+    try:
+        return run_peer(arguments, display)
+    except USER_ERRORS as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,87 @@
+"""Zeroconf (mDNS, RFC 6762): this device says where it is and hears where others are, with no address typed.
+
+Only addresses come from here. Who is a member and in which state is on the notice board (`peer/node.py`), which also
+works where multicast does not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable
+
+from zeroconf import IPVersion, ServiceStateChange, Zeroconf
+from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
+
+SERVICE_TYPE = "_cellmind._tcp.local."
+LOOKUPS, LOOKUP_MILLISECONDS = 10, 500
+
+Found = Callable[[str, str, str], None]
+
+
+def lan_address() -> str:
+    """This device's IPv4 address on the network it would use, found without a packet; loopback if there is none."""
+    for target in ("192.0.2.1", "224.0.0.251"):  # a routed address (TEST-NET-1), else wherever multicast would leave
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.connect((target, 9))
+            except OSError:
+                continue
+            return str(probe.getsockname()[0])
+    return "127.0.0.1"
+
+
+class Discovery:
+    """Announces one peer and reports every other one; lives on an asyncio loop.
+
+    :param address: this peer's own, /ip4/ADDRESS/tcp/PORT/p2p/PEER
+    :param name: what people call the device
+    :param run: name of the run it trains, "" for a bootstrap node
+    :param found: called with (multiaddr, name, run) for every peer heard of, again when its address changes
+    """
+
+    def __init__(self, *, address: str, name: str, run: str, found: Found):
+        _, _, self._host, _, port, _, peer = address.split("/")
+        self._found = found
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._info = AsyncServiceInfo(
+            SERVICE_TYPE,
+            f"{peer[-20:]}.{SERVICE_TYPE}",  # unique on the LAN; the readable name is a property
+            port=int(port),
+            parsed_addresses=[self._host],
+            properties={"address": address, "name": name, "run": run},
+            server=f"cellmind-{peer[-20:].lower()}.local.",
+        )
+        self._zeroconf: AsyncZeroconf | None = None
+
+    async def start(self) -> None:
+        """Raises OSError where multicast DNS cannot be used at all."""
+        logging.getLogger("zeroconf").setLevel(logging.CRITICAL)
+        self._zeroconf = AsyncZeroconf(interfaces=[self._host], ip_version=IPVersion.V4Only)
+        self._browser = AsyncServiceBrowser(self._zeroconf.zeroconf, SERVICE_TYPE, handlers=[self._on_change])
+        await self._zeroconf.async_register_service(self._info)
+
+    async def stop(self) -> None:
+        if self._zeroconf is not None:
+            await self._browser.async_cancel()
+            await self._zeroconf.async_unregister_all_services()
+            await self._zeroconf.async_close()
+
+    def _on_change(self, zeroconf: Zeroconf, service_type: str, name: str, state_change: ServiceStateChange) -> None:
+        if state_change is not ServiceStateChange.Removed and name != self._info.name:
+            task = asyncio.ensure_future(self._look_up(zeroconf, service_type, name))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _look_up(self, zeroconf: Zeroconf, service_type: str, service: str) -> None:
+        """Ask until the properties are here: the address is among them, because a lookup that waits for the address
+        record as well can wait for ever (zeroconf 0.154 takes it for known if it came before the service record).
+        """
+        for _ in range(LOOKUPS):
+            info = AsyncServiceInfo(service_type, service)
+            await info.async_request(zeroconf, LOOKUP_MILLISECONDS)
+            address, name, run = (info.decoded_properties.get(key) or "" for key in ("address", "name", "run"))
+            if address:
+                self._found(address, name, run)
+                return

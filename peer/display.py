@@ -1,0 +1,64 @@
+"""What the person at the device reads: plain lines, and on a terminal one bar that fills as the round goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+
+class Display:
+    """Prints notes and round lines; a bar only where somebody watches a terminal."""
+
+    def __init__(self) -> None:
+        self._console = Console(highlight=False, markup=False, soft_wrap=True, emoji=False)
+        self._bar = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=30),
+            TextColumn("{task.fields[status]}", markup=False),
+            console=self._console,
+            transient=True,
+            refresh_per_second=4,
+        )
+        self._task = self._bar.add_task("", total=1, status="", visible=False)
+        self._live = self._console.is_terminal
+
+    def note(self, text: str) -> None:
+        """One line, above the bar if there is one."""
+        self._console.print(text)
+        self._console.file.flush()
+
+    @contextmanager
+    def training(self) -> Iterator[None]:
+        """Shows the bar while the block runs."""
+        if not self._live:
+            yield
+            return
+        with self._bar:
+            yield
+
+    def progress(self, round: int, done: int, total: int, status: str) -> None:
+        """How far the round is, in sequences of the whole swarm."""
+        if self._live:
+            self._bar.update(
+                self._task,
+                description=f"round {round}",
+                completed=min(done, total),
+                total=total,
+                status=status,
+                visible=True,
+            )
+
+    @contextmanager
+    def transfer(self, what: str, total: int) -> Iterator[Callable[[int], None]]:
+        """A download of `total` bytes; yields a function that is told how many have arrived."""
+        self.note(f"{what} ({total / 1e6:.1f} MB) …")
+        if not self._live:
+            yield lambda done: None
+            return
+        columns = (BarColumn(bar_width=30), DownloadColumn(), TransferSpeedColumn())
+        with Progress(*columns, console=self._console, transient=True) as bar:
+            task = bar.add_task(what, total=total)
+            yield lambda done: bar.update(task, completed=done)

@@ -1,0 +1,106 @@
+"""The inner loop: one device's own training steps, at its own speed, with no network in sight."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Mapping
+
+import torch
+from torch import Tensor
+
+from minigpt.model import MiniGPT
+
+BETAS = (0.9, 0.95)
+WEIGHT_DECAY = 0.1  # on matrices; norms are left alone
+CLIP_NORM = 1.0
+HOLD_SEQUENCES = 20_000  # the rate stays at its peak so long, and falls with the inverse square root from there
+
+
+def learning_rate(peak: float, trained: int, warmup_sequences: int) -> float:
+    """The rate after `trained` sequences of the whole swarm, so that joiners and resumed runs are at the right place.
+
+    Linear warm-up, a plateau, then 1/sqrt: a run has no known end, which rules out a cosine.
+    """
+    warm = min(1.0, (trained + 1) / max(1, warmup_sequences))
+    return peak * warm * math.sqrt(HOLD_SEQUENCES / max(HOLD_SEQUENCES, trained))
+
+
+class InnerLoop:
+    """The model in training, its AdamW and its batches.
+
+    :param batches: endless (input_ids, labels), each (B, T) int64 on the CPU
+    :param autocast: number format for matrix products, or None for float32
+    """
+
+    def __init__(
+        self,
+        model: MiniGPT,
+        batches: Iterator[tuple[Tensor, Tensor]],
+        device: torch.device,
+        autocast: torch.dtype | None,
+    ):
+        self.model, self.device, self.autocast = model.to(device).train(), device, autocast
+        self._batches = batches
+        self.steps = 0
+        self.step_seconds = 0.0  # smoothed
+        self.waited_seconds = 0.0  # for the network, so far; only synchronous averaging does
+        self.optimizer: torch.optim.Optimizer = make_optimizer(model)
+
+    def step(self, rate: float) -> tuple[float, int]:
+        """One AdamW step at the given rate; returns (loss in nats per token, sequences trained).
+
+        A step whose loss or gradient is not finite changes nothing and returns a loss of NaN and no sequences.
+        """
+        started = time.perf_counter()
+        loss, sequences = self.backward()
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), CLIP_NORM)
+        value = loss if math.isfinite(loss) and bool(norm.isfinite()) else math.nan
+        if not math.isnan(value):
+            for group in self.optimizer.param_groups:
+                group["lr"] = rate
+            self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.steps += 1
+        seconds = time.perf_counter() - started
+        self.step_seconds = seconds if self.steps == 1 else 0.9 * self.step_seconds + 0.1 * seconds
+        return value, 0 if math.isnan(value) else sequences
+
+    def backward(self) -> tuple[float, int]:
+        """Gradients of one batch; returns (loss, sequences)."""
+        input_ids, labels = next(self._batches)
+        with torch.autocast(self.device.type, dtype=self.autocast, enabled=self.autocast is not None):
+            loss = self.model(input_ids.to(self.device), labels.to(self.device))
+        loss.backward()
+        return loss.item(), len(input_ids)
+
+    @torch.no_grad()
+    def moments(self) -> dict[str, Tensor]:
+        """AdamW's two moments as `exp_avg.NAME` and `exp_avg_sq.NAME`, bfloat16 copies on the CPU."""
+        return {
+            f"{moment}.{name}": self.optimizer.state[parameter][moment].to("cpu", torch.bfloat16, copy=True)
+            for name, parameter in self.model.named_parameters()
+            if parameter in self.optimizer.state
+            for moment in ("exp_avg", "exp_avg_sq")
+        }
+
+    @torch.no_grad()
+    def load_moments(self, moments: Mapping[str, Tensor], steps: int) -> None:
+        """Go on with moments of our own from before, or of a donor. `steps` is how many are behind them."""
+        for name, parameter in self.model.named_parameters():
+            self.optimizer.state[parameter] = {
+                "step": torch.tensor(float(max(1, steps)), device=parameter.device),
+                "exp_avg": moments[f"exp_avg.{name}"].to(parameter),
+                "exp_avg_sq": moments[f"exp_avg_sq.{name}"].to(parameter).clamp_(min=0),
+            }
+        self.steps = steps
+
+
+def make_optimizer(model: MiniGPT, rate: float = 1e-3) -> torch.optim.AdamW:
+    """AdamW with weight decay on matrices only, fused where the device has the kernel."""
+    parameters = list(model.parameters())
+    groups = [
+        {"params": [p for p in parameters if p.dim() >= 2], "weight_decay": WEIGHT_DECAY},
+        {"params": [p for p in parameters if p.dim() < 2], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=rate, betas=BETAS, fused=parameters[0].device.type in ("cpu", "cuda", "mps"))

@@ -1,0 +1,298 @@
+"""From nothing to a run this device can train in: resume it, join it, or found it.
+
+A run that exists, in `checkpoints/` or in the swarm, brings its own settings and tokenizer; `config.json` speaks for a
+run that is founded, and for what is each device's own (batch size, paths).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+import data
+import tokenizer
+from minigpt import checkpoint
+from minigpt.checkpoint import Checkpoint
+from minigpt.manifest import SETTINGS, TOKENIZER, CheckpointError, Progress
+from minigpt.model import MiniGPT
+from minigpt.settings import (
+    DatasetSettings,
+    Settings,
+    SettingsError,
+    TokenizerSettings,
+    differences,
+    parse_settings,
+    run_id,
+    with_identity_of,
+)
+from peer.display import Display
+from peer.membership import Notice, Role, Start, decide_start
+from peer.network import Network
+from peer.node import View
+from peer.processes import StopSignal
+from peer.transfer import TransferError
+
+LOOK_SECONDS = 3.0  # before a run is founded because nobody answers
+MEET_SECONDS = 10.0  # longest, where somebody was heard of but is not on the notice board yet
+UNANSWERED_SECONDS = 15.0  # after which an address that was given and does not answer is an error
+DONOR_ATTEMPTS = 20
+POLL_SECONDS = 0.1
+
+
+class JoinError(Exception):
+    """This device cannot take part as asked; the message is for the user."""
+
+
+class Stopped(Exception):
+    """Ctrl+C before training began."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What training needs: the run's settings, its tokenizer, and the state it goes on from."""
+
+    settings: Settings
+    tokenizer_model: Path
+    start: Checkpoint
+    how: str  # "resumed", "joined" or "founded"
+
+
+class Joiner:
+    """Takes one device from its start to a Run. Waits where it must, and says for what.
+
+    :param insists: the user named a settings file, so a run that differs from it is an error and not a notice
+    :param given: addresses the user typed; if none of them answers, founding another run is not what was meant
+    """
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        insists: bool,
+        given: list[str],
+        network: Network,
+        me: Notice,
+        checkpoints: Path,
+        display: Display,
+        stop: StopSignal,
+    ):
+        self.settings, self.insists, self.given = settings, insists, given
+        self.network, self.me, self.checkpoints = network, me, checkpoints
+        self.display, self.stop = display, stop
+        self.run_folder = checkpoints / settings.swarm.run
+        self._mentioned: set[str] = set()
+
+    def open(self) -> Run:
+        """Raises JoinError, data.DataError, tokenizer.TokenizerError, CheckpointError, Stopped."""
+        newest = checkpoint.newest(self.checkpoints, self.settings.swarm.run, report=self.display.note)
+        if newest is not None:
+            return self._resume(newest)
+        while True:
+            start = self._look()
+            if start is Start.JOIN:
+                joined = self._join()
+                if joined is not None:
+                    return joined
+                continue
+            founded = self._found()
+            if founded is not None:
+                return founded
+
+    # ------------------------------------------------------------------ resume
+
+    def _resume(self, newest: Checkpoint) -> Run:
+        settings = self._settings_of(newest.settings, f"the run in {newest.folder}")
+        progress = newest.progress
+        self.display.note(f"going on with run {progress.run_id} from round {progress.round} ({newest.folder.name})")
+        self._prepare_text()
+        return Run(settings, self._keep_tokenizer(newest.folder / TOKENIZER), newest, "resumed")
+
+    def _settings_of(self, run: Settings, what: str) -> Settings:
+        """The run's settings on this device. Raises JoinError if the user insists on others."""
+        different = differences(self.settings, run)
+        if different and self.insists:
+            raise JoinError(
+                f"{what} does not fit your settings: {'; '.join(different)}. "
+                "Leave --config out to take the run's settings, or choose another name with --run."
+            )
+        if different:
+            self.display.note(f"the settings of {what} are used: {'; '.join(different)}")
+        return with_identity_of(self.settings, run)
+
+    # ------------------------------------------------------------------ look
+
+    def _look(self) -> Start:
+        """Watch the notice board until it is clear whether to join or to found."""
+        self.me = self.me.model_copy(update={"role": Role.LOOKING})
+        self.display.note(f"looking for devices that train '{self.settings.swarm.run}' on this network …")
+        started = time.monotonic()
+        while True:
+            view = self._breathe()
+            elapsed = time.monotonic() - started
+            seen = {notice.peer for notice in view.notices}
+            unseen = [address for address in view.heard if address.rpartition("/")[2] not in seen]
+            enough = elapsed > (MEET_SECONDS if unseen else LOOK_SECONDS)
+            if self.given and not view.connected:
+                enough = False
+                if elapsed > UNANSWERED_SECONDS:
+                    raise JoinError(self._unanswered(view.refused))
+            start = decide_start(self.me, view.notices, enough)
+            if start in (Start.JOIN, Start.FOUND):
+                return start
+            if start is Start.WAIT:
+                self._mention("another device is founding the run; waiting for it …")
+
+    def _unanswered(self, refused: dict[str, str]) -> str:
+        reasons = "; ".join(f"{address}: {refused.get(address, 'no answer')}" for address in self.given)
+        return (
+            f"nobody answers at the given address ({reasons}). "
+            "Check that it is up to date and that the device is on this network, or leave --initial-peers out."
+        )
+
+    # ------------------------------------------------------------------ join
+
+    def _join(self) -> Run | None:
+        """Take settings, tokenizer and state from the peer that is furthest; None if everybody left meanwhile."""
+        self._prepare_text()
+        for _ in range(DONOR_ATTEMPTS):
+            training = [notice for notice in self._breathe().notices if notice.role == Role.TRAINING]
+            if not training:
+                return None
+            donor = max(training, key=lambda notice: notice.state)
+            try:
+                return self._join_through(donor)
+            except (TransferError, CheckpointError, SettingsError) as error:
+                self.display.note(f"taking the state from {donor.name}: {error}; trying again")
+                self._pause(1.0)
+        raise JoinError(f"no state could be taken from the {len(training)} device(s) that train; try again later")
+
+    def _join_through(self, donor: Notice) -> Run:
+        run = self.settings.swarm.run
+        manifest = self.network.fetch_manifest(donor.peer, run)
+        theirs = parse_settings(self.network.fetch_bytes(donor.peer, manifest, SETTINGS), donor.name)
+        settings = self._settings_of(theirs, f"run '{run}' of {donor.name}")
+        self.me = self.me.model_copy(update={"role": Role.JOINING, "run_id": manifest.run_id})
+        poll = self.network.fetch(donor.peer, run, self.checkpoints)
+        total = sum(entry.size for entry in manifest.files.values())
+        before = self.network.view.bytes_received
+        with self.display.transfer(f"taking the model from {donor.name}", total) as advance:
+            while (folder := poll()) is None:
+                advance(self._breathe().bytes_received - before)
+        state = checkpoint.read(folder)
+        check_run_id(state)
+        self.display.note(f"joined run {state.progress.run_id} at round {state.progress.round} through {donor.name}")
+        return Run(settings, self._keep_tokenizer(folder / TOKENIZER), state, "joined")
+
+    # ------------------------------------------------------------------ found
+
+    def _found(self) -> Run | None:
+        """Prepare what is missing and write the state of round 0; None if somebody else founds or trains after all."""
+        self.me = self.me.model_copy(update={"role": Role.FOUNDING})
+        self._breathe()
+        self._prepare_text()
+        path = self._train_tokenizer()
+        if self._outvoted():
+            self.display.note("another device has founded the run meanwhile: joining it")
+            return None
+        settings = self.settings
+        sha256 = checkpoint.file_sha256(path)
+        identity = run_id(settings, sha256)
+        model = found_model(settings, tokenizer.load(path).vocab_size(), identity)
+        parameters = {name: parameter.detach() for name, parameter in model.named_parameters()}
+        progress = Progress(settings.swarm.run, identity, 0, 0, 0, checkpoint.parameter_hash(parameters))
+        folder = checkpoint.save(
+            self.checkpoints,
+            progress,
+            parameters=parameters,
+            model_config=model.hugging_face_config(),
+            settings=with_identity_of(Settings(), settings),  # paths are nobody else's business
+            tokenizer_model=path,
+            optimizer=None,
+            local=None,
+        )
+        self.display.note(f"nobody trains '{settings.swarm.run}' here yet: founded run {identity}")
+        return Run(settings, self._keep_tokenizer(path), checkpoint.read(folder), "founded")
+
+    def _outvoted(self) -> bool:
+        for _ in range(20):  # the view is at most two seconds old then
+            view = self._breathe()
+        return decide_start(self.me, view.notices, True) is not Start.FOUND
+
+    def _train_tokenizer(self) -> Path:
+        """The tokenizer of the settings, trained if it is missing at its usual place."""
+        path = self.settings.tokenizer.model_path
+        if path.exists():
+            tokenizer.load(path)
+            return path
+        if path != TokenizerSettings().model_path:
+            raise JoinError(
+                f"tokenizer.model_path is {path}, which does not exist. "
+                "Train it with python -m tokenizer, or leave the key out to have one trained."
+            )
+        self.display.note("training the tokenizer …")
+        return tokenizer.train(
+            Path("data/for-tokenizer-training/textonly.txt"),
+            model_prefix=path.stem,
+            output_dir=path.parent,
+            vocab_size=self.settings.tokenizer.vocab_size,
+            report=self.display.note,
+        )
+
+    def _prepare_text(self) -> None:
+        """Clean `data/raw` if there is no training text yet. Raises JoinError for a missing file of the user's own."""
+        path = self.settings.training.dataset.path
+        if path.exists():
+            return
+        if path != DatasetSettings().path:
+            raise JoinError(f"training.dataset.path is {path}, which does not exist. Correct it in the settings.")
+        data.prepare(report=self.display.note)
+
+    # ------------------------------------------------------------------ small things
+
+    def _keep_tokenizer(self, source: Path) -> Path:
+        """A copy beside the run's checkpoints, which are pruned as training goes on."""
+        kept = self.run_folder / TOKENIZER
+        if not kept.exists() or checkpoint.file_sha256(kept) != checkpoint.file_sha256(source):
+            shutil.copyfile(source, kept.with_name(".tokenizer.model"))
+            kept.with_name(".tokenizer.model").replace(kept)
+        return kept
+
+    def _breathe(self) -> View:
+        """Post our notice, look at the board, and mind Ctrl+C."""
+        self._pause(POLL_SECONDS)
+        view = self.network.post(self.me)
+        for address, name in view.heard.items():
+            self._mention(f"found {name} at {address.split('/')[2]}")
+        return view
+
+    def _pause(self, seconds: float) -> None:
+        if self.stop.received:
+            raise Stopped
+        time.sleep(seconds)
+
+    def _mention(self, text: str) -> None:
+        if text not in self._mentioned:
+            self._mentioned.add(text)
+            self.display.note(text)
+
+
+def found_model(settings: Settings, vocab_size: int, identity: str) -> MiniGPT:
+    """The model of round 0. The run id seeds it: two devices that found the same run begin with the same anchor."""
+    seed = int.from_bytes(hashlib.sha256(identity.encode()).digest()[:8], "big") % 2**63
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return MiniGPT.from_settings(settings.model, vocab_size, settings.training.dataset.seq_len)
+
+
+def check_run_id(state: Checkpoint) -> None:
+    """Raises CheckpointError if the state's settings and tokenizer are not those its run id stands for."""
+    expected = run_id(state.settings, checkpoint.file_sha256(state.folder / TOKENIZER))
+    if state.progress.run_id != expected:
+        raise CheckpointError(
+            f"{state.folder} says it belongs to run {state.progress.run_id}, its settings and tokenizer to {expected}"
+        )

@@ -1,0 +1,183 @@
+"""What lives in the DHT's process: meeting peers, the notice board, zeroconf, giving and taking state.
+
+The training process never waits for any of it: it leaves its notice and takes the newest view (`peer/network.py`).
+Everything here runs on the DHT process's asyncio loop and is reached through `DHT.run_coroutine`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hivemind.dht import DHTNode
+from hivemind.p2p import PeerID
+from hivemind.utils import get_dht_time
+from hivemind.utils.multiaddr import Multiaddr
+
+from peer.discovery import Discovery
+from peer.membership import Notice, Role, parse_notice
+from peer.transfer import StateService
+
+PERIOD_SECONDS = 1.0  # between two looks at the notice board, and between two notices of our own
+SILENCE_SECONDS = 8.0  # a peer whose notice is not renewed for so long has left
+CONNECT_SECONDS = 5.0
+RETRY_SECONDS = (2.0, 30.0)  # first and longest pause before an address that did not answer is tried again
+MAX_ADDRESSES = 256  # heard of and kept in mind; more is somebody playing tricks
+
+
+@dataclass(frozen=True)
+class View:
+    """The swarm as this device sees it now: plain values, all that a status line or a page needs."""
+
+    notices: list[Notice] = field(default_factory=list)  # of the others with our run's name, whatever their run id
+    heard: dict[str, str] = field(default_factory=dict)  # multiaddr -> name, by zeroconf, of our run's name
+    connected: list[str] = field(default_factory=list)  # peer ids
+    refused: dict[str, str] = field(default_factory=dict)  # multiaddr -> why it could not be reached
+    bytes_sent: int = 0  # state given to others
+    bytes_received: int = 0  # state taken from others
+
+
+def parse_address(address: str) -> tuple[PeerID, Multiaddr]:
+    """Peer id and dialable part of /ip4/ADDRESS/tcp/PORT/p2p/PEER; ValueError if it is not of that form."""
+    try:
+        whole = Multiaddr(address)
+        peer = PeerID.from_base58(whole["p2p"])
+        dialable = whole.decapsulate(Multiaddr(f"/p2p/{whole['p2p']}"))
+        if "tcp" not in dialable:
+            raise ValueError("no tcp port")
+    except Exception as error:
+        raise ValueError(
+            f"{address!r} is no peer address; it looks like /ip4/192.168.0.10/tcp/23456/p2p/Qm…"
+        ) from error
+    return peer, dialable
+
+
+@dataclass
+class _Attempt:
+    """When an address may be dialled again."""
+
+    pause: float = RETRY_SECONDS[0]
+    not_before: float = 0.0
+
+
+class Node:
+    """A member of the DHT that keeps looking for others, keeps its notice fresh, and serves its newest checkpoint."""
+
+    def __init__(self, dht: DHTNode, run: str, checkpoints: Path):
+        self.dht = dht
+        self.run = run
+        self.board = f"cellmind.{run}.peers"
+        self.peer = dht.peer_id.to_base58()
+        self.service = StateService(checkpoints)
+        self.discovery: Discovery | None = None
+        self.notice: Notice | None = None
+        self.notices: list[Notice] = []
+        self.heard: dict[str, str] = {}
+        self.addresses: dict[str, _Attempt] = {}
+        self.refused: dict[str, str] = {}
+        self.connected: list[str] = []
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self, *, name: str, address: str, known: list[str]) -> str | None:
+        """Begin to serve, to listen and to look; returns why zeroconf cannot be used here, if it cannot."""
+        for other in known:
+            self.remember(other)
+        await self.service.add_p2p_handlers(self.dht.p2p)
+        self._tasks = [asyncio.create_task(self._repeat(step)) for step in (self._meet_peers, self._post, self._read)]
+        self.discovery = Discovery(address=address, name=name, run=self.run, found=self._on_found)
+        try:
+            await self.discovery.start()
+        except OSError as error:
+            self.discovery = None
+            return str(error)
+        return None
+
+    async def stop(self) -> None:
+        """Say goodbye, so that nobody has to notice our silence."""
+        for task in self._tasks:
+            task.cancel()
+        if self.notice is not None:
+            self.notice = self.notice.model_copy(update={"role": Role.LEFT})
+            await self._post()
+        if self.discovery is not None:
+            await self.discovery.stop()
+
+    def view(self) -> View:
+        return View(
+            notices=self.notices,
+            heard=dict(self.heard),
+            connected=self.connected,
+            refused=dict(self.refused),
+            bytes_sent=self.service.bytes_sent,
+            bytes_received=self.service.bytes_received,
+        )
+
+    def remember(self, address: str) -> None:
+        if address not in self.addresses and len(self.addresses) < MAX_ADDRESSES:
+            self.addresses[address] = _Attempt()
+
+    def _on_found(self, address: str, name: str, run: str) -> None:
+        try:
+            parse_address(address)
+        except ValueError:
+            return
+        self.remember(address)
+        if address in self.addresses:
+            self.addresses[address].not_before = 0.0
+        if run == self.run and name.isprintable() and len(self.heard) < MAX_ADDRESSES:
+            self.heard[address] = name[:64]
+
+    async def _repeat(self, step: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            started = time.monotonic()
+            with suppress(Exception):  # a swarm in flux fails in many ways, and the next turn is a second away
+                await step()
+            await asyncio.sleep(max(0.1, PERIOD_SECONDS - (time.monotonic() - started)))
+
+    async def _meet_peers(self) -> None:
+        """Connect to every address known and take the peer into the routing table: so two DHTs become one."""
+        self.connected = [info.peer_id.to_base58() for info in await self.dht.p2p.list_peers()]
+        for notice in self.notices:
+            self.remember(notice.address)
+        now = time.monotonic()
+        due = [address for address, attempt in self.addresses.items() if attempt.not_before <= now]
+        await asyncio.gather(*(self._meet(address) for address in due))
+
+    async def _meet(self, address: str) -> None:
+        attempt = self.addresses[address]
+        try:
+            peer, dialable = parse_address(address)
+            if peer == self.dht.peer_id:
+                del self.addresses[address]
+                return
+            known = peer in self.dht.protocol.routing_table
+            if not (known and peer.to_base58() in self.connected):
+                await asyncio.wait_for(self.dht.p2p._client.connect(peer, [dialable]), CONNECT_SECONDS)
+                if await self.dht.protocol.call_ping(peer) is None:
+                    raise ConnectionError("something listens there, but it is no DHT node")
+                await self.dht.find_nearest_nodes([self.dht.node_id])
+            self.refused.pop(address, None)
+            attempt.pause, attempt.not_before = RETRY_SECONDS[0], time.monotonic() + RETRY_SECONDS[0]
+        except Exception as error:
+            self.refused[address] = str(error).splitlines()[0] if str(error) else "no answer"
+            attempt.not_before = time.monotonic() + attempt.pause
+            attempt.pause = min(2 * attempt.pause, RETRY_SECONDS[1])
+
+    async def _post(self) -> None:
+        if self.notice is not None:
+            value = self.notice.model_dump(mode="json")
+            await self.dht.store(self.board, value, get_dht_time() + SILENCE_SECONDS, subkey=self.peer)
+
+    async def _read(self) -> None:
+        found = await self.dht.get(self.board, latest=True)
+        entries = found.value if found is not None and isinstance(found.value, dict) else {}
+        notices = []
+        for peer, entry in entries.items():
+            notice = parse_notice(peer, entry.value) if isinstance(peer, str) else None
+            if notice is not None and notice.role != Role.LEFT and notice.peer != self.peer:
+                notices.append(notice)
+        self.notices = sorted(notices, key=lambda notice: notice.peer)

@@ -1,0 +1,129 @@
+"""`--averaging sync`: the stock `hivemind.Optimizer`, one exact large batch a round, for which everybody waits.
+
+For fast networks, and the baseline of every benchmark. Only state, checkpoints and the notice board are ours; groups,
+averaging and catching up are hivemind's own.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from dataclasses import replace
+from functools import partial
+
+import hivemind
+import torch
+from hivemind.compression import Float16Compression
+
+from minigpt import checkpoint
+from minigpt.manifest import Progress
+from minigpt.model import MiniGPT
+from minigpt.settings import Settings
+from peer.inner import InnerLoop, learning_rate, make_optimizer
+from peer.membership import Notice, Role
+from peer.network import Network
+from peer.outer import Event, RoundClosed
+
+MATCHMAKING_SECONDS = 3.0
+AVERAGING_SECONDS = 60.0
+
+
+class SynchronousInner(InnerLoop):
+    """Gradients are ours; when to step, and with whose gradients, is hivemind's affair."""
+
+    def join(self, network: Network, run_id: str, settings: Settings, progress: Progress) -> None:
+        """Start the optimizer's processes; at the round of the state we hold, so that it is not fetched again."""
+        warmup, per_round = settings.training.warmup_sequences, settings.swarm.samples_per_round
+        interrupt = signal.getsignal(signal.SIGINT)
+        self.swarm = hivemind.Optimizer(
+            dht=network.dht,
+            run_id=run_id,
+            target_batch_size=per_round,
+            batch_size_per_step=settings.training.batch_size,
+            params=list(self.model.parameters()),
+            optimizer=lambda _: make_optimizer(self.model, settings.training.lr),
+            scheduler=partial(
+                torch.optim.lr_scheduler.LambdaLR,
+                lr_lambda=lambda round: learning_rate(1.0, round * per_round, warmup),
+            ),
+            matchmaking_time=MATCHMAKING_SECONDS,
+            averaging_timeout=AVERAGING_SECONDS,
+            grad_compression=Float16Compression(),
+            state_averaging_compression=Float16Compression(),
+            client_mode=False,  # asked for explicitly: hivemind's own default inverts it
+            verbose=False,
+        )
+        signal.signal(signal.SIGINT, interrupt)  # hivemind sets it to be ignored
+        self.swarm.state_averager.local_epoch = progress.round
+        self.optimizer = self.swarm.opt
+
+    def step(self, rate: float) -> tuple[float, int]:
+        """Gradients of one batch; at the end of a round this waits for everybody's and steps with their mean."""
+        loss, sequences = self.backward()
+        started = time.monotonic()
+        self.swarm.step(batch_size=sequences)
+        self.waited_seconds += time.monotonic() - started
+        self.swarm.zero_grad()
+        self.steps += 1
+        return loss, sequences
+
+
+class SynchronousOuter:
+    """What `OuterLoop` is for background averaging: the anchor is simply the parameters after each round's step."""
+
+    def __init__(
+        self,
+        *,
+        inner: SynchronousInner,
+        anchor: MiniGPT,
+        progress: Progress,
+        me: Notice,
+        network: Network,
+        samples_per_round: int,
+    ):
+        self.inner, self.anchor, self.progress, self.network = inner, anchor.eval(), progress, network
+        self.samples_per_round = samples_per_round
+        self.offered = 0
+        self.others: list[Notice] = []
+        self._me = me
+
+    @property
+    def bytes_sent(self) -> int:
+        return self.network.view.bytes_sent  # hivemind does not count what its optimizer sends
+
+    @property
+    def bytes_received(self) -> int:
+        return self.network.view.bytes_received
+
+    @property
+    def offered_by_all(self) -> int:
+        return int(self.inner.swarm.tracker.global_progress.samples_accumulated)
+
+    def tick(self, tokens_per_second: float, step_seconds: float) -> Event | None:
+        self._me = self._me.model_copy(
+            update={
+                "role": Role.TRAINING,
+                "round": self.progress.round,
+                "anchor": self.progress.anchor,
+                "trained": self.progress.samples,
+                "offered": self.offered,
+                "tokens_per_second": tokens_per_second,
+                "step_seconds": step_seconds,
+            }
+        )
+        view = self.network.post(self._me)
+        self.others = [other for other in view.notices if other.run_id == self._me.run_id]
+        round = self.inner.swarm.local_epoch
+        if round <= self.progress.round:
+            return None
+        with torch.no_grad():
+            for anchored, parameter in zip(self.anchor.parameters(), self.inner.model.parameters()):
+                anchored.copy_(parameter)
+        trained = (round - self.progress.round) * self.samples_per_round
+        share, self.offered = min(1.0, self.offered / trained), 0
+        anchor = checkpoint.parameter_hash(dict(self.anchor.named_parameters()))
+        self.progress = replace(self.progress, round=round, samples=self.progress.samples + trained, anchor=anchor)
+        return RoundClosed([self._me.name, *(other.name for other in self.others)], share)
+
+    def stop(self) -> None:
+        self.inner.swarm.shutdown()

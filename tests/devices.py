@@ -1,0 +1,69 @@
+"""Devices for tests: a fresh clone each, with tiny settings, on the hosts of a test LAN (`tests/lan.py`)."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.lan import Host, HostProcess, wait_until
+
+REPOSITORY = Path(__file__).parent.parent
+TINY = {
+    "model": {"d_model": 32, "nhead": 2, "num_layers": 1, "dropout": 0.0},
+    "tokenizer": {"vocab_size": 1500},
+    "training": {"batch_size": 4, "lr": 1e-3, "warmup_sequences": 64, "dataset": {"seq_len": 32}},
+    "swarm": {"samples_per_round": 2000},
+}
+
+
+def clone(folder: Path, settings: dict[str, object] | None = None) -> Path:
+    """What `git clone` would give, uncommitted changes included; with `settings` as its config.json."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        check=True,
+    )
+    for name in filter(None, listed.stdout.decode().split("\0")):
+        source = REPOSITORY / name
+        if source.exists():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, folder / name)
+    if settings is not None:
+        (folder / "config.json").write_text(json.dumps(settings))
+    return folder
+
+
+class Device:
+    """A clone on a host; `join` is what its owner types."""
+
+    def __init__(self, host: Host, folder: Path, settings: dict[str, object] | None = None):
+        self.host, self.folder = host, clone(folder, settings)
+
+    def join(self, *arguments: str) -> HostProcess:
+        return self.start("peer", "--join", "--name", self.host.name, *arguments)
+
+    def start(self, module: str, *arguments: str) -> HostProcess:
+        return self.host.start(
+            sys.executable,
+            "-u",
+            "-m",
+            module,
+            *arguments,
+            cwd=self.folder,
+            log=self.folder / f"{module}.log",
+            env={"OMP_NUM_THREADS": "1"},
+        )
+
+    def metrics(self, run: str = "cellmind") -> list[dict[str, object]]:
+        """The lines of metrics.jsonl so far."""
+        path = self.folder / "checkpoints" / run / "metrics.jsonl"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    def wait_for_rounds(self, count: int, timeout: float) -> list[dict[str, object]]:
+        """Metrics once there are `count` rounds of them; what there is when the time is up."""
+        wait_until(lambda: len(self.metrics()) >= count, timeout)
+        return self.metrics()

@@ -1,0 +1,434 @@
+"""Checkpoints: folders that transformers can load as they are, with what training needs to go on beside it.
+
+    checkpoints/latest -> cellmind/round-00000012-step-00000345
+    checkpoints/cellmind/round-00000012-step-00000345/
+        model.safetensors        the parameters the swarm agreed on (the anchor), float32
+        config.json, tokenizer.model, tokenizer_config.json        for AutoModelForCausalLM and AutoTokenizer
+        settings.json            the run's settings
+        optimizer.safetensors    AdamW's moments, bfloat16 (where there are some)
+        local.safetensors        this device's parameters minus the anchor, bfloat16 (its own business: never sent)
+        training.json            how far the run was, and size and hash of every other file; written last
+
+A folder is written under a temporary name, synced and renamed: what has its real name is whole. Reading trusts nothing
+all the same, since a folder may come from another device or a worn SD card. Nothing is loaded through pickle.
+"""
+
+import hashlib
+import json
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+import tokenizer
+from minigpt.manifest import (
+    LOCAL,
+    MANIFEST,
+    MANIFEST_LIMIT,
+    MODEL,
+    MODEL_CONFIG,
+    OPTIMIZER,
+    SETTINGS,
+    TOKENIZER,
+    TOKENIZER_CONFIG,
+    CheckpointError,
+    FileEntry,
+    Manifest,
+    Progress,
+    parse_manifest,
+)
+from minigpt.model import MiniGPT
+from minigpt.settings import Settings, SettingsError, dump_settings, parse_settings
+
+MOMENTS = ("exp_avg", "exp_avg_sq")  # of AdamW
+TEMPORARY = ".incoming-"  # begins the name of a folder that is being written or thrown away
+LEFTOVER_SECONDS = 600  # a temporary folder this old was left by a process that died
+
+# With this, Hugging Face's LlamaTokenizer gives the same ids as sentencepiece does (the space prefix would differ).
+TOKENIZER_SETTINGS = {
+    "tokenizer_class": "LlamaTokenizer",
+    "legacy": False,
+    "add_prefix_space": False,
+    "add_bos_token": True,
+    "add_eos_token": False,
+    "bos_token": "<|start|>",
+    "eos_token": "<|endoftext|>",
+    "unk_token": "<unk>",
+    "pad_token": "<|pad|>",
+    "clean_up_tokenization_spaces": False,
+}
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A folder whose files are known to be whole. The methods load from it; each raises CheckpointError."""
+
+    folder: Path
+    progress: Progress
+    settings: Settings
+    files: Mapping[str, FileEntry]
+    vocab_size: int
+
+    def parameters(self) -> dict[str, Tensor]:
+        """The anchor, float32: finite, of the model that the settings describe, with the hash that it should have."""
+        parameters = self.load(MODEL, expected_shapes(self.settings, self.vocab_size), torch.float32)
+        if parameter_hash(parameters) != self.progress.anchor:
+            raise CheckpointError(f"{self.folder}: {MODEL} holds other parameters than {MANIFEST} names")
+        return parameters
+
+    def optimizer(self) -> dict[str, Tensor] | None:
+        """AdamW's moments as float32, `exp_avg.<name>` and `exp_avg_sq.<name>`, or None if they were not kept."""
+        shapes = expected_shapes(self.settings, self.vocab_size)
+        moments = {f"{moment}.{name}": shape for moment in MOMENTS for name, shape in shapes.items()}
+        return self.load(OPTIMIZER, moments, torch.bfloat16) if OPTIMIZER in self.files else None
+
+    def local(self) -> dict[str, Tensor] | None:
+        """This device's parameters minus the anchor as float32, or None if they were not kept."""
+        shapes = expected_shapes(self.settings, self.vocab_size)
+        return self.load(LOCAL, shapes, torch.bfloat16) if LOCAL in self.files else None
+
+    def load(self, name: str, shapes: Mapping[str, torch.Size], dtype: torch.dtype) -> dict[str, Tensor]:
+        """The tensors of one file as float32, after a check of names, shapes, type and every number."""
+        try:
+            check_shapes(self.folder / name, shapes)
+            tensors = load_file(self.folder / name)
+        except CheckpointError as error:
+            raise CheckpointError(f"{self.folder}: {error}") from error
+        except (OSError, SafetensorError) as error:
+            raise CheckpointError(f"{self.folder}: {name} cannot be read: {reason(error)}") from error
+        for tensor_name, tensor in tensors.items():
+            if tensor.dtype != dtype:
+                raise CheckpointError(f"{self.folder}: {tensor_name} in {name} is {tensor.dtype} and not {dtype}")
+            if not tensor.isfinite().all() or (tensor_name.startswith("exp_avg_sq.") and tensor.min() < 0):
+                raise CheckpointError(f"{self.folder}: {tensor_name} in {name} has impossible numbers")
+        return {tensor_name: tensor.float() for tensor_name, tensor in tensors.items()}
+
+    def build_model(self) -> MiniGPT:
+        """The model with the anchor in it, on the CPU."""
+        model = MiniGPT.from_settings(self.settings.model, self.vocab_size, self.settings.training.dataset.seq_len)
+        model.load_state_dict(self.parameters())
+        return model
+
+    def load_tokenizer(self) -> Any:
+        """The sentencepiece tokenizer that the model was trained with."""
+        try:
+            processor = tokenizer.load(self.folder / TOKENIZER)
+        except tokenizer.TokenizerError as error:
+            raise CheckpointError(f"{self.folder}: {error}") from error
+        if processor.get_piece_size() != self.vocab_size:
+            pieces = processor.get_piece_size()
+            raise CheckpointError(f"{self.folder}: the tokenizer has {pieces} pieces, the model {self.vocab_size}")
+        return processor
+
+
+def parameter_hash(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256, in hex, over names in order, shapes and float32 little-endian bytes: equal on all peers of a round."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().to("cpu", torch.float32).contiguous()  # all three for free where it is one
+        digest.update(f"{name}{list(tensor.shape)}\n".encode())
+        digest.update(tensor.view(-1).numpy().astype("<f4", copy=False).data)
+    return digest.hexdigest()
+
+
+def folder_name(progress: Progress) -> str:
+    """The name of a checkpoint's folder, unique among one device's: its own steps are in it."""
+    return f"round-{progress.round:08d}-step-{progress.step:08d}"
+
+
+def save(
+    root: Path,
+    progress: Progress,
+    *,
+    parameters: Mapping[str, Tensor],
+    model_config: Mapping[str, object],
+    settings: Settings,
+    tokenizer_model: Path,
+    optimizer: Mapping[str, Tensor] | None = None,
+    local: Mapping[str, Tensor] | None = None,
+    keep: int = 3,
+) -> Path:
+    """Write a checkpoint folder under `root`, let `latest` point at it, keep the newest `keep` of this run id.
+
+    The tensors must not change meanwhile; a background thread may call this on a copy. A whole folder of the same
+    progress is left as it is. Raises CheckpointError (a full disk, say), with all earlier checkpoints as they were.
+    """
+    folder = root / progress.run / folder_name(progress)
+    if parameter_hash(parameters) != progress.anchor:
+        raise ValueError("the anchor's hash in `progress` is not that of `parameters`")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        clear_leftovers(folder.parent)
+        if not is_saved(folder, progress):
+            temporary = folder.parent / f"{TEMPORARY}{folder.name}-{secrets.token_hex(4)}"
+            try:
+                temporary.mkdir()
+                write_files(temporary, parameters, model_config, settings, tokenizer_model, optimizer, local)
+                manifest = write_manifest(temporary, progress)
+                if folder.exists():
+                    discard(folder)
+                temporary.rename(folder)
+                sync(folder.parent)
+                _seen_whole[folder.resolve()] = verify_sizes(folder, manifest)
+            finally:
+                shutil.rmtree(temporary, ignore_errors=True)
+        point_latest(root, folder)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"the checkpoint {folder} cannot be written: {reason(error)}") from error
+    prune(root, progress, keep)
+    return folder
+
+
+def read(folder: Path) -> Checkpoint:
+    """The checkpoint in `folder`, after a check of every file in it: present, whole, unchanged, of one model.
+
+    Hashing is left out for files that this process has seen whole and that have not been touched since.
+    """
+    real = folder.resolve()  # `latest` may point elsewhere a moment later
+    try:
+        manifest = read_manifest(real)
+        verify_files(real, manifest)
+        settings = parse_settings((real / SETTINGS).read_bytes(), SETTINGS)
+        vocab_size = read_vocab_size(real)
+        check_shapes(real / MODEL, expected_shapes(settings, vocab_size))
+    except (CheckpointError, SettingsError) as error:
+        raise CheckpointError(f"{folder}: {'; '.join(str(error).splitlines())}") from error
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{folder} cannot be read: {reason(error)}") from error
+    return Checkpoint(real, manifest.progress, settings, manifest.files, vocab_size)
+
+
+def newest(
+    root: Path,
+    run: str | None = None,
+    report: Callable[[str], None] = print,
+    *,
+    run_id: str | None = None,
+) -> Checkpoint | None:
+    """The newest whole checkpoint under `root`, or None. For each newer one that is not whole, `report` gets a line.
+
+    Of the run with this name, and with this id if one is given, the one that is furthest. With no name: the one that
+    `latest` points at, or else the one that was written last.
+    """
+    folders = list(root.glob(f"{run or '*'}/round-*"))
+    manifests: dict[Path, Manifest] = {}
+    for folder in folders:
+        try:
+            manifests[folder] = read_manifest(folder)
+        except CheckpointError as error:
+            report(f"passed over {folder}: {error}")
+
+    def age(folder: Path) -> tuple[float, ...]:
+        found = manifests[folder]
+        return (found.round, found.samples, found.step) if run else (found.time,)
+
+    candidates = sorted(manifests, key=age, reverse=True)
+    if run is None:
+        latest = (root / "latest").resolve()
+        candidates.sort(key=lambda folder: folder.resolve() != latest)  # it goes first; the others keep their order
+    for folder in candidates:
+        if run_id is None or manifests[folder].run_id == run_id:
+            try:
+                return read(folder)
+            except CheckpointError as error:
+                report(f"passed over {error}")
+    return None
+
+
+# -- reading
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of a folder. Raises CheckpointError with the reason alone, without the folder."""
+    try:
+        with (folder / MANIFEST).open("rb") as file:
+            return parse_manifest(file.read(MANIFEST_LIMIT + 1))
+    except OSError as error:
+        raise CheckpointError(f"not a whole checkpoint: {MANIFEST} cannot be read: {error.strerror}") from error
+
+
+FolderState: TypeAlias = list[tuple[str, str, int, int, int]]
+_seen_whole: dict[Path, FolderState] = {}  # what was found in a folder when all hashes were right
+
+
+def verify_files(folder: Path, manifest: Manifest) -> None:
+    """Compare sizes, then hashes, with the manifest. Raises CheckpointError with the reason alone."""
+    state = verify_sizes(folder, manifest)
+    if _seen_whole.get(folder) == state:
+        return
+    for name, entry in manifest.files.items():
+        if file_sha256(folder / name) != entry.sha256:
+            raise CheckpointError(f"{name} is damaged: its bytes are not those that were written")
+    _seen_whole[folder] = state
+
+
+def verify_sizes(folder: Path, manifest: Manifest) -> FolderState:
+    """Compare sizes with the manifest; returns what would be different after any later change to the files."""
+    state: FolderState = []
+    for name, entry in manifest.files.items():
+        if not (folder / name).is_file():
+            raise CheckpointError(f"{name} is missing")
+        found = (folder / name).stat()
+        if found.st_size != entry.size:
+            raise CheckpointError(f"{name} is cut off or changed: {found.st_size} bytes instead of {entry.size}")
+        state.append((name, entry.sha256, found.st_size, found.st_mtime_ns, found.st_ino))
+    return state
+
+
+def read_vocab_size(folder: Path) -> int:
+    """The vocabulary size in `config.json`, which a small corpus makes smaller than the one in the settings."""
+    try:
+        vocab_size = json.loads((folder / MODEL_CONFIG).read_bytes())["vocab_size"]
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise CheckpointError(f"{MODEL_CONFIG} has no vocab_size") from error
+    if type(vocab_size) is not int or not 0 < vocab_size <= 1_000_000:
+        raise CheckpointError(f"{MODEL_CONFIG} has an impossible vocab_size: {str(vocab_size)[:40]}")
+    return vocab_size
+
+
+def expected_shapes(settings: Settings, vocab_size: int) -> dict[str, torch.Size]:
+    """The parameters' names and shapes, from a model that takes no memory."""
+    with torch.device("meta"):
+        model = MiniGPT.from_settings(settings.model, vocab_size, settings.training.dataset.seq_len)
+    return {name: parameter.shape for name, parameter in model.named_parameters()}
+
+
+def check_shapes(path: Path, expected: Mapping[str, torch.Size]) -> None:
+    """Compare the header of a safetensors file with what should be in it. Raises CheckpointError."""
+    with safe_open(path, framework="pt") as file:
+        found = {name: torch.Size(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 -- it is no mapping
+    for name in sorted(expected.keys() | found.keys()):
+        if expected.get(name) != found.get(name):
+            here, there = (list(shapes[name]) if name in shapes else "missing" for shapes in (found, expected))
+            raise CheckpointError(f"{path.name} is of another model than {SETTINGS}: {name} is {here}, not {there}")
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+# -- writing
+
+
+def is_saved(folder: Path, progress: Progress) -> bool:
+    """Whether `folder` holds this progress already. Raises CheckpointError if it holds another model's."""
+    try:
+        found = read(folder).progress
+    except CheckpointError:
+        return False  # not there, or torn: it will be replaced
+    if found.run_id != progress.run_id:
+        raise CheckpointError(
+            f"{folder} belongs to another run of the same name ({found.run_id}, and this is {progress.run_id}): "
+            "move it away, or give this run a name of its own (swarm.run)"
+        )
+    return found == progress
+
+
+def write_files(
+    folder: Path,
+    parameters: Mapping[str, Tensor],
+    model_config: Mapping[str, object],
+    settings: Settings,
+    tokenizer_model: Path,
+    optimizer: Mapping[str, Tensor] | None,
+    local: Mapping[str, Tensor] | None,
+) -> None:
+    """All files but the manifest."""
+    write_tensors(folder / MODEL, parameters, torch.float32)
+    if optimizer is not None:
+        write_tensors(folder / OPTIMIZER, optimizer, torch.bfloat16)
+    if local is not None:
+        write_tensors(folder / LOCAL, local, torch.bfloat16)
+    (folder / MODEL_CONFIG).write_text(json.dumps(model_config, indent=2), encoding="utf-8")
+    (folder / SETTINGS).write_text(dump_settings(settings), encoding="utf-8")
+    (folder / TOKENIZER_CONFIG).write_text(json.dumps(TOKENIZER_SETTINGS, indent=2), encoding="utf-8")
+    shutil.copyfile(tokenizer_model, folder / TOKENIZER)
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], dtype: torch.dtype) -> None:
+    """Write tensors as safetensors of one type; "pt" is what transformers asks for."""
+    ready = {name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in tensors.items()}
+    save_file(ready, path, metadata={"format": "pt"})
+
+
+def write_manifest(folder: Path, progress: Progress) -> Manifest:
+    """Sync all files, then write and sync the manifest that names them."""
+    files = {}
+    for path in sorted(folder.iterdir()):
+        sync(path)
+        files[path.name] = FileEntry(size=path.stat().st_size, sha256=file_sha256(path))
+    manifest = Manifest(format=1, **asdict(progress), time=time.time(), files=files)
+    (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2), encoding="utf-8")
+    sync(folder / MANIFEST)
+    sync(folder)
+    return manifest
+
+
+def point_latest(root: Path, folder: Path) -> None:
+    """Let `latest` point at `folder`; at no moment is it gone."""
+    temporary = root / f".latest-{secrets.token_hex(4)}"
+    temporary.symlink_to(folder.relative_to(root))
+    try:
+        os.replace(temporary, root / "latest")
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def prune(root: Path, progress: Progress, keep: int) -> None:
+    """Throw away all but the newest `keep` folders of this run id, and never the one that `latest` points at."""
+    found = []
+    for folder in (root / progress.run).glob("round-*"):
+        try:
+            manifest = read_manifest(folder)
+        except CheckpointError:
+            continue  # not whole: not ours to judge
+        if manifest.run_id == progress.run_id:
+            found.append((manifest.round, manifest.samples, manifest.step, folder))
+    for *_, folder in sorted(found, reverse=True)[keep:]:
+        if folder.resolve() != (root / "latest").resolve():
+            discard(folder)
+
+
+def discard(folder: Path) -> None:
+    """Remove a folder so that it is never seen half removed."""
+    hidden = folder.with_name(f"{TEMPORARY}{folder.name}-{secrets.token_hex(4)}")
+    try:
+        folder.rename(hidden)
+    except OSError:
+        return  # somebody else was faster, or it cannot be moved: it is whole, and does no harm
+    shutil.rmtree(hidden, ignore_errors=True)
+    _seen_whole.pop(folder.resolve(), None)
+
+
+def clear_leftovers(parent: Path) -> None:
+    """Remove temporary folders of processes that died while they wrote."""
+    for folder in parent.glob(f"{TEMPORARY}*"):
+        if folder.stat().st_mtime < time.time() - LEFTOVER_SECONDS:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def sync(path: Path) -> None:
+    """Make sure that a file's bytes, or a folder's names, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def reason(error: Exception) -> str:
+    """Why reading or writing failed, in a few words."""
+    if isinstance(error, OSError):
+        return f"{error.strerror or error}" + (f" ({error.filename})" if error.filename else "")
+    return str(error).rpartition("I/O error: ")[-1]

@@ -1,0 +1,51 @@
+"""Which processor to compute on, and in which number format it is fastest."""
+
+import time
+
+import torch
+
+
+def pick_device() -> torch.device:
+    """CUDA where there is one, else Apple's MPS, else the CPU."""
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    if torch.backends.mps.is_available():
+        return torch.device("mps")
+    return torch.device("cpu")
+
+
+def pick_autocast(device: torch.device) -> torch.dtype | None:
+    """The type for `torch.autocast` on `device`: bfloat16 where it pays, None for plain float32.
+
+    CPUs with matrix units (AMX, newer ARM) multiply bfloat16 several times faster, others emulate it and are slower;
+    no flag tells them apart everywhere, so a CPU is asked with a measurement of well under 0.3 s.
+    """
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else None
+    if device.type == "cpu" and bfloat16_is_faster():
+        return torch.bfloat16
+    return None
+
+
+def bfloat16_is_faster() -> bool:
+    """Whether one core multiplies bfloat16 matrices at least half as fast again as float32 ones."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(
+        1
+    )  # several threads wait for the slowest one: a busy machine would make both types look equal
+    try:
+        return matmul_seconds(torch.bfloat16) < matmul_seconds(torch.float32) / 1.5
+    finally:
+        torch.set_num_threads(threads)
+
+
+def matmul_seconds(dtype: torch.dtype, budget: float = 0.05) -> float:
+    """Best time of one matrix product on the CPU, of as many as fit in `budget` seconds and at least two."""
+    left, right = torch.ones(128, 512, dtype=dtype), torch.ones(512, 512, dtype=dtype)
+    times: list[float] = []
+    end = time.perf_counter() + budget
+    while len(times) < 2 or time.perf_counter() < end:
+        start = time.perf_counter()
+        left @ right
+        times.append(time.perf_counter() - start)
+    return min(times)

@@ -1,0 +1,99 @@
+"""A checkpoint's table of contents, `training.json`: how far the run was, and size and hash of every other file.
+
+It is the part of a checkpoint that is judged first, also when it comes from another device: names from a fixed list,
+believable sizes, nothing unknown.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+MODEL, OPTIMIZER, LOCAL = "model.safetensors", "optimizer.safetensors", "local.safetensors"
+MODEL_CONFIG, SETTINGS, MANIFEST = "config.json", "settings.json", "training.json"
+TOKENIZER, TOKENIZER_CONFIG = "tokenizer.model", "tokenizer_config.json"
+
+# What may be in a checkpoint, and how many bytes of each are believable; nothing else is ever taken from anybody.
+SIZE_LIMITS = {
+    MODEL: 2**36,
+    OPTIMIZER: 2**36,
+    LOCAL: 2**35,
+    MODEL_CONFIG: 2**16,
+    SETTINGS: 2**16,
+    TOKENIZER: 2**26,
+    TOKENIZER_CONFIG: 2**16,
+}
+OPTIONAL = {OPTIMIZER, LOCAL}
+MANIFEST_LIMIT = 2**16
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be read or written; one line that names the folder and the reason."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is: rounds, sequences trained by the swarm, this device's inner steps, the anchor's hash."""
+
+    run: str
+    run_id: str
+    round: int
+    samples: int
+    step: int
+    anchor: str
+
+
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+Count = Annotated[int, Field(ge=0, lt=2**53)]
+
+
+class FileEntry(BaseModel):
+    """Size in bytes and hash of one file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    size: Count
+    sha256: Sha256
+
+
+class Manifest(BaseModel):
+    """What `training.json` says."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    format: Literal[1]
+    run: Annotated[str, Field(pattern="^[a-z0-9-]{1,40}$")]
+    run_id: Annotated[str, Field(pattern="^[a-z0-9-]{1,40}-[0-9a-f]{12}$")]
+    round: Count
+    samples: Count
+    step: Count
+    anchor: Sha256
+    time: Annotated[float, Field(ge=0, allow_inf_nan=False)]  # Unix seconds
+    files: dict[str, FileEntry]
+
+    @model_validator(mode="after")
+    def check_files(self) -> Self:
+        for name, entry in self.files.items():
+            if name not in SIZE_LIMITS:
+                raise ValueError(f"it lists a file that no checkpoint has: {name[:40]!r}")
+            if entry.size > SIZE_LIMITS[name]:
+                raise ValueError(f"{name} would have {entry.size} bytes, and at most {SIZE_LIMITS[name]} are allowed")
+        if missing := SIZE_LIMITS.keys() - OPTIONAL - self.files.keys():
+            raise ValueError(f"it does not list {', '.join(sorted(missing))}")
+        return self
+
+    @property
+    def progress(self) -> Progress:
+        return Progress(self.run, self.run_id, self.round, self.samples, self.step, self.anchor)
+
+
+def parse_manifest(data: bytes) -> Manifest:
+    """The manifest in the bytes of a `training.json`, wherever they came from. Raises CheckpointError."""
+    if len(data) > MANIFEST_LIMIT:
+        raise CheckpointError(f"{MANIFEST} has more than {MANIFEST_LIMIT} bytes")
+    try:
+        return Manifest.model_validate_json(data)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        place = "".join(f"{part}: " for part in problem["loc"])
+        raise CheckpointError(f"{MANIFEST} is not valid: {place}{problem['msg']}") from error

@@ -1,0 +1,219 @@
+"""A run's settings: `config.json`, its defaults and what is allowed in it.
+
+The file is JSON with comments, in the shape of the original guide (`model`, `tokenizer`, `training`), with `swarm` in
+the place of `distributed`. Every key has a default. What all peers of a run must share is its identity
+(`run_identity`); the rest (batch size, paths, packing) is each device's own.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import json5
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+DISTRIBUTED_NOTICE = (
+    '"distributed" is no longer needed and is ignored: devices find one another, so there is no world size to set '
+    'and no SSH to prepare; settings of the swarm have their place in "swarm"'
+)
+
+
+class SettingsError(ValueError):
+    """Settings that cannot be used; one line a problem, each naming the key, its value and what is allowed."""
+
+
+class Section(BaseModel):
+    """Strict: a number in quotes or a misspelt key is an error and not a guess."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class ModelSettings(Section):
+    """The size of the model, and the share of each residual branch that training leaves out at random."""
+
+    d_model: Annotated[int, Field(ge=8, le=16_384)] = 512
+    nhead: Annotated[int, Field(ge=1, le=256)] = 8
+    num_layers: Annotated[int, Field(ge=1, le=256)] = 6
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+
+    @model_validator(mode="after")
+    def check_heads(self) -> Self:
+        if self.d_model % self.nhead:
+            raise ValueError(f"d_model is {self.d_model}: it must be divisible by nhead, which is {self.nhead}")
+        if self.d_model // self.nhead % 2:
+            raise ValueError(
+                f"d_model / nhead is {self.d_model} / {self.nhead} = {self.d_model // self.nhead}: it must be even"
+            )
+        return self
+
+
+class TokenizerSettings(Section):
+    """Where the tokenizer is, and how large it should be."""
+
+    model_path: Annotated[Path, Field(strict=False)] = Path("tokenizer/minigpt.model")
+    vocab_size: Annotated[int, Field(ge=265, le=1_000_000)] = 8000  # 256 bytes, 4 control symbols and 5 tags come first
+
+
+class DatasetSettings(Section):
+    """What this device trains on: sequences of `seq_len` tokens, packed from the texts or one padded text each."""
+
+    path: Annotated[Path, Field(strict=False)] = Path("data/for-model-training/train.jsonl")
+    seq_len: Annotated[int, Field(ge=2, le=65_536)] = 256
+    packed: bool = True
+
+
+class TrainingSettings(Section):
+    """How training goes: `batch_size` sequences a step, at the rate `lr` once the swarm has done `warmup_sequences`."""
+
+    batch_size: Annotated[int, Field(ge=1, le=65_536)] = 4
+    lr: Annotated[float, Field(gt=0, le=1)] = 3e-4
+    warmup_sequences: Annotated[int, Field(ge=0, le=2**40)] = 256
+    dataset: DatasetSettings = DatasetSettings()
+
+
+class SwarmSettings(Section):
+    """How the swarm works together. A round is `samples_per_round` sequences, trained by all peers together."""
+
+    run: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,40}$")] = "cellmind"
+    averaging: Literal["background", "sync"] = "background"
+    samples_per_round: Annotated[int, Field(ge=1, le=2**40)] = 256
+
+
+class Settings(Section):
+    """All of `config.json`."""
+
+    model: ModelSettings = ModelSettings()
+    tokenizer: TokenizerSettings = TokenizerSettings()
+    training: TrainingSettings = TrainingSettings()
+    swarm: SwarmSettings = SwarmSettings()
+
+
+# Settings that belong to the run and not to a device: everything of `model`, and these.
+SHARED = (
+    "tokenizer.vocab_size",
+    "training.lr",
+    "training.warmup_sequences",
+    "training.dataset.seq_len",
+    "swarm.run",
+    "swarm.averaging",
+    "swarm.samples_per_round",
+)
+
+
+def load_settings(path: Path) -> tuple[Settings, list[str]]:
+    """Read `path` (JSON with comments). Returns the settings, and notices for the user about what was ignored.
+
+    Raises SettingsError: no such file, not JSON, unknown keys, impossible values.
+    """
+    try:
+        document = json5.loads(path.read_text(encoding="utf-8-sig"), allow_duplicate_keys=False)
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{path} is not UTF-8 text; save it as UTF-8") from error
+    except (ValueError, RecursionError) as error:
+        raise SettingsError(f"{path} is not valid JSON: {str(error).replace('<string>:', 'line ')}") from error
+    notices = []
+    if isinstance(document, dict) and "distributed" in document:
+        del document["distributed"]
+        notices.append(f"{path}: {DISTRIBUTED_NOTICE}")
+    return check(document, str(path)), notices
+
+
+def parse_settings(text: str | bytes, source: str) -> Settings:
+    """Settings from `dump_settings` of this or another device; `source` names them in a SettingsError."""
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise SettingsError(f"{source} is not valid JSON: {error}") from error
+    return check(document, source)
+
+
+def dump_settings(settings: Settings) -> str:
+    """Settings as JSON, which `parse_settings` and `load_settings` read back as the same."""
+    return settings.model_dump_json(indent=2)
+
+
+def check(document: object, source: str) -> Settings:
+    """The settings in a parsed `document`, or a SettingsError with a line for each thing that is wrong with it."""
+    try:
+        return Settings.model_validate(document)
+    except ValidationError as error:
+        raise SettingsError("\n".join(f"{source}: {explain(problem)}" for problem in error.errors())) from error
+
+
+def explain(problem: Any) -> str:
+    """One of pydantic's problems as a line that names the key, the value and what is allowed."""
+    kind, location, context = problem["type"], problem["loc"], problem.get("ctx", {})
+    key = ".".join(map(str, location)) or "the whole file"
+    value = json.dumps(problem["input"], ensure_ascii=False, default=str)
+    if kind == "value_error":
+        return f"{key}.{context['error']}"
+    if kind == "extra_forbidden":
+        return f"{key} is not a known setting; allowed here: {', '.join(keys_beside(location))}"
+    allowed = {
+        "int_type": "a whole number",
+        "int_from_float": "a whole number",
+        "float_type": "a number",
+        "bool_type": "true or false",
+        "path_type": "a path in quotes",
+        "string_type": "text in quotes",
+        "string_pattern_mismatch": "1 to 40 small letters, digits and dashes",
+        "model_type": "a section in braces",
+        "greater_than_equal": "at least {ge}",
+        "greater_than": "more than {gt}",
+        "less_than_equal": "at most {le}",
+        "less_than": "less than {lt}",
+        "literal_error": "{expected}",
+    }.get(kind, "something else")
+    return f"{key} is {value if len(value) <= 60 else value[:60] + '…'}: it must be {allowed.format(**context)}"
+
+
+def keys_beside(location: tuple[str, ...]) -> list[str]:
+    """The keys that are allowed in the section in which `location` is."""
+    section: type[BaseModel] = Settings
+    for name in location[:-1]:
+        annotation = section.model_fields[name].annotation
+        assert isinstance(annotation, type) and issubclass(annotation, BaseModel)
+        section = annotation
+    return list(section.model_fields)
+
+
+def run_identity(settings: Settings) -> dict[str, object]:
+    """What all peers of a run must share, by dotted name: {"model.d_model": 512, ...}."""
+    names = [f"model.{name}" for name in ModelSettings.model_fields] + list(SHARED)
+    return {name: lookup(settings.model_dump(), name) for name in names}
+
+
+def lookup(document: dict[str, Any], name: str) -> Any:
+    """The value at a dotted name."""
+    for key in name.split("."):
+        document = document[key]
+    return document
+
+
+def run_id(settings: Settings, tokenizer_sha256: str) -> str:
+    """The run's name and 12 hex digits of a hash of its identity and its tokenizer, as in "cellmind-1a2b3c4d5e6f"."""
+    identity = {**run_identity(settings), "tokenizer": tokenizer_sha256}
+    canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"))
+    return f"{settings.swarm.run}-{hashlib.sha256(canonical.encode()).hexdigest()[:12]}"
+
+
+def differences(mine: Settings, theirs: Settings) -> list[str]:
+    """A line for each setting that keeps these two out of one run: "model.d_model is 512 here and 128 there"."""
+    there = run_identity(theirs)
+    return [
+        f"{name} is {value} here and {there[name]} there"
+        for name, value in run_identity(mine).items()
+        if value != there[name]
+    ]
+
+
+def with_identity_of(mine: Settings, run: Settings) -> Settings:
+    """My settings for that run: its identity, and everything else (batch size, paths, packing) as it is here."""
+    document = mine.model_dump()
+    for name, value in run_identity(run).items():
+        section, _, key = name.rpartition(".")
+        lookup(document, section)[key] = value
+    return Settings.model_validate(document)

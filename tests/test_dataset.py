@@ -1,0 +1,216 @@
+"""From JSON Lines to batches."""
+
+import errno
+import os
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import tokenizer
+from minigpt import END_OF_TEXT, IGNORED, PADDING, START
+from minigpt.dataset import DatasetError, PackedDataset, PaddedDataset, encode, piece_bytes
+from tests.tiny import LINES, train_tokenizer, write_jsonl
+
+
+@pytest.fixture(scope="module")
+def processor(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    return tokenizer.load(train_tokenizer(tmp_path_factory.mktemp("tokenizer")))
+
+
+class NoTokenizer:
+    """Stands in where nothing may be encoded."""
+
+    def get_piece_size(self) -> int:
+        raise AssertionError("encoded again")
+
+
+def write_ids(path: Path, ids: Any) -> Path:
+    np.save(path, np.array(ids, dtype=np.uint16))
+    return path
+
+
+# -- encode
+
+
+def test_every_text_is_wrapped_by_id(tmp_path: Path, processor: Any) -> None:
+    texts = [*LINES, "<|endoftext|> <|start|>"]  # as somebody could type it
+    seen: list[tuple[int, int]] = []
+    jsonl = write_jsonl(tmp_path / "train.jsonl", texts)
+    path = encode(jsonl, processor, tokenizer_sha256="a", progress=lambda done, all: seen.append((done, all)))
+    ids = np.load(path)
+    assert ids.dtype == np.uint16
+    assert path.parent == tmp_path
+    assert ids.tolist() == [id for text in texts for id in (START, *processor.encode(text), END_OF_TEXT)]
+    assert (ids == END_OF_TEXT).sum() == len(texts)
+    assert seen[-1] == (jsonl.stat().st_size, jsonl.stat().st_size)
+
+
+def test_more_texts_than_are_encoded_at_once(tmp_path: Path, processor: Any) -> None:
+    jsonl = write_jsonl(tmp_path / "train.jsonl", [f"{number}번" for number in range(3000)])
+    ids = np.load(encode(jsonl, processor, tokenizer_sha256="a")).tolist()
+    assert processor.decode(ids[ids.index(START, 1) :]) == "".join(f"{number}번" for number in range(1, 3000))
+
+
+def test_large_vocabulary_gets_wider_numbers(tmp_path: Path) -> None:
+    class Large:
+        def get_piece_size(self) -> int:
+            return 70_000
+
+        def encode(self, texts: list[str]) -> list[list[int]]:
+            return [[69_999] for _ in texts]
+
+    path = encode(write_jsonl(tmp_path / "train.jsonl", ["a"]), Large(), tokenizer_sha256="a")
+    assert np.load(path).tolist() == [START, 69_999, END_OF_TEXT]
+
+
+def test_encodes_again_only_when_texts_or_tokenizer_changed(tmp_path: Path, processor: Any) -> None:
+    jsonl = write_jsonl(tmp_path / "train.jsonl", LINES)
+    first = encode(jsonl, processor, tokenizer_sha256="a")
+    assert encode(jsonl, NoTokenizer(), tokenizer_sha256="a") == first
+    with pytest.raises(AssertionError, match="encoded again"):
+        encode(jsonl, NoTokenizer(), tokenizer_sha256="b")
+    write_jsonl(jsonl, ["다른 글"])
+    second = encode(jsonl, processor, tokenizer_sha256="a")
+    assert np.load(second).tolist() == [START, *processor.encode("다른 글"), END_OF_TEXT]
+    assert sorted(tmp_path.iterdir()) == sorted([jsonl, second])  # what is out of date is gone
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        (b'{"text": "cut o', "not valid JSON"),
+        (b'{"text": "\xff\xfe"}', "not valid JSON"),
+        (b'{"Text": "a"}', 'no "text"'),
+        (b'{"text": 5}', 'no "text"'),
+        (b'["text"]', 'no "text"'),
+    ],
+)
+def test_broken_line_is_named_and_older_ids_stay(tmp_path: Path, processor: Any, line: bytes, complaint: str) -> None:
+    jsonl = write_jsonl(tmp_path / "train.jsonl", LINES)
+    good = encode(jsonl, processor, tokenizer_sha256="a")
+    with jsonl.open("ab") as file:
+        file.write(b"\n" + line + b"\n")
+    for read in (lambda: encode(jsonl, processor, tokenizer_sha256="a"), lambda: PaddedDataset(jsonl, processor, 8, 0)):
+        with pytest.raises(DatasetError) as caught:
+            read()
+        assert str(caught.value).startswith(f"{jsonl} line {len(LINES) + 2}: {complaint}")
+        assert "\n" not in str(caught.value)
+    assert sorted(tmp_path.iterdir()) == sorted([jsonl, good])
+
+
+def test_no_file_and_no_text(tmp_path: Path, processor: Any) -> None:
+    with pytest.raises(DatasetError, match=r"none\.jsonl cannot be read: No such file"):
+        encode(tmp_path / "none.jsonl", processor, tokenizer_sha256="a")
+    (tmp_path / "train.jsonl").write_text("\n\n")
+    with pytest.raises(DatasetError, match=r"train\.jsonl has no text"):
+        encode(tmp_path / "train.jsonl", processor, tokenizer_sha256="a")
+    with pytest.raises(DatasetError, match=r"train\.jsonl has no text"):
+        PaddedDataset(tmp_path / "train.jsonl", processor, 8, 0)
+
+
+def test_lone_surrogate_is_no_reason_to_stop(tmp_path: Path, processor: Any) -> None:
+    (tmp_path / "train.jsonl").write_text('{"text": "\\ud83d 뭐"}\n')
+    ids = np.load(encode(tmp_path / "train.jsonl", processor, tokenizer_sha256="a")).tolist()
+    assert processor.decode(ids) == "? 뭐"
+
+
+def test_full_disk_leaves_nothing_half_written(tmp_path: Path, processor: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    jsonl = write_jsonl(tmp_path / "train.jsonl", LINES)
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(DatasetError, match="cannot be written: No space left on device"):
+        encode(jsonl, processor, tokenizer_sha256="a")
+    assert list(tmp_path.iterdir()) == [jsonl]
+
+
+def test_damaged_ids_are_refused(tmp_path: Path) -> None:
+    path = write_ids(tmp_path / "train.ids-0.npy", range(1000))
+    os.truncate(path, 500)
+    with pytest.raises(DatasetError, match=r"train\.ids-0\.npy cannot be read .* delete it"):
+        PackedDataset(path, 8, 0)
+
+
+def test_bytes_of_the_tokens_are_the_bytes_of_the_text(processor: Any) -> None:
+    for line in LINES:
+        assert b"".join(piece_bytes(processor, id) for id in processor.encode(line)) == line.encode()
+    assert [piece_bytes(processor, id) for id in range(4)] == [b""] * 4
+
+
+# -- packed
+
+
+def epoch_of(dataset: PackedDataset, number: int) -> list[list[int]]:
+    """The input_ids of one epoch."""
+    rows = islice(dataset.batches(1), number * len(dataset), (number + 1) * len(dataset))
+    return [input_ids[0].tolist() for input_ids, _ in rows]
+
+
+def test_labels_are_the_ids_one_later(tmp_path: Path) -> None:
+    dataset = PackedDataset(write_ids(tmp_path / "ids.npy", range(100)), seq_len=8, seed=0)
+    assert len(dataset) == 12
+    for input_ids, labels in islice(dataset.batches(3), 10):
+        assert input_ids.shape == labels.shape == (3, 8)
+        assert input_ids.dtype == labels.dtype == torch.int64
+        assert torch.equal((input_ids + 1) % 100, labels)
+
+
+def test_an_epoch_sees_every_token_once(tmp_path: Path) -> None:
+    dataset = PackedDataset(write_ids(tmp_path / "ids.npy", range(96)), seq_len=8, seed=0)
+    for epoch in range(3):
+        assert sorted(id for row in epoch_of(dataset, epoch) for id in row) == list(range(96))
+
+
+def test_epochs_are_cut_differently_and_a_seed_repeats_them(tmp_path: Path) -> None:
+    path = write_ids(tmp_path / "ids.npy", range(960))
+    dataset = PackedDataset(path, seq_len=8, seed=1)
+    first, second = epoch_of(dataset, 0), epoch_of(dataset, 1)
+    assert {row[0] % 8 for row in first} != {row[0] % 8 for row in second}  # another place to begin
+    assert [row[0] for row in first] != sorted(row[0] for row in first)  # and no order
+    assert epoch_of(PackedDataset(path, seq_len=8, seed=1), 1) == second
+    assert epoch_of(PackedDataset(path, seq_len=8, seed=2), 0) != first
+
+
+def test_fewer_ids_than_one_sequence_go_round(tmp_path: Path) -> None:
+    dataset = PackedDataset(write_ids(tmp_path / "ids.npy", range(5)), seq_len=12, seed=0)
+    assert len(dataset) == 1
+    input_ids, labels = next(dataset.batches(4))
+    assert input_ids.shape == (4, 12)
+    assert torch.equal((input_ids + 1) % 5, labels)
+
+
+# -- padded
+
+
+def test_padding_is_left_out_of_the_loss(tmp_path: Path, processor: Any) -> None:
+    dataset = PaddedDataset(write_jsonl(tmp_path / "train.jsonl", LINES), processor, seq_len=64, seed=0)
+    texts = ["밥 먹자", "생일 축하해!! 진짜 진짜 축하해"]
+    input_ids, labels = dataset.collate_fn(texts)
+    long, short = (processor.encode(text) for text in reversed(texts))
+    assert input_ids.shape == labels.shape == (2, len(long) + 1)
+    padding = len(long) - len(short)
+    assert input_ids.tolist() == [[START, *short, *[PADDING] * padding], [START, *long]]
+    assert labels.tolist() == [[*short, END_OF_TEXT, *[IGNORED] * padding], [*long, END_OF_TEXT]]
+
+
+def test_long_text_is_cut_and_empty_text_is_a_sequence(tmp_path: Path, processor: Any) -> None:
+    dataset = PaddedDataset(write_jsonl(tmp_path / "train.jsonl", LINES), processor, seq_len=8, seed=0)
+    input_ids, labels = dataset.collate_fn([LINES[2], ""])
+    assert input_ids.shape == (2, 8)
+    assert labels[0].tolist() == processor.encode(LINES[2])[:8]
+    assert (input_ids[1, 0], labels[1, 0]) == (START, END_OF_TEXT)
+    assert labels[1, 1:].tolist() == [IGNORED] * 7
+
+
+def test_padded_batches_go_through_all_texts_every_epoch(tmp_path: Path, processor: Any) -> None:
+    dataset = PaddedDataset(write_jsonl(tmp_path / "train.jsonl", LINES), processor, seq_len=256, seed=0)
+    assert len(dataset) == len(LINES)
+    texts = [processor.decode(input_ids[0].tolist()) for input_ids, _ in islice(dataset.batches(1), 2 * len(LINES))]
+    first, second = texts[: len(LINES)], texts[len(LINES) :]
+    assert sorted(first) == sorted(second) == sorted(LINES)
+    assert first != second

@@ -1,0 +1,251 @@
+"""python -m minigpt.generate."""
+
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import tokenizer
+from minigpt import END_OF_TEXT, PADDING, START, UNKNOWN
+from minigpt.generate import encode_prompt, generate, main, sample, stream_text
+from minigpt.model import MiniGPT
+from tests.tiny import LINES, build_model, save_model, train_tokenizer
+
+REPOSITORY = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def tokenizer_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train_tokenizer(tmp_path_factory.mktemp("tokenizer"))
+
+
+@pytest.fixture(scope="module")
+def processor(tokenizer_model: Path) -> Any:
+    return tokenizer.load(tokenizer_model)
+
+
+@pytest.fixture(scope="module")
+def model(processor: Any) -> MiniGPT:
+    return build_model(processor.get_piece_size())
+
+
+@pytest.fixture
+def folder(tmp_path: Path, tokenizer_model: Path, model: MiniGPT, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder is one with a checkpoint."""
+    monkeypatch.chdir(tmp_path)
+    return save_model(Path("checkpoints"), tokenizer_model, model)
+
+
+class Parrot(MiniGPT):
+    """Knows one row of ids: after as many ids as it has been given, it is sure of the next one in the row."""
+
+    def __init__(self, row: list[int]) -> None:
+        super().__init__(vocab_size=400, d_model=8, nhead=1, num_layers=1, seq_len=8)
+        self.row = row
+        self.lengths: list[int] = []
+
+    def forward(self, input_ids: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
+        logits = torch.zeros(1, input_ids.shape[1], 400)
+        logits[0, -1, self.row[len(self.lengths)]] = 50.0
+        self.lengths.append(input_ids.shape[1])
+        return logits
+
+
+# -- ids
+
+
+def test_stops_at_the_end_of_the_text() -> None:
+    parrot = Parrot([10, 11, 12, END_OF_TEXT, 13])
+    assert list(generate(parrot, [START, 9], max_new_tokens=100, seed=0)) == [10, 11, 12]
+
+
+def test_stops_at_max_new_tokens_and_looks_back_over_seq_len_only() -> None:
+    parrot = Parrot(list(range(10, 30)))
+    assert list(generate(parrot, [START], max_new_tokens=12, seed=0)) == list(range(10, 22))
+    assert parrot.lengths == [1, 2, 3, 4, 5, 6, 7, 8, 8, 8, 8, 8]
+
+
+def test_temperature_zero_takes_the_likeliest(model: MiniGPT) -> None:
+    ids = [START, 50, 60]
+    expected: list[int] = []
+    for _ in range(10):
+        with torch.no_grad():
+            logits = model(torch.tensor([ids + expected]))[0, -1]
+        logits[[UNKNOWN, START, PADDING]] = float("-inf")
+        expected.append(int(logits.argmax()))
+    expected = expected[: expected.index(END_OF_TEXT)] if END_OF_TEXT in expected else expected
+    assert expected
+    for seed in (0, 1):
+        assert list(generate(model, ids, max_new_tokens=10, temperature=0, seed=seed)) == expected
+    assert list(generate(model, ids, max_new_tokens=10, top_k=1, seed=2)) == expected
+    assert list(generate(model, ids, max_new_tokens=10, top_p=0.0, seed=2)) == expected
+    assert list(generate(model, ids, max_new_tokens=10, temperature=1e-30, seed=2)) == expected
+
+
+def test_a_seed_repeats_the_text_and_another_changes_it(model: MiniGPT) -> None:
+    def ids(seed: int | None) -> list[int]:
+        return list(generate(model, [START], max_new_tokens=12, temperature=1.5, seed=seed))
+
+    assert ids(3) == ids(3)
+    assert len({tuple(ids(seed)) for seed in (3, 4, None, None)}) == 4
+
+
+def draws(logits: torch.Tensor, **options: Any) -> Counter[int]:
+    random = torch.Generator().manual_seed(0)
+    choices = {"temperature": 1.0, "top_k": None, "top_p": None, **options}
+    return Counter(sample(logits, random=random, **choices) for _ in range(2000))
+
+
+def test_sampling_follows_the_probabilities() -> None:
+    logits = torch.tensor([9.0, 9.0, 0.0, 9.0, 0.5, 0.3, 0.15, 0.05]).log()
+    logits[END_OF_TEXT] = float("-inf")
+    drawn = draws(logits)
+    assert set(drawn) == {4, 5, 6, 7}  # never what is no text, however likely
+    assert drawn[4] == pytest.approx(1000, abs=100) and drawn[7] == pytest.approx(100, abs=50)
+    assert set(draws(logits, top_k=2)) == {4, 5}
+    assert set(draws(logits, top_k=99)) == {4, 5, 6, 7}
+    assert set(draws(logits, top_p=0.7)) == {4, 5}
+    assert set(draws(logits, top_p=0.9)) == {4, 5, 6}
+    assert set(draws(logits, top_p=0.4)) == {4}
+    assert draws(logits, temperature=0.25)[4] > 1600
+    assert draws(logits, temperature=4.0)[4] < 750
+
+
+# -- text as it comes
+
+
+def test_characters_of_several_tokens_come_whole(processor: Any) -> None:
+    text = " 뷁😀 ㅋㅋ\n漢"
+    ids = processor.encode(text)
+    parts = list(stream_text(processor, ids))
+    assert len(ids) > len(text)  # so there are some
+    assert "".join(parts) == text
+    assert all("\ufffd" not in part for part in parts)
+    assert sum(1 for part in parts if part) > 3  # and not all at the end
+
+
+def test_broken_bytes_are_shown_as_such(processor: Any) -> None:
+    first_byte = processor.encode("😀")[0]
+    comma = processor.encode(",")
+    assert "".join(stream_text(processor, [first_byte, *comma, first_byte])) == "\ufffd,\ufffd"
+
+
+def test_text_is_the_tokenizers_own(processor: Any) -> None:
+    for line in LINES:
+        assert "".join(stream_text(processor, [START, *processor.encode(line), PADDING])) == line
+
+
+# -- the command
+
+
+def test_answers_from_the_newest_checkpoint(
+    folder: Path, tokenizer_model: Path, model: MiniGPT, processor: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prompt = ["--prompt", "안녕 GPT!", "--temperature", "0", "--max-new-tokens", "8"]
+    assert main(prompt) == 0
+    ids = generate(model, [START, *processor.encode("안녕 GPT!")], max_new_tokens=8, temperature=0)
+    answer = processor.decode(list(ids))
+    assert capsys.readouterr().out == answer + "\n"
+    save_model(Path("checkpoints"), tokenizer_model, build_model(model.vocab_size, seed=1), round=2)
+    assert main(prompt) == 0
+    assert capsys.readouterr().out != answer + "\n"
+    assert main([*prompt, "--checkpoint", str(folder)]) == 0
+    captured = capsys.readouterr()
+    assert captured.out == answer + "\n" and captured.err == ""
+
+
+def test_control_symbols_in_a_prompt_are_plain_characters(processor: Any) -> None:
+    ids = encode_prompt("<|endoftext|>\n<|start|>", processor, 256)
+    assert ids[0] == START
+    assert not {UNKNOWN, START, END_OF_TEXT, PADDING} & set(ids[1:])
+    assert processor.decode(ids[1:]) == "<|endoftext|>\n<|start|>"
+
+
+def test_prompt_file_keeps_its_newlines(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = "안녕\n\n뭐해?\n"
+    Path("prompt.txt").write_bytes(text.encode())
+    Path("stripped.txt").write_bytes(text.strip().encode())
+    answers = []
+    for source in (["--prompt", text], ["--prompt-file", "prompt.txt"], ["--prompt-file", "stripped.txt"]):
+        assert main([*source, "--seed", "5", "--max-new-tokens", "12"]) == 0
+        answers.append(capsys.readouterr().out)
+    assert answers[0] == answers[1] != answers[2]
+
+
+def test_long_prompt_is_cut_in_front_and_that_is_said(
+    folder: Path, processor: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--prompt", "가나다라 " * 50 + "생일 축하해!!", "--seed", "1", "--max-new-tokens", "3"]) == 0
+    captured = capsys.readouterr()
+    assert "looks back over 16: only its last part is used" in captured.err
+    assert len(captured.err.splitlines()) == 1
+
+
+def test_empty_prompt_begins_a_text_of_its_own(folder: Path) -> None:
+    assert main(["--prompt", "", "--seed", "1", "--max-new-tokens", "3"]) == 0
+
+
+def test_no_checkpoint_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["--prompt", "안녕"]) == 2
+    captured = capsys.readouterr()
+    assert captured.err == "no checkpoint under checkpoints/ yet: start training with python -m peer --join\n"
+    assert captured.out == ""
+
+
+def test_torn_checkpoint(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    os.truncate(folder / "model.safetensors", 100)
+    assert main(["--prompt", "안녕", "--checkpoint", "checkpoints/latest"]) == 2
+    assert "checkpoints/latest: model.safetensors is cut off" in capsys.readouterr().err
+    assert main(["--prompt", "안녕"]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2 and "is cut off" in lines[0] and lines[1].startswith("no checkpoint")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--prompt-file", "none.txt"], "the prompt file none.txt cannot be read: No such file or directory"),
+        (["--prompt-file", "cp949.txt"], "the prompt file cp949.txt is not UTF-8 text; save it as UTF-8"),
+        (["--prompt", "\udcff"], "the prompt is not valid UTF-8 text"),
+    ],
+)
+def test_bad_prompts(folder: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str) -> None:
+    Path("cp949.txt").write_bytes("안녕".encode("cp949"))
+    assert main(arguments) == 2
+    assert capsys.readouterr().err == f"{message}\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["--prompt", "a", "--prompt-file", "b"],
+        ["--prompt", "a", "--temperature", "-1"],
+        ["--prompt", "a", "--temperature", "nan"],
+        ["--prompt", "a", "--top-p", "1.5"],
+        ["--prompt", "a", "--top-k", "0"],
+        ["--prompt", "a", "--max-new-tokens", "many"],
+    ],
+)
+def test_bad_arguments(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    assert arguments[-2:-1] == [] or arguments[-2] in capsys.readouterr().err
+
+
+def test_as_a_program_in_a_pipe_that_closes_early(folder: Path) -> None:
+    command = [sys.executable, "-m", "minigpt.generate", "--prompt", "안녕", "--max-new-tokens", "200", "--seed", "1"]
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "PYTHONIOENCODING": "ascii"}
+    program = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert program.stdout is not None and program.stderr is not None
+    program.stdout.close()
+    errors = program.stderr.read().decode()
+    program.stderr.close()
+    assert (program.wait(60), errors) == (0, "")

@@ -1,0 +1,170 @@
+"""Settings: the shipped file, what is refused and how it is said, and what makes two devices one run."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from minigpt.settings import (
+    Settings,
+    SettingsError,
+    differences,
+    dump_settings,
+    load_settings,
+    parse_settings,
+    run_id,
+    run_identity,
+    with_identity_of,
+)
+
+SHIPPED = Path(__file__).parent.parent / "config.json"
+
+
+def settings(**sections: dict[str, object]) -> Settings:
+    return Settings.model_validate(sections)
+
+
+def refused(tmp_path: Path, text: str) -> list[str]:
+    """The lines with which a file of this text is refused, without the file's name."""
+    path = tmp_path / "config.json"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(SettingsError) as caught:
+        load_settings(path)
+    lines = str(caught.value).splitlines()
+    assert all(line.startswith(str(path)) for line in lines)
+    return [line.removeprefix(str(path)).lstrip(": ") for line in lines]
+
+
+def test_shipped_file_holds_the_defaults() -> None:
+    assert load_settings(SHIPPED) == (Settings(), [])
+
+
+def test_shipped_file_names_and_explains_every_key() -> None:
+    explained = re.findall(r'^\s*"(\w+)": [^{\n]*//\s*\S', SHIPPED.read_text(encoding="utf-8"), re.MULTILINE)
+    keys = re.findall(r'"(\w+)": [^{]', dump_settings(Settings()))
+    assert sorted(explained) == sorted(keys)
+
+
+def test_empty_file_of_settings_is_the_defaults(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_bytes(b"\xef\xbb\xbf{ /* all as it is */ }")
+    assert load_settings(tmp_path / "config.json") == (Settings(), [])
+
+
+def test_guide_style_file_is_accepted_with_a_notice(tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    path.write_text('{"training": {"batch_size": 8}, "distributed": {"world_size": 4, "hosts": ["a", "b"]}}')
+    loaded, notices = load_settings(path)
+    assert loaded == settings(training={"batch_size": 8})
+    assert len(notices) == 1
+    assert "world size" in notices[0] and "SSH" in notices[0] and str(path) in notices[0]
+
+
+def test_two_heads_too_many(tmp_path: Path) -> None:
+    assert refused(tmp_path, '{"model": {"d_model": 500, "nhead": 8}}') == [
+        "model.d_model is 500: it must be divisible by nhead, which is 8"
+    ]
+
+
+def test_every_problem_has_a_line_with_key_value_and_what_is_allowed(tmp_path: Path) -> None:
+    text = """{
+        "model": {"d_model": "512", "layers": 6},
+        "training": {"lr": NaN, "batch_size": 0, "dataset": []},
+        "swarm": {"run": "우리 가족", "averaging": "never"},
+        "speed": "fast",
+    }"""
+    assert sorted(refused(tmp_path, text)) == [
+        'model.d_model is "512": it must be a whole number',
+        "model.layers is not a known setting; allowed here: d_model, nhead, num_layers, dropout",
+        "speed is not a known setting; allowed here: model, tokenizer, training, swarm",
+        "swarm.averaging is \"never\": it must be 'background' or 'sync'",
+        'swarm.run is "우리 가족": it must be 1 to 40 small letters, digits and dashes',
+        "training.batch_size is 0: it must be at least 1",
+        "training.dataset is []: it must be a section in braces",
+        "training.lr is NaN: it must be at most 1.0",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ('{"model": {"d_model": 24, "nhead": 8}}', "model.d_model / nhead"),  # heads of odd size cannot be rotated
+        ('{"model": {"num_layers": 0}}', "model.num_layers"),
+        ('{"model": {"dropout": 1}}', "model.dropout"),
+        ('{"model": {"d_model": 1e9}}', "model.d_model"),
+        ('{"model": {"nhead": true}}', "model.nhead"),
+        ('{"tokenizer": {"vocab_size": 100}}', "tokenizer.vocab_size"),
+        ('{"tokenizer": {"model_path": 3}}', "tokenizer.model_path"),
+        ('{"training": {"lr": -1}}', "training.lr"),
+        ('{"training": {"dataset": {"seq_len": 1}}}', "training.dataset.seq_len"),
+        ('{"training": {"dataset": {"packed": "yes"}}}', "training.dataset.packed"),
+        ('{"swarm": {"samples_per_round": 0}}', "swarm.samples_per_round"),
+        ('{"swarm": {"run": "home\\n"}}', "swarm.run"),
+        ("[]", "the whole file"),
+    ],
+)
+def test_impossible_values(tmp_path: Path, text: str, key: str) -> None:
+    (line,) = refused(tmp_path, text)
+    assert line.startswith(f"{key} is ")
+    assert "must be" in line
+
+
+@pytest.mark.parametrize("text", ["", '{"model": {\n "d_model": }}', '{"model": {}, "model": {}}', "[" * 10_000])
+def test_broken_json(tmp_path: Path, text: str) -> None:
+    (line,) = refused(tmp_path, text)
+    assert line.startswith("is not valid JSON: ")
+
+
+def test_missing_file_and_other_encoding(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"none\.json cannot be read: No such file"):
+        load_settings(tmp_path / "none.json")
+    (tmp_path / "cp949.json").write_bytes('{"swarm": {"run": "가족"}}'.encode("cp949"))
+    with pytest.raises(SettingsError, match=r"cp949\.json is not UTF-8"):
+        load_settings(tmp_path / "cp949.json")
+
+
+def test_dumped_settings_are_read_back_the_same() -> None:
+    mine = settings(model={"d_model": 64, "nhead": 4}, training={"lr": 1e-3}, swarm={"run": "class-3b"})
+    assert parse_settings(dump_settings(mine), "the dump") == mine
+    with pytest.raises(SettingsError, match=r"^the letter: model\.width is not a known setting"):
+        parse_settings('{"model": {"width": 1}}', "the letter")
+
+
+def test_run_id_follows_what_is_shared_and_nothing_else() -> None:
+    base = run_id(Settings(), "ab" * 32)
+    assert re.fullmatch(r"cellmind-[0-9a-f]{12}", base)
+    own = settings(
+        tokenizer={"model_path": "elsewhere.model"},
+        training={"batch_size": 1, "dataset": {"path": "mine.jsonl", "packed": False}},
+    )
+    assert run_id(own, "ab" * 32) == base
+    assert run_id(Settings(), "cd" * 32) != base
+    shared = [
+        settings(model={"dropout": 0.0}),
+        settings(tokenizer={"vocab_size": 4000}),
+        settings(training={"dataset": {"seq_len": 128}}),
+        settings(training={"lr": 1e-3}),
+        settings(swarm={"averaging": "sync"}),
+        settings(swarm={"run": "class"}),
+    ]
+    assert len({base, *(run_id(other, "ab" * 32) for other in shared)}) == 1 + len(shared)
+
+
+def test_differences_say_what_is_here_and_there() -> None:
+    theirs = settings(model={"d_model": 128}, training={"batch_size": 64, "lr": 1e-3})
+    assert differences(Settings(), theirs) == [
+        "model.d_model is 512 here and 128 there",
+        "training.lr is 0.0003 here and 0.001 there",
+    ]
+    assert differences(theirs, theirs) == []
+
+
+def test_joining_takes_the_runs_identity_and_keeps_the_devices_own() -> None:
+    mine = settings(
+        training={"batch_size": 1, "dataset": {"path": "mine.jsonl", "packed": False, "seq_len": 64}},
+        tokenizer={"model_path": "mine.model"},
+    )
+    run = settings(model={"d_model": 128}, training={"batch_size": 64, "lr": 1e-3}, swarm={"run": "class"})
+    joined = with_identity_of(mine, run)
+    assert run_identity(joined) == run_identity(run)
+    assert (joined.training.batch_size, joined.training.dataset.packed) == (1, False)
+    assert (joined.training.dataset.path, joined.tokenizer.model_path) == (Path("mine.jsonl"), Path("mine.model"))

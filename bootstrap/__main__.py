@@ -16,7 +16,7 @@ from peer.discovery import lan_address
 from peer.display import Display
 from peer.network import Network, NetworkError, check_port
 from peer.node import parse_address
-from peer.processes import StopSignal, leave_nothing_behind
+from peer.processes import StopSignal, leave, leave_nothing_behind
 
 DEFAULT_PORT = 23456
 
@@ -90,4 +90,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import socket
 import sys
+import traceback
 from pathlib import Path
 
 import data
@@ -21,7 +22,7 @@ from peer.join import Joiner, JoinError, Stopped
 from peer.membership import Notice, Role
 from peer.network import Network, NetworkError, check_port, free_port
 from peer.node import parse_address
-from peer.processes import StopSignal, leave_nothing_behind
+from peer.processes import StopSignal, leave, leave_nothing_behind
 from peer.training import Trainer
 
 DEFAULT_PORT = 23457
@@ -183,7 +184,10 @@ def main() -> int:
         return 2
     except KeyboardInterrupt:
         return 130
+    except Exception:
+        traceback.print_exc()
+        return 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -13,7 +13,7 @@ from hivemind.dht import DHTNode
 from minigpt.manifest import OPTIMIZER
 from peer.network import Failure, unwrap
 from peer.node import CONNECT_SECONDS, parse_address
-from peer.processes import leave_nothing_behind, remove_stale_sockets
+from peer.processes import keep_sockets_together, leave_nothing_behind
 from peer.transfer import StateService, TransferError, fetch, fetch_manifest
 
 
@@ -27,7 +27,7 @@ def fetch_from_peer(address: str, root: Path) -> Path:
     except ValueError as error:
         raise TransferError(str(error)) from error
     leave_nothing_behind()
-    remove_stale_sockets()
+    keep_sockets_together()
     dht = DHT(start=True, client_mode=True, nat_port_map=False, auto_nat=False, use_relay=False)
     try:
         folder: Path = unwrap(dht.run_coroutine(partial(_fetch, address=address, root=root.resolve())))

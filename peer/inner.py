@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,6 +15,7 @@ from minigpt.model import MiniGPT
 BETAS = (0.9, 0.95)
 WEIGHT_DECAY = 0.1  # on matrices; norms are left alone
 CLIP_NORM = 1.0
+FUSED = ("cpu", "cuda", "mps")
 HOLD_SEQUENCES = 20_000  # the rate stays at its peak so long, and falls with the inverse square root from there
 
 
@@ -45,7 +47,7 @@ class InnerLoop:
         self.steps = 0
         self.step_seconds = 0.0  # smoothed
         self.waited_seconds = 0.0  # for the network, so far; only synchronous averaging does
-        self.optimizer: torch.optim.Optimizer = make_optimizer(model)
+        self.optimizer: torch.optim.Optimizer = make_optimizer(parameter_groups(self.model))
 
     def step(self, rate: float) -> tuple[float, int]:
         """One AdamW step at the given rate; returns (loss in nats per token, sequences trained).
@@ -96,11 +98,15 @@ class InnerLoop:
         self.steps = steps
 
 
-def make_optimizer(model: MiniGPT, rate: float = 1e-3) -> torch.optim.AdamW:
-    """AdamW with weight decay on matrices only, fused where the device has the kernel."""
+def parameter_groups(model: MiniGPT) -> list[dict[str, Any]]:
+    """Weight decay on matrices only."""
     parameters = list(model.parameters())
-    groups = [
+    return [
         {"params": [p for p in parameters if p.dim() >= 2], "weight_decay": WEIGHT_DECAY},
         {"params": [p for p in parameters if p.dim() < 2], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=rate, betas=BETAS, fused=parameters[0].device.type in ("cpu", "cuda", "mps"))
+
+
+def make_optimizer(groups: list[dict[str, Any]], rate: float = 0.0) -> torch.optim.AdamW:
+    """AdamW, fused where the device has the kernel."""
+    return torch.optim.AdamW(groups, lr=rate, betas=BETAS, fused=groups[0]["params"][0].device.type in FUSED)

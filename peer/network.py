@@ -23,7 +23,7 @@ from hivemind.utils import MPFuture
 from minigpt.manifest import Manifest
 from peer.membership import Notice, State
 from peer.node import Node, View
-from peer.processes import remove_stale_sockets
+from peer.processes import keep_sockets_together
 from peer.transfer import TransferError, fetch, fetch_bytes, fetch_manifest
 
 STARTUP_SECONDS = 60.0
@@ -68,7 +68,7 @@ def free_port(host: str, preferred: int) -> int:
 def start_dht(host: str, port: int, identity: Path) -> DHT:
     """A DHT node that listens on `host:port` under a kept identity. Raises NetworkError."""
     identity.parent.mkdir(parents=True, exist_ok=True)
-    remove_stale_sockets()
+    keep_sockets_together()
     try:
         return DHT(
             start=True,

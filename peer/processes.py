@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import atexit
 import ctypes
+import multiprocessing
 import os
+import shutil
 import signal
-import socket
 import sys
-from contextlib import suppress
+import tempfile
 from pathlib import Path
 from types import FrameType
+from typing import NoReturn
+
+from hivemind.p2p import P2P
+
+SOCKETS = "cellmind-"  # begins the name of a folder of sockets; the owner's pid follows
 
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 
@@ -37,15 +44,35 @@ def leave_nothing_behind() -> None:
     os.register_at_fork(after_in_child=in_child)
 
 
-def remove_stale_sockets() -> None:
-    """hivemind's sockets in /tmp whose process was killed: nobody listens there any more."""
-    for path in Path("/tmp").glob("hivemind-p2p*.sock"):
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe, suppress(OSError):
-            probe.settimeout(0.1)
-            try:
-                probe.connect(str(path))
-            except ConnectionRefusedError:
-                path.unlink()
+def keep_sockets_together() -> None:
+    """Give hivemind's unix sockets a folder of this process; gone at the end, or at the next start after a kill."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{SOCKETS}*"):
+        pid = folder.name.removeprefix(SOCKETS).partition("-")[0]
+        if pid.isdecimal() and not is_alive(int(pid)):
+            shutil.rmtree(folder, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix=f"{SOCKETS}{os.getpid()}-"))
+    P2P._UNIX_SOCKET_PREFIX = f"/unix{folder}/"  # hivemind has no other way to say so
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        pass
+    return True
+
+
+def leave(code: int) -> NoReturn:
+    """End the program now: hivemind's threads would hold the interpreter for seconds, or for ever after an error."""
+    for child in multiprocessing.active_children():
+        child.kill()
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 class StopSignal:

@@ -19,7 +19,7 @@ from minigpt import checkpoint
 from minigpt.manifest import Progress
 from minigpt.model import MiniGPT
 from minigpt.settings import Settings
-from peer.inner import InnerLoop, learning_rate, make_optimizer
+from peer.inner import InnerLoop, learning_rate, make_optimizer, parameter_groups
 from peer.membership import Notice, Role
 from peer.network import Network
 from peer.outer import Event, RoundClosed
@@ -40,8 +40,8 @@ class SynchronousInner(InnerLoop):
             run_id=run_id,
             target_batch_size=per_round,
             batch_size_per_step=settings.training.batch_size,
-            params=list(self.model.parameters()),
-            optimizer=lambda _: make_optimizer(self.model, settings.training.lr),
+            params=parameter_groups(self.model),
+            optimizer=partial(make_optimizer, rate=settings.training.lr),
             scheduler=partial(
                 torch.optim.lr_scheduler.LambdaLR,
                 lr_lambda=lambda round: learning_rate(1.0, round * per_round, warmup),

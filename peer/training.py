@@ -65,7 +65,8 @@ class Trainer:
         sentencepiece = tokenizer.load(run.tokenizer_model)
         device = pick_device()
         autocast = pick_autocast(device)
-        batches, sequences = open_dataset(self.settings, sentencepiece, run.tokenizer_model, me.peer, display)
+        order = f"{me.peer} {progress.step}"  # the device's own, and another after every start
+        batches, sequences = open_dataset(self.settings, sentencepiece, run.tokenizer_model, order)
         valid = self.settings.training.dataset.path.with_name("valid.jsonl")
         self.held_out = (
             HeldOut.from_jsonl(valid, sentencepiece, self.settings.training.dataset.seq_len) if valid.exists() else None
@@ -318,19 +319,14 @@ class Strangers:
 
 
 def open_dataset(
-    settings: Settings,
-    sentencepiece: Any,
-    tokenizer_model: Path,
-    peer: str,
-    display: Display,
+    settings: Settings, sentencepiece: Any, tokenizer_model: Path, order: str
 ) -> tuple[Iterator[tuple[Tensor, Tensor]], int]:
-    """This device's endless batches, and how many sequences are behind them; the order is the device's own."""
+    """Endless batches in an order that follows from the words in `order`, and how many sequences are behind them."""
     dataset = settings.training.dataset
-    seed = int.from_bytes(hashlib.sha256(peer.encode()).digest()[:4], "big")
+    seed = int.from_bytes(hashlib.sha256(order.encode()).digest()[:4], "big")
     opened: PackedDataset | PaddedDataset
     if dataset.packed:
-        sha256 = checkpoint.file_sha256(tokenizer_model)
-        ids = encode(dataset.path, sentencepiece, tokenizer_sha256=sha256)
+        ids = encode(dataset.path, sentencepiece, tokenizer_sha256=checkpoint.file_sha256(tokenizer_model))
         opened = PackedDataset(ids, dataset.seq_len, seed)
     else:
         opened = PaddedDataset(dataset.path, sentencepiece, dataset.seq_len, seed)

@@ -186,6 +186,10 @@ class Host:
                 preexec_fn=_enter(namespace.fileno(), None),
             )
 
+    def pids(self) -> list[int]:
+        """The processes on this host."""
+        return _pids([self._namespace])
+
     def limit(self, mbits: float | None) -> None:
         """Let this many Mbit/s (10^6 bits) through in each direction; None: as fast as the machine."""
         shape = ["noqueue"]

@@ -1,0 +1,219 @@
+"""Real peers on a real (if small) LAN: they find each other, train together, come, go and are killed."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from minigpt import checkpoint
+from tests.devices import TINY, Device
+from tests.lan import HostProcess, Lan, requirements_missing, wait_until
+
+pytestmark = pytest.mark.skipif(requirements_missing() is not None, reason=f"no test LAN: {requirements_missing()}")
+
+START = 60.0  # seconds; a machine that runs other things as well starts three peers in half of it
+
+
+def address(process: HostProcess) -> str:
+    """What the peer or bootstrap node says others reach it at."""
+    return process.wait_for(r"(?:listens|node) at (/ip4/\S+)", START)[1]
+
+
+def interrupt(process: HostProcess) -> int:
+    """Ctrl+C, which a terminal sends to the whole process group; the exit code."""
+    os.killpg(process.pid, signal.SIGINT)
+    return process.wait(15)
+
+
+def anchors(device: Device) -> dict[int, str]:
+    """Round -> anchor hash, of rounds that were closed in company."""
+    return {line["round"]: line["anchor"] for line in device.metrics() if len(line["peers"]) > 1}
+
+
+def test_two_devices_started_at_the_same_instant_train_one_run(tmp_path: Path) -> None:
+    with Lan(hosts=2) as lan:
+        devices = [Device(host, tmp_path / host.name, TINY) for host in lan.hosts]
+        first, second = (device.join() for device in devices)
+        first.wait_for(r"found host2 at 10\.77\.0\.12", START)
+        second.wait_for(r"found host1 at 10\.77\.0\.11", START)
+        first.wait_for("^host2 is here", START)
+        second.wait_for("^host1 is here", START)
+        assert wait_until(lambda: len(set(anchors(devices[0])) & set(anchors(devices[1]))) >= 5, START)
+        here, there = anchors(devices[0]), anchors(devices[1])
+        assert all(here[round] == there[round] for round in set(here) & set(there))
+        founders = [device for device in devices if "founded run" in (device.folder / "peer.log").read_text()]
+        assert len(founders) == 1
+
+        asked = devices[1].host.run(
+            sys.executable,
+            *("-m", "minigpt.generate", "--prompt", "오늘 저녁에", "--seed", "1", "--max-new-tokens", "20"),
+            *("--from-peer", address(first)),
+            timeout=START,
+        )
+        assert asked.returncode == 0, asked.stderr
+        assert asked.stdout.strip()
+        rounds = len(devices[0].metrics())
+        assert len(devices[0].wait_for_rounds(rounds + 1, START)) > rounds, "the peer that was asked trains on"
+
+        assert interrupt(first) == 0
+        assert not lan.hosts[0].pids(), "a peer that ended left processes behind"
+        second.wait_for("^host1 left", 15)
+        newest = checkpoint.newest(devices[0].folder / "checkpoints")
+        assert newest is not None
+        assert newest.local() is not None, "what was trained since the last round is kept as well"
+
+        again = devices[0].join("--rounds", "1")
+        again.wait_for(f"going on with run {newest.progress.run_id} from round {newest.progress.round}", START)
+        assert again.wait(START) == 0
+        assert "Traceback" not in first.output() + second.output() + again.output()
+
+
+def test_a_phone_comes_through_the_bootstrap_node_and_loses_its_battery(tmp_path: Path) -> None:
+    with Lan(hosts=4) as lan:
+        desk, phone, late = (Device(host, tmp_path / host.name, TINY) for host in lan.hosts[1:])
+        (phone.folder / "config.json").unlink()  # nothing but a clone, whose own settings are not the run's
+        (late.folder / "config.json").unlink()
+        bootstrap_device = Device(lan.hosts[0], tmp_path / "bootstrap")
+        for host in lan.hosts:
+            host.block_multicast()
+        bootstrap = bootstrap_device.start("bootstrap")
+        bootstrap_address = address(bootstrap)
+        desk_process = desk.join("--initial-peers", bootstrap_address)
+        desk_process.wait_for("^round 1", START)
+        phone_process = phone.join("--initial-peers", bootstrap_address)
+        phone_process.wait_for(
+            r"settings of run 'cellmind' of host2 are used: .*model\.d_model is 512 here and 32", START
+        )
+        assert wait_until(lambda: any(line["share"] > 0 for line in in_company(phone)), START), phone_process.output()
+        assert anchors(phone).items() <= {**anchors(phone), **anchors(desk)}.items()
+
+        os.killpg(phone_process.pid, signal.SIGKILL)
+        desk_process.wait_for("^host3 left", 15)
+        assert wait_until(lambda: not lan.hosts[2].pids(), 10), "children outlived a peer that was killed"
+        rounds = len(desk.metrics())
+        assert len(desk.wait_for_rounds(rounds + 2, START)) >= rounds + 2
+
+        bootstrap.kill()
+        late_process = late.join("--initial-peers", address(desk_process))
+        assert wait_until(lambda: in_company(late), START), late_process.output()
+        assert not re.search("Traceback", desk_process.output() + late_process.output())
+
+
+def in_company(device: Device) -> list[dict[str, Any]]:
+    return [line for line in device.metrics() if len(line["peers"]) > 1]
+
+
+def test_runs_that_differ_do_not_mix(tmp_path: Path) -> None:
+    other = {**TINY, "model": {**TINY["model"], "d_model": 64}}
+    with Lan(hosts=3) as lan:
+        first, insisting, early = (
+            Device(host, tmp_path / host.name, settings) for host, settings in zip(lan.hosts, (TINY, other, other))
+        )
+        training = first.join()
+        training.wait_for("^round 1", START)
+        refused = insisting.join("--config", "config.json")
+        assert refused.wait(START) == 2
+        assert "model.d_model is 64 here and 32 there" in refused.output()
+        assert "Traceback" not in refused.output()
+
+        lan.hosts[2].cut()  # founds a run of its own, and comes home with it
+        stranger = early.join()
+        stranger.wait_for("^round 1", START)
+        lan.hosts[2].mend()
+        training.wait_for("host3 trains another run of the same name", START)
+        stranger.wait_for("host1 trains another run of the same name", START)
+        assert not in_company(first)
+
+
+def test_synchronous_averaging_is_one_large_batch(tmp_path: Path) -> None:
+    settings = {**TINY, "swarm": {"samples_per_round": 512}}
+    with Lan(hosts=2) as lan:
+        devices = [Device(host, tmp_path / host.name, settings) for host in lan.hosts]
+        processes = [device.join("--averaging", "sync") for device in devices]
+        for process in processes:
+            process.wait_for("^host[12] is here", START)
+        reached = wait_until(lambda: all(len(in_company(device)) >= 3 for device in devices), START)
+        assert reached, processes[0].output() + processes[1].output()
+        assert [interrupt(process) for process in processes] == [0, 0]
+        losses = [line["loss"] for line in devices[0].metrics()]
+        assert losses[-1] < losses[0]
+        assert not lan.hosts[0].pids()
+
+
+def test_a_stock_hivemind_node_does_as_bootstrap_and_ours_serves_stock_peers(tmp_path: Path) -> None:
+    stock = str(Path(sys.executable).with_name("hivemind-dht"))
+    with Lan(hosts=3) as lan:
+        for host in lan.hosts:
+            host.block_multicast()
+        node = lan.hosts[0].start(
+            stock, "--host_maddrs", f"/ip4/{lan.hosts[0].address}/tcp/31337", cwd=tmp_path, log=tmp_path / "stock.log"
+        )
+        first = node.wait_for(r"--initial_peers (/ip4/\S+)", START)[1]
+        devices = [Device(host, tmp_path / host.name, TINY) for host in lan.hosts[1:]]
+        for device in devices:
+            device.join("--initial-peers", first)
+        assert wait_until(lambda: all(in_company(device) for device in devices), START)
+
+        ours = devices[0].start("bootstrap")
+        guest = lan.hosts[0].start(
+            *(stock, "--initial_peers", address(ours), "--refresh_period", "1"),
+            *("--host_maddrs", f"/ip4/{lan.hosts[0].address}/tcp/31338"),
+            cwd=tmp_path,
+            log=tmp_path / "guest.log",
+        )
+        guest.wait_for("([2-9]|[0-9]{2}) DHT nodes", START)
+        ours.wait_for(r"^1 device\(s\) connected|^[2-9] device\(s\) connected", START)
+
+
+def test_the_bootstrap_node_keeps_its_address(tmp_path: Path) -> None:
+    with Lan(hosts=1) as lan:
+        device = Device(lan.hosts[0], tmp_path / "node")
+        first = device.start("bootstrap", "--port", "23999")
+        before = address(first)
+        assert f"python -m peer --join --initial-peers {before}" in first.output() or first.wait_for("--join", 5)
+        assert interrupt(first) == 0
+        again = device.start("bootstrap", "--port", "23999")
+        assert address(again) == before
+        taken = device.start("bootstrap", "--port", "23999", "--state", "elsewhere")
+        assert taken.wait(START) == 2
+        assert "port 23999" in taken.output()
+        assert "Traceback" not in taken.output()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--initial-peers", "10.77.0.11:23456"], "'10.77.0.11:23456' is no peer address"),
+        (
+            ["--initial-peers", "/ip4/10.77.0.99/tcp/1/p2p/QmWJNicfUMAuaE8ArHXRapgciHpY6j2bZCrRazzMgUYayc"],
+            "nobody answers",
+        ),
+        (["--config", "missing.json"], "missing.json"),
+        (["--run", "Not A Name"], "a run's name has 1 to 40"),
+        ([], "no .csv or .txt file in data/raw"),
+    ],
+)
+def test_what_cannot_work_is_said_in_a_line_or_two(tmp_path: Path, arguments: list[str], message: str) -> None:
+    with Lan(hosts=1) as lan:
+        device = Device(lan.hosts[0], tmp_path / "device", TINY)
+        for export in (device.folder / "data" / "raw").iterdir():
+            export.unlink()
+        process = device.join(*arguments)
+        assert process.wait(START) == 2
+        assert message in process.output()
+        assert "Traceback" not in process.output()
+        assert len(re.findall("^error: ", process.output(), re.MULTILINE)) == 1
+
+
+def test_help_is_enough() -> None:
+    for module in ("peer", "bootstrap"):
+        shown = subprocess.run([sys.executable, "-m", module, "--help"], capture_output=True, text=True, timeout=START)
+        assert shown.returncode == 0
+        assert "--initial-peers" in shown.stdout

@@ -52,8 +52,8 @@ class Display:
             )
 
     @contextmanager
-    def transfer(self, what: str, total: int) -> Iterator[Callable[[int], None]]:
-        """A download of `total` bytes; yields a function that is told how many have arrived."""
+    def bytes(self, what: str, total: int) -> Iterator[Callable[[int], None]]:
+        """Work on `total` bytes, such as a download; yields a function that is told how many are done."""
         self.note(f"{what} ({total / 1e6:.1f} MB) …")
         if not self._live:
             yield lambda done: None

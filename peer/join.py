@@ -180,7 +180,7 @@ class Joiner:
         poll = self.network.fetch(donor.peer, run, self.checkpoints)
         total = sum(entry.size for entry in manifest.files.values())
         before = self.network.view.bytes_received
-        with self.display.transfer(f"taking the model from {donor.name}", total) as advance:
+        with self.display.bytes(f"taking the model from {donor.name}", total) as advance:
             while (folder := poll()) is None:
                 advance(self._breathe().bytes_received - before)
         state = checkpoint.read(folder)

@@ -5,6 +5,7 @@ Calls that training makes return at once; those that wait say so. What runs in t
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import socket
@@ -13,14 +14,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from hivemind import DHT
 from hivemind.dht import DHTNode
 from hivemind.p2p import PeerID
 from hivemind.utils import MPFuture
 
-from minigpt.manifest import Manifest
+from minigpt.manifest import SETTINGS, Manifest
 from peer.membership import Notice, State
 from peer.node import Node, View
 from peer.processes import keep_sockets_together
@@ -65,6 +66,19 @@ def free_port(host: str, preferred: int) -> int:
             return int(probe.getsockname()[1])
 
 
+def lock_folder(folder: Path) -> TextIO:
+    """Two peers in one folder would be one identity twice. Raises NetworkError; the lock lasts as long as the file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file = (folder / ".lock").open("w")
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # unlike flock, children do not inherit it
+    except OSError as error:
+        raise NetworkError(
+            f"another peer runs in {folder} already; end it, or give this one a folder with --checkpoints"
+        ) from error
+    return file
+
+
 def start_dht(host: str, port: int, identity: Path) -> DHT:
     """A DHT node that listens on `host:port` under a kept identity. Raises NetworkError."""
     identity.parent.mkdir(parents=True, exist_ok=True)
@@ -100,6 +114,7 @@ class Network:
     """
 
     def __init__(self, *, run: str, name: str, host: str, port: int, checkpoints: Path, addresses: Sequence[str] = ()):
+        self._lock = lock_folder(checkpoints)
         self._addresses_file = checkpoints / "peers.json"
         self._remembered = _read_addresses(self._addresses_file)
         self.dht = start_dht(host, port, checkpoints / "identity.key")
@@ -134,6 +149,14 @@ class Network:
     def fetch_bytes(self, peer: str, manifest: Manifest, name: str) -> bytes:
         """One small file of it. Waits; raises TransferError."""
         return self._call(partial(_fetch_bytes, peer=peer, manifest=manifest, name=name))
+
+    def fetch_settings(self, peer: str, run: str) -> Callable[[], bytes | None]:
+        """Begin to take the settings.json of the donor's run; the function returned gives it once it is here.
+
+        It raises TransferError.
+        """
+        future = self.dht.run_coroutine(partial(_fetch_settings, peer=peer, run=run), return_future=True)
+        return lambda: unwrap(future.result()) if future.done() else None
 
     def fetch(
         self, peer: str, run: str, root: Path, *, skip: tuple[str, ...] = (), newer_than: State | None = None
@@ -228,6 +251,13 @@ async def _fetch_bytes(dht: DHT, node: DHTNode, *, peer: str, manifest: Manifest
         return await fetch_bytes(node.p2p, PeerID.from_base58(peer), manifest, name)
     except TransferError as error:
         return Failure(TransferError, str(error))
+
+
+async def _fetch_settings(dht: DHT, node: DHTNode, *, peer: str, run: str) -> bytes | Failure:
+    manifest = await _fetch_manifest(dht, node, peer=peer, run=run)
+    if isinstance(manifest, Failure):
+        return manifest
+    return await _fetch_bytes(dht, node, peer=peer, manifest=manifest, name=SETTINGS)
 
 
 async def _fetch(

@@ -99,6 +99,9 @@ class OuterLoop:
         """Sequences that the swarm has trained towards the end of this round, as far as we know."""
         return self.offered + sum(mate.offered for mate in groupmates(self._notice(), self.others))
 
+    def is_alive(self) -> bool:
+        return bool(self._averager.is_alive())
+
     def tick(self, tokens_per_second: float, step_seconds: float) -> Event | None:
         """Do what is due and return what happened, if anything did."""
         self._me = self._me.model_copy(

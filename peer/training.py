@@ -9,7 +9,7 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -25,15 +25,16 @@ from minigpt.device import pick_autocast, pick_device
 from minigpt.evaluate import HeldOut
 from minigpt.manifest import CheckpointError
 from minigpt.model import MiniGPT
-from minigpt.settings import Settings, with_identity_of
+from minigpt.settings import Settings, SettingsError, differences, parse_settings, with_identity_of
 from peer.display import Display
 from peer.inner import InnerLoop, learning_rate
 from peer.join import Run
-from peer.membership import Notice, came_and_left
+from peer.membership import Notice, Role, came_and_left
 from peer.network import Network, NetworkError
 from peer.outer import CaughtUp, OuterLoop, RoundClosed, Setback
 from peer.processes import StopSignal
 from peer.synchronous import SynchronousInner, SynchronousOuter
+from peer.transfer import TransferError
 
 EVALUATION_SHARE = 0.05  # of the time, at most, goes into measuring the held-out loss
 BAR_SECONDS = 0.5
@@ -66,7 +67,7 @@ class Trainer:
         device = pick_device()
         autocast = pick_autocast(device)
         order = f"{me.peer} {progress.step}"  # the device's own, and another after every start
-        batches, sequences = open_dataset(self.settings, sentencepiece, run.tokenizer_model, order)
+        batches, sequences = open_dataset(self.settings, sentencepiece, run.tokenizer_model, order, display)
         valid = self.settings.training.dataset.path.with_name("valid.jsonl")
         self.held_out = (
             HeldOut.from_jsonl(valid, sentencepiece, self.settings.training.dataset.seq_len) if valid.exists() else None
@@ -151,7 +152,7 @@ class Trainer:
                 self._show(line)
 
     def _over(self, first_round: int) -> bool:
-        if not self.network.dht.is_alive():
+        if not (self.network.dht.is_alive() and self.outer.is_alive()):
             raise NetworkError("the network part of this peer ended unexpectedly; start it again to go on")
         return (
             self.stop.received
@@ -179,7 +180,10 @@ class Trainer:
         }
         if bits is not None:
             entry["valid_loss"], entry["valid_bits_per_byte"] = bits
-        self.metrics.write(entry)
+        try:
+            self.metrics.write(entry)
+        except OSError as error:
+            self.display.note(f"metrics.jsonl was not written: {error.strerror}; training goes on")
         held_out = "" if bits is None else f" · held-out {bits[0]:.3f} ({bits[1]:.3f} bits/byte)"
         company = "alone" if len(event.peers) == 1 else "with " + ", ".join(event.peers[1:])
         speed = f"{line.tokens_per_second:,.0f} tokens/s"
@@ -306,27 +310,45 @@ class Strangers:
 
     def __init__(self, network: Network, settings: Settings, run_id: str, display: Display):
         self._network, self._settings, self._run_id, self._display = network, settings, run_id, display
-        self._asked: dict[str, object] = {}
+        self._asked: dict[str, Callable[[], bytes | None] | None] = {}  # by run id; None once it has been said
 
     def look(self, notices: list[Notice]) -> None:
+        """Ask a stranger for its settings, in the background, and compare them when they are here."""
         for notice in notices:
-            if notice.run_id not in ("", self._run_id) and notice.run_id not in self._asked:
+            if notice.role != Role.TRAINING or notice.run_id == self._run_id:
+                continue
+            if notice.run_id not in self._asked:
+                self._asked[notice.run_id] = self._network.fetch_settings(notice.peer, self._settings.swarm.run)
+            poll = self._asked[notice.run_id]
+            if poll is not None and (different := self._differences(poll)) is not None:
                 self._asked[notice.run_id] = None
                 self._display.note(
-                    f"{notice.name} trains another run of the same name ({notice.run_id}), which is not mixed with "
-                    "ours: its settings or its tokenizer differ"
+                    f"{notice.name} trains another run of the same name, which is not mixed with ours: {different}"
                 )
+
+    def _differences(self, poll: Callable[[], bytes | None]) -> str | None:
+        try:
+            answer = poll()
+            if answer is None:
+                return None
+            return "; ".join(differences(self._settings, parse_settings(answer, "theirs"))) or "the tokenizers differ"
+        except (TransferError, SettingsError) as error:
+            return f"settings or tokenizer differ ({error})"
 
 
 def open_dataset(
-    settings: Settings, sentencepiece: Any, tokenizer_model: Path, order: str
+    settings: Settings, sentencepiece: Any, tokenizer_model: Path, order: str, display: Display
 ) -> tuple[Iterator[tuple[Tensor, Tensor]], int]:
     """Endless batches in an order that follows from the words in `order`, and how many sequences are behind them."""
     dataset = settings.training.dataset
     seed = int.from_bytes(hashlib.sha256(order.encode()).digest()[:4], "big")
     opened: PackedDataset | PaddedDataset
     if dataset.packed:
-        ids = encode(dataset.path, sentencepiece, tokenizer_sha256=checkpoint.file_sha256(tokenizer_model))
+        sha256 = checkpoint.file_sha256(tokenizer_model)
+        with display.bytes("turning text into tokens", dataset.path.stat().st_size) as advance:
+            ids = encode(
+                dataset.path, sentencepiece, tokenizer_sha256=sha256, progress=lambda done, total: advance(done)
+            )
         opened = PackedDataset(ids, dataset.seq_len, seed)
     else:
         opened = PaddedDataset(dataset.path, sentencepiece, dataset.seq_len, seed)

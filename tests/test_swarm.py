@@ -127,8 +127,8 @@ def test_runs_that_differ_do_not_mix(tmp_path: Path) -> None:
         stranger = early.join()
         stranger.wait_for("^round 1", START)
         lan.hosts[2].mend()
-        training.wait_for("host3 trains another run of the same name", START)
-        stranger.wait_for("host1 trains another run of the same name", START)
+        training.wait_for(r"host3 trains another run of the same name.*: model\.d_model is 32 here and 64 there", START)
+        stranger.wait_for(r"host1 trains another run of the same name.*: model\.d_model is 64 here and 32 there", START)
         assert not in_company(first)
 
 
@@ -184,6 +184,9 @@ def test_the_bootstrap_node_keeps_its_address(tmp_path: Path) -> None:
         taken = device.start("bootstrap", "--port", "23999", "--state", "elsewhere")
         assert taken.wait(START) == 2
         assert "port 23999" in taken.output()
+        twin = device.start("bootstrap", "--port", "23998")
+        assert twin.wait(START) == 2
+        assert "another peer runs in checkpoints/bootstrap already" in twin.output()
         assert "Traceback" not in taken.output()
 
 

@@ -3,7 +3,7 @@
 data/raw/*.csv and *.txt are read (reading.py), cleaned (cleaning.py, names.py), joined to stretches of conversation
 (conversations.py) and written, a text a line, as `{"text": ...}`:
 
-    for-tokenizer-training/textonly.txt     every line of every text
+    for-tokenizer-training/textonly.txt     every line of the texts in train.jsonl
     for-model-training/train.jsonl          nine texts of ten
     for-model-training/valid.jsonl          the tenth
 """
@@ -56,7 +56,7 @@ def prepare(
     written = train + valid
     _write(
         {
-            output / _TOKENIZER_FILE: written,
+            output / _TOKENIZER_FILE: train,  # with the held-out texts in it, their words would be in the vocabulary
             output / _TRAIN_FILE: map(_json_line, train),
             output / _VALID_FILE: map(_json_line, valid),
         }

@@ -37,6 +37,7 @@ from peer.node import View
 from peer.processes import StopSignal
 from peer.transfer import TransferError
 
+TOKENIZER_TEXT = Path("data/for-tokenizer-training/textonly.txt")
 LOOK_SECONDS = 3.0  # before a run is founded because nobody answers
 MEET_SECONDS = 10.0  # longest, where somebody was heard of but is not on the notice board yet
 UNANSWERED_SECONDS = 15.0  # after which an address that was given and does not answer is an error
@@ -234,12 +235,15 @@ class Joiner:
                 f"tokenizer.model_path is {path}, which does not exist. "
                 "Train it with python -m tokenizer, or leave the key out to have one trained."
             )
-        self.display.note("training the tokenizer …")
+        wanted = self.settings.tokenizer.vocab_size
+        vocab_size = tokenizer.fitting_vocab_size(TOKENIZER_TEXT, wanted)
+        if vocab_size < wanted:
+            self.display.note(f"so little text is learnt better with {vocab_size:,} pieces than with {wanted:,}")
         return tokenizer.train(
-            Path("data/for-tokenizer-training/textonly.txt"),
+            TOKENIZER_TEXT,
             model_prefix=path.stem,
             output_dir=path.parent,
-            vocab_size=self.settings.tokenizer.vocab_size,
+            vocab_size=vocab_size,
             report=self.display.note,
         )
 

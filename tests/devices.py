@@ -7,11 +7,12 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from tests.lan import Host, HostProcess, wait_until
 
 REPOSITORY = Path(__file__).parent.parent
-TINY = {
+TINY: dict[str, Any] = {
     "model": {"d_model": 32, "nhead": 2, "num_layers": 1, "dropout": 0.0},
     "tokenizer": {"vocab_size": 1500},
     "training": {"batch_size": 4, "lr": 1e-3, "warmup_sequences": 64, "dataset": {"seq_len": 32}},
@@ -19,7 +20,7 @@ TINY = {
 }
 
 
-def clone(folder: Path, settings: dict[str, object] | None = None) -> Path:
+def clone(folder: Path, settings: dict[str, Any] | None = None) -> Path:
     """What `git clone` would give, uncommitted changes included; with `settings` as its config.json."""
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
@@ -40,13 +41,13 @@ def clone(folder: Path, settings: dict[str, object] | None = None) -> Path:
 class Device:
     """A clone on a host; `join` is what its owner types."""
 
-    def __init__(self, host: Host, folder: Path, settings: dict[str, object] | None = None):
+    def __init__(self, host: Host, folder: Path, settings: dict[str, Any] | None = None):
         self.host, self.folder = host, clone(folder, settings)
 
     def join(self, *arguments: str) -> HostProcess:
         return self.start("peer", "--join", "--name", self.host.name, *arguments)
 
-    def start(self, module: str, *arguments: str) -> HostProcess:
+    def start(self, module: str, *arguments: str, cpus: list[int] | None = None) -> HostProcess:
         return self.host.start(
             sys.executable,
             "-u",
@@ -56,14 +57,18 @@ class Device:
             cwd=self.folder,
             log=self.folder / f"{module}.log",
             env={"OMP_NUM_THREADS": "1"},
+            cpus=cpus,
         )
 
-    def metrics(self, run: str = "cellmind") -> list[dict[str, object]]:
+    def log(self, module: str) -> str:
+        return (self.folder / f"{module}.log").read_text()
+
+    def metrics(self, run: str = "cellmind") -> list[dict[str, Any]]:
         """The lines of metrics.jsonl so far."""
         path = self.folder / "checkpoints" / run / "metrics.jsonl"
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
-    def wait_for_rounds(self, count: int, timeout: float) -> list[dict[str, object]]:
+    def wait_for_rounds(self, count: int, timeout: float) -> list[dict[str, Any]]:
         """Metrics once there are `count` rounds of them; what there is when the time is up."""
         wait_until(lambda: len(self.metrics()) >= count, timeout)
         return self.metrics()

@@ -1,5 +1,7 @@
 """What decides, without a socket: who founds, when a round closes, whose state is newest, what counts as a notice."""
 
+from typing import Any
+
 import pytest
 
 from peer.membership import (
@@ -18,7 +20,7 @@ RUN = "cellmind-0123456789ab"
 
 
 def notice(letter: str, role: Role = Role.TRAINING, **fields: object) -> Notice:
-    known = {"run_id": RUN, "anchor": "aa", "round": 3, "trained": 300}
+    known: dict[str, Any] = {"run_id": RUN, "anchor": "aa", "round": 3, "trained": 300}
     return Notice(peer=letter * 12, name=f"device {letter}", address="", role=role, **{**known, **fields})
 
 

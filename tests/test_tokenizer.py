@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import sentencepiece
 
-from tokenizer import TAGS, TokenizerError, load, train
+from tokenizer import TAGS, TokenizerError, fitting_vocab_size, load, train
 
 REPOSITORY = Path(__file__).parents[1]
 REVIEWS = REPOSITORY.parent / "shared/corpora/nsmc-reviews.txt"
@@ -189,3 +189,12 @@ def test_real_reviews_round_trip_through_both_packages(tmp_path: Path) -> None:
     encoded = processor.encode(lines)
     assert [processor.decode(ids) for ids in encoded] == lines
     assert not any(i < 4 for ids in encoded for i in ids)
+
+
+def test_little_text_gets_a_vocabulary_that_a_model_can_learn(tmp_path: Path) -> None:
+    source = tmp_path / "text.txt"
+    source.write_text("가나다라마바사아자차 " * 9_000 + "\n", encoding="utf-8")
+    assert fitting_vocab_size(source, 8000) == 99_000 // 25
+    assert fitting_vocab_size(source, 1000) == 1000
+    source.write_text("가나다라\n", encoding="utf-8")
+    assert fitting_vocab_size(source, 8000) == 2000

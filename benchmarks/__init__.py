@@ -1,0 +1,1 @@
+"""Measurements on the test LAN of `tests/lan.py`, each a command that prints a table for docs/benchmarks.md."""

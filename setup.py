@@ -6,7 +6,7 @@ setup(
     name="cellmind",
     version="0.1.0",
     description="The devices on one Wi-Fi train a small GPT together on a group chat",
-    python_requires=">=3.11",
+    python_requires=">=3.11,<3.14",  # hivemind forks its processes, which 3.14 no longer does by default
     packages=["bootstrap", "data", "minigpt", "peer", "tokenizer"],
     install_requires=[
         # newer aarch64 wheels for Linux bring several GB of CUDA packages, which no phone can use

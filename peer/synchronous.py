@@ -79,10 +79,10 @@ class SynchronousOuter:
         progress: Progress,
         me: Notice,
         network: Network,
-        samples_per_round: int,
+        settings: Settings,
     ):
         self.inner, self.anchor, self.progress, self.network = inner, anchor.eval(), progress, network
-        self.samples_per_round = samples_per_round
+        self.samples_per_round = settings.swarm.samples_per_round
         self.offered = 0
         self.others: list[Notice] = []
         self._me = me

@@ -1,17 +1,14 @@
 """The training loop: inner steps without pause, and after each of them a look at what the swarm is due.
 
-Writes `checkpoints/RUN/metrics.jsonl`, one line a round, the source of every plot, and a checkpoint folder a round.
+Every round that closes leaves a line in metrics.jsonl (`peer/metrics.py`) and a checkpoint folder (`peer/saver.py`).
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,21 +17,22 @@ from torch import Tensor
 
 import tokenizer
 from minigpt import checkpoint
-from minigpt.dataset import PackedDataset, PaddedDataset, encode
+from minigpt.dataset import DatasetError, PackedDataset, PaddedDataset, encode
 from minigpt.device import pick_autocast, pick_device
 from minigpt.evaluate import HeldOut
-from minigpt.manifest import CheckpointError
 from minigpt.model import MiniGPT
-from minigpt.settings import Settings, SettingsError, differences, parse_settings, with_identity_of
+from minigpt.settings import Settings
 from peer.display import Display
 from peer.inner import InnerLoop, learning_rate
 from peer.join import Run
-from peer.membership import Notice, Role, came_and_left
+from peer.membership import Notice, came_and_left
+from peer.metrics import Metrics, RoundLine
 from peer.network import Network, NetworkError
 from peer.outer import CaughtUp, OuterLoop, RoundClosed, Setback
 from peer.processes import StopSignal
+from peer.saver import Saver
+from peer.strangers import Strangers
 from peer.synchronous import SynchronousInner, SynchronousOuter
-from peer.transfer import TransferError
 
 EVALUATION_SHARE = 0.05  # of the time, at most, goes into measuring the held-out loss
 BAR_SECONDS = 0.5
@@ -68,50 +66,24 @@ class Trainer:
         autocast = pick_autocast(device)
         order = f"{me.peer} {progress.step}"  # the device's own, and another after every start
         batches, sequences = open_dataset(self.settings, sentencepiece, run.tokenizer_model, order, display)
-        valid = self.settings.training.dataset.path.with_name("valid.jsonl")
-        self.held_out = (
-            HeldOut.from_jsonl(valid, sentencepiece, self.settings.training.dataset.seq_len) if valid.exists() else None
+        self.held_out = open_held_out(self.settings, sentencepiece, display)
+        self.inner, self.outer = open_loops(run, batches, device, autocast, network, me, checkpoints)
+        self.saver = Saver(
+            inner=self.inner,
+            outer=self.outer,
+            settings=self.settings,
+            tokenizer_model=run.tokenizer_model,
+            checkpoints=checkpoints,
+            display=display,
         )
-        anchor = run.start.build_model()
-        model = start_model(run)
-        me = me.model_copy(update={"run_id": progress.run_id})
-        samples_per_round = self.settings.swarm.samples_per_round
-        self.inner: InnerLoop
-        self.outer: OuterLoop | SynchronousOuter
-        if self.settings.swarm.averaging == "sync":
-            self.inner = synchronous = SynchronousInner(model, batches, device, autocast)
-            synchronous.join(network, progress.run_id, self.settings, progress)
-            self.outer = SynchronousOuter(
-                inner=synchronous,
-                anchor=anchor,
-                progress=progress,
-                me=me,
-                network=network,
-                samples_per_round=samples_per_round,
-            )
-        else:
-            self.inner = InnerLoop(model, batches, device, autocast)
-            self.outer = OuterLoop(
-                model=model,
-                anchor=anchor,
-                progress=progress,
-                me=me,
-                network=network,
-                samples_per_round=samples_per_round,
-                checkpoints=checkpoints,
-            )
-        moments = run.start.optimizer()
-        if moments is not None:
-            self.inner.load_moments(moments, progress.step)
-        self.saver = Saver(self)
         self.metrics = Metrics(checkpoints / progress.run / "metrics.jsonl")
         self._evaluated_at, self._evaluation_seconds = -math.inf, 0.0
         self._others: list[Notice] = []
         self._strangers = Strangers(network, self.settings, progress.run_id, display)
         kind = f"{device.type}, {'bfloat16' if autocast is torch.bfloat16 else 'float32'}"
         display.note(
-            f"{me.name} trains {anchor.parameter_count() / 1e6:.1f} M parameters on {kind}, {sequences:,} sequences of "
-            f"{self.settings.training.dataset.seq_len} tokens; Ctrl+C ends it and keeps the state"
+            f"{me.name} trains {self.outer.anchor.parameter_count() / 1e6:.1f} M parameters on {kind}, {sequences:,} "
+            f"sequences of {self.settings.training.dataset.seq_len} tokens; Ctrl+C ends it and keeps the state"
         )
 
     def train(self) -> None:
@@ -128,6 +100,7 @@ class Trainer:
         self._say_held_out(self._evaluate(), "at the start")
         line = RoundLine()
         first_round, bar_at = self.outer.progress.round, 0.0
+        setback: Setback | None = None
         while not self._over(first_round):
             outer = self.outer
             trained = outer.progress.samples + outer.offered_by_all
@@ -145,8 +118,9 @@ class Trainer:
                 line = RoundLine()
             elif isinstance(event, CaughtUp):
                 self.display.note(f"took the newer state of {event.donor}: round {outer.progress.round}")
-            elif isinstance(event, Setback):
+            elif isinstance(event, Setback) and event != setback:
                 self.display.note(event.reason)
+                setback = event  # which may repeat every second until it is overcome
             if time.monotonic() > bar_at:
                 bar_at = time.monotonic() + BAR_SECONDS
                 self._show(line)
@@ -161,7 +135,7 @@ class Trainer:
         )
 
     def _on_round(self, event: RoundClosed, line: RoundLine, rate: float) -> None:
-        progress = replace(self.outer.progress, step=self.inner.steps)
+        progress = self.outer.progress
         self.saver.save()
         bits = self._evaluate()
         entry: dict[str, object] = {
@@ -222,120 +196,6 @@ class Trainer:
         self._strangers.look(self.network.view.notices)
 
 
-class RoundLine:
-    """What adds up between two lines of metrics."""
-
-    def __init__(self) -> None:
-        self.started = time.monotonic()
-        self.tokens = 0
-        self.waited_seconds = 0.0
-        self._losses: list[float] = []
-
-    def add(self, loss: float, tokens: int) -> None:
-        self.tokens += tokens
-        if not math.isnan(loss):
-            self._losses.append(loss)
-
-    @property
-    def loss(self) -> float:
-        """Mean training loss, nats per token."""
-        return sum(self._losses) / len(self._losses) if self._losses else math.nan
-
-    @property
-    def tokens_per_second(self) -> float:
-        return self.tokens / max(1e-9, time.monotonic() - self.started)
-
-
-class Metrics:
-    """Appends to metrics.jsonl, one JSON object a line."""
-
-    def __init__(self, path: Path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._path = path
-
-    def write(self, entry: dict[str, object]) -> None:
-        finite = {
-            key: None if isinstance(value, float) and not math.isfinite(value) else value
-            for key, value in entry.items()
-        }
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(finite, ensure_ascii=False) + "\n")
-
-
-class Saver:
-    """Writes checkpoints on a thread of its own, from copies, so that training goes on meanwhile."""
-
-    def __init__(self, trainer: Trainer):
-        self._trainer = trainer
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
-        self._pending: Future[Path] | None = None
-
-    def save(self, wait: bool = False) -> None:
-        """Begin to save the newest state; while one is being written another round may pass unsaved."""
-        if self._pending is not None:
-            if not (wait or self._pending.done()):
-                return
-            self._report(self._pending)
-        trainer = self._trainer
-        inner, outer = trainer.inner, trainer.outer
-        anchor = {name: parameter.detach().clone() for name, parameter in outer.anchor.named_parameters()}
-        local = {
-            name: (parameter.detach().cpu() - anchor[name]).to(torch.bfloat16)
-            for name, parameter in inner.model.named_parameters()
-        }
-        moments = inner.moments()
-        self._pending = self._thread.submit(
-            checkpoint.save,
-            trainer.checkpoints,
-            replace(outer.progress, step=inner.steps),
-            parameters=anchor,
-            model_config=outer.anchor.hugging_face_config(),
-            settings=with_identity_of(Settings(), trainer.settings),  # paths are nobody else's business
-            tokenizer_model=trainer.run.tokenizer_model,
-            optimizer=moments or None,
-            local=local,
-        )
-        if wait:
-            self._report(self._pending)
-
-    def _report(self, pending: Future[Path]) -> None:
-        try:
-            pending.result()
-        except CheckpointError as error:
-            self._trainer.display.note(f"the checkpoint was not written: {error}; training goes on")
-
-
-class Strangers:
-    """Peers that train another run of the same name: they are not mixed with, and it is said what differs."""
-
-    def __init__(self, network: Network, settings: Settings, run_id: str, display: Display):
-        self._network, self._settings, self._run_id, self._display = network, settings, run_id, display
-        self._asked: dict[str, Callable[[], bytes | None] | None] = {}  # by run id; None once it has been said
-
-    def look(self, notices: list[Notice]) -> None:
-        """Ask a stranger for its settings, in the background, and compare them when they are here."""
-        for notice in notices:
-            if notice.role != Role.TRAINING or notice.run_id == self._run_id:
-                continue
-            if notice.run_id not in self._asked:
-                self._asked[notice.run_id] = self._network.fetch_settings(notice.peer, self._settings.swarm.run)
-            poll = self._asked[notice.run_id]
-            if poll is not None and (different := self._differences(poll)) is not None:
-                self._asked[notice.run_id] = None
-                self._display.note(
-                    f"{notice.name} trains another run of the same name, which is not mixed with ours: {different}"
-                )
-
-    def _differences(self, poll: Callable[[], bytes | None]) -> str | None:
-        try:
-            answer = poll()
-            if answer is None:
-                return None
-            return "; ".join(differences(self._settings, parse_settings(answer, "theirs"))) or "the tokenizers differ"
-        except (TransferError, SettingsError) as error:
-            return f"settings or tokenizer differ ({error})"
-
-
 def open_dataset(
     settings: Settings, sentencepiece: Any, tokenizer_model: Path, order: str, display: Display
 ) -> tuple[Iterator[tuple[Tensor, Tensor]], int]:
@@ -353,6 +213,50 @@ def open_dataset(
     else:
         opened = PaddedDataset(dataset.path, sentencepiece, dataset.seq_len, seed)
     return opened.batches(settings.training.batch_size), len(opened)
+
+
+def open_held_out(settings: Settings, sentencepiece: Any, display: Display) -> HeldOut | None:
+    """The texts beside the training texts that are not trained on; None, and a note, where there are none."""
+    path = settings.training.dataset.path.with_name("valid.jsonl")
+    try:
+        return HeldOut.from_jsonl(path, sentencepiece, settings.training.dataset.seq_len)
+    except DatasetError as error:
+        display.note(f"no held-out loss will be shown: {error}")
+        return None
+
+
+def open_loops(
+    run: Run,
+    batches: Iterator[tuple[Tensor, Tensor]],
+    device: torch.device,
+    autocast: torch.dtype | None,
+    network: Network,
+    me: Notice,
+    checkpoints: Path,
+) -> tuple[InnerLoop, OuterLoop | SynchronousOuter]:
+    """The two loops, background or synchronous as the run is, at the state that the run goes on from."""
+    progress = run.start.progress
+    me = me.model_copy(update={"run_id": progress.run_id})
+    anchor, model = run.start.build_model(), start_model(run)
+    if run.settings.swarm.averaging == "sync":
+        synchronous = SynchronousInner(model, batches, device, autocast)
+        synchronous.join(network, progress.run_id, run.settings, progress)
+        return synchronous, SynchronousOuter(
+            inner=synchronous, anchor=anchor, progress=progress, me=me, network=network, settings=run.settings
+        )
+    inner = InnerLoop(model, batches, device, autocast)
+    moments = run.start.optimizer()
+    if moments is not None:
+        inner.load_moments(moments, progress.step)
+    return inner, OuterLoop(
+        model=model,
+        anchor=anchor,
+        progress=progress,
+        me=me,
+        network=network,
+        samples_per_round=run.settings.swarm.samples_per_round,
+        checkpoints=checkpoints,
+    )
 
 
 def start_model(run: Run) -> MiniGPT:

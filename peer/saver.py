@@ -1,0 +1,69 @@
+"""Checkpoints written beside the training, not in its way."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from minigpt import checkpoint
+from minigpt.manifest import CheckpointError
+from minigpt.settings import Settings, with_identity_of
+from peer.display import Display
+from peer.inner import InnerLoop
+from peer.outer import OuterLoop
+from peer.synchronous import SynchronousOuter
+
+
+class Saver:
+    """Writes checkpoints on a thread of its own, from copies, so that training goes on meanwhile."""
+
+    def __init__(
+        self,
+        *,
+        inner: InnerLoop,
+        outer: OuterLoop | SynchronousOuter,
+        settings: Settings,
+        tokenizer_model: Path,
+        checkpoints: Path,
+        display: Display,
+    ):
+        self._inner, self._outer, self._display = inner, outer, display
+        self._settings = with_identity_of(Settings(), settings)  # paths are nobody else's business
+        self._tokenizer_model, self._checkpoints = tokenizer_model, checkpoints
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
+        self._pending: Future[Path] | None = None
+
+    def save(self, wait: bool = False) -> None:
+        """Begin to save the newest state; while one is being written another round may pass unsaved."""
+        if self._pending is not None:
+            if not (wait or self._pending.done()):
+                return
+            self._report(self._pending)
+        inner, outer = self._inner, self._outer
+        anchor = {name: parameter.detach().clone() for name, parameter in outer.anchor.named_parameters()}
+        local = {
+            name: (parameter.detach().cpu() - anchor[name]).to(torch.bfloat16)
+            for name, parameter in inner.model.named_parameters()
+        }
+        self._pending = self._thread.submit(
+            checkpoint.save,
+            self._checkpoints,
+            replace(outer.progress, step=inner.steps),
+            parameters=anchor,
+            model_config=outer.anchor.hugging_face_config(),
+            settings=self._settings,
+            tokenizer_model=self._tokenizer_model,
+            optimizer=inner.moments() or None,
+            local=local,
+        )
+        if wait:
+            self._report(self._pending)
+
+    def _report(self, pending: Future[Path]) -> None:
+        try:
+            pending.result()
+        except CheckpointError as error:
+            self._display.note(f"{error}; the earlier ones are as they were, and training goes on")

@@ -1,0 +1,157 @@
+"""The inner loop: the rate's course, loss that falls, steps that are refused, moments that survive a restart."""
+
+import copy
+import math
+from collections.abc import Iterator
+from itertools import islice
+
+import pytest
+import torch
+from torch import Tensor
+
+from minigpt.model import MiniGPT
+from peer.inner import HOLD_SEQUENCES, InnerLoop, learning_rate
+
+VOCAB, SEQ_LEN, BATCH = 40, 12, 4
+RATE = 3e-3
+
+Batches = Iterator[tuple[Tensor, Tensor]]
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """A model this small only waits for its threads, above all where other tests run beside it."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def sentences(seed: int = 0) -> Batches:
+    """Counting up from anywhere, endlessly: learnt in a few dozen steps."""
+    generator = torch.Generator().manual_seed(seed)
+    while True:
+        starts = torch.randint(VOCAB, (BATCH, 1), generator=generator)
+        ids = (starts + torch.arange(SEQ_LEN + 1)) % VOCAB
+        yield ids[:, :-1], ids[:, 1:]
+
+
+def build() -> MiniGPT:
+    torch.manual_seed(0)
+    return MiniGPT(vocab_size=VOCAB, d_model=16, nhead=2, num_layers=1, seq_len=SEQ_LEN)
+
+
+def loop(model: MiniGPT, batches: Batches) -> InnerLoop:
+    return InnerLoop(model, batches, torch.device("cpu"), None)
+
+
+def parameters(model: MiniGPT) -> list[Tensor]:
+    return [parameter.detach().clone() for parameter in model.parameters()]
+
+
+def distance(one: MiniGPT, other: MiniGPT) -> float:
+    return max((a - b).abs().max().item() for a, b in zip(parameters(one), parameters(other)))
+
+
+# -- learning_rate
+
+
+def test_the_rate_warms_up_in_equal_steps_and_stays() -> None:
+    rates = [learning_rate(0.8, trained, 8) for trained in range(20)]
+    assert rates[:8] == pytest.approx([0.1 * step for step in range(1, 9)])
+    assert rates[8:] == [0.8] * 12
+    assert learning_rate(0.8, HOLD_SEQUENCES, 8) == 0.8
+
+
+def test_the_rate_falls_with_the_inverse_square_root_and_never_to_nothing() -> None:
+    assert learning_rate(0.8, 4 * HOLD_SEQUENCES, 8) == pytest.approx(0.4)
+    assert learning_rate(0.8, 100 * HOLD_SEQUENCES, 8) == pytest.approx(0.08)
+    assert learning_rate(0.8, HOLD_SEQUENCES + 1, 8) < 0.8
+
+
+def test_no_warm_up_starts_at_the_peak() -> None:
+    assert learning_rate(0.8, 0, 0) == 0.8
+
+
+# -- InnerLoop
+
+
+def test_training_lowers_the_loss() -> None:
+    inner = loop(build(), sentences())
+    losses = []
+    for _ in range(80):
+        loss, sequences = inner.step(RATE)
+        assert sequences == BATCH
+        losses.append(loss)
+    assert losses[0] == pytest.approx(math.log(VOCAB), rel=0.1), "an untrained model knows nothing"
+    assert losses[-1] < 0.5 * losses[0]
+    assert inner.steps == 80
+    assert inner.step_seconds > 0
+
+
+def test_the_given_rate_is_the_rate_of_the_step() -> None:
+    slow, fast = build(), build()
+    before = build()
+    loop(slow, sentences()).step(1e-5)
+    loop(fast, sentences()).step(1e-3)
+    assert distance(slow, before) == pytest.approx(1e-5, rel=0.1)  # AdamW's first step moves by the rate
+    assert distance(fast, before) == pytest.approx(1e-3, rel=0.1)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+@pytest.mark.parametrize("where", ["loss", "gradient"])
+def test_a_step_that_is_not_finite_changes_nothing(where: str, bad: float) -> None:
+    model = build()
+    inner = loop(model, sentences())
+    for _ in range(3):
+        inner.step(RATE)
+    before, moments = parameters(model), inner.moments()
+    if where == "loss":
+        fault = model.register_forward_hook(lambda module, inputs, loss: loss * bad)
+    else:
+        fault = model.model.norm.weight.register_hook(lambda gradient: torch.full_like(gradient, bad))
+    loss, sequences = inner.step(RATE)
+    fault.remove()
+    assert math.isnan(loss)
+    assert sequences == 0
+    assert all(torch.equal(now, then) for now, then in zip(parameters(model), before))
+    assert all(torch.equal(now, moments[name]) for name, now in inner.moments().items())
+    loss, sequences = inner.step(RATE)
+    assert math.isfinite(loss), "training goes on with the next batch"
+    assert sequences == BATCH
+    assert not torch.equal(parameters(model)[0], before[0])
+
+
+# -- moments
+
+
+def test_moments_carry_on_as_if_nothing_had_happened() -> None:
+    following = list(islice(sentences(), 20, 25))
+    inner = loop(build(), sentences())
+    for _ in range(20):
+        inner.step(RATE)
+    moments, steps = inner.moments(), inner.steps
+    resumed_model, forgetful_model = copy.deepcopy(inner.model), copy.deepcopy(inner.model)
+    resumed, forgetful = loop(resumed_model, iter(following)), loop(forgetful_model, iter(following))
+    resumed.load_moments({name: moment.float() for name, moment in moments.items()}, steps)
+    losses = [[one.step(RATE)[0] for _ in following] for one in (inner, resumed, forgetful)]
+    assert losses[1] == pytest.approx(losses[0], rel=5e-3), "bfloat16 keeps 8 bits of a moment"
+    assert resumed.steps == inner.steps == 25
+    assert distance(resumed_model, inner.model) < 0.02 * RATE * 5
+    assert distance(forgetful_model, inner.model) > 0.2 * RATE * 5, "the comparison would show moments that are lost"
+
+
+def test_moments_are_copies_in_bfloat16_named_after_the_parameters() -> None:
+    model = build()
+    inner = loop(model, sentences())
+    assert inner.moments() == {}
+    inner.step(RATE)
+    moments = inner.moments()
+    names = [name for name, _ in model.named_parameters()]
+    assert set(moments) == {f"{moment}.{name}" for moment in ("exp_avg", "exp_avg_sq") for name in names}
+    assert {moment.dtype for moment in moments.values()} == {torch.bfloat16}
+    assert all(moments[f"exp_avg.{name}"].shape == parameter.shape for name, parameter in model.named_parameters())
+    before = {name: moment.clone() for name, moment in moments.items()}
+    inner.step(RATE)
+    assert all(torch.equal(moment, before[name]) for name, moment in moments.items())
+    assert not torch.equal(inner.moments()["exp_avg.model.norm.weight"], before["exp_avg.model.norm.weight"])

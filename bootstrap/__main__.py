@@ -62,7 +62,8 @@ def serve(arguments: argparse.Namespace, display: Display) -> int:
     stop = StopSignal()
     try:
         display.note(f"bootstrap node at {network.address}")
-        display.note(f"on the other devices:\n\n    .venv/bin/python -m peer --join --initial-peers {network.address}\n")
+        line = f".venv/bin/python -m peer --join --initial-peers {network.address}"
+        display.note(f"on the other devices:\n\n    {line}\n")
         connected: list[str] = []
         while not stop.received:
             view = network.post(None)

@@ -6,6 +6,7 @@ The same line on every device. A device that finds a run joins it; the first one
 from __future__ import annotations
 
 import argparse
+import os
 import socket
 import sys
 import traceback
@@ -26,6 +27,7 @@ from peer.processes import StopSignal, leave, leave_nothing_behind
 from peer.training import Trainer
 
 DEFAULT_PORT = 23457
+NICENESS = 10  # whoever uses the device goes first
 USER_ERRORS = (
     data.DataError,
     tokenizer.TokenizerError,
@@ -130,6 +132,7 @@ def run_peer(arguments: argparse.Namespace, display: Display) -> int:
     listen = arguments.port or free_port(host, DEFAULT_PORT)
     name = "".join(letter for letter in (arguments.name or socket.gethostname()) if letter.isprintable())[:64] or "peer"
     leave_nothing_behind()
+    os.nice(NICENESS)
     network = Network(
         run=settings.swarm.run,
         name=name,

@@ -215,6 +215,26 @@ def test_what_cannot_work_is_said_in_a_line_or_two(tmp_path: Path, arguments: li
         assert len(re.findall("^error: ", process.output(), re.MULTILINE)) == 1
 
 
+def test_a_full_disk_costs_a_checkpoint_and_nothing_else(tmp_path: Path) -> None:
+    with Lan(hosts=1) as lan:
+        device = Device(lan.hosts[0], tmp_path / "device", TINY)
+        checkpoints = device.folder / "checkpoints"
+        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1200k", "tmpfs", checkpoints])
+        if mounted.returncode:
+            pytest.skip("no small file system can be mounted here")
+        try:
+            process = device.join()
+            process.wait_for("cannot be written: No space left.*the earlier ones are as they were", START)
+            rounds = len(re.findall("^round", process.output(), re.MULTILINE))
+            process.wait_for(rf"^round {rounds + 2}", START)
+            assert interrupt(process) == 0
+            assert "Traceback" not in process.output()
+            assert checkpoint.newest(checkpoints) is not None
+        finally:
+            lan.hosts[0].processes[0].kill()
+            subprocess.run(["umount", "--lazy", checkpoints], check=True)
+
+
 def test_help_is_enough() -> None:
     for module in ("peer", "bootstrap"):
         shown = subprocess.run([sys.executable, "-m", module, "--help"], capture_output=True, text=True, timeout=START)

@@ -14,7 +14,8 @@ import logging
 import math
 import multiprocessing as mp
 import signal
-from collections.abc import AsyncIterator, Sequence
+import time
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from typing import Any
 
 import torch
@@ -31,7 +32,6 @@ from hivemind.utils.asyncio import aiter_with_timeout, amap_in_executor, attach_
 
 MATCHMAKING_SECONDS = 4.0  # how long a group waits for an expected peer that does not come
 CHUNK_TIMEOUT = 15.0  # a peer that sends no part of a tensor for so long is left out of the exchange
-EXCHANGE_TIMEOUT = 300.0  # a whole exchange; home links carry 23 M parameters in well under this
 
 
 class AgreeingRunner(AllReduceRunner):
@@ -66,30 +66,18 @@ class AgreeingRunner(AllReduceRunner):
         return self.ordered_peer_ids.index(self.peer_id)
 
     async def _communicate_with_peer(self, peer_id: Any) -> None:
-        """Send one reducer its share of our tensors and take back the averages; of our own share we are the reducer."""
+        """Take the averages of one reducer's share, each part checked; without all of them the exchange fails."""
         index = self.ordered_peer_ids.index(peer_id)
         container = self.tensor_part_container
-        if peer_id == self.peer_id:
-            sender = self.sender_peer_ids.index(peer_id)
-            for part_index, part in enumerate(self.parts_for_local_averaging):
-                average = await self.tensor_part_reducer.accumulate_part(sender, part_index, part, weight=self.weight)
-                decoded = deserialize_torch_tensor(await self._encode(part_index, average))
-                container.register_processed_part(index, part_index, decoded)
-            return
+        expected = [part.shape for part, _ in container._input_parts_by_peer[index]]
+        part_index = 0
         try:
-            done_sending = asyncio.Event()
-            inputs = attach_event_on_finished(self._generate_input_for_peer(index), done_sending)
-            stream = await self._get_peer_stub(peer_id).rpc_aggregate_part(inputs)
-            if self.should_delay_results(self.peer_id):
-                await done_sending.wait()
-            expected = [part.shape for part, _ in container._input_parts_by_peer[index]]
-            part_index = 0
-            async for average, size in amap_in_executor(
-                _decode_average, aiter_with_timeout(stream, self.reducer_timeout), max_prefetch=container.prefetch
-            ):
+            averages = self._reduce_own_share() if peer_id == self.peer_id else self._ask_reducer(peer_id, index)
+            async for average in averages:
                 if part_index >= len(expected) or average.shape != expected[part_index]:
                     raise AllreduceException(f"{peer_id} sent a part of another shape than asked for")
-                self._count(received=size)
+                if not bool(average.isfinite().all()):
+                    raise AllreduceException(f"{peer_id} sent numbers that are not finite")
                 container.register_processed_part(index, part_index, average)
                 part_index += 1
             if part_index != len(expected):
@@ -97,6 +85,28 @@ class AgreeingRunner(AllReduceRunner):
         except BaseException:
             container.register_failed_reducer(index)
             raise
+
+    async def _reduce_own_share(self) -> AsyncIterator[torch.Tensor]:
+        """Of our own share we are the reducer, and decode what the others do."""
+        sender = self.sender_peer_ids.index(self.peer_id)
+        for part_index, part in enumerate(self.parts_for_local_averaging):
+            average = await self.tensor_part_reducer.accumulate_part(sender, part_index, part, weight=self.weight)
+            yield deserialize_torch_tensor(await self._encode(part_index, average))
+
+    async def _ask_reducer(self, peer_id: Any, index: int) -> AsyncIterator[torch.Tensor]:
+        """Send a reducer its share of our tensors, and give out the averages as they come."""
+        done_sending = asyncio.Event()
+        inputs = attach_event_on_finished(self._generate_input_for_peer(index), done_sending)
+        stream = await self._get_peer_stub(peer_id).rpc_aggregate_part(inputs)
+        if self.should_delay_results(self.peer_id):
+            await done_sending.wait()
+        async for average, size in amap_in_executor(
+            _decode_average,
+            aiter_with_timeout(stream, self.reducer_timeout),
+            max_prefetch=self.tensor_part_container.prefetch,
+        ):
+            self._count(received=size)
+            yield average
 
     async def _generate_input_for_peer(self, peer_index: int) -> AsyncIterator[averaging_pb2.AveragingData]:
         async for message in super()._generate_input_for_peer(peer_index):
@@ -119,7 +129,9 @@ class AgreeingRunner(AllReduceRunner):
                 if weight != self._weights[sender] or not bool(part.isfinite().all()):
                     raise AllreduceException(f"{sender} sent numbers that are not finite, or another weight")
                 try:
-                    average = await reducer.accumulate_part(sender_index, part_index, part, weight=weight)
+                    # shielded, for all senders wait for one future: the end of one's stream must not cancel it
+                    accumulate = reducer.accumulate_part(sender_index, part_index, part, weight=weight)
+                    average = await asyncio.shield(accumulate)
                 except BannedException:
                     break
                 encoded = await self._encode(part_index, average)
@@ -152,7 +164,6 @@ class RoundAverager(DecentralizedAverager):
             request_timeout=MATCHMAKING_SECONDS / 2,
             sender_timeout=CHUNK_TIMEOUT,
             reducer_timeout=2 * CHUNK_TIMEOUT,
-            allreduce_timeout=EXCHANGE_TIMEOUT,
             compression=Float16Compression(),
             allow_state_sharing=False,
             client_mode=False,
@@ -230,11 +241,28 @@ class RoundAverager(DecentralizedAverager):
             **kwargs,
         )
         self._running_groups[group_id].set_result(runner)
-        averages = [average async for average in runner]
+        averages = await self._unless_it_stalls(_collect(runner))
         if runner.tensor_part_container.failed_size:
             raise AllreduceException("a peer left in the middle of the exchange")
         for tensor, average in zip(tensors, averages):
             tensor.copy_(average)
+
+    async def _unless_it_stalls(self, work: Awaitable[list[torch.Tensor]]) -> list[torch.Tensor]:
+        """The result of an all-reduce whose bytes keep moving; hivemind's own timeouts miss some double faults."""
+        task = asyncio.ensure_future(work)
+        moved, since = -1, time.monotonic()
+        while not task.done():
+            await asyncio.wait({task}, timeout=CHUNK_TIMEOUT / 5)
+            if self.bytes_sent + self.bytes_received != moved:
+                moved, since = self.bytes_sent + self.bytes_received, time.monotonic()
+            elif time.monotonic() - since > 3 * CHUNK_TIMEOUT:
+                task.cancel()
+                raise AllreduceException("the exchange stalled")
+        return task.result()
+
+
+async def _collect(runner: AgreeingRunner) -> list[torch.Tensor]:
+    return [average async for average in runner]
 
 
 def _decode_average(message: averaging_pb2.AveragingData) -> tuple[torch.Tensor, int]:

@@ -22,7 +22,7 @@ from minigpt.manifest import OPTIMIZER, CheckpointError, Progress
 from minigpt.model import MiniGPT
 from peer.averager import MATCHMAKING_SECONDS, RoundAverager
 from peer.membership import Notice, Role, groupmates, newer_state, round_is_over
-from peer.network import Network
+from peer.network import Network, NetworkError
 from peer.transfer import TransferError
 
 MAX_FAILURES = 3  # exchanges in a row, after which a peer closes the round alone; the newer state wins when they meet
@@ -99,11 +99,10 @@ class OuterLoop:
         """Sequences that the swarm has trained towards the end of this round, as far as we know."""
         return self.offered + sum(mate.offered for mate in groupmates(self._notice(), self.others))
 
-    def is_alive(self) -> bool:
-        return bool(self._averager.is_alive())
-
     def tick(self, tokens_per_second: float, step_seconds: float) -> Event | None:
-        """Do what is due and return what happened, if anything did."""
+        """Do what is due and return what happened, if anything did. Raises NetworkError if the averager has died."""
+        if not self._averager.is_alive():
+            raise NetworkError("the averager of this peer ended unexpectedly; start it again to go on")
         self._me = self._me.model_copy(
             update={"tokens_per_second": tokens_per_second, "step_seconds": step_seconds, "role": Role.TRAINING}
         )

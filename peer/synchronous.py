@@ -99,9 +99,6 @@ class SynchronousOuter:
     def offered_by_all(self) -> int:
         return int(self.inner.swarm.tracker.global_progress.samples_accumulated)
 
-    def is_alive(self) -> bool:
-        return True  # hivemind's optimizer goes on alone when a part of it ends
-
     def tick(self, tokens_per_second: float, step_seconds: float) -> Event | None:
         self._me = self._me.model_copy(
             update={

@@ -126,7 +126,7 @@ class Trainer:
                 self._show(line)
 
     def _over(self, first_round: int) -> bool:
-        if not (self.network.dht.is_alive() and self.outer.is_alive()):
+        if not self.network.dht.is_alive():
             raise NetworkError("the network part of this peer ended unexpectedly; start it again to go on")
         return (
             self.stop.received

@@ -35,7 +35,7 @@ from peer.membership import Notice, Role, Start, decide_start
 from peer.network import Network
 from peer.node import View
 from peer.processes import StopSignal
-from peer.transfer import TransferError
+from peer.transfer import TransferError, verified
 
 TOKENIZER_TEXT = Path("data/for-tokenizer-training/textonly.txt")
 LOOK_SECONDS = 3.0  # before a run is founded because nobody answers
@@ -184,8 +184,7 @@ class Joiner:
         with self.display.bytes(f"taking the model from {donor.name}", total) as advance:
             while (folder := poll()) is None:
                 advance(self._breathe().bytes_received - before)
-        state = checkpoint.read(folder)
-        check_run_id(state)
+        state, _ = verified(folder)
         self.display.note(f"joined run {state.progress.run_id} at round {state.progress.round} through {donor.name}")
         return Run(settings, self._keep_tokenizer(folder / TOKENIZER), state, "joined")
 
@@ -291,12 +290,3 @@ def found_model(settings: Settings, vocab_size: int, identity: str) -> MiniGPT:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return MiniGPT.from_settings(settings.model, vocab_size, settings.training.dataset.seq_len)
-
-
-def check_run_id(state: Checkpoint) -> None:
-    """Raises CheckpointError if the state's settings and tokenizer are not those its run id stands for."""
-    expected = run_id(state.settings, checkpoint.file_sha256(state.folder / TOKENIZER))
-    if state.progress.run_id != expected:
-        raise CheckpointError(
-            f"{state.folder} says it belongs to run {state.progress.run_id}, its settings and tokenizer to {expected}"
-        )

@@ -23,7 +23,7 @@ from minigpt.model import MiniGPT
 from peer.averager import MATCHMAKING_SECONDS, RoundAverager
 from peer.membership import Notice, Role, groupmates, newer_state, round_is_over
 from peer.network import Network, NetworkError
-from peer.transfer import TransferError
+from peer.transfer import TransferError, verified
 
 MAX_FAILURES = 3  # exchanges in a row, after which a peer closes the round alone; the newer state wins when they meet
 MAX_MOVE = 4.0  # a tiny model's first round may well move it by twice its own norm
@@ -216,10 +216,9 @@ class OuterLoop:
             folder = poll()
             if folder is None:
                 return None
-            newer = checkpoint.read(folder)
+            newer, parameters = verified(folder)
             if newer.progress.run_id != self.progress.run_id:
                 raise TransferError("it is the state of another run")
-            parameters = newer.parameters()
         except (TransferError, CheckpointError, OSError) as error:
             self._transfer, self._not_before = None, time.monotonic() + PAUSE_SECONDS
             return Setback(f"the newer state of {donor.name} could not be taken: {_reason(error)}; it is tried again")
@@ -276,4 +275,5 @@ def check_mean(mean: list[Tensor], anchor: MiniGPT) -> None:
 
 
 def _reason(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0][:160]
+    text = str(error).removeprefix("Unable to run All-Reduce: ") or type(error).__name__
+    return text.splitlines()[0][:160]

@@ -17,9 +17,12 @@ from typing import AsyncIterator  # noqa: UP035 -- hivemind tells streams by typ
 from hivemind.p2p import P2P, P2PContext, PeerID, ServicerBase
 from hivemind.proto import runtime_pb2
 from hivemind.utils.asyncio import aiter_with_timeout
+from torch import Tensor
 
 from minigpt import checkpoint
-from minigpt.manifest import LOCAL, MANIFEST, CheckpointError, Manifest, parse_manifest
+from minigpt.checkpoint import Checkpoint
+from minigpt.manifest import LOCAL, MANIFEST, TOKENIZER, CheckpointError, Manifest, parse_manifest
+from minigpt.settings import run_id
 
 CHUNK_BYTES = 256 * 1024  # far below the 4 MiB that hivemind allows a message
 ANSWER_SECONDS = 20.0  # a donor that sends nothing for so long has left
@@ -147,6 +150,22 @@ async def fetch(
     partial.rename(target)
     checkpoint.sync(run)
     return target
+
+
+def verified(folder: Path) -> tuple[Checkpoint, dict[str, Tensor]]:
+    """The state that was taken, and its parameters, after every check there is; if it fails one, the folder goes.
+
+    Raises CheckpointError: shapes, finiteness, the anchor's hash, and that settings and tokenizer are those of the run.
+    """
+    try:
+        state = checkpoint.read(folder)
+        expected = run_id(state.settings, state.files[TOKENIZER].sha256)
+        if state.progress.run_id != expected:
+            raise CheckpointError(f"it claims to be of run {state.progress.run_id}, and is of {expected}")
+        return state, state.parameters()
+    except CheckpointError:
+        checkpoint.discard(folder)
+        raise
 
 
 def is_kept(folder: Path, manifest: Manifest) -> bool:

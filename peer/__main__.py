@@ -19,11 +19,11 @@ from minigpt.manifest import CheckpointError
 from minigpt.settings import Settings, SettingsError, load_settings
 from peer.discovery import lan_address
 from peer.display import Display
-from peer.join import Joiner, JoinError, Stopped
+from peer.join import Joiner, JoinError
 from peer.membership import Notice, Role
 from peer.network import Network, NetworkError, check_port, free_port
 from peer.node import parse_address
-from peer.processes import StopSignal, leave, leave_nothing_behind
+from peer.processes import Stopped, StopSignal, leave, leave_nothing_behind
 from peer.training import Trainer
 
 DEFAULT_PORT = 23457

@@ -59,8 +59,17 @@ class Discovery:
         """Raises OSError where multicast DNS cannot be used at all."""
         logging.getLogger("zeroconf").setLevel(logging.CRITICAL)
         self._zeroconf = AsyncZeroconf(interfaces=[self._host], ip_version=IPVersion.V4Only)
-        self._browser = AsyncServiceBrowser(self._zeroconf.zeroconf, SERVICE_TYPE, handlers=[self._on_change])
+        self._browse()
         await self._zeroconf.async_register_service(self._info)
+
+    async def ask_again(self) -> None:
+        """Ask who is here once more: a browser left alone soon asks once an hour, and a cable may have been out."""
+        await self._browser.async_cancel()
+        self._browse()
+
+    def _browse(self) -> None:
+        assert self._zeroconf is not None, "start comes first"
+        self._browser = AsyncServiceBrowser(self._zeroconf.zeroconf, SERVICE_TYPE, handlers=[self._on_change])
 
     async def stop(self) -> None:
         if self._zeroconf is not None:

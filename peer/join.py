@@ -34,7 +34,7 @@ from peer.display import Display
 from peer.membership import Notice, Role, Start, decide_start
 from peer.network import Network
 from peer.node import View
-from peer.processes import StopSignal
+from peer.processes import Stopped, StopSignal
 from peer.transfer import TransferError, verified
 
 TOKENIZER_TEXT = Path("data/for-tokenizer-training/textonly.txt")
@@ -47,10 +47,6 @@ POLL_SECONDS = 0.1
 
 class JoinError(Exception):
     """This device cannot take part as asked; the message is for the user."""
-
-
-class Stopped(Exception):
-    """Ctrl+C before training began."""
 
 
 @dataclass(frozen=True)

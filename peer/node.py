@@ -25,6 +25,7 @@ from peer.transfer import StateService
 PERIOD_SECONDS = 1.0  # between two looks at the notice board, and between two notices of our own
 SILENCE_SECONDS = 8.0  # a peer whose notice is not renewed for so long has left
 CONNECT_SECONDS = 5.0
+ASK_SECONDS = (10.0, 60.0)  # between two questions to the LAN who is here: while we are alone, and otherwise
 RETRY_SECONDS = (2.0, 30.0)  # first and longest pause before an address that did not answer is tried again
 MAX_ADDRESSES = 256  # heard of and kept in mind; more is somebody playing tricks
 
@@ -80,6 +81,7 @@ class Node:
         self.addresses: dict[str, _Attempt] = {}
         self.refused: dict[str, str] = {}
         self.connected: list[str] = []
+        self._asked = time.monotonic()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self, *, name: str, address: str, known: list[str]) -> str | None:
@@ -87,7 +89,10 @@ class Node:
         for other in known:
             self.remember(other)
         await self.service.add_p2p_handlers(self.dht.p2p)
-        self._tasks = [asyncio.create_task(self._repeat(step)) for step in (self._meet_peers, self._post, self._read)]
+        self._tasks = [
+            asyncio.create_task(self._repeat(step))
+            for step in (self._meet_peers, self._ask_who_is_here, self._post, self._read)
+        ]
         self.discovery = Discovery(address=address, name=name, run=self.run, found=self._on_found)
         try:
             await self.discovery.start()
@@ -146,6 +151,12 @@ class Node:
         now = time.monotonic()
         due = [address for address, attempt in self.addresses.items() if attempt.not_before <= now]
         await asyncio.gather(*(self._meet(address) for address in due))
+
+    async def _ask_who_is_here(self) -> None:
+        pause = ASK_SECONDS[1] if self.connected else ASK_SECONDS[0]
+        if self.discovery is not None and time.monotonic() - self._asked > pause:
+            self._asked = time.monotonic()
+            await self.discovery.ask_again()
 
     async def _meet(self, address: str) -> None:
         attempt = self.addresses[address]

@@ -10,6 +10,8 @@ import shutil
 import signal
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -75,11 +77,16 @@ def leave(code: int) -> NoReturn:
     os._exit(code)
 
 
+class Stopped(Exception):
+    """Ctrl+C, SIGTERM or a closed terminal, where the program waited for something."""
+
+
 class StopSignal:
     """Ctrl+C, SIGTERM and a closed terminal, as a flag: the first asks for a clean end, a second Ctrl+C insists."""
 
     def __init__(self) -> None:
         self.received = False
+        self._interrupting = False
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._on_signal)
 
@@ -87,3 +94,14 @@ class StopSignal:
         if self.received and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.received = True
+        if self._interrupting:
+            raise Stopped
+
+    @contextmanager
+    def interrupts(self) -> Iterator[None]:
+        """A block that may wait for long, and that the signal ends by raising Stopped."""
+        self._interrupting = True
+        try:
+            yield
+        finally:
+            self._interrupting = False

@@ -7,7 +7,9 @@ averaging and catching up are hivemind's own.
 from __future__ import annotations
 
 import signal
+import threading
 import time
+import warnings
 from dataclasses import replace
 from functools import partial
 
@@ -23,17 +25,22 @@ from peer.inner import InnerLoop, learning_rate, make_optimizer, parameter_group
 from peer.membership import Notice, Role
 from peer.network import Network
 from peer.outer import Event, RoundClosed
+from peer.processes import StopSignal
 
 MATCHMAKING_SECONDS = 3.0
 AVERAGING_SECONDS = 60.0
+SHUTDOWN_SECONDS = 2.0
 
 
 class SynchronousInner(InnerLoop):
     """Gradients are ours; when to step, and with whose gradients, is hivemind's affair."""
 
-    def join(self, network: Network, run_id: str, settings: Settings, progress: Progress) -> None:
+    def join(self, network: Network, run_id: str, settings: Settings, progress: Progress, stop: StopSignal) -> None:
         """Start the optimizer's processes; at the round of the state we hold, so that it is not fetched again."""
         warmup, per_round = settings.training.warmup_sequences, settings.swarm.samples_per_round
+        self._stop = stop
+        # hivemind steps the schedule of a joiner before its first step, which torch warns of
+        warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")
         interrupt = signal.getsignal(signal.SIGINT)
         self.swarm = hivemind.Optimizer(
             dht=network.dht,
@@ -61,7 +68,8 @@ class SynchronousInner(InnerLoop):
         """Gradients of one batch; at the end of a round this waits for everybody's and steps with their mean."""
         loss, sequences = self.backward()
         started = time.monotonic()
-        self.swarm.step(batch_size=sequences)
+        with self._stop.interrupts():
+            self.swarm.step(batch_size=sequences)
         self.waited_seconds += time.monotonic() - started
         self.swarm.zero_grad()
         self.steps += 1
@@ -126,4 +134,7 @@ class SynchronousOuter:
         return RoundClosed([self._me.name, *(other.name for other in self.others)], share)
 
     def stop(self) -> None:
-        self.inner.swarm.shutdown()
+        # a step that Ctrl+C has interrupted can leave hivemind waiting for itself; its processes end with ours
+        thread = threading.Thread(target=self.inner.swarm.shutdown, daemon=True)
+        thread.start()
+        thread.join(SHUTDOWN_SECONDS)

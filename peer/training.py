@@ -67,7 +67,7 @@ class Trainer:
         order = f"{me.peer} {progress.step}"  # the device's own, and another after every start
         batches, sequences = open_dataset(self.settings, sentencepiece, run.tokenizer_model, order, display)
         self.held_out = open_held_out(self.settings, sentencepiece, display)
-        self.inner, self.outer = open_loops(run, batches, device, autocast, network, me, checkpoints)
+        self.inner, self.outer = open_loops(run, batches, device, autocast, network, me, checkpoints, stop)
         self.saver = Saver(
             inner=self.inner,
             outer=self.outer,
@@ -233,6 +233,7 @@ def open_loops(
     network: Network,
     me: Notice,
     checkpoints: Path,
+    stop: StopSignal,
 ) -> tuple[InnerLoop, OuterLoop | SynchronousOuter]:
     """The two loops, background or synchronous as the run is, at the state that the run goes on from."""
     progress = run.start.progress
@@ -240,7 +241,7 @@ def open_loops(
     anchor, model = run.start.build_model(), start_model(run)
     if run.settings.swarm.averaging == "sync":
         synchronous = SynchronousInner(model, batches, device, autocast)
-        synchronous.join(network, progress.run_id, run.settings, progress)
+        synchronous.join(network, progress.run_id, run.settings, progress, stop)
         return synchronous, SynchronousOuter(
             inner=synchronous, anchor=anchor, progress=progress, me=me, network=network, settings=run.settings
         )

@@ -18,7 +18,7 @@ from tests.lan import HostProcess, Lan, requirements_missing, wait_until
 
 pytestmark = pytest.mark.skipif(requirements_missing() is not None, reason=f"no test LAN: {requirements_missing()}")
 
-START = 60.0  # seconds; a machine that runs other things as well starts three peers in half of it
+START = 90.0  # seconds; a machine that runs other things as well starts three peers in half of it
 
 
 def address(process: HostProcess) -> str:

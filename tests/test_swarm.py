@@ -149,11 +149,17 @@ def test_synchronous_averaging_is_one_large_batch(tmp_path: Path) -> None:
 
 def test_a_stock_hivemind_node_does_as_bootstrap_and_ours_serves_stock_peers(tmp_path: Path) -> None:
     stock = str(Path(sys.executable).with_name("hivemind-dht"))
+    talkative = {"HIVEMIND_LOGLEVEL": "INFO"}  # whatever `import peer` in this process has set
     with Lan(hosts=3) as lan:
         for host in lan.hosts:
             host.block_multicast()
         node = lan.hosts[0].start(
-            stock, "--host_maddrs", f"/ip4/{lan.hosts[0].address}/tcp/31337", cwd=tmp_path, log=tmp_path / "stock.log"
+            stock,
+            "--host_maddrs",
+            f"/ip4/{lan.hosts[0].address}/tcp/31337",
+            cwd=tmp_path,
+            log=tmp_path / "stock.log",
+            env=talkative,
         )
         first = node.wait_for(r"--initial_peers (/ip4/\S+)", START)[1]
         devices = [Device(host, tmp_path / host.name, TINY) for host in lan.hosts[1:]]
@@ -167,6 +173,7 @@ def test_a_stock_hivemind_node_does_as_bootstrap_and_ours_serves_stock_peers(tmp
             *("--host_maddrs", f"/ip4/{lan.hosts[0].address}/tcp/31338"),
             cwd=tmp_path,
             log=tmp_path / "guest.log",
+            env=talkative,
         )
         guest.wait_for("([2-9]|[0-9]{2}) DHT nodes", START)
         ours.wait_for(r"^1 device\(s\) connected|^[2-9] device\(s\) connected", START)

@@ -219,13 +219,25 @@ def newest(
     Of the run with this name, and with this id if one is given, the one that is furthest. With no name: the one that
     `latest` points at, or else the one that was written last.
     """
-    folders = list(root.glob(f"{run or '*'}/round-*"))
+    while True:
+        folders = list(root.glob(f"{run or '*'}/round-*"))
+        found = newest_of(folders, root, run, report, run_id)
+        if found is not None or all(folder.exists() for folder in folders):
+            return found
+        # a running peer has pruned all that were listed: there are newer ones
+
+
+def newest_of(
+    folders: list[Path], root: Path, run: str | None, report: Callable[[str], None], run_id: str | None
+) -> Checkpoint | None:
+    """The newest whole checkpoint among `folders`; see `newest`."""
     manifests: dict[Path, Manifest] = {}
     for folder in folders:
         try:
             manifests[folder] = read_manifest(folder)
         except CheckpointError as error:
-            report(f"passed over {folder}: {error}")
+            if folder.exists():
+                report(f"passed over {folder}: {error}")
 
     def age(folder: Path) -> tuple[float, ...]:
         found = manifests[folder]
@@ -240,7 +252,8 @@ def newest(
             try:
                 return read(folder)
             except CheckpointError as error:
-                report(f"passed over {error}")
+                if folder.exists():
+                    report(f"passed over {error}")
     return None
 
 

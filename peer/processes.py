@@ -89,19 +89,29 @@ class StopSignal:
         self._interrupting = False
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._on_signal)
+        signal.signal(signal.SIGALRM, self._on_alarm)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if self.received and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.received = True
         if self._interrupting:
+            signal.setitimer(signal.ITIMER_REAL, 0.5, 0.5)
+            raise Stopped
+
+    def _on_alarm(self, number: int, frame: FrameType | None) -> None:
+        if self._interrupting:
             raise Stopped
 
     @contextmanager
     def interrupts(self) -> Iterator[None]:
-        """A block that may wait for long, and that the signal ends by raising Stopped."""
+        """A block that may wait for long, and that the signal ends by raising Stopped.
+
+        Again and again until the block is left: hivemind takes any exception for a failed exchange, and waits on.
+        """
         self._interrupting = True
         try:
             yield
         finally:
             self._interrupting = False
+            signal.setitimer(signal.ITIMER_REAL, 0)

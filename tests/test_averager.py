@@ -197,7 +197,8 @@ def test_a_peer_at_another_round_or_anchor_is_in_no_group_of_ours(start: Start, 
     assert [outcome(control) for control in controls] == [together] * 2
     assert not stranger.done()
     assert equal(buffers(averagers[2]), before)
-    stranger.cancel()
+    mate = exchange(averagers[0], 2, **other)
+    assert outcome(stranger) == outcome(mate) is not None, "it only waited for somebody at the same place"
 
 
 # -- those who send nonsense, or nothing

@@ -25,6 +25,7 @@ setup(
     ],
     extras_require={
         "dev": ["pytest>=8", "ruff>=0.9", "mypy>=1.14", "transformers>=5,<6"],
+        "benchmarks": ["matplotlib>=3.9"],  # draws time_to_loss.png
         "tensorboard": ["tensorboard>=2.18"],
     },
 )

@@ -33,7 +33,10 @@ class CheckpointError(ValueError):
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is: rounds, sequences trained by the swarm, this device's inner steps, the anchor's hash."""
+    """How far a run is: rounds, sequences trained by the swarm, this device's inner steps, the anchor's hash.
+
+    `lineage` names the anchor by what made it (peer/history.py), `updates` are the AdamW steps behind the moments.
+    """
 
     run: str
     run_id: str
@@ -41,6 +44,8 @@ class Progress:
     samples: int
     step: int
     anchor: str
+    lineage: str = ""
+    updates: int = 0
 
 
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
@@ -68,6 +73,8 @@ class Manifest(BaseModel):
     samples: Count
     step: Count
     anchor: Sha256
+    lineage: Annotated[str, Field(pattern="^([0-9a-f]{64})?$")] = ""
+    updates: Count = 0
     time: Annotated[float, Field(ge=0, allow_inf_nan=False)]  # Unix seconds
     files: dict[str, FileEntry]
 
@@ -84,7 +91,9 @@ class Manifest(BaseModel):
 
     @property
     def progress(self) -> Progress:
-        return Progress(self.run, self.run_id, self.round, self.samples, self.step, self.anchor)
+        return Progress(
+            self.run, self.run_id, self.round, self.samples, self.step, self.anchor, self.lineage, self.updates
+        )
 
 
 def parse_manifest(data: bytes) -> Manifest:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -47,6 +47,7 @@ class InnerLoop:
         self.steps = 0
         self.step_seconds = 0.0  # smoothed
         self.waited_seconds = 0.0  # for the network, so far; only synchronous averaging does
+        self.parameters = list(self.model.parameters())
         self.optimizer: torch.optim.Optimizer = make_optimizer(parameter_groups(self.model))
 
     def step(self, rate: float) -> tuple[float, int]:
@@ -77,6 +78,19 @@ class InnerLoop:
         return loss.item(), len(input_ids)
 
     @torch.no_grad()
+    def reset(self, parameters: Sequence[Tensor]) -> None:
+        """Go back to parameters that were sound, with moments that know nothing."""
+        for parameter, sound in zip(self.parameters, parameters):
+            parameter.copy_(sound)
+        self.optimizer.state.clear()
+
+    @property
+    def updates(self) -> int:
+        """AdamW steps behind the moments."""
+        state = next(iter(self.optimizer.state.values()), None)
+        return 0 if state is None else int(state["step"])
+
+    @torch.no_grad()
     def moments(self) -> dict[str, Tensor]:
         """AdamW's two moments as `exp_avg.NAME` and `exp_avg_sq.NAME`, bfloat16 copies on the CPU."""
         return {
@@ -87,15 +101,14 @@ class InnerLoop:
         }
 
     @torch.no_grad()
-    def load_moments(self, moments: Mapping[str, Tensor], steps: int) -> None:
-        """Go on with moments of our own from before, or of a donor. `steps` is how many are behind them."""
+    def load_moments(self, moments: Mapping[str, Tensor], updates: int) -> None:
+        """Go on with moments of our own from before, or of a donor. `updates` is how many steps are behind them."""
         for name, parameter in self.model.named_parameters():
             self.optimizer.state[parameter] = {
-                "step": torch.tensor(float(max(1, steps)), device=parameter.device),
+                "step": torch.tensor(float(max(1, updates)), device=parameter.device),
                 "exp_avg": moments[f"exp_avg.{name}"].to(parameter),
                 "exp_avg_sq": moments[f"exp_avg_sq.{name}"].to(parameter).clamp_(min=0),
             }
-        self.steps = steps
 
 
 def parameter_groups(model: MiniGPT) -> list[dict[str, Any]]:

@@ -42,6 +42,7 @@ LOOK_SECONDS = 3.0  # before a run is founded because nobody answers
 MEET_SECONDS = 10.0  # longest, where somebody was heard of but is not on the notice board yet
 UNANSWERED_SECONDS = 15.0  # after which an address that was given and does not answer is an error
 DONOR_ATTEMPTS = 20
+SHARE_SECONDS = 30.0  # that a donor is given to write a checkpoint for us
 POLL_SECONDS = 0.1
 
 
@@ -174,6 +175,8 @@ class Joiner:
         theirs = parse_settings(self.network.fetch_bytes(donor.peer, manifest, SETTINGS), donor.name)
         settings = self._settings_of(theirs, f"run '{run}' of {donor.name}")
         self.me = self.me.model_copy(update={"role": Role.JOINING, "run_id": manifest.run_id})
+        if settings.swarm.averaging == "background":
+            self._wait_until_shared(donor)
         poll = self.network.fetch(donor.peer, run, self.checkpoints)
         total = sum(entry.size for entry in manifest.files.values())
         before = self.network.view.bytes_received
@@ -183,6 +186,14 @@ class Joiner:
         state, _ = verified(folder)
         self.display.note(f"joined run {state.progress.run_id} at round {state.progress.round} through {donor.name}")
         return Run(settings, self._keep_tokenizer(folder / TOKENIZER), state, "joined")
+
+    def _wait_until_shared(self, donor: Notice) -> None:
+        """A donor that was alone writes a checkpoint now from which we can follow it; an older one would not do."""
+        deadline = time.monotonic() + SHARE_SECONDS
+        while time.monotonic() < deadline:
+            notice = next((notice for notice in self._breathe().notices if notice.peer == donor.peer), None)
+            if notice is None or notice.sharing:
+                return
 
     # ------------------------------------------------------------------ found
 

@@ -1,4 +1,4 @@
-"""What decides: who is here, who founds the run, when a round closes, whose state is newest.
+"""What decides: who is here, who founds the run, who exchanges with whom, whose state is newest.
 
 Plain values in, plain values out; no socket, no clock, no torch, so that every case can be tested in a line.
 """
@@ -6,10 +6,13 @@ Plain values in, plain values out; no socket, no clock, no torch, so that every 
 from __future__ import annotations
 
 import enum
+import math
 from collections.abc import Iterable
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+MAX_RATE_FACTOR = 2.0
 
 
 class Role(enum.StrEnum):
@@ -23,7 +26,7 @@ class Role(enum.StrEnum):
 
 
 Count = Annotated[int, Field(ge=0, lt=2**53)]
-State = tuple[int, int, str]  # (sequences behind it, round, anchor hash): see Notice.state
+State = tuple[int, int, str]  # (sequences behind it, round, lineage): see Notice.state
 
 
 class Notice(BaseModel):
@@ -40,11 +43,13 @@ class Notice(BaseModel):
     role: Annotated[Role, Field(strict=False)]
     run_id: str = Field(default="", max_length=64)
     round: Count = 0
-    anchor: str = Field(default="", max_length=64)  # hash of the parameters the swarm agreed on
+    anchor: str = Field(default="", max_length=64)  # lineage of the parameters the swarm agreed on
     trained: Count = 0  # sequences behind the anchor, of the whole swarm
     offered: Count = 0  # sequences this peer has trained since the anchor
-    exchanging: bool = False
+    sharing: bool = False  # its newest checkpoint leads to its anchor of now, by means that it has kept
     tokens_per_second: float = Field(default=0.0, ge=0, lt=1e12, allow_inf_nan=False)
+    ready: bool = False  # to exchange at its anchor
+    pause: float = Field(default=0.0, ge=0, lt=1e4, allow_inf_nan=False)  # seconds that it needs between exchanges
     step_seconds: float = Field(default=0.0, ge=0, lt=1e6, allow_inf_nan=False)
 
     @property
@@ -88,34 +93,54 @@ def decide_start(me: Notice, others: Iterable[Notice], looked_long_enough: bool)
 
 
 def groupmates(me: Notice, others: Iterable[Notice]) -> list[Notice]:
-    """The others that stand at our round and anchor: those we can exchange with."""
+    """The others that stand at our anchor: those we can exchange with."""
     return [
         other
         for other in others
-        if other.role == Role.TRAINING and (other.run_id, other.round, other.anchor) == (me.run_id, me.round, me.anchor)
+        if other.role == Role.TRAINING and (other.run_id, other.anchor) == (me.run_id, me.anchor)
     ]
 
 
-def is_catching_up(me: Notice, other: Notice) -> bool:
-    """The other is on its way to our state: taking it for the first time, or for having missed a round."""
-    if other.run_id != me.run_id:
-        return False
-    return other.role == Role.JOINING or (other.role == Role.TRAINING and other.state < me.state)
+def in_company(me: Notice, others: Iterable[Notice]) -> bool:
+    """Somebody of our run is here, or is taking our state: the anchor has to be one that they can follow."""
+    return any(other.run_id == me.run_id and other.role in (Role.JOINING, Role.TRAINING) for other in others)
 
 
-def round_is_over(me: Notice, others: Iterable[Notice], samples_per_round: int) -> bool:
-    """The swarm has trained a round's worth of sequences since the anchor, or a mate has seen that already.
+def expected_group(me: Notice, others: Iterable[Notice], last_group: Iterable[str]) -> list[Notice]:
+    """Whom the next exchange is to be with.
 
-    While somebody is taking our state the round stays open, up to four times its length: were it closed, what they
-    take would be old before it has arrived. Nobody idles for that; more is trained within the round.
+    `last_group` are the peer ids of an exchange so short ago that notices may not have caught up with it: who was in it
+    stands where we stand, or will in a moment.
     """
-    others = list(others)
-    mates = groupmates(me, others)
-    if any(mate.exchanging for mate in mates):
-        return True
-    waiting = any(is_catching_up(me, other) for other in others)
-    offered = me.offered + sum(mate.offered for mate in mates)
-    return offered >= samples_per_round * (4 if waiting else 1)
+    others, last_group = list(others), set(last_group)
+    mates = {mate.peer: mate for mate in groupmates(me, others)}
+    for other in others:
+        if other.peer in last_group and other.role == Role.TRAINING and other.run_id == me.run_id:
+            mates[other.peer] = other
+    return list(mates.values())
+
+
+def is_quorum(came: int, expected: int) -> bool:
+    """Whether so many of the expected peers may move the anchor: two groups that both may would split the swarm."""
+    return 2 * came > expected
+
+
+def steps_of(group: Iterable[tuple[int, int]]) -> int:
+    """How many steps the anchor takes for (sequences, steps) of each peer: as many as who trained most took."""
+    return max(group)[1]
+
+
+def rate_factor(speeds: Iterable[float]) -> float:
+    """What the learning rate is multiplied by where peers of these speeds (tokens/s) average what they moved.
+
+    The mean has less noise than one peer's own movement, by the root of how many peers it is worth: four equal ones
+    take twice the rate, and a slow one beside a fast one changes little.
+    """
+    speeds = [speed for speed in speeds if speed > 0]
+    if not speeds:
+        return 1.0
+    worth = sum(speeds) ** 2 / sum(speed**2 for speed in speeds)
+    return min(MAX_RATE_FACTOR, math.sqrt(worth))
 
 
 def newer_state(me: Notice, others: Iterable[Notice]) -> Notice | None:

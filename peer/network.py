@@ -22,10 +22,11 @@ from hivemind.p2p import PeerID
 from hivemind.utils import MPFuture
 
 from minigpt.manifest import SETTINGS, Manifest
+from peer.history import HistoryError
 from peer.membership import Notice, State
 from peer.node import Node, View
 from peer.processes import keep_sockets_together
-from peer.transfer import TransferError, fetch, fetch_bytes, fetch_manifest
+from peer.transfer import TransferError, fetch, fetch_bytes, fetch_manifest, fetch_means
 
 STARTUP_SECONDS = 60.0
 MAX_REMEMBERED = 50
@@ -170,6 +171,15 @@ class Network:
         future = self.dht.run_coroutine(task, return_future=True)
         return lambda: unwrap(future.result()) if future.done() else None
 
+    def fetch_means(self, peer: str, run_folder: Path, lineage: str, size: int) -> Callable[[], list[Path] | None]:
+        """Begin to take the means that followed our anchor; the function returned gives their files once they are here.
+
+        None of them if the donor has none; it raises TransferError, HistoryError and OSError.
+        """
+        task = partial(_fetch_means, peer=peer, run_folder=run_folder.resolve(), lineage=lineage, size=size)
+        future = self.dht.run_coroutine(task, return_future=True)
+        return lambda: unwrap(future.result()) if future.done() else None
+
     def stop(self) -> None:
         """Say goodbye and end the child process. Waits a few seconds at most."""
         pid = self.dht.pid
@@ -260,6 +270,18 @@ async def _fetch_settings(dht: DHT, node: DHTNode, *, peer: str, run: str) -> by
     return await _fetch_bytes(dht, node, peer=peer, manifest=manifest, name=SETTINGS)
 
 
+async def _fetch_means(
+    dht: DHT, node: DHTNode, *, peer: str, run_folder: Path, lineage: str, size: int
+) -> list[Path] | Failure:
+    try:
+        donor = PeerID.from_base58(peer)
+        return await fetch_means(node.p2p, donor, run_folder, lineage, size, _the_node().service)
+    except (TransferError, HistoryError) as error:
+        return Failure(type(error), str(error))
+    except OSError as error:
+        return Failure(OSError, str(error))
+
+
 async def _fetch(
     dht: DHT, node: DHTNode, *, peer: str, run: str, root: Path, skip: tuple[str, ...], newer_than: State | None
 ) -> Path | Failure:
@@ -267,7 +289,7 @@ async def _fetch(
         donor = PeerID.from_base58(peer)
         manifest = await fetch_manifest(node.p2p, donor, run)
         progress = manifest.progress
-        if newer_than is not None and (progress.samples, progress.round, progress.anchor) <= newer_than:
+        if newer_than is not None and (progress.samples, progress.round, progress.lineage) <= newer_than:
             raise TransferError("the donor has not written its newest state yet")
         return await fetch(node.p2p, donor, manifest, root, _the_node().service, skip)
     except TransferError as error:

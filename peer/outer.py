@@ -1,9 +1,11 @@
-"""The outer loop: the anchor all peers agree on, and how it moves when a round closes.
+"""The outer loop: the anchor all peers agree on, and how it moves, alone or with the swarm.
 
-DiLoCo's words (arXiv 2311.08105): the pseudo-gradient of a peer is anchor - parameters; the outer step takes the
-swarm's mean of it, weighted by sequences, off the anchor. Plain averaging, until momentum has shown that it pays. The
-exchange runs in the background, so parameters have moved on when its result comes: they move by what the anchor moved
-relative to the snapshot that was sent, and what was trained meanwhile is kept (arXiv 2501.18512).
+Alone, a peer simply trains, and its anchor is what it was at the end of the last round. In company the anchor is a
+state of its own (`peer/swarm_state.py`) that every exchange moves by what peers have moved; a round closes when
+`samples_per_round` sequences have gone into it. Exchanges run in the background, and nothing here ever waits.
+
+What an exchange costs decides how many there are: a peer lets so much time pass between two that they take no more
+than COST_SHARE of the processor, and a group keeps to the longest pause that one of its peers needs.
 """
 
 from __future__ import annotations
@@ -18,16 +20,37 @@ from hivemind.averaging.control import StepControl
 from torch import Tensor
 
 from minigpt import checkpoint
-from minigpt.manifest import OPTIMIZER, CheckpointError, Progress
+from minigpt.manifest import OPTIMIZER, Progress
 from minigpt.model import MiniGPT
-from peer.averager import MATCHMAKING_SECONDS, RoundAverager
-from peer.membership import Notice, Role, groupmates, newer_state, round_is_over
+from minigpt.settings import Settings
+from peer.averager import MATCHMAKING_SECONDS, GradientAverager
+from peer.history import MAX_COUNT, Mean, load
+from peer.inner import InnerLoop
+from peer.membership import (
+    Notice,
+    Role,
+    expected_group,
+    groupmates,
+    in_company,
+    is_quorum,
+    newer_state,
+    rate_factor,
+    steps_of,
+)
 from peer.network import Network, NetworkError
+from peer.swarm_state import SwarmState, follow, stand
 from peer.transfer import TransferError, verified
 
-MAX_FAILURES = 3  # exchanges in a row, after which a peer closes the round alone; the newer state wins when they meet
-MAX_MOVE = 4.0  # a tiny model's first round may well move it by twice its own norm
+COST_SHARE = 0.06  # of the processor's time, at most, goes into exchanges; what they cost decides how many there are
+MIN_PAUSE_SECONDS = 0.5  # between two exchanges
+# While somebody is on the way to our anchor it moves less often, and less the longer they take: shortest pauses with
+# others at our anchor and without, and the longest.
+CATCHING_UP_SECONDS = (5.0, 120.0, 120.0)
 PAUSE_SECONDS = 1.0  # after a failed exchange or transfer
+DOUBT_SECONDS = 10.0  # in which a newer state that could not be taken keeps nobody from going on with the others
+GRACE_SECONDS = 4.0  # in which notices catch up with an exchange
+REUNION_SECONDS = 12.0  # that the anchor stays as it is when everybody else has gone silent: they may be back
+MEET_SECONDS = 10.0  # the same at the start, when others may hold the checkpoint that we begin with
 
 
 @dataclass(frozen=True)
@@ -56,9 +79,9 @@ Event = RoundClosed | CaughtUp | Setback
 
 
 class OuterLoop:
-    """Holds the anchor and moves it, alone or with the swarm; `tick` after every inner step, it never waits.
+    """Holds the anchor and moves it; `tick` after every inner step.
 
-    :param model: the model in training, whose parameters are moved along with the anchor
+    :param inner: the peer's own training, which is moved along with the anchor
     :param anchor: a second model, on the CPU, that holds the parameters the swarm agreed on
     :param me: our notice, with everything in it that does not change
     """
@@ -66,25 +89,51 @@ class OuterLoop:
     def __init__(
         self,
         *,
-        model: MiniGPT,
+        inner: InnerLoop,
         anchor: MiniGPT,
         progress: Progress,
         me: Notice,
         network: Network,
-        samples_per_round: int,
+        settings: Settings,
         checkpoints: Path,
     ):
-        self.model, self.anchor, self.progress = model, anchor.eval(), progress
-        self.network, self.samples_per_round, self._checkpoints = network, samples_per_round, checkpoints
-        self.offered = 0  # own sequences since the anchor
+        self.inner, self.anchor, self.network = inner, anchor.eval(), network
+        self.progress = replace(progress, lineage=progress.lineage or progress.anchor)
+        self.settings, self._checkpoints = settings, checkpoints
+        self.swarm = SwarmState(anchor, settings.training.lr)
+        self.offered = 0  # own sequences that are not in the anchor yet
         self.others: list[Notice] = []  # of our run, training or about to
+        self.saved_samples = progress.samples  # behind the newest checkpoint on the disk; who writes them sets it
+        self.exchange_seconds = 0.0  # of the last one
         self._me = me
-        self._buffers = [torch.zeros_like(tensor) for tensor in anchor.parameters()]
-        self._averager = RoundAverager(self._buffers, network.dht, me.run_id)
+        self._run_folder = checkpoints / progress.run
+        self._given_code = torch.zeros(self.swarm.given_bytes, dtype=torch.uint8)
+        self._mean_code = torch.zeros(self.swarm.mean_bytes, dtype=torch.uint8)
+        self._averager = GradientAverager(self._given_code, self._mean_code, network.dht, me.run_id)
+        self._shared_from: int | None = None  # sequences behind the first anchor that others can follow
         self._exchange: _Exchange | None = None
-        self._transfer: tuple[Notice, Callable[[], Path | None]] | None = None
-        self._failures = 0
-        self._not_before = 0.0
+        self._transfer: _Transfer | None = None
+        self._given: _Given | None = None
+        self._given_until = 0  # own steps up to which movement has been given
+        self._doubted: dict[str, float] = {}  # peers whose newer state could not be taken, and until when
+        self._strayed = False  # the swarm's anchor does not come from ours by means alone
+        self._cost = 0.0  # processor seconds of the exchange at hand
+        self._costs_are_usual = False  # the first one touches all its memory for the first time, and costs twice
+        self._round: dict[str, int] = {}  # sequences in this round by peer id
+        self._last_group: tuple[list[str], float] = ([], 0.0)
+        self._last_company: float | None = None  # counted from the first tick: what comes before it takes its time
+        self._not_before = 0.0  # after a setback
+        self._moved_at = 0.0  # when the anchor did last
+        self._ready = False  # to exchange
+        self._pause = MIN_PAUSE_SECONDS  # between exchanges, for what they cost us
+        self._slow_pause = 0.0  # while somebody is on the way to our anchor
+        self._round_start = self.progress.samples
+        self._follow_from_here()
+
+    @property
+    def shared(self) -> bool:
+        """Whether the anchor is a state of its own, which others follow."""
+        return self._shared_from is not None
 
     @property
     def bytes_sent(self) -> int:
@@ -95,39 +144,65 @@ class OuterLoop:
         return self._averager.bytes_received + self.network.view.bytes_received
 
     @property
-    def offered_by_all(self) -> int:
-        """Sequences that the swarm has trained towards the end of this round, as far as we know."""
-        return self.offered + sum(mate.offered for mate in groupmates(self._notice(), self.others))
+    def rate_factor(self) -> float:
+        """What the company of others does to the learning rate."""
+        mates = expected_group(self._notice(), self.others, self._last_group[0]) if self.shared else []
+        if not mates:
+            return 1.0
+        return rate_factor([self._me.tokens_per_second, *(mate.tokens_per_second for mate in mates)])
 
-    def tick(self, tokens_per_second: float, step_seconds: float) -> Event | None:
+    @property
+    def trained_by_all(self) -> int:
+        """Sequences trained by the swarm in this run, as far as we know."""
+        mates = groupmates(self._notice(), self.others)
+        return self.progress.samples + self.offered + sum(mate.offered for mate in mates)
+
+    @property
+    def round_progress(self) -> int:
+        """Those of them that belong to the round at hand."""
+        return self.trained_by_all - self._round_start
+
+    def tick(self, tokens_per_second: float) -> Event | None:
         """Do what is due and return what happened, if anything did. Raises NetworkError if the averager has died."""
         if not self._averager.is_alive():
             raise NetworkError("the averager of this peer ended unexpectedly; start it again to go on")
         self._me = self._me.model_copy(
-            update={"tokens_per_second": tokens_per_second, "step_seconds": step_seconds, "role": Role.TRAINING}
+            update={
+                "tokens_per_second": tokens_per_second,
+                "step_seconds": self.inner.step_seconds,
+                "role": Role.TRAINING,
+            }
         )
-        me = self._notice()
-        view = self.network.post(me)
-        self.others = [other for other in view.notices if other.run_id == me.run_id]
+        view = self.network.post(self._notice())
+        self.others = [other for other in view.notices if other.run_id == self._me.run_id]
+        now = time.monotonic()
+        if self._last_company is None:
+            self._last_company = now - REUNION_SECONDS + MEET_SECONDS
         if self._exchange is not None:
             return self._finish_exchange(self._exchange) if self._exchange.control.done() else None
         if self._transfer is not None:
-            return self._finish_catching_up(*self._transfer)
-        if time.monotonic() < self._not_before:
+            return self._finish_transfer(self._transfer)
+        if now < self._not_before:
             return None
-        ahead = newer_state(me, self.others)
+        me = self._notice()
+        ahead = newer_state(me, [other for other in self.others if self._doubted.get(other.peer, 0.0) < now])
         if ahead is not None:
-            skip = (OPTIMIZER,)  # our own moments go on
-            poll = self.network.fetch(ahead.peer, self.progress.run, self._checkpoints, skip=skip, newer_than=me.state)
-            self._transfer = (ahead, poll)
-            return None
-        if not round_is_over(me, self.others, self.samples_per_round):
-            return None
-        mates = groupmates(me, self.others)
-        if mates and self._failures < MAX_FAILURES:
-            self._begin_exchange(mates)
-            return None
-        return self._close_alone()
+            self._begin_transfer(ahead)
+        elif in_company(me, self.others):
+            self._last_company = now
+            if not self.shared:
+                return self._share()
+            group, at = self._last_group
+            mates = expected_group(me, self.others, group if now < at + GRACE_SECONDS else ())
+            self._ready = now >= self._moved_at + self._pause_with(mates)
+            if self._ready and all(mate.ready or mate.peer in group for mate in mates):
+                return self._give(mates)
+        elif self.shared:
+            if now > self._last_company + REUNION_SECONDS:
+                self._shared_from = None
+        elif self.offered >= self.settings.swarm.samples_per_round:
+            return self._close_alone()
+        return None
 
     def stop(self) -> None:
         """End the averager's process. An exchange in flight is given a moment to serve the others."""
@@ -147,131 +222,232 @@ class OuterLoop:
         return self._me.model_copy(
             update={
                 "round": self.progress.round,
-                "anchor": self.progress.anchor,
+                "anchor": self.progress.lineage,
                 "trained": self.progress.samples,
                 "offered": self.offered,
-                "exchanging": self._exchange is not None,
+                "pause": self._pause,
+                "ready": self._ready,
+                "sharing": self._shared_from is not None and self.saved_samples >= self._shared_from,
             }
         )
 
+    def _share(self) -> RoundClosed | None:
+        """Somebody came: from now on the anchor is a state of its own, beginning with what we are now."""
+        closed = self._close_alone()
+        self._follow_from_here()
+        return closed
+
+    def _follow_from_here(self) -> None:
+        self._shared_from = self.progress.samples
+        self._given, self._given_until = None, self.inner.steps
+        self._moved_at = time.monotonic()
+
+    def _pause_with(self, mates: list[Notice]) -> float:
+        """Seconds from the last move of the anchor to the next exchange: the longest that anybody needs."""
+        training = [other for other in self.others if other.role == Role.TRAINING]
+        if mates and len(mates) == len(training):  # a joiner still has the means of a while to take anyway
+            self._slow_pause = 0.0
+        elif not self._slow_pause:
+            self._slow_pause = CATCHING_UP_SECONDS[0 if mates else 1]
+        return max(self._pause, self._slow_pause, *(mate.pause for mate in mates))
+
     @torch.no_grad()
-    def _begin_exchange(self, mates: list[Notice]) -> None:
-        own = pseudo_gradient(self.anchor, self.model)
-        if not all(bool(tensor.isfinite().all()) for tensor in own):
-            self._return_to_anchor()
-            return
-        for buffer, tensor in zip(self._buffers, own):
-            buffer.copy_(tensor)
-        slowest = max([self._me.step_seconds, *(mate.step_seconds for mate in mates)])
+    def _give(self, mates: list[Notice]) -> Event | None:
+        """Begin the next exchange with those at our anchor; without any of them it is over at once."""
+        started = time.thread_time()
+        if self._given is None:
+            steps = self.inner.steps - self._given_until
+            if not steps:
+                return None
+            self.swarm.give(self.inner.parameters, steps, self._given_code)
+            self._given = _Given(steps, self.offered, stand(self.inner.parameters))
+            self._given_until = self.inner.steps
+        self._cost += time.thread_time() - started
+        if not mates:
+            self.swarm.agree_alone(self._given_code, self._mean_code)
+            return self._move({self._me.peer: self._given.samples}, min(self._given.steps, MAX_COUNT))
+        slowest = max([self.inner.step_seconds, *(mate.step_seconds for mate in mates)])
         control = self._averager.exchange(
-            round=self.progress.round,
-            anchor=self.progress.anchor,
-            samples=self.offered,
+            lineage=self.progress.lineage,
+            samples=self._given.samples,
+            steps=self._given.steps,
             group_size=len(mates) + 1,
             patience=max(MATCHMAKING_SECONDS, 2 * slowest + 2),  # a phone looks up only between two long steps
         )
-        names = {mate.peer: mate.name for mate in mates}
-        self._exchange = _Exchange(control, own, self.offered, names)
+        self._exchange = _Exchange(control, len(mates) + 1, time.monotonic(), self._averager.processor_seconds)
+        return None
 
-    @torch.no_grad()
-    def _finish_exchange(self, exchange: _Exchange) -> Event:
+    def _finish_exchange(self, exchange: _Exchange) -> Event | None:
         self._exchange = None
+        assert self._given is not None
         try:
-            samples = {peer.to_base58(): int(given["samples"]) for peer, given in exchange.control.result().items()}
-            check_mean(self._buffers, self.anchor)
+            gathered = {peer.to_base58(): given for peer, given in exchange.control.result().items()}
+            samples = {peer: int(given["samples"]) for peer, given in gathered.items()}
+            count = steps_of([(int(given["samples"]), int(given["steps"])) for given in gathered.values()])
+            if not is_quorum(len(samples), exchange.expected):
+                raise ValueError(f"{len(samples)} of {exchange.expected} devices came")
         except Exception as error:
-            self._failures += 1
-            self._not_before = time.monotonic() + PAUSE_SECONDS
-            return Setback(f"round {self.progress.round + 1} was not exchanged ({_reason(error)}); it is tried again")
-        outer_step(self.anchor, self.model, exchange.own, self._buffers)
-        self._failures = 0
-        total = sum(samples.values())
-        self.offered -= exchange.offered
-        self._advance(total)
-        others = sorted(exchange.names.get(peer, peer[-6:]) for peer in samples if peer != self._me.peer)
-        return RoundClosed([self._me.name, *others], exchange.offered / total)
+            return self._set_back(f"an exchange did not come together ({_reason(error)})")
+        self.exchange_seconds = time.monotonic() - exchange.begun
+        self._cost += self._averager.processor_seconds - exchange.processor_seconds
+        return self._move(samples, min(max(1, count), MAX_COUNT))
+
+    def _move(self, samples: dict[str, int], count: int) -> Event | None:
+        """The exchange at our anchor has a mean: move the anchor by it, and keep it for others."""
+        mean = Mean(self.progress.lineage, samples, count, self._mean_code)
+        started = time.thread_time()
+        event: Event | None
+        try:
+            event = self._advance(mean)
+        except ValueError as error:
+            return self._set_back(f"an exchange was of no use ({error})")
+        try:
+            mean.save(self._run_folder)
+        except OSError as error:
+            event = event or Setback(f"a mean could not be kept for others: {error.strerror}")
+        self._last_group = (list(samples), time.monotonic())
+        self._cost += time.thread_time() - started
+        if self._costs_are_usual:
+            self._pause = max(MIN_PAUSE_SECONDS, self._cost / COST_SHARE)
+        self._cost, self._costs_are_usual = 0.0, True
+        self._slow_pause = min(2 * self._slow_pause, CATCHING_UP_SECONDS[2])
+        return event
+
+    def _set_back(self, reason: str) -> Setback:
+        self._not_before = time.monotonic() + PAUSE_SECONDS
+        return Setback(f"{reason}; it is tried again")
 
     @torch.no_grad()
-    def _close_alone(self) -> Event | None:
-        if not all(bool(parameter.isfinite().all()) for parameter in self.model.parameters()):
-            self._return_to_anchor()
-            return Setback("parameters were no longer finite; training goes on from the last round's")
-        for anchored, parameter in zip(self.anchor.parameters(), self.model.parameters()):
-            anchored.copy_(parameter)
-        self._failures = 0
-        trained, self.offered = self.offered, 0
-        self._advance(trained)
+    def _advance(self, mean: Mean) -> RoundClosed | None:
+        """One step of the anchor, as everybody takes it; our own parameters follow. Raises ValueError: see `move`."""
+        given = self._given
+        stood = given.stood if given is not None else stand(self.swarm.parameters)
+        self.swarm.move(mean.code, mean.count)
+        if given is not None and self._me.peer in mean.samples:
+            self.offered -= given.samples
+        elif given is not None:
+            self.swarm.take_back(self._given_code, given.steps)
+            self._given_until -= given.steps
+        self._given = None
+        follow(self.inner.parameters, self.swarm, stood)
+        self._moved_at, self._ready = time.monotonic(), False
+        for peer, samples in mean.samples.items():
+            self._round[peer] = self._round.get(peer, 0) + samples
+        before, per_round = self.progress.samples, self.settings.swarm.samples_per_round
+        after = before + sum(mean.samples.values())
+        self.progress = replace(self.progress, samples=after, lineage=mean.lineage)
+        return self._close() if after // per_round > before // per_round else None
+
+    def _close(self) -> RoundClosed:
+        """The round is over."""
+        anchor = checkpoint.parameter_hash(dict(self.anchor.named_parameters()))
+        self.progress = replace(self.progress, round=self.progress.round + 1, anchor=anchor)
+        names = {other.peer: other.name for other in self.others}
+        own = self._round.pop(self._me.peer, 0)
+        total = own + sum(self._round.values())
+        others = sorted(names.get(peer, peer[-6:]) for peer in self._round)
+        self._round, self._round_start = {}, self.progress.samples
+        return RoundClosed([self._me.name, *others], own / max(1, total))
+
+    def _close_alone(self) -> RoundClosed | None:
+        """What we are now becomes the anchor."""
+        if not all(bool(parameter.isfinite().all()) for parameter in self.inner.parameters):
+            self.inner.reset(self.swarm.parameters)
+            self.offered = 0
+            return None
+        self.swarm.begin(self.inner.parameters)
+        anchor = checkpoint.parameter_hash(dict(self.anchor.named_parameters()))
+        samples = self.progress.samples + self.offered
+        round = self.progress.round + 1
+        self.progress = replace(self.progress, round=round, samples=samples, anchor=anchor, lineage=anchor)
+        self.offered, self._round, self._round_start = 0, {}, samples
         return RoundClosed([self._me.name], 1.0)
 
-    def _advance(self, trained: int) -> None:
-        anchor = checkpoint.parameter_hash(dict(self.anchor.named_parameters()))
-        self.progress = replace(
-            self.progress, round=self.progress.round + 1, samples=self.progress.samples + trained, anchor=anchor
-        )
+    # ------------------------------------------------------------------ catching up
 
-    @torch.no_grad()
-    def _finish_catching_up(self, donor: Notice, poll: Callable[[], Path | None]) -> Event | None:
-        """Take the newer anchor and move the parameters by the difference, so that own training since is kept."""
+    def _begin_transfer(self, ahead: Notice) -> None:
+        """Take the means that we missed; where they do not lead on from our anchor, the whole state."""
+        if self.shared and not self._strayed:
+            size = self.swarm.mean_bytes
+            means = self.network.fetch_means(ahead.peer, self._run_folder, self.progress.lineage, size)
+            self._transfer = _Transfer(ahead, means=means)
+        else:
+            state = self.network.fetch(
+                ahead.peer, self.progress.run, self._checkpoints, skip=(OPTIMIZER,), newer_than=self._notice().state
+            )
+            self._transfer = _Transfer(ahead, state=state)
+
+    def _finish_transfer(self, transfer: _Transfer) -> Event | None:
         try:
-            folder = poll()
-            if folder is None:
-                return None
-            newer, parameters = verified(folder)
-            if newer.progress.run_id != self.progress.run_id:
-                raise TransferError("it is the state of another run")
-        except (TransferError, CheckpointError, OSError) as error:
-            self._transfer, self._not_before = None, time.monotonic() + PAUSE_SECONDS
-            return Setback(f"the newer state of {donor.name} could not be taken: {_reason(error)}; it is tried again")
+            event = self._take_means(transfer) if transfer.means is not None else self._take_state(transfer)
+        except (TransferError, OSError, ValueError) as error:  # HistoryError and CheckpointError are ValueErrors
+            self._strayed = transfer.means is not None and isinstance(error, ValueError)
+            self._transfer = None
+            self._doubted[transfer.donor.peer] = time.monotonic() + DOUBT_SECONDS
+            return self._set_back(f"the newer state of {transfer.donor.name} could not be taken: {_reason(error)}")
+        return event
+
+    def _take_means(self, transfer: _Transfer) -> Event | None:
+        assert transfer.means is not None
+        paths = transfer.means()
+        if paths is None:
+            return None
         self._transfer = None
-        for (name, anchored), parameter in zip(self.anchor.named_parameters(), self.model.parameters()):
-            parameter.add_((parameters[name] - anchored).to(parameter.device))
-            anchored.copy_(parameters[name])
-        self.progress = replace(
-            self.progress, round=newer.progress.round, samples=newer.progress.samples, anchor=newer.progress.anchor
-        )
-        self._failures = 0
-        return CaughtUp(donor.name)
+        self._strayed = not paths  # the donor's anchor does not come from ours
+        closed: Event | None = None
+        for path in paths:
+            self._last_group = ([], 0.0)  # we are not in step with them yet
+            closed = self._advance(load(path, self.swarm.mean_bytes)) or closed
+        self._moved_at = 0.0  # whoever is at this anchor has waited for us
+        return closed
 
     @torch.no_grad()
-    def _return_to_anchor(self) -> None:
-        for anchored, parameter in zip(self.anchor.parameters(), self.model.parameters()):
-            parameter.copy_(anchored)
-        self.offered = 0
+    def _take_state(self, transfer: _Transfer) -> Event | None:
+        """Take the newer anchor and move the parameters by the difference, so that own training since is kept."""
+        assert transfer.state is not None
+        folder = transfer.state()
+        if folder is None:
+            return None
+        newer, parameters = verified(folder)
+        if newer.progress.run_id != self.progress.run_id:
+            raise TransferError("it is the state of another run")
+        self._transfer, self._strayed = None, False
+        before = stand(self.swarm.parameters)
+        self.swarm.begin([parameters[name] for name, _ in self.anchor.named_parameters()])
+        follow(self.inner.parameters, self.swarm, before)
+        progress = newer.progress
+        self.progress = replace(progress, step=self.progress.step, lineage=progress.lineage or progress.anchor)
+        self._round, self._round_start = {}, progress.samples
+        self._follow_from_here()
+        return CaughtUp(transfer.donor.name)
+
+
+@dataclass(frozen=True)
+class _Given:
+    """What we gave at this anchor, until it has moved."""
+
+    steps: int
+    samples: int
+    stood: list[Tensor]
 
 
 @dataclass(frozen=True)
 class _Exchange:
-    """An exchange in flight: what was sent, the sequences behind it, and who was expected."""
+    """An exchange in flight."""
 
     control: StepControl
-    own: list[Tensor]
-    offered: int
-    names: dict[str, str]
+    expected: int  # peers
+    begun: float
+    processor_seconds: float  # of all exchanges before it
 
 
-def pseudo_gradient(anchor: MiniGPT, model: MiniGPT) -> list[Tensor]:
-    """anchor - parameters, on the CPU."""
-    return [anchored - parameter.detach().cpu() for anchored, parameter in zip(anchor.parameters(), model.parameters())]
+@dataclass(frozen=True)
+class _Transfer:
+    """Something on its way to us: means that we missed, or a whole state."""
 
-
-@torch.no_grad()
-def outer_step(anchor: MiniGPT, model: MiniGPT, own: list[Tensor], mean: list[Tensor]) -> None:
-    """Take the swarm's mean pseudo-gradient off the anchor, with the same bits on every peer.
-
-    The model moves by (new anchor - snapshot), where snapshot = anchor - own is what was sent: what it has learnt since
-    then is kept.
-    """
-    for anchored, parameter, mine, swarm in zip(anchor.parameters(), model.parameters(), own, mean):
-        anchored.sub_(swarm)
-        parameter.add_((mine - swarm).to(parameter.device))
-
-
-def check_mean(mean: list[Tensor], anchor: MiniGPT) -> None:
-    """Raises ValueError for a mean that is not finite, or so large that no honest round moves a model so far."""
-    norm = torch.stack([tensor.norm() for tensor in mean]).norm()
-    limit = torch.stack([parameter.norm() for parameter in anchor.parameters()]).norm()
-    if not bool(norm <= MAX_MOVE * limit):  # false for NaN as well
-        raise ValueError(f"the mean update has norm {norm:.3g}, the model itself {limit:.3g}")
+    donor: Notice
+    means: Callable[[], list[Path] | None] | None = None
+    state: Callable[[], Path | None] | None = None
 
 
 def _reason(error: Exception) -> str:

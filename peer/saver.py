@@ -35,6 +35,7 @@ class Saver:
         self._tokenizer_model, self._checkpoints = tokenizer_model, checkpoints
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
         self._pending: Future[Path] | None = None
+        self._pending_samples = -1
 
     def save(self, wait: bool = False) -> None:
         """Begin to save the newest state; while one is being written another round may pass unsaved."""
@@ -44,14 +45,18 @@ class Saver:
             self._report(self._pending)
         inner, outer = self._inner, self._outer
         anchor = {name: parameter.detach().clone() for name, parameter in outer.anchor.named_parameters()}
+        progress = replace(outer.progress, step=inner.steps, updates=inner.updates)
+        if wait:  # at the end, and so perhaps in the middle of a round
+            progress = replace(progress, anchor=checkpoint.parameter_hash(anchor))
         local = {
             name: (parameter.detach().cpu() - anchor[name]).to(torch.bfloat16)
             for name, parameter in inner.model.named_parameters()
         }
+        self._pending_samples = outer.progress.samples
         self._pending = self._thread.submit(
             checkpoint.save,
             self._checkpoints,
-            replace(outer.progress, step=inner.steps),
+            progress,
             parameters=anchor,
             model_config=outer.anchor.hugging_face_config(),
             settings=self._settings,
@@ -62,8 +67,15 @@ class Saver:
         if wait:
             self._report(self._pending)
 
+    def look(self) -> None:
+        """Tell the outer loop which state is whole on the disk by now, so that others can be told."""
+        if self._pending is not None and self._pending.done():
+            self._report(self._pending)
+            self._pending = None
+
     def _report(self, pending: Future[Path]) -> None:
         try:
             pending.result()
+            self._outer.saved_samples = self._pending_samples
         except CheckpointError as error:
             self._display.note(f"{error}; the earlier ones are as they were, and training goes on")

@@ -92,6 +92,9 @@ class SynchronousOuter:
         self.inner, self.anchor, self.progress, self.network = inner, anchor.eval(), progress, network
         self.samples_per_round = settings.swarm.samples_per_round
         self.offered = 0
+        self.saved_samples = -1
+        self.rate_factor = 1.0
+        self.exchange_seconds = 0.0  # is waited for, and known from that
         self.others: list[Notice] = []
         self._me = me
 
@@ -104,10 +107,14 @@ class SynchronousOuter:
         return self.network.view.bytes_received
 
     @property
-    def offered_by_all(self) -> int:
+    def round_progress(self) -> int:
         return int(self.inner.swarm.tracker.global_progress.samples_accumulated)
 
-    def tick(self, tokens_per_second: float, step_seconds: float) -> Event | None:
+    @property
+    def trained_by_all(self) -> int:
+        return self.progress.samples + self.round_progress
+
+    def tick(self, tokens_per_second: float) -> Event | None:
         self._me = self._me.model_copy(
             update={
                 "role": Role.TRAINING,
@@ -116,7 +123,7 @@ class SynchronousOuter:
                 "trained": self.progress.samples,
                 "offered": self.offered,
                 "tokens_per_second": tokens_per_second,
-                "step_seconds": step_seconds,
+                "step_seconds": self.inner.step_seconds,
             }
         )
         view = self.network.post(self._me)

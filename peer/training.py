@@ -36,6 +36,7 @@ from peer.synchronous import SynchronousInner, SynchronousOuter
 
 EVALUATION_SHARE = 0.05  # of the time, at most, goes into measuring the held-out loss
 BAR_SECONDS = 0.5
+SLOW_EXCHANGE_STEPS = 16  # in simulation, what arrives up to 4 steps late is worth as much as what is 2 late
 
 
 class Trainer:
@@ -79,6 +80,7 @@ class Trainer:
         self.metrics = Metrics(checkpoints / progress.run / "metrics.jsonl")
         self._evaluated_at, self._evaluation_seconds = -math.inf, 0.0
         self._others: list[Notice] = []
+        self._warned = False
         self._strangers = Strangers(network, self.settings, progress.run_id, display)
         kind = f"{device.type}, {'bfloat16' if autocast is torch.bfloat16 else 'float32'}"
         display.note(
@@ -103,13 +105,14 @@ class Trainer:
         setback: Setback | None = None
         while not self._over(first_round):
             outer = self.outer
-            trained = outer.progress.samples + outer.offered_by_all
-            rate = learning_rate(self.settings.training.lr, trained, self.settings.training.warmup_sequences)
+            training = self.settings.training
+            rate = learning_rate(training.lr * outer.rate_factor, outer.trained_by_all, training.warmup_sequences)
             loss, sequences = self.inner.step(rate)
             outer.offered += sequences
             line.add(loss, sequences * self.settings.training.dataset.seq_len)
             started = time.monotonic()
-            event = outer.tick(line.tokens_per_second, self.inner.step_seconds)
+            self.saver.look()
+            event = outer.tick(line.tokens_per_second)
             line.waited_seconds += time.monotonic() - started + self.inner.waited_seconds
             self.inner.waited_seconds = 0.0
             self._say_membership()
@@ -121,6 +124,7 @@ class Trainer:
             elif isinstance(event, Setback) and event != setback:
                 self.display.note(event.reason)
                 setback = event  # which may repeat every second until it is overcome
+            self._warn_of_a_slow_link()
             if time.monotonic() > bar_at:
                 bar_at = time.monotonic() + BAR_SECONDS
                 self._show(line)
@@ -167,7 +171,7 @@ class Trainer:
         names = ", ".join(notice.name for notice in self._others) or "alone"
         self.display.progress(
             self.outer.progress.round + 1,
-            self.outer.offered_by_all,
+            self.outer.round_progress,
             self.settings.swarm.samples_per_round,
             f"loss {line.loss:.3f} · {line.tokens_per_second:,.0f} tokens/s · {names}",
         )
@@ -185,6 +189,16 @@ class Trainer:
     def _say_held_out(self, bits: tuple[float, float] | None, when: str) -> None:
         if bits is not None:
             self.display.note(f"held-out loss {when}: {bits[0]:.3f} ({bits[1]:.3f} bits/byte)")
+
+    def _warn_of_a_slow_link(self) -> None:
+        """Once, where what the others learn arrives too late to be of much use."""
+        took, step = self.outer.exchange_seconds, self.inner.step_seconds
+        if took > SLOW_EXCHANGE_STEPS * step and not self._warned:
+            self._warned = True
+            self.display.note(
+                f"an exchange took {took:.0f} s, as long as {took / step:.0f} steps: nobody waits for it, but what the "
+                "others learn arrives late; a faster Wi-Fi band or a cable would help"
+            )
 
     def _say_membership(self) -> None:
         came, left = came_and_left(self._others, self.outer.others)
@@ -247,15 +261,16 @@ def open_loops(
         )
     inner = InnerLoop(model, batches, device, autocast)
     moments = run.start.optimizer()
+    inner.steps = progress.step
     if moments is not None:
-        inner.load_moments(moments, progress.step)
+        inner.load_moments(moments, progress.updates)
     return inner, OuterLoop(
-        model=model,
+        inner=inner,
         anchor=anchor,
         progress=progress,
         me=me,
         network=network,
-        samples_per_round=run.settings.swarm.samples_per_round,
+        settings=run.settings,
         checkpoints=checkpoints,
     )
 

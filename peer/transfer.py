@@ -1,4 +1,4 @@
-"""Giving and taking state: a peer's newest checkpoint folder, file by file, over the swarm's own connections.
+"""Giving and taking state: a peer's newest checkpoint folder, file by file, and the means that followed it.
 
 The donor reads from its disk, so giving never touches its training; the joiner checks every name, size and hash before
 a folder takes its place under `checkpoints/`. hivemind's protobuf envelopes carry JSON requests and raw chunks.
@@ -11,6 +11,7 @@ import hashlib
 import json
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import AsyncIterator  # noqa: UP035 -- hivemind tells streams by typing's name
 
@@ -23,11 +24,15 @@ from minigpt import checkpoint
 from minigpt.checkpoint import Checkpoint
 from minigpt.manifest import LOCAL, MANIFEST, TOKENIZER, CheckpointError, Manifest, parse_manifest
 from minigpt.settings import run_id
+from peer import history
 
 CHUNK_BYTES = 256 * 1024  # far below the 4 MiB that hivemind allows a message
 ANSWER_SECONDS = 20.0  # a donor that sends nothing for so long has left
 RUN_NAME = re.compile("[a-z0-9-]{1,40}")
-PARTIAL = ".fetch-"  # begins the name of a folder that is on its way
+LINEAGE = re.compile("[0-9a-f]{64}")
+PARTIAL = ".fetch-"  # begins the name of what is on its way
+MAX_MEANS = 16  # taken in one go
+MEAN_HEADER_LIMIT = 2**16
 OWN_BUSINESS = (LOCAL,)  # never shipped: what the donor itself has trained since the anchor
 
 
@@ -55,8 +60,26 @@ class StateService(ServicerBase):
         """Chunks of one file from an offset: {"run": …, "file": …, "sha256": …, "offset": …}."""
         wanted = json.loads(request.uid)
         path = self._find(str(wanted["run"]), str(wanted["file"]), str(wanted["sha256"]))
-        with path.open("rb") as file:  # stays readable if the folder is pruned meanwhile
-            file.seek(int(wanted["offset"]))
+        for message in self._read(path, int(wanted["offset"])):
+            yield message
+
+    async def rpc_mean(
+        self, request: runtime_pb2.ExpertUID, context: P2PContext
+    ) -> AsyncIterator[runtime_pb2.ExpertInfo]:
+        """Chunks of the mean that moved an anchor: {"run": …, "previous": its lineage}; none if it is not kept."""
+        wanted = json.loads(request.uid)
+        run, previous = str(wanted["run"]), str(wanted["previous"])
+        if not RUN_NAME.fullmatch(run) or not LINEAGE.fullmatch(previous):
+            raise ValueError("no name of a run, or no lineage")
+        path = history.path_of(self.root / run, previous)
+        if path.exists():
+            for message in self._read(path, 0):
+                yield message
+
+    def _read(self, path: Path, offset: int) -> Iterator[runtime_pb2.ExpertInfo]:
+        """A file from an offset on, in messages; it stays readable if it is pruned meanwhile."""
+        with path.open("rb") as file:
+            file.seek(offset)
             while chunk := file.read(CHUNK_BYTES):
                 self.bytes_sent += len(chunk)
                 yield runtime_pb2.ExpertInfo(serialized_info=chunk)
@@ -174,6 +197,51 @@ def is_kept(folder: Path, manifest: Manifest) -> bool:
         return checkpoint.read_manifest(folder).progress == manifest.progress
     except CheckpointError:
         return False
+
+
+async def fetch_means(
+    p2p: P2P, donor: PeerID, run_folder: Path, lineage: str, size: int, service: StateService
+) -> list[Path]:
+    """Take the means that followed the anchor `lineage`, one after the other, into our own history.
+
+    :param size: bytes of a mean's code
+    :returns: their files, none where the donor does not keep what followed. Raises TransferError, OSError, and
+        HistoryError for what cannot be a mean.
+    """
+    taken: list[Path] = []
+    while len(taken) < MAX_MEANS:
+        path = history.path_of(run_folder, lineage)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f"{PARTIAL}{path.name}")
+        try:
+            with partial.open("wb") as file:
+                async for chunk in _mean_chunks(p2p, donor, run_folder.name, lineage):
+                    service.bytes_received += len(chunk)
+                    file.write(chunk)
+                    if file.tell() > size + MEAN_HEADER_LIMIT:
+                        raise TransferError("more bytes arrive than a mean has")
+                if not file.tell():
+                    return taken
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+        try:
+            lineage = history.load(path, size).lineage
+        except history.HistoryError:
+            path.unlink(missing_ok=True)
+            raise
+        taken.append(path)
+    return taken
+
+
+async def _mean_chunks(p2p: P2P, donor: PeerID, run: str, previous: str) -> AsyncIterator[bytes]:
+    request = runtime_pb2.ExpertUID(uid=json.dumps({"run": run, "previous": previous}))
+    try:
+        stream = await StateService.get_stub(p2p, donor).rpc_mean(request)
+        async for message in aiter_with_timeout(stream, ANSWER_SECONDS):
+            yield message.serialized_info
+    except Exception as error:
+        raise TransferError(f"the donor stopped sending ({_reason(error)})") from error
 
 
 async def _fetch_file(

@@ -30,20 +30,22 @@ from torch import Tensor
 
 from minigpt.manifest import Progress
 from peer import averager as averager_module
-from peer.averager import AgreeingRunner, RoundAverager
+from peer.averager import AgreeingRunner, GradientAverager
+from peer.codec import BLOCK, PART, code_bytes, decode, encode
+from peer.inner import InnerLoop
 from peer.membership import Notice, Role
 from peer.network import Network, NetworkError, start_dht
 from peer.node import View, parse_address
-from peer.outer import OuterLoop
+from peer.outer import OuterLoop, Setback
+from peer.swarm_state import GIVEN_BITS, MEAN_BITS
+from peer.transfer import TransferError
 from tests.lan import wait_until
-from tests.tiny import build_model
+from tests.tiny import SETTINGS, build_model
 
 BOUND = 15.0  # seconds; what is measured takes a fraction of one
 PATIENCE = 4.0
-# fp16 on the way to the reducer and back: half a step of 2**-10 each, of the largest number
-CODEC = 2**-10
 
-Start = Callable[..., list[RoundAverager]]
+Start = Callable[..., list[GradientAverager]]
 runs = (f"run-{number}" for number in count())
 
 
@@ -74,14 +76,16 @@ async def meet(dht: DHT, node: DHTNode, *, address: str) -> None:
 @pytest.fixture
 def start(nodes: list[DHT]) -> Iterator[Start]:
     """Begins an averager on each of the first nodes, with numbers to average, for a run of their own."""
-    started: list[RoundAverager] = []
+    started: list[GradientAverager] = []
 
-    def start(peers: int = 3, shapes: tuple[tuple[int, ...], ...] = ((300, 50), (15_000,), (15_000,), (7,))) -> Any:
+    def start(peers: int = 3, parts: int = 3) -> Any:
         run = next(runs)
         for number, node in enumerate(nodes[:peers]):
-            generator = torch.Generator().manual_seed(number)
-            buffers = [torch.randn(shape, generator=generator) * 0.01 for shape in shapes]
-            started.append(RoundAverager(buffers, node, run))
+            numbers = torch.randn(parts * PART, generator=torch.Generator().manual_seed(number))
+            given = torch.zeros(code_bytes(len(numbers), GIVEN_BITS), dtype=torch.uint8)
+            encode(numbers, GIVEN_BITS, given)
+            mean = torch.zeros(code_bytes(len(numbers), MEAN_BITS), dtype=torch.uint8)
+            started.append(GradientAverager(given, mean, node, run))
         return started
 
     yield start
@@ -93,15 +97,15 @@ def start(nodes: list[DHT]) -> Iterator[Start]:
 
 
 def exchange(
-    averager: RoundAverager,
+    averager: GradientAverager,
     group_size: int,
     *,
     samples: int = 1,
-    round: int = 3,
-    anchor: str = "aa",
+    steps: int = 1,
+    lineage: str = "aa",
     patience: float = PATIENCE,
 ) -> StepControl:
-    return averager.exchange(round=round, anchor=anchor, samples=samples, group_size=group_size, patience=patience)
+    return averager.exchange(lineage=lineage, samples=samples, steps=steps, group_size=group_size, patience=patience)
 
 
 def outcome(control: StepControl) -> dict[str, int] | None:
@@ -114,25 +118,32 @@ def outcome(control: StepControl) -> dict[str, int] | None:
         return None
 
 
-def buffers(averager: RoundAverager) -> list[Tensor]:
-    with averager.get_tensors() as tensors:
-        return [tensor.clone() for tensor in tensors]
+def mean_code(averager: GradientAverager) -> Tensor:
+    with averager.get_tensors() as (mean,):
+        return mean.clone()
 
 
-def equal(first: list[Tensor], second: list[Tensor]) -> bool:
-    return all(torch.equal(one, other) for one, other in zip(first, second))
+def numbers_of(code: Tensor, bits: int) -> Tensor:
+    numbers = torch.empty(len(code) // code_bytes(PART, bits) * PART)
+    decode(code, bits, numbers)
+    return numbers
 
 
-def weighted_mean(tensors: list[list[Tensor]], weights: list[float]) -> list[Tensor]:
-    return [sum(weight * part for weight, part in zip(weights, parts)) / sum(weights) for parts in zip(*tensors)]
+def given(averager: GradientAverager) -> Tensor:
+    return numbers_of(averager._given, GIVEN_BITS)
 
 
-def assert_close(found: list[Tensor], expected: list[Tensor]) -> None:
-    for one, other in zip(found, expected):
-        assert (one - other).abs().max() <= CODEC * 0.06  # no number of `start` is larger
+def assert_mean(averager: GradientAverager, expected: Tensor) -> None:
+    """The mean, but for what four bits lose."""
+    error = (numbers_of(mean_code(averager), MEAN_BITS) - expected).square().mean() / expected.square().mean()
+    assert float(error) < 0.04
 
 
-def send(averager: RoundAverager, number: signal.Signals) -> None:
+def untouched(averager: GradientAverager) -> bool:
+    return not bool(mean_code(averager).any())
+
+
+def send(averager: GradientAverager, number: signal.Signals) -> None:
     assert averager.pid is not None
     os.kill(averager.pid, number)
 
@@ -140,27 +151,24 @@ def send(averager: RoundAverager, number: signal.Signals) -> None:
 # -- what all end with
 
 
-def test_three_peers_end_with_the_same_bits_of_the_weighted_mean(start: Start) -> None:
+def test_three_peers_end_with_the_same_bytes_of_the_weighted_mean(start: Start) -> None:
     averagers = start()
-    before = [buffers(averager) for averager in averagers]
     weights = [10, 0, 30]
     controls = [exchange(averager, 3, samples=samples) for averager, samples in zip(averagers, weights)]
     declared = {averager.peer_id.to_base58(): samples for averager, samples in zip(averagers, weights)}
     assert [outcome(control) for control in controls] == [declared] * 3
-    after = [buffers(averager) for averager in averagers]
-    assert equal(after[0], after[1])
-    assert equal(after[0], after[2])
-    assert_close(after[0], weighted_mean(before, [10, 0, 30]))
+    after = [mean_code(averager) for averager in averagers]
+    assert torch.equal(after[0], after[1])
+    assert torch.equal(after[0], after[2])
+    assert_mean(averagers[0], (10 * given(averagers[0]) + 30 * given(averagers[2])) / 40)
     sent, received = (sum(getattr(one, name) for one in averagers) for name in ("bytes_sent", "bytes_received"))
-    numbers = sum(tensor.numel() for tensor in before[0])
-    assert sent == received == pytest.approx(2 * 2 * 2 * numbers, rel=0.05), "two bytes a number, to and fro, 2 peers"
+    to_and_fro = 2 * (len(averagers[0]._given) + len(after[0]))  # everybody's share to two others, and its mean back
+    assert sent == received == to_and_fro
 
-    with averagers[0].get_tensors() as tensors:
-        for tensor in tensors:
-            tensor.zero_()
-    controls = [exchange(averager, 3, round=4) for averager in averagers]  # the same processes, once more
+    controls = [exchange(averager, 3, lineage="bb") for averager in averagers]  # the same processes, once more
     assert all(outcome(control) for control in controls)
-    assert_close(buffers(averagers[0]), [2 / 3 * tensor for tensor in after[0]])
+    assert_mean(averagers[0], torch.stack([given(averager) for averager in averagers]).mean(0))
+    assert all(averager.processor_seconds > 0 for averager in averagers)
 
 
 def test_a_full_group_starts_at_once(start: Start) -> None:
@@ -178,17 +186,15 @@ def test_a_group_waits_for_a_peer_that_does_not_come_as_long_as_it_was_told(
     controls = [exchange(averager, 3, patience=1.0) for averager in averagers]
     together = {averager.peer_id.to_base58(): 1 for averager in averagers}
     assert [outcome(control) for control in controls] == [together] * 2
-    assert equal(*map(buffers, averagers))
+    assert torch.equal(*map(mean_code, averagers))
 
 
 # -- who is in a group
 
 
-@pytest.mark.parametrize("other", [{"round": 4}, {"anchor": "bb"}])
-def test_a_peer_at_another_round_or_anchor_is_in_no_group_of_ours(start: Start, other: dict[str, Any]) -> None:
+def test_a_peer_at_another_anchor_is_in_no_group_of_ours(start: Start) -> None:
     averagers = start()
-    before = buffers(averagers[2])
-    stranger = exchange(averagers[2], 2, **other)
+    stranger = exchange(averagers[2], 2, lineage="bb")
     key = f"{averagers[2].prefix}.0b"
     looking = partial(averagers[0].dht.get, key, latest=True)
     assert wait_until(looking, BOUND), "the stranger is the first that the others will ask"
@@ -196,8 +202,8 @@ def test_a_peer_at_another_round_or_anchor_is_in_no_group_of_ours(start: Start, 
     together = {averager.peer_id.to_base58(): 1 for averager in averagers[:2]}
     assert [outcome(control) for control in controls] == [together] * 2
     assert not stranger.done()
-    assert equal(buffers(averagers[2]), before)
-    mate = exchange(averagers[0], 2, **other)
+    assert untouched(averagers[2])
+    mate = exchange(averagers[0], 2, lineage="bb")
     assert outcome(stranger) == outcome(mate) is not None, "it only waited for somebody at the same place"
 
 
@@ -206,26 +212,25 @@ def test_a_peer_at_another_round_or_anchor_is_in_no_group_of_ours(start: Start, 
 
 def test_nobody_s_sequences_are_no_mean(start: Start) -> None:
     averagers = start(2)
-    before = [buffers(averager) for averager in averagers]
     controls = [exchange(averager, 2, samples=0) for averager in averagers]
     assert [outcome(control) for control in controls] == [None, None]
-    assert equal(buffers(averagers[0]), before[0])
-    assert equal(buffers(averagers[1]), before[1])
+    assert all(untouched(averager) for averager in averagers)
 
 
-def test_a_peer_that_sends_no_numbers_fails_the_exchange_and_changes_nothing(start: Start) -> None:
+@pytest.mark.parametrize("factor", [math.nan, math.inf, 1000.0])
+def test_a_peer_that_sends_impossible_numbers_changes_nothing(start: Start, factor: float) -> None:
     averagers = start()
-    with averagers[1].get_tensors() as tensors:
-        for tensor in tensors:
-            tensor.fill_(math.nan)
-    before = [buffers(averager) for averager in averagers]
+    steps = averagers[1]._given[: 2 * PART // BLOCK].view(torch.float16)
+    steps.mul_(factor)
     controls = [exchange(averager, 3) for averager in averagers]
-    assert [outcome(control) for control in controls] == [None] * 3
-    for averager, own in ((averagers[0], before[0]), (averagers[2], before[2])):
-        assert equal(buffers(averager), own)
-    controls = [exchange(averager, 2) for averager in averagers[::2]]
+    outcomes = [outcome(control) for control in controls]
+    assert outcomes[1] is None, "it is told"
+    assert all(untouched(averager) for averager, outcome in zip(averagers, outcomes) if outcome is None)
+    left = [numbers_of(mean_code(averager), MEAN_BITS) for averager in averagers[::2]]
+    assert all(float(numbers.abs().max()) < 10 for numbers in left), "nor does it reach those who went on without it"
+    controls = [exchange(averager, 2, lineage="bb") for averager in averagers[::2]]
     assert all(outcome(control) for control in controls), "without it, the others exchange as ever"
-    assert_close(buffers(averagers[0]), weighted_mean([before[0], before[2]], [1, 1]))
+    assert_mean(averagers[0], (given(averagers[0]) + given(averagers[2])) / 2)
 
 
 def test_a_peer_that_falls_silent_is_left_out(nodes: list[DHT], start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -240,20 +245,18 @@ def test_a_peer_that_falls_silent_is_left_out(nodes: list[DHT], start: Start, mo
     monkeypatch.setattr(AgreeingRunner, "_generate_input_for_peer", say_nothing)
     monkeypatch.setattr(averager_module, "CHUNK_TIMEOUT", 1.0)
     averagers = start()
-    before = buffers(averagers[2])
     controls = [exchange(averager, 3) for averager in averagers]
     assert [outcome(control) is not None for control in controls] == [True, True, False]
-    assert equal(*map(buffers, averagers[:2]))
-    assert equal(buffers(averagers[2]), before)
+    assert torch.equal(*map(mean_code, averagers[:2]))
+    assert untouched(averagers[2])
 
 
 def test_a_peer_killed_while_its_numbers_wait_for_a_slower_one_leaves_nobody_with_a_part_of_the_mean(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(averager_module, "CHUNK_TIMEOUT", 3.0)
-    averagers = start(shapes=((3_000_000,),) * 3)
+    averagers = start(parts=60)
     prompt, slow, victim = averagers
-    before = [buffers(averager) for averager in averagers]
     controls = [exchange(averager, 3) for averager in averagers]
     assert wait_until(lambda: controls[1].began_allreduce, BOUND)
     send(slow, signal.SIGSTOP)
@@ -268,11 +271,11 @@ def test_a_peer_killed_while_its_numbers_wait_for_a_slower_one_leaves_nobody_wit
     send(slow, signal.SIGCONT)
     assert not any(control.done() for control in controls), "it was over too soon for this test"
     assert [outcome(control) for control in controls[:2]] == [None, None]
-    assert equal(buffers(prompt), before[0])
-    assert equal(buffers(slow), before[1])
-    controls = [exchange(averager, 2, round=4) for averager in averagers[:2]]
+    assert untouched(prompt)
+    assert untouched(slow)
+    controls = [exchange(averager, 2, lineage="bb") for averager in averagers[:2]]
     assert all(outcome(control) for control in controls), "those who are left go on"
-    assert equal(*map(buffers, averagers[:2]))
+    assert torch.equal(*map(mean_code, averagers[:2]))
 
 
 # -- manners
@@ -289,25 +292,61 @@ def test_ctrl_c_does_what_it_did_before(nodes: list[DHT], start: Start) -> None:
         signal.signal(signal.SIGINT, previous)
 
 
-def test_the_outer_loop_says_that_its_averager_has_died(nodes: list[DHT], tmp_path: Path) -> None:
-    network = SimpleNamespace(dht=nodes[0], view=View(), post=lambda notice: View())
+def start_outer(node: DHT, folder: Path, **network: Any) -> OuterLoop:
+    """An outer loop with a real averager, and of the network only what a test gives it."""
     model = build_model(40)
     progress = Progress("cellmind", next(runs), 3, 300, 10, "aa")
-    me = Notice(peer=nodes[0].peer_id.to_base58(), name="me", address="", role=Role.TRAINING, run_id=progress.run_id)
-    outer = OuterLoop(
-        model=model,
+    me = Notice(peer=node.peer_id.to_base58(), name="me", address="", role=Role.TRAINING, run_id=progress.run_id)
+    return OuterLoop(
+        inner=InnerLoop(model, iter(()), torch.device("cpu"), None),
         anchor=copy.deepcopy(model),
         progress=progress,
         me=me,
-        network=cast(Network, network),
-        samples_per_round=100,
-        checkpoints=tmp_path,
+        network=cast(Network, SimpleNamespace(dht=node, view=View(), **network)),
+        settings=SETTINGS,
+        checkpoints=folder,
     )
+
+
+def test_the_outer_loop_says_that_its_averager_has_died(nodes: list[DHT], tmp_path: Path) -> None:
+    outer = start_outer(nodes[0], tmp_path, post=lambda notice: View())
     try:
-        assert outer.tick(1.0, 0.1) is None
+        assert outer.tick(1.0) is None
         send(outer._averager, signal.SIGKILL)
         outer._averager.join(BOUND)
         with pytest.raises(NetworkError, match="start it again"):
-            outer.tick(1.0, 0.1)
+            outer.tick(1.0)
+    finally:
+        outer.stop()
+
+
+def test_a_peer_that_claims_to_be_far_ahead_keeps_nobody_from_going_on(nodes: list[DHT], tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def fetch_means(donor: str, *rest: object) -> Callable[[], list[Path]]:
+        asked.append(donor)
+        return lambda: []
+
+    def fetch(donor: str, *rest: object, **more: object) -> Callable[[], Path]:
+        def poll() -> Path:
+            raise TransferError("the donor has no checkpoint yet")
+
+        return poll
+
+    def post(notice: Notice) -> View:
+        return View(
+            notices=[notice.model_copy(update={"peer": "L" * 12, "name": "liar", "trained": 2**50, "anchor": "b"})]
+        )
+
+    outer = start_outer(nodes[0], tmp_path, post=post, fetch_means=fetch_means, fetch=fetch)
+    try:
+        said = (outer.tick(1.0) for _ in count())
+        assert wait_until(lambda: isinstance(next(said), Setback), BOUND)
+        ticks = len(asked)
+        outer._not_before = 0.0  # its pause after a setback is over
+        assert outer.tick(1.0) is None
+        assert len(asked) == ticks == 1, "it is not asked again at once"
+        assert outer._transfer is None
+        assert all(torch.equal(*pair) for pair in zip(outer.anchor.parameters(), build_model(40).parameters()))
     finally:
         outer.stop()

@@ -130,13 +130,13 @@ def test_moments_carry_on_as_if_nothing_had_happened() -> None:
     inner = loop(build(), sentences())
     for _ in range(20):
         inner.step(RATE)
-    moments, steps = inner.moments(), inner.steps
+    moments, updates = inner.moments(), inner.updates
     resumed_model, forgetful_model = copy.deepcopy(inner.model), copy.deepcopy(inner.model)
     resumed, forgetful = loop(resumed_model, iter(following)), loop(forgetful_model, iter(following))
-    resumed.load_moments({name: moment.float() for name, moment in moments.items()}, steps)
+    resumed.load_moments({name: moment.float() for name, moment in moments.items()}, updates)
     losses = [[one.step(RATE)[0] for _ in following] for one in (inner, resumed, forgetful)]
     assert losses[1] == pytest.approx(losses[0], rel=5e-3), "bfloat16 keeps 8 bits of a moment"
-    assert resumed.steps == inner.steps == 25
+    assert resumed.updates == inner.updates == 25
     assert distance(resumed_model, inner.model) < 0.02 * RATE * 5
     assert distance(forgetful_model, inner.model) > 0.2 * RATE * 5, "the comparison would show moments that are lost"
 

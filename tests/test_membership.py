@@ -1,4 +1,4 @@
-"""What decides, without a socket: who founds, when a round closes, whose state is newest, what counts as a notice."""
+"""What decides, without a socket: who founds, who exchanges with whom, whose state is newest, what is a notice."""
 
 from typing import Any
 
@@ -10,10 +10,14 @@ from peer.membership import (
     Start,
     came_and_left,
     decide_start,
+    expected_group,
     groupmates,
+    in_company,
+    is_quorum,
     newer_state,
     parse_notice,
-    round_is_over,
+    rate_factor,
+    steps_of,
 )
 
 RUN = "cellmind-0123456789ab"
@@ -58,10 +62,9 @@ def test_two_that_look_at_the_same_instant_agree_on_one_founder() -> None:
     assert {decide_start(first, [second], True), decide_start(second, [first], True)} == {Start.FOUND, Start.WAIT}
 
 
-def test_only_peers_at_our_round_and_anchor_are_groupmates() -> None:
+def test_only_peers_at_our_anchor_are_groupmates() -> None:
     others = [
         notice("A"),
-        notice("B", round=2),
         notice("C", anchor="bb"),
         notice("D", run_id="other"),
         notice("E", Role.JOINING),
@@ -69,26 +72,43 @@ def test_only_peers_at_our_round_and_anchor_are_groupmates() -> None:
     assert [mate.peer[0] for mate in groupmates(ME, others)] == ["A"]
 
 
-def test_a_round_is_over_when_the_swarm_has_trained_it_together() -> None:
-    assert not round_is_over(ME, [notice("A", offered=53)], 64)
-    assert round_is_over(ME, [notice("A", offered=54)], 64)
-    assert not round_is_over(ME, [notice("A", offered=500, anchor="bb", trained=200)], 64)
+def test_company_is_whoever_trains_our_run_or_is_about_to() -> None:
+    assert in_company(ME, [notice("A", anchor="bb")])
+    assert in_company(ME, [notice("J", Role.JOINING, round=0, anchor="", trained=0)])
+    assert not in_company(ME, [notice("A", run_id="other"), notice("L", Role.LOOKING)])
 
 
-def test_a_round_is_over_when_a_mate_is_already_exchanging() -> None:
-    assert round_is_over(ME, [notice("A", exchanging=True)], 64)
-    assert not round_is_over(ME, [notice("A", exchanging=True, round=4)], 64)
+def test_those_of_the_last_exchange_are_expected_though_their_notices_are_behind() -> None:
+    others = [notice("A"), notice("B", anchor="old", trained=200), notice("C", anchor="old", trained=200)]
+    assert [mate.peer[0] for mate in expected_group(ME, others, [])] == ["A"]
+    assert [mate.peer[0] for mate in expected_group(ME, others, [others[1].peer, ME.peer])] == ["A", "B"]
+    assert expected_group(ME, [notice("B", run_id="other")], [notice("B").peer]) == []
 
 
-def test_a_round_stays_open_for_a_joiner_but_not_for_ever() -> None:
-    joining = notice("J", Role.JOINING, round=0, anchor="", trained=0)
-    assert round_is_over(notice("M", offered=64), [], 64)
-    assert not round_is_over(notice("M", offered=64), [joining], 64)
-    assert round_is_over(notice("M", offered=256), [joining], 64)
+@pytest.mark.parametrize(("came", "expected", "enough"), [(1, 2, False), (2, 2, True), (2, 4, False), (3, 4, True)])
+def test_of_two_halves_of_a_swarm_at_most_one_moves_the_anchor(came: int, expected: int, enough: bool) -> None:
+    assert is_quorum(came, expected) is enough
 
 
-def test_a_joiner_of_another_run_is_not_waited_for() -> None:
-    assert round_is_over(notice("M", offered=64), [notice("J", Role.JOINING, run_id="other")], 64)
+def test_the_anchor_takes_the_steps_of_who_trained_most() -> None:
+    assert steps_of([(32, 8), (8, 2)]) == 8
+    assert steps_of([(16, 4), (10, 10)]) == 4, "many small steps of a phone are not many steps"
+
+
+@pytest.mark.parametrize(
+    ("speeds", "factor"),
+    [
+        ([], 1.0),
+        ([700.0], 1.0),
+        ([700.0, 0.0], 1.0),
+        ([700.0, 700.0], 2**0.5),
+        ([700.0] * 4, 2.0),
+        ([700.0] * 50, 2.0),
+        ([800.0, 200.0], (1000**2 / (800**2 + 200**2)) ** 0.5),
+    ],
+)
+def test_the_rate_grows_with_what_the_peers_are_worth_together(speeds: list[float], factor: float) -> None:
+    assert rate_factor(speeds) == pytest.approx(factor)
 
 
 def test_the_newest_state_is_the_one_with_the_most_training_behind_it() -> None:

@@ -106,6 +106,26 @@ def test_a_phone_comes_through_the_bootstrap_node_and_loses_its_battery(tmp_path
         assert not re.search("Traceback", desk_process.output() + late_process.output())
 
 
+def test_a_device_that_was_out_of_reach_takes_the_means_it_missed(tmp_path: Path) -> None:
+    with Lan(hosts=3) as lan:
+        devices = [Device(host, tmp_path / host.name, TINY) for host in lan.hosts]
+        first, _, wanderer = (device.join() for device in devices)
+        together = wait_until(lambda: any(len(line["peers"]) == 3 for line in devices[0].metrics()), START)
+        assert together, first.output()
+        lan.hosts[2].cut()
+        first.wait_for("^host3 left", 20)
+        rounds = len(devices[0].metrics())
+        reached = lambda: any(len(line["peers"]) == 3 for line in devices[0].metrics()[rounds + 1 :])  # noqa: E731
+        lan.hosts[2].mend()
+        assert wait_until(reached, START), first.output() + wanderer.output()
+        here, there = anchors(devices[0]), anchors(devices[2])
+        common = set(here) & set(there)
+        assert len(common) >= 2
+        assert all(here[round] == there[round] for round in common)
+        assert "took the newer state" not in wanderer.output(), "the means that it missed are enough"
+        assert "Traceback" not in first.output() + wanderer.output()
+
+
 def in_company(device: Device) -> list[dict[str, Any]]:
     return [line for line in device.metrics() if len(line["peers"]) > 1]
 

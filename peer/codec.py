@@ -1,0 +1,60 @@
+"""Numbers as few bits: a uniform quantizer on the scale of each block's root mean square.
+
+For what is about normally distributed, as whitened gradients are, two bits a number lose 12 % of the signal's energy
+and four lose 1 % (Max, 1960, Quantizing for minimum distortion). What is lost is not forgotten: who encodes keeps it
+and adds it to what it says next (error feedback, arXiv 1809.07599).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+BLOCK = 1024  # numbers that share a scale
+PART = 256 * BLOCK  # numbers that cross the wire in one message; whole tensors are padded to a multiple of it
+STEPS = {2: 0.9957, 4: 0.3352}  # bits -> best step for a normal distribution of deviation 1
+SMALLEST, LARGEST = 6e-8, 65_504.0  # numbers of float16
+
+
+def code_bytes(numbers: int, bits: int) -> int:
+    """How many bytes stand for so many numbers, a multiple of BLOCK: a float16 step a block, then the codes."""
+    return numbers // BLOCK * 2 + numbers * bits // 8
+
+
+@torch.no_grad()
+def encode(numbers: Tensor, bits: int, code: Tensor) -> None:
+    """Write float32 numbers, a multiple of PART, part by part into `code`, uint8 of `code_bytes`."""
+    size = code_bytes(PART, bits)
+    for part, written in zip(numbers.split(PART), code.split(size)):
+        blocks = part.view(-1, BLOCK)
+        step = (blocks.square().mean(1) * STEPS[bits] ** 2).sqrt_().clamp_(SMALLEST, LARGEST).half()
+        written[: 2 * len(step)].copy_(step.view(torch.uint8))
+        scaled = (blocks / step.float()[:, None]).add_(2 ** (bits - 1)).clamp_(0, 2**bits - 1)
+        planes = scaled.to(torch.uint8).view(8 // bits, -1)
+        packed = written[2 * len(step) :]
+        packed.copy_(planes[0])
+        for place, plane in enumerate(planes[1:], 1):
+            packed |= plane << (bits * place)
+
+
+@torch.no_grad()
+def decode(code: Tensor, bits: int, numbers: Tensor) -> None:
+    """Write into `numbers` what `encode` made `code` of. The steps in it must be finite: see `is_valid`."""
+    size = code_bytes(PART, bits)
+    for part, read in zip(numbers.split(PART), code.split(size)):
+        blocks = part.view(-1, BLOCK)
+        step = read[: 2 * len(blocks)].view(torch.float16).float()
+        packed = read[2 * len(blocks) :]
+        for place, plane in enumerate(part.view(8 // bits, -1)):
+            plane.copy_((packed >> (bits * place)) & (2**bits - 1))
+        blocks.sub_((2**bits - 1) / 2).mul_(step[:, None])
+
+
+def is_valid(code: Tensor, bits: int, limit: float) -> bool:
+    """Whether the code, of whole parts, stands for finite numbers, in every part with a root mean square <= limit."""
+    size = code_bytes(PART, bits)
+    if code.dtype != torch.uint8 or len(code) % size:
+        return False
+    steps = code.view(-1, size)[:, : PART // BLOCK * 2].contiguous().view(torch.float16).float()
+    largest = steps.square().mean(1).sqrt().max() / STEPS[bits]
+    return bool(steps.isfinite().all() and (steps >= 0).all() and largest <= limit)

@@ -1,0 +1,99 @@
+"""The swarm's history: every mean that moved the anchor, kept for a while for those who missed it.
+
+Who holds an anchor and the means that followed it gets to the anchor of now by the same arithmetic as everybody else.
+So a peer whose exchange failed takes that one mean instead of the whole state, and a joiner can take its time over the
+state. One safetensors file a mean, in `checkpoints/RUN/history/`, named after the anchor that it moves.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from peer.codec import is_valid
+from peer.swarm_state import LIMIT, MEAN_BITS
+
+FOLDER = "history"
+KEPT_BYTES = 256 * 2**20
+MAX_COUNT = 2**20  # steps of one exchange
+MAX_SAMPLES = 2**32
+
+
+class HistoryError(ValueError):
+    """A mean that cannot be what moved this anchor."""
+
+
+@dataclass(frozen=True)
+class Mean:
+    """One step of the anchor, as everybody takes it."""
+
+    previous: str  # lineage of the anchor that it moves
+    samples: dict[str, int]  # peer id -> sequences that it contributed
+    count: int  # steps that the anchor makes of it
+    code: Tensor  # uint8, as peer/codec.py has it
+
+    @property
+    def lineage(self) -> str:
+        """The name of the anchor after it: a hash over everything that made it."""
+        digest = hashlib.sha256(self._header().encode())
+        digest.update(self.code.numpy().data)
+        return digest.hexdigest()
+
+    def _header(self) -> str:
+        return json.dumps([self.previous, sorted(self.samples.items()), self.count])
+
+    def save(self, run_folder: Path) -> None:
+        """Write it, then forget the oldest ones. Raises OSError."""
+        path = path_of(run_folder, self.previous)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            save_file({"code": self.code}, temporary, metadata={"header": self._header()})
+            os.replace(temporary, path)
+        except SafetensorError as error:
+            raise OSError(str(error)) from error
+        finally:
+            temporary.unlink(missing_ok=True)
+        prune(path.parent)
+
+
+def path_of(run_folder: Path, previous: str) -> Path:
+    """Where the mean that moves the anchor `previous` is kept."""
+    return run_folder / FOLDER / f"{previous}.safetensors"
+
+
+def load(path: Path, size: int) -> Mean:
+    """Read a mean, wherever it came from. Raises HistoryError for what cannot be one of `size` bytes."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = json.loads(file.metadata()["header"])
+            code = file.get_tensor("code")
+        previous, samples, count = header
+        mean = Mean(str(previous), {str(peer): int(given) for peer, given in samples}, int(count), code)
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise HistoryError(f"{path.name[:12]}… is no mean: {error}") from error
+    if code.shape != (size,) or not is_valid(code, MEAN_BITS, LIMIT):
+        raise HistoryError(f"{path.name[:12]}… does not hold {size} bytes of finite numbers")
+    if not 1 <= mean.count <= MAX_COUNT or path.stem != mean.previous:
+        raise HistoryError(f"{path.name[:12]}… moves another anchor, or too far")
+    if not mean.samples or not all(0 <= given <= MAX_SAMPLES for given in mean.samples.values()):
+        raise HistoryError(f"{path.name[:12]}… was made of impossible numbers of sequences")
+    return mean
+
+
+def prune(folder: Path) -> None:
+    """Forget the oldest means beyond KEPT_BYTES."""
+    kept = 0
+    with suppress(OSError):  # somebody else may prune, too
+        for entry in sorted(folder.glob("*.safetensors"), key=lambda path: path.stat().st_mtime, reverse=True):
+            kept += entry.stat().st_size
+            if kept > KEPT_BYTES:
+                entry.unlink()

@@ -1,0 +1,91 @@
+"""The swarm's history on disk: what was kept is what was meant, and what cannot be a mean is none."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from peer import history
+from peer.codec import PART, code_bytes, encode
+from peer.history import HistoryError, Mean, load, path_of
+from peer.swarm_state import MEAN_BITS
+
+SIZE = code_bytes(PART, MEAN_BITS)
+
+
+def mean(previous: str = "a" * 64, seed: int = 0, **fields: object) -> Mean:
+    code = torch.zeros(SIZE, dtype=torch.uint8)
+    encode(torch.randn(PART, generator=torch.Generator().manual_seed(seed)), MEAN_BITS, code)
+    made = {"previous": previous, "samples": {"me": 8, "you": 24}, "count": 4, "code": code, **fields}
+    return Mean(**made)  # type: ignore[arg-type]
+
+
+def test_what_was_kept_is_what_was_meant(tmp_path: Path) -> None:
+    kept = mean()
+    kept.save(tmp_path)
+    read = load(path_of(tmp_path, kept.previous), SIZE)
+    assert (read.previous, read.samples, read.count) == (kept.previous, kept.samples, kept.count)
+    assert torch.equal(read.code, kept.code)
+    assert read.lineage == kept.lineage
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"previous": "b" * 64}, {"seed": 1}, {"count": 5}, {"samples": {"me": 8, "you": 23}}, {"samples": {"me": 8}}],
+)
+def test_another_mean_leads_to_another_anchor(other: dict[str, object]) -> None:
+    assert mean(**other).lineage != mean().lineage  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("count", 0),
+        ("count", 2**30),
+        ("samples", {}),
+        ("samples", {"me": -1}),
+        ("code", torch.zeros(SIZE - 1, dtype=torch.uint8)),
+        ("code", torch.full((SIZE,), 255, dtype=torch.uint8)),
+        ("code", torch.zeros(SIZE, dtype=torch.float32)),
+    ],
+)
+def test_what_cannot_be_a_mean_is_refused(tmp_path: Path, field: str, value: object) -> None:
+    impossible = mean(**{field: value})  # type: ignore[arg-type]
+    impossible.save(tmp_path)
+    with pytest.raises(HistoryError):
+        load(path_of(tmp_path, impossible.previous), SIZE)
+
+
+def test_a_torn_or_renamed_file_is_refused(tmp_path: Path) -> None:
+    kept = mean()
+    kept.save(tmp_path)
+    path = path_of(tmp_path, kept.previous)
+    renamed = path.rename(path_of(tmp_path, "c" * 64))
+    with pytest.raises(HistoryError, match="moves another anchor"):
+        load(renamed, SIZE)
+    renamed.write_bytes(renamed.read_bytes()[:-100])
+    with pytest.raises(HistoryError, match="is no mean"):
+        load(renamed, SIZE)
+    save_file({"code": kept.code}, path)
+    with pytest.raises(HistoryError, match="is no mean"):
+        load(path, SIZE)
+
+
+def test_the_oldest_are_forgotten_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(history, "KEPT_BYTES", 3 * (SIZE + 1000))
+    lineage, names = "a" * 64, []
+    for number in range(5):
+        kept = mean(lineage)
+        kept.save(tmp_path)
+        path = path_of(tmp_path, lineage)
+        names.append(path.name)
+
+        os.utime(path, (number, number))
+        lineage = kept.lineage
+    mean(lineage).save(tmp_path)
+    left = {path.name for path in (tmp_path / "history").glob("*")}
+    assert left == {*names[-2:], path_of(tmp_path, lineage).name}

@@ -1,0 +1,80 @@
+"""The ideal to compare with: torch.distributed's DDP over gloo, a fixed world, no limit on the link.
+
+Started by benchmarks/time_to_loss.py in a device's folder, once a rank; prints a line of JSON an evaluation. It trains
+what a peer trains: the same start, texts, batches, AdamW, clipping and learning rate, with nothing of the swarm.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from torch.nn.parallel import DistributedDataParallel
+
+from minigpt import checkpoint
+from minigpt.manifest import TOKENIZER
+from peer.display import Display
+from peer.inner import CLIP_NORM, InnerLoop, learning_rate
+from peer.training import open_dataset, open_held_out
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.ddp", description="torch.distributed's DDP, one rank")
+    parser.add_argument("--rank", type=int, required=True)
+    parser.add_argument("--world", type=int, default=2)
+    parser.add_argument("--port", type=int, default=29_400)
+    parser.add_argument("--minutes", type=float, required=True)
+    parser.add_argument("--every", type=float, default=45.0, help="seconds between evaluations")
+    parser.add_argument("--lr-factor", type=float, default=1.0)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    dist.init_process_group(
+        "gloo", init_method=f"tcp://127.0.0.1:{arguments.port}", rank=arguments.rank, world_size=arguments.world
+    )
+    start = checkpoint.newest(Path("checkpoints"), "cellmind")
+    assert start is not None
+    settings, display = start.settings, Display()
+    sentencepiece = start.load_tokenizer()
+    batches, _ = open_dataset(settings, sentencepiece, start.folder / TOKENIZER, f"rank {arguments.rank}", display)
+    held_out = open_held_out(settings, sentencepiece, display)
+    assert held_out is not None
+    inner = InnerLoop(start.build_model(), batches, torch.device("cpu"), None)
+    parallel = DistributedDataParallel(inner.model)
+    dist.barrier()
+    training, began, evaluated, step = settings.training, time.time(), time.time(), 0
+    while True:
+        input_ids, labels = next(batches)
+        parallel(input_ids, labels).backward()
+        torch.nn.utils.clip_grad_norm_(inner.parameters, CLIP_NORM)
+        trained = step * training.batch_size * arguments.world
+        for group in inner.optimizer.param_groups:
+            group["lr"] = learning_rate(training.lr * arguments.lr_factor, trained, training.warmup_sequences)
+        inner.optimizer.step()
+        inner.optimizer.zero_grad(set_to_none=True)
+        step += 1
+        verdict = torch.tensor([float(time.time() - evaluated > arguments.every), float(over(began, arguments))])
+        dist.broadcast(verdict, 0)
+        if verdict[0] or verdict[1]:
+            evaluated = time.time()
+            if arguments.rank == 0:
+                loss = held_out.evaluate(inner.model, None)[0]
+                inner.model.train()
+                tokens = step * training.batch_size * arguments.world * training.dataset.seq_len
+                print(json.dumps({"seconds": time.time() - began, "loss": loss, "tokens": tokens}), flush=True)
+        if verdict[1]:
+            break
+    dist.destroy_process_group()
+    os._exit(0)  # gloo's threads may take their time
+
+
+def over(began: float, arguments: argparse.Namespace) -> bool:
+    return time.time() - began > 60 * arguments.minutes
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""From a joiner's start to its first contribution:  python -m benchmarks.join --corpus FILE --mbits 20
+
+The guide's model, one core a device: one trains alone, then another one comes with nothing but a clone and the same
+text, through links of so many Mbit/s. Its contribution counts when the first device's anchor has moved by it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+from safetensors import safe_open
+
+from benchmarks.time_to_loss import end, prepare, wait
+from tests.devices import Device
+from tests.lan import Lan
+
+ALONE_SECONDS = 60.0
+LIMIT_SECONDS = 600.0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.join", description=__doc__.splitlines()[0])
+    parser.add_argument("--corpus", type=Path, required=True, help="UTF-8, one text a line")
+    parser.add_argument("--mbits", type=float, default=20.0, help="limit of every link (default: %(default)s)")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="cellmind-join-") as folder, Lan(2, arguments.mbits) as lan:
+        first, joiner = devices = [Device(host, Path(folder) / host.name) for host in lan.hosts]
+        prepare(devices, arguments.corpus)
+        shutil.rmtree(joiner.folder / "checkpoints")
+        processes = [first.start("peer", "--join", "--name", "first", cpus=[0])]
+        processes[0].wait_for("held-out loss at the start", 300)
+        wait(lambda: False, time.time() + ALONE_SECONDS)
+        began = time.time()
+        processes.append(joiner.start("peer", "--join", "--name", "joiner", cpus=[1]))
+        trains = processes[1].wait_for(r"^joined run", LIMIT_SECONDS) and time.time() - began
+        wait(lambda: contributed(first), began + LIMIT_SECONDS)
+        contribution = time.time() - began
+        taken = json.loads((joiner.folder / "checkpoints" / "latest" / "training.json").read_text())["files"]
+        end(processes)
+    size = sum(entry["size"] for name, entry in taken.items() if name != "local.safetensors") / 1e6
+    bar = 1.5 * size * 8 / arguments.mbits + 10
+    print(
+        f"state of {size:.0f} MB taken after {trains:.0f} s, "
+        f"first contribution after {contribution:.0f} s (bar {bar:.0f} s)"
+    )
+
+
+def contributed(device: Device) -> bool:
+    """Whether a mean that has moved this device's anchor was made by two."""
+    for path in (device.folder / "checkpoints" / "cellmind" / "history").glob("*.safetensors"):
+        with safe_open(path, framework="pt") as file:
+            if len(json.loads(file.metadata()["header"])[1]) > 1:
+                return True
+    return False
+
+
+if __name__ == "__main__":
+    main()

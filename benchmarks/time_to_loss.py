@@ -1,0 +1,190 @@
+"""How soon N devices learn what one learns:  python -m benchmarks.time_to_loss --corpus FILE --minutes 15 --mbits 20
+
+The guide's model, one core a device, all from the same start: one device alone for so many minutes, and then, to the
+held-out loss that it reached: two through links of so many Mbit/s, the same two by stock synchronous averaging
+(`--averaging sync`, hivemind.Optimizer), and by torch.distributed's DDP with no limit on the link. Prints a table,
+writes time_to_loss.json, and with matplotlib time_to_loss.png.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+
+from tests.devices import Device
+from tests.lan import HostProcess, Lan
+
+Curve = list[tuple[float, float]]  # (seconds since all trained, held-out loss)
+WAYS = ("alone", "swarm", "ddp", "ddp faster", "sync")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.time_to_loss", description=__doc__.splitlines()[0])
+    parser.add_argument("--corpus", type=Path, required=True, help="UTF-8, one text a line")
+    parser.add_argument("--minutes", type=float, default=15.0, help="of the one device (default: %(default)s)")
+    parser.add_argument("--mbits", type=float, default=20.0, help="limit of every link (default: %(default)s)")
+    parser.add_argument("--ways", nargs="*", default=WAYS, choices=WAYS, help="which to run (default: all)")
+    parser.add_argument("--output", type=Path, default=Path("time_to_loss.json"))
+    arguments = parser.parse_args()
+    curves: dict[str, Curve] = {}
+    with tempfile.TemporaryDirectory(prefix="cellmind-time-to-loss-") as folder, Lan(2, arguments.mbits) as lan:
+        devices = [Device(host, Path(folder) / host.name) for host in lan.hosts]
+        prepare(devices, arguments.corpus)
+        target = 0.0
+        for way in arguments.ways:
+            curves[way] = run(way, devices, arguments.minutes, target)
+            target = target or curves[way][-1][1]
+            arguments.output.write_text(json.dumps({"minutes": arguments.minutes, "curves": curves}))
+            print(f"{way}: {seconds_to(curves[way], target):.0f} s to {target:.3f}", flush=True)
+    report(curves, target, arguments)
+
+
+def prepare(devices: list[Device], corpus: Path) -> None:
+    """Text, tokenizer, token ids and the state of round 0, the same on all devices."""
+    for device in devices:
+        shutil.rmtree(device.folder / "data" / "raw")
+        (device.folder / "data" / "raw").mkdir()
+    shutil.copyfile(corpus, devices[0].folder / "data" / "raw" / "corpus.txt")
+    found(devices)
+
+
+def found(devices: list[Device], *arguments: str) -> None:
+    """Let the first device found a run, and the others hold the same start."""
+    first = devices[0]
+    checkpoints = first.folder / "checkpoints"
+    for device in devices:
+        shutil.rmtree(device.folder / "checkpoints", ignore_errors=True)
+    first.join("--minutes", "0.02", *arguments).wait(600)
+    for folder in checkpoints.glob("cellmind/round-*"):
+        if not folder.name.endswith("step-00000000"):
+            shutil.rmtree(folder)
+    for name in ("identity.key", "peers.json", "latest", "cellmind/metrics.jsonl"):
+        (checkpoints / name).unlink(missing_ok=True)
+    for other in devices[1:]:
+        for part in ("data", "checkpoints", "tokenizer"):
+            shutil.rmtree(other.folder / part, ignore_errors=True)
+            shutil.copytree(first.folder / part, other.folder / part)
+
+
+def run(way: str, devices: list[Device], minutes: float, target: float) -> Curve:
+    """The held-out loss over time, until `target` is reached or twice the minutes are over."""
+    if way.startswith("ddp"):
+        return run_ddp(devices, 2 * minutes, target, 2**0.5 if way == "ddp faster" else 1.0)
+    used = devices[:1] if way == "alone" else devices
+    with kept(devices):
+        if way == "sync":
+            found(devices, "--averaging", "sync")  # another kind of averaging is another run
+        limit = minutes if way == "alone" else 2 * minutes
+        processes = [
+            device.start("peer", "--join", "--name", device.host.name, cpus=[core]) for core, device in enumerate(used)
+        ]
+        for process in processes:
+            process.wait_for("held-out loss at the start", 300)
+        began = time.time()
+        wait(lambda: reached(curve_of(used[0], began), target) and way != "alone", began + 60 * limit)
+        end(processes)
+        return curve_of(used[0], began)
+
+
+def run_ddp(devices: list[Device], minutes: float, target: float, factor: float) -> Curve:
+    """On this machine's loopback, in the first device's folder."""
+    log = devices[0].folder / "ddp.log"
+    command = [sys.executable, "-m", "benchmarks.ddp", "--minutes", str(minutes), "--lr-factor", str(factor)]
+    with log.open("w") as output:
+        ranks = [
+            subprocess.Popen(
+                ["taskset", "--cpu-list", str(rank), *command, "--rank", str(rank)],
+                cwd=devices[0].folder,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, "OMP_NUM_THREADS": "1"},
+            )
+            for rank in range(2)
+        ]
+        try:
+            wait(lambda: reached(ddp_curve(log), target), time.time() + 60 * minutes + 60)
+        finally:
+            for rank in ranks:
+                rank.kill()
+                rank.wait()
+    return ddp_curve(log)
+
+
+@contextmanager
+def kept(devices: list[Device]) -> Iterator[None]:
+    """Every way begins with the same checkpoints, and nothing else."""
+    for device in devices:
+        shutil.copytree(device.folder / "checkpoints", device.folder / "start", dirs_exist_ok=True)
+    try:
+        yield
+    finally:
+        for device in devices:
+            shutil.rmtree(device.folder / "checkpoints")
+            (device.folder / "start").rename(device.folder / "checkpoints")
+
+
+def curve_of(device: Device, began: float) -> Curve:
+    return [
+        (line["time"] - began, line["valid_loss"]) for line in device.metrics() if line.get("valid_loss") is not None
+    ]
+
+
+def ddp_curve(log: Path) -> Curve:
+    lines = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
+    return [(line["seconds"], line["loss"]) for line in lines]
+
+
+def reached(curve: Curve, target: float) -> bool:
+    return bool(curve) and curve[-1][1] <= target
+
+
+def seconds_to(curve: Curve, target: float) -> float:
+    """When the curve crosses the target, between two evaluations on the straight line; infinite if it does not."""
+    for (before, worse), (after, better) in pairwise(curve):
+        if better <= target < worse:
+            return before + (after - before) * (worse - target) / (worse - better)
+    return curve[-1][0] if curve and curve[-1][1] == target else float("inf")
+
+
+def wait(done: Callable[[], bool], deadline: float) -> None:
+    while time.time() < deadline and not done():
+        time.sleep(1.0)
+
+
+def end(processes: list[HostProcess]) -> None:
+    for process in processes:
+        os.killpg(process.pid, signal.SIGINT)
+    for process in processes:
+        process.wait(60)
+
+
+def report(curves: dict[str, Curve], target: float, arguments: argparse.Namespace) -> None:
+    one = seconds_to(curves["alone"], target)
+    print(f"\n| way | seconds to {target:.3f} | of one device's time |\n| --- | --- | --- |")
+    for way, curve in curves.items():
+        print(f"| {way} | {seconds_to(curve, target):.0f} | {seconds_to(curve, target) / one:.2f} |")
+    try:
+        from matplotlib import pyplot
+    except ImportError:
+        return
+    for way, curve in curves.items():
+        pyplot.plot([seconds / 60 for seconds, _ in curve], [loss for _, loss in curve], label=way, marker=".")
+    pyplot.xlabel("minutes")
+    pyplot.ylabel("held-out loss, nats a token")
+    pyplot.legend()
+    pyplot.savefig(arguments.output.with_suffix(".png"), dpi=100)
+
+
+if __name__ == "__main__":
+    main()

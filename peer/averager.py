@@ -15,8 +15,9 @@ import math
 import multiprocessing as mp
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Sequence
-from typing import Any
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, AsyncIterator  # noqa: UP035 -- hivemind tells streams by typing's name
 
 import torch
 from hivemind import DHT
@@ -25,14 +26,17 @@ from hivemind.averaging.allreduce import AllReduceRunner
 from hivemind.averaging.control import StepControl
 from hivemind.averaging.group_info import GroupInfo
 from hivemind.averaging.partition import AllreduceException, BannedException, TensorPartReducer
+from hivemind.p2p import P2PContext
 from hivemind.proto import averaging_pb2, runtime_pb2
 from hivemind.utils import MPFuture
 from hivemind.utils.asyncio import aiter_with_timeout, attach_event_on_finished
 
-from peer.codec import PART, code_bytes, decode, encode, is_valid
-from peer.swarm_state import GIVEN_BITS, LIMIT, MEAN_BITS
+from peer.codec import PART, bits_of, code_bytes, decode, encode, is_valid
+from peer.membership import is_quorum
+from peer.swarm_state import FINE, LIMIT, MEAN_BITS
 
 MATCHMAKING_SECONDS = 4.0  # how long a group waits for an expected peer that does not come
+MAX_GROUP = 64  # peers that a group waits for at most
 CHUNK_TIMEOUT = 15.0  # a peer that sends no part of a tensor for so long is left out of the exchange
 
 
@@ -41,18 +45,29 @@ class AgreeingRunner(AllReduceRunner):
 
     Its tensor, one code of whole parts, is where the mean goes; parts of it are handed out to peers as ever.
 
-    :param given: what this peer gives, in GIVEN_BITS
+    :param given: the code of what this peer gives
+    :param bits: in which each peer said it would give; what it sends must have them
     :param weights: the weight each peer declared when the group was formed; what it sends must carry the same
     :param traffic: counters of payload bytes sent and received, shared with the training process
     """
 
-    def __init__(self, *, given: torch.Tensor, weights: Sequence[float], traffic: tuple[Any, Any], **kwargs: Any):
+    def __init__(
+        self,
+        *,
+        given: torch.Tensor,
+        bits: Sequence[int],
+        weights: Sequence[float],
+        traffic: tuple[Any, Any],
+        **kwargs: Any,
+    ):
         super().__init__(**kwargs)
         self.tensor_part_container.return_deltas = False  # parts of the result are averages, not differences
-        self._given = given.split(code_bytes(PART, GIVEN_BITS))
+        self._bits, self._mean_bits = dict(zip(self.ordered_peer_ids, bits)), MEAN_BITS[min(bits)]
+        self._given = given.split(code_bytes(PART, self._bits[self.peer_id]))
         self._weights = dict(zip(self.ordered_peer_ids, weights))
         self._traffic = traffic
         self._encoded: dict[int, asyncio.Future[torch.Tensor]] = {}
+        self._enough_are_left = True
         own_parts = self.tensor_part_container.num_parts_by_peer[self._own_index]
         self.tensor_part_reducer = TensorPartReducer([torch.Size([PART])] * own_parts, len(self.sender_peer_ids))
 
@@ -71,10 +86,18 @@ class AgreeingRunner(AllReduceRunner):
 
     async def _encode(self, part_index: int, average: torch.Tensor) -> torch.Tensor:
         """The code of the average of one of our parts, made once for all peers."""
+        if not self._enough_are_left:
+            raise AllreduceException("too few devices were left to move the anchor")
         if part_index not in self._encoded:
             loop = asyncio.get_running_loop()
-            self._encoded[part_index] = loop.run_in_executor(None, _encode_mean, average)
+            self._encoded[part_index] = loop.run_in_executor(None, _encode, average, self._mean_bits)
         return await asyncio.shield(self._encoded[part_index])
+
+    async def _ban_sender(self, peer_id: Any) -> None:
+        """Go on without one that fell silent, but not as a minority: the others may go on without us."""
+        left = set(self.sender_peer_ids) - self.banned_senders - {peer_id}
+        self._enough_are_left = is_quorum(len(left), len(self.sender_peer_ids))
+        await super()._ban_sender(peer_id)
 
     async def _communicate_with_peer(self, peer_id: Any) -> None:
         """Take the averages of one reducer's share, each part checked; without all of them the exchange fails."""
@@ -100,9 +123,10 @@ class AgreeingRunner(AllReduceRunner):
         sender = self.sender_peer_ids.index(self.peer_id)
         loop = asyncio.get_running_loop()
         for part_index, code in enumerate(self._given_to(self._own_index)):
-            if not is_valid(code, GIVEN_BITS, LIMIT):
+            bits = self._bits[self.peer_id]
+            if not is_valid(code, bits, LIMIT):
                 raise AllreduceException("our own numbers are not finite, or impossibly large")
-            part = await loop.run_in_executor(None, _decode_given, code)
+            part = await loop.run_in_executor(None, _decode, code, bits)
             average = await self.tensor_part_reducer.accumulate_part(sender, part_index, part, weight=self.weight)
             yield await self._encode(part_index, average)
 
@@ -117,7 +141,7 @@ class AgreeingRunner(AllReduceRunner):
             if message.code != averaging_pb2.AVERAGED_PART:
                 raise AllreduceException(f"a reducer answered {averaging_pb2.MessageCode.Name(message.code)}")
             self._count(received=len(message.tensor_part.buffer))
-            yield _checked(message.tensor_part.buffer, MEAN_BITS, str(peer_id))
+            yield _checked(message.tensor_part.buffer, self._mean_bits, str(peer_id))
 
     async def _generate_input_for_peer(self, peer_index: int) -> AsyncIterator[averaging_pb2.AveragingData]:
         code, group_id = averaging_pb2.PART_FOR_AVERAGING, self.group_id
@@ -139,8 +163,9 @@ class AgreeingRunner(AllReduceRunner):
                 self._count(received=len(message.tensor_part.buffer))
                 if part_index >= reducer.num_parts or message.weight != self._weights[sender]:
                     raise AllreduceException(f"{sender} sent more parts than ours, or another weight")
-                code = _checked(message.tensor_part.buffer, GIVEN_BITS, str(sender))
-                part = await loop.run_in_executor(None, _decode_given, code)
+                bits = self._bits[sender]
+                code = _checked(message.tensor_part.buffer, bits, str(sender))
+                part = await loop.run_in_executor(None, _decode, code, bits)
                 try:
                     # shielded, for all senders wait for one future: the end of one's stream must not cancel it
                     accumulate = reducer.accumulate_part(sender_index, part_index, part, weight=message.weight)
@@ -164,18 +189,18 @@ class GradientAverager(DecentralizedAverager):
 
     Runs in a child process; `exchange` returns at once. Handlers carry the class name, so all peers need this class.
 
-    :param given: uint8, the code of what this peer gives, in GIVEN_BITS; moved to shared memory
-    :param mean: uint8, where the code of the mean comes to stand, in MEAN_BITS; moved to shared memory
+    :param size: how many numbers there are to average, a multiple of PART
     :param prefix: the run id; peers of other runs never meet
     """
 
-    def __init__(self, given: torch.Tensor, mean: torch.Tensor, dht: DHT, prefix: str):
-        self._given = given.share_memory_()
+    def __init__(self, size: int, dht: DHT, prefix: str):
+        self._size = size
+        self._given = torch.zeros(code_bytes(size, FINE), dtype=torch.uint8).share_memory_()
         self._sent, self._received = mp.Value("Q", 0), mp.Value("Q", 0)
-        self._processor_seconds = mp.Value("d", 0.0)
+        self._processor_seconds, self._seconds = mp.Value("d", 0.0), mp.Value("d", 0.0)
         interrupt = signal.getsignal(signal.SIGINT)
         super().__init__(
-            [mean],
+            [torch.zeros(code_bytes(size, MEAN_BITS[FINE]), dtype=torch.uint8)],
             dht,
             start=False,
             prefix=prefix,
@@ -183,7 +208,6 @@ class GradientAverager(DecentralizedAverager):
             request_timeout=MATCHMAKING_SECONDS / 2,
             sender_timeout=CHUNK_TIMEOUT,
             reducer_timeout=2 * CHUNK_TIMEOUT,
-            part_size_bytes=code_bytes(PART, MEAN_BITS),
             allow_state_sharing=False,
             client_mode=False,
             shutdown_timeout=2,
@@ -208,16 +232,26 @@ class GradientAverager(DecentralizedAverager):
         """Processor time that this peer's exchanges have cost in the child process."""
         return float(self._processor_seconds.value)
 
-    def exchange(self, *, lineage: str, samples: int, steps: int, group_size: int, patience: float) -> StepControl:
+    @property
+    def seconds(self) -> float:
+        """What the last exchange that succeeded took once its group was there; 0 before the first."""
+        return float(self._seconds.value)
+
+    def exchange(
+        self, given: torch.Tensor, *, lineage: str, samples: int, steps: int, group_size: int, patience: float
+    ) -> StepControl:
         """Average what is given with up to `group_size` peers at the same anchor, in the background.
 
+        :param given: its code
         :param samples: sequences behind what we give, its weight in the mean (0 is allowed: only take)
         :param steps: in which they were trained
         :param patience: seconds to wait for expected peers that do not come; the group starts as soon as it is full
-        :returns: a future of {peer id: {"samples": …, "steps": …}}; it fails where no group or no whole result came
-            together
+        :returns: a future of {peer id: {"samples": …, "steps": …, "bits": …}}; it fails where no group or no whole
+            result came together
         """
+        self._given[: len(given)].copy_(given)
         gather = {
+            "bits": bits_of(len(given), self._size),
             "lineage": lineage,
             "samples": samples,
             "steps": steps,
@@ -228,7 +262,24 @@ class GradientAverager(DecentralizedAverager):
             gather=gather, weight=float(samples), timeout=3 * patience + 5, allow_retries=False, wait=False
         )
 
+    def mean(self, gathered: Iterable[Mapping[str, Any]]) -> torch.Tensor:
+        """The code of the mean that such an exchange came to; it stands until the next one ends."""
+        with self.get_tensors() as (mean,):
+            return mean[: code_bytes(self._size, MEAN_BITS[min(given["bits"] for given in gathered)])]
+
     # ------------------------------------------------------------------ in the child process
+
+    async def rpc_join_group(
+        self, request: averaging_pb2.JoinRequest, context: P2PContext
+    ) -> AsyncIterator[averaging_pb2.MessageFromLeader]:
+        """Wait for as many as the best informed of a group expects: notices reach some of us later than others."""
+        with suppress(Exception):  # what it says of itself is checked where it is used
+            wanted = self.serializer.loads(self.serializer.loads(request.gather)[2])["group_size"]
+            if request.schema_hash == self._matchmaking.schema_hash:
+                size = max(self._matchmaking.target_group_size or 0, wanted)
+                self._matchmaking.target_group_size = min(size, MAX_GROUP)
+        async for message in super().rpc_join_group(request, context):
+            yield message
 
     async def _step(self, *, step: StepControl, future_for_init: MPFuture) -> None:
         """Point hivemind's matchmaking at the group of this round before it looks for it."""
@@ -249,12 +300,19 @@ class GradientAverager(DecentralizedAverager):
     async def _run_allreduce_inplace_(
         self, tensors: Sequence[torch.Tensor], group_info: GroupInfo, group_id: bytes | None = None, **kwargs: Any
     ) -> None:
-        before = time.process_time()
+        before, began = time.process_time(), time.monotonic()
         group_id = group_info.group_id if group_id is None else group_id
         declared = [self.serializer.loads(self.serializer.loads(item)[2]) for item in group_info.gathered]
         weights = [float(item["samples"]) for item in declared]
         if not all(math.isfinite(weight) and weight >= 0 for weight in weights) or sum(weights) <= 0:
             raise AllreduceException(f"weights {weights} cannot be averaged with")
+        bits = [item["bits"] for item in declared]
+        if not all(given in MEAN_BITS for given in bits):
+            raise AllreduceException(f"numbers of {bits} bits cannot be averaged")
+        mean_bits = MEAN_BITS[min(bits)]
+        tensors = [tensor[: code_bytes(self._size, mean_bits)] for tensor in tensors]
+        own_bits = bits[group_info.peer_ids.index(self.peer_id)]
+        kwargs["part_size_bytes"] = code_bytes(PART, mean_bits)
         runner = AgreeingRunner(
             p2p=self._p2p,
             servicer_type=type(self),
@@ -263,8 +321,9 @@ class GradientAverager(DecentralizedAverager):
             group_id=group_id,
             ordered_peer_ids=group_info.peer_ids,
             weights=weights,
+            bits=bits,
             traffic=(self._sent, self._received),
-            given=self._given,
+            given=self._given[: code_bytes(self._size, own_bits)],
             **kwargs,
         )
         self._running_groups[group_id].set_result(runner)
@@ -274,6 +333,7 @@ class GradientAverager(DecentralizedAverager):
         for tensor, average in zip(tensors, averages):
             tensor.copy_(average)
         self._processor_seconds.value += time.process_time() - before
+        self._seconds.value = time.monotonic() - began
 
     async def _unless_it_stalls(self, work: Awaitable[list[torch.Tensor]]) -> list[torch.Tensor]:
         """The result of an all-reduce whose bytes keep moving; hivemind's own timeouts miss some double faults."""
@@ -303,13 +363,13 @@ def _checked(buffer: bytes, bits: int, peer: str) -> torch.Tensor:
     return code
 
 
-def _decode_given(code: torch.Tensor) -> torch.Tensor:
+def _decode(code: torch.Tensor, bits: int) -> torch.Tensor:
     part = torch.empty(PART)
-    decode(code, GIVEN_BITS, part)
+    decode(code, bits, part)
     return part
 
 
-def _encode_mean(average: torch.Tensor) -> torch.Tensor:
-    code = torch.empty(code_bytes(PART, MEAN_BITS), dtype=torch.uint8)
-    encode(average, MEAN_BITS, code)
+def _encode(average: torch.Tensor, bits: int) -> torch.Tensor:
+    code = torch.empty(code_bytes(PART, bits), dtype=torch.uint8)
+    encode(average, bits, code)
     return code

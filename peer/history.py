@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from peer.codec import is_valid
+from peer.codec import bits_of, is_valid
 from peer.swarm_state import LIMIT, MEAN_BITS
 
 FOLDER = "history"
@@ -71,7 +71,7 @@ def path_of(run_folder: Path, previous: str) -> Path:
 
 
 def load(path: Path, size: int) -> Mean:
-    """Read a mean, wherever it came from. Raises HistoryError for what cannot be one of `size` bytes."""
+    """Read a mean, wherever it came from. Raises HistoryError for what cannot be one of `size` numbers."""
     try:
         with safe_open(path, framework="pt") as file:
             header = json.loads(file.metadata()["header"])
@@ -80,8 +80,9 @@ def load(path: Path, size: int) -> Mean:
         mean = Mean(str(previous), {str(peer): int(given) for peer, given in samples}, int(count), code)
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
         raise HistoryError(f"{path.name[:12]}… is no mean: {error}") from error
-    if code.shape != (size,) or not is_valid(code, MEAN_BITS, LIMIT):
-        raise HistoryError(f"{path.name[:12]}… does not hold {size} bytes of finite numbers")
+    bits = bits_of(code.numel(), size)
+    if code.dim() != 1 or bits is None or bits not in MEAN_BITS.values() or not is_valid(code, bits, LIMIT):
+        raise HistoryError(f"{path.name[:12]}… does not hold {size} finite numbers")
     if not 1 <= mean.count <= MAX_COUNT or path.stem != mean.previous:
         raise HistoryError(f"{path.name[:12]}… moves another anchor, or too far")
     if not mean.samples or not all(0 <= given <= MAX_SAMPLES for given in mean.samples.values()):

@@ -175,6 +175,8 @@ class Network:
         """Begin to take the means that followed our anchor; the function returned gives their files once they are here.
 
         None of them if the donor has none; it raises TransferError, HistoryError and OSError.
+
+        :param size: how many numbers a mean has
         """
         task = partial(_fetch_means, peer=peer, run_folder=run_folder.resolve(), lineage=lineage, size=size)
         future = self.dht.run_coroutine(task, return_future=True)

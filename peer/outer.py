@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from concurrent.futures import CancelledError
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from minigpt.manifest import OPTIMIZER, Progress
 from minigpt.model import MiniGPT
 from minigpt.settings import Settings
 from peer.averager import MATCHMAKING_SECONDS, GradientAverager
+from peer.codec import code_bytes
 from peer.history import MAX_COUNT, Mean, load
 from peer.inner import InnerLoop
 from peer.membership import (
@@ -38,7 +40,7 @@ from peer.membership import (
     steps_of,
 )
 from peer.network import Network, NetworkError
-from peer.swarm_state import SwarmState, follow, stand
+from peer.swarm_state import COARSE, FINE, MEAN_BITS, SwarmState, follow, stand
 from peer.transfer import TransferError, verified
 
 COST_SHARE = 0.06  # of the processor's time, at most, goes into exchanges; what they cost decides how many there are
@@ -49,6 +51,10 @@ CATCHING_UP_SECONDS = (5.0, 120.0, 120.0)
 PAUSE_SECONDS = 1.0  # after a failed exchange or transfer
 DOUBT_SECONDS = 10.0  # in which a newer state that could not be taken keeps nobody from going on with the others
 GRACE_SECONDS = 4.0  # in which notices catch up with an exchange
+# Movement is given in eight bits a number instead of two where that costs no more than such a share of the time it
+# took; before the first exchange the link is taken for 20 Mbit/s.
+FINE_SHARE = 0.25
+BYTES_PER_SECOND = 2.5e6
 REUNION_SECONDS = 12.0  # that the anchor stays as it is when everybody else has gone silent: they may be back
 MEET_SECONDS = 10.0  # the same at the start, when others may hold the checkpoint that we begin with
 
@@ -104,20 +110,21 @@ class OuterLoop:
         self.offered = 0  # own sequences that are not in the anchor yet
         self.others: list[Notice] = []  # of our run, training or about to
         self.saved_samples = progress.samples  # behind the newest checkpoint on the disk; who writes them sets it
-        self.exchange_seconds = 0.0  # of the last one
+        self.exchange_seconds = 0.0  # of the last one, once its group was there
         self._me = me
         self._run_folder = checkpoints / progress.run
-        self._given_code = torch.zeros(self.swarm.given_bytes, dtype=torch.uint8)
-        self._mean_code = torch.zeros(self.swarm.mean_bytes, dtype=torch.uint8)
-        self._averager = GradientAverager(self._given_code, self._mean_code, network.dht, me.run_id)
+        self._averager = GradientAverager(self.swarm.size, network.dht, me.run_id)
         self._shared_from: int | None = None  # sequences behind the first anchor that others can follow
         self._exchange: _Exchange | None = None
         self._transfer: _Transfer | None = None
         self._given: _Given | None = None
         self._given_until = 0  # own steps up to which movement has been given
+        self._matched_until = 0  # and up to which others' means, which we missed, tell of the same time
+        self._missed: list[Path] = []  # means that we have fetched and not yet taken
         self._doubted: dict[str, float] = {}  # peers whose newer state could not be taken, and until when
         self._strayed = False  # the swarm's anchor does not come from ours by means alone
-        self._cost = 0.0  # processor seconds of the exchange at hand
+        self._bytes_per_second = BYTES_PER_SECOND  # to and fro, in the last exchange
+        self._cost, self._coarse_cost = 0.0, 0.0  # processor seconds of the exchange at hand, and usually in two bits
         self._costs_are_usual = False  # the first one touches all its memory for the first time, and costs twice
         self._round: dict[str, int] = {}  # sequences in this round by peer id
         self._last_group: tuple[list[str], float] = ([], 0.0)
@@ -179,13 +186,16 @@ class OuterLoop:
         if self._last_company is None:
             self._last_company = now - REUNION_SECONDS + MEET_SECONDS
         if self._exchange is not None:
+            self._look_after(self._exchange)
             return self._finish_exchange(self._exchange) if self._exchange.control.done() else None
         if self._transfer is not None:
             return self._finish_transfer(self._transfer)
+        if self._missed:
+            return self._take_means()
         if now < self._not_before:
             return None
         me = self._notice()
-        ahead = newer_state(me, [other for other in self.others if self._doubted.get(other.peer, 0.0) < now])
+        ahead = self._ahead()
         if ahead is not None:
             self._begin_transfer(ahead)
         elif in_company(me, self.others):
@@ -195,7 +205,7 @@ class OuterLoop:
             group, at = self._last_group
             mates = expected_group(me, self.others, group if now < at + GRACE_SECONDS else ())
             self._ready = now >= self._moved_at + self._pause_with(mates)
-            if self._ready and all(mate.ready or mate.peer in group for mate in mates):
+            if self._ready and (not mates or any(mate.ready or mate.peer in group for mate in mates)):
                 return self._give(mates)
         elif self.shared:
             if now > self._last_company + REUNION_SECONDS:
@@ -239,7 +249,8 @@ class OuterLoop:
 
     def _follow_from_here(self) -> None:
         self._shared_from = self.progress.samples
-        self._given, self._given_until = None, self.inner.steps
+        self._given, self._missed = None, []
+        self._given_until = self._matched_until = self.inner.steps
         self._moved_at = time.monotonic()
 
     def _pause_with(self, mates: list[Notice]) -> float:
@@ -259,23 +270,46 @@ class OuterLoop:
             steps = self.inner.steps - self._given_until
             if not steps:
                 return None
-            self.swarm.give(self.inner.parameters, steps, self._given_code)
-            self._given = _Given(steps, self.offered, stand(self.inner.parameters))
+            code = self.swarm.give(self.inner.parameters, steps, self._bits(steps, len(mates) + 1))
+            self._given = _Given(steps, self.offered, code, stand(self.inner.parameters))
             self._given_until = self.inner.steps
         self._cost += time.thread_time() - started
         if not mates:
-            self.swarm.agree_alone(self._given_code, self._mean_code)
-            return self._move({self._me.peer: self._given.samples}, min(self._given.steps, MAX_COUNT))
+            mean = self.swarm.agree_alone(self._given.code)
+            return self._move(mean, {self._me.peer: self._given.samples}, min(self._given.steps, MAX_COUNT))
         slowest = max([self.inner.step_seconds, *(mate.step_seconds for mate in mates)])
+        moved = self._averager.bytes_sent + self._averager.bytes_received
         control = self._averager.exchange(
+            self._given.code,
             lineage=self.progress.lineage,
             samples=self._given.samples,
             steps=self._given.steps,
             group_size=len(mates) + 1,
             patience=max(MATCHMAKING_SECONDS, 2 * slowest + 2),  # a phone looks up only between two long steps
         )
-        self._exchange = _Exchange(control, len(mates) + 1, time.monotonic(), self._averager.processor_seconds)
+        self._exchange = _Exchange(control, len(mates) + 1, moved, self._averager.processor_seconds)
         return None
+
+    def _bits(self, steps: int, peers: int) -> int:
+        """How precisely so many steps are to be given to so many peers."""
+        both = code_bytes(self.swarm.size, FINE) + code_bytes(self.swarm.size, MEAN_BITS[FINE])
+        seconds = 2 * both * (1 - 1 / max(2, peers)) / self._bytes_per_second
+        took = steps * self.inner.step_seconds
+        affordable = seconds <= FINE_SHARE * took and self._coarse_cost * FINE / COARSE <= COST_SHARE * took
+        return FINE if affordable else COARSE
+
+    def _look_after(self, exchange: _Exchange) -> None:
+        """While we look for a group the others may have found theirs without us: then their mean is what we need."""
+        if exchange.control.done() or exchange.control.began_allreduce:
+            return
+        if self._ahead() is not None:
+            exchange.control.cancel()
+
+    def _ahead(self) -> Notice | None:
+        """Who has a newer state than ours, and is to be asked for it."""
+        now = time.monotonic()
+        believed = [other for other in self.others if self._doubted.get(other.peer, 0.0) < now]
+        return newer_state(self._notice(), believed)
 
     def _finish_exchange(self, exchange: _Exchange) -> Event | None:
         self._exchange = None
@@ -286,15 +320,21 @@ class OuterLoop:
             count = steps_of([(int(given["samples"]), int(given["steps"])) for given in gathered.values()])
             if not is_quorum(len(samples), exchange.expected):
                 raise ValueError(f"{len(samples)} of {exchange.expected} devices came")
+        except CancelledError:  # by us
+            return None
         except Exception as error:
             return self._set_back(f"an exchange did not come together ({_reason(error)})")
-        self.exchange_seconds = time.monotonic() - exchange.begun
+        self.exchange_seconds = self._averager.seconds
+        moved = self._averager.bytes_sent + self._averager.bytes_received - exchange.moved
+        self._bytes_per_second = max(1, moved) / max(1e-3, self.exchange_seconds)
         self._cost += self._averager.processor_seconds - exchange.processor_seconds
-        return self._move(samples, min(max(1, count), MAX_COUNT))
+        return self._move(self._averager.mean(gathered.values()), samples, min(max(1, count), MAX_COUNT))
 
-    def _move(self, samples: dict[str, int], count: int) -> Event | None:
+    def _move(self, code: Tensor, samples: dict[str, int], count: int) -> Event | None:
         """The exchange at our anchor has a mean: move the anchor by it, and keep it for others."""
-        mean = Mean(self.progress.lineage, samples, count, self._mean_code)
+        assert self._given is not None
+        coarse = len(self._given.code) == code_bytes(self.swarm.size, COARSE)
+        mean = Mean(self.progress.lineage, samples, count, code)
         started = time.thread_time()
         event: Event | None
         try:
@@ -307,7 +347,8 @@ class OuterLoop:
             event = event or Setback(f"a mean could not be kept for others: {error.strerror}")
         self._last_group = (list(samples), time.monotonic())
         self._cost += time.thread_time() - started
-        if self._costs_are_usual:
+        if self._costs_are_usual and coarse:
+            self._coarse_cost = self._cost
             self._pause = max(MIN_PAUSE_SECONDS, self._cost / COST_SHARE)
         self._cost, self._costs_are_usual = 0.0, True
         self._slow_pause = min(2 * self._slow_pause, CATCHING_UP_SECONDS[2])
@@ -321,22 +362,36 @@ class OuterLoop:
     def _advance(self, mean: Mean) -> RoundClosed | None:
         """One step of the anchor, as everybody takes it; our own parameters follow. Raises ValueError: see `move`."""
         given = self._given
-        stood = given.stood if given is not None else stand(self.swarm.parameters)
-        self.swarm.move(mean.code, mean.count)
         if given is not None and self._me.peer in mean.samples:
+            self.swarm.move(mean.code, mean.count)
+            follow(self.inner.parameters, self.swarm, given.stood)
             self.offered -= given.samples
-        elif given is not None:
-            self.swarm.take_back(self._given_code, given.steps)
-            self._given_until -= given.steps
+            self._matched_until = self._given_until
+        else:
+            before = stand(self.swarm.parameters)
+            self.swarm.move(mean.code, mean.count)
+            if given is not None:
+                self.swarm.take_back(given.code, given.steps, given.stood, before)
+                self._given_until -= given.steps
+            parallel = (self.inner.steps - self._matched_until) / mean.count
+            follow(self.inner.parameters, self.swarm, before, 1 - min(1.0, parallel))
+            self._matched_until = min(self.inner.steps, self._matched_until + mean.count)
+            self._keep(mean.count)
         self._given = None
-        follow(self.inner.parameters, self.swarm, stood)
         self._moved_at, self._ready = time.monotonic(), False
         for peer, samples in mean.samples.items():
             self._round[peer] = self._round.get(peer, 0) + samples
-        before, per_round = self.progress.samples, self.settings.swarm.samples_per_round
-        after = before + sum(mean.samples.values())
-        self.progress = replace(self.progress, samples=after, lineage=mean.lineage)
-        return self._close() if after // per_round > before // per_round else None
+        had, per_round = self.progress.samples, self.settings.swarm.samples_per_round
+        has = had + sum(mean.samples.values())
+        self.progress = replace(self.progress, samples=has, lineage=mean.lineage)
+        return self._close() if has // per_round > had // per_round else None
+
+    def _keep(self, count: int) -> None:
+        """However long we were apart, what we have to say weighs no more than so many steps: as long as others take."""
+        steps = self.inner.steps - self._given_until
+        if steps > count:
+            self.offered = round(self.offered * count / steps)
+            self._given_until = self.inner.steps - count
 
     def _close(self) -> RoundClosed:
         """The round is over."""
@@ -368,8 +423,7 @@ class OuterLoop:
     def _begin_transfer(self, ahead: Notice) -> None:
         """Take the means that we missed; where they do not lead on from our anchor, the whole state."""
         if self.shared and not self._strayed:
-            size = self.swarm.mean_bytes
-            means = self.network.fetch_means(ahead.peer, self._run_folder, self.progress.lineage, size)
+            means = self.network.fetch_means(ahead.peer, self._run_folder, self.progress.lineage, self.swarm.size)
             self._transfer = _Transfer(ahead, means=means)
         else:
             state = self.network.fetch(
@@ -379,7 +433,7 @@ class OuterLoop:
 
     def _finish_transfer(self, transfer: _Transfer) -> Event | None:
         try:
-            event = self._take_means(transfer) if transfer.means is not None else self._take_state(transfer)
+            event = self._missing_means(transfer) if transfer.means is not None else self._take_state(transfer)
         except (TransferError, OSError, ValueError) as error:  # HistoryError and CheckpointError are ValueErrors
             self._strayed = transfer.means is not None and isinstance(error, ValueError)
             self._transfer = None
@@ -387,17 +441,26 @@ class OuterLoop:
             return self._set_back(f"the newer state of {transfer.donor.name} could not be taken: {_reason(error)}")
         return event
 
-    def _take_means(self, transfer: _Transfer) -> Event | None:
+    def _missing_means(self, transfer: _Transfer) -> Event | None:
         assert transfer.means is not None
         paths = transfer.means()
         if paths is None:
             return None
         self._transfer = None
         self._strayed = not paths  # the donor's anchor does not come from ours
+        self._missed = paths
+        return None
+
+    def _take_means(self) -> Event | None:
+        """Move the anchor by the means that we have fetched, until a round closes: its end is an event of its own."""
         closed: Event | None = None
-        for path in paths:
+        while self._missed and closed is None:
             self._last_group = ([], 0.0)  # we are not in step with them yet
-            closed = self._advance(load(path, self.swarm.mean_bytes)) or closed
+            try:
+                closed = self._advance(load(self._missed.pop(0), self.swarm.size))
+            except ValueError as error:  # HistoryErrors are
+                self._missed, self._strayed = [], True
+                return self._set_back(f"what was missed could not be taken: {_reason(error)}")
         self._moved_at = 0.0  # whoever is at this anchor has waited for us
         return closed
 
@@ -412,13 +475,18 @@ class OuterLoop:
         if newer.progress.run_id != self.progress.run_id:
             raise TransferError("it is the state of another run")
         self._transfer, self._strayed = None, False
-        before = stand(self.swarm.parameters)
+        before, progress = stand(self.swarm.parameters), newer.progress
+        steps = self.inner.steps - self._given_until + (self._given.steps if self._given is not None else 0)
+        others = sum(other.role == Role.TRAINING for other in self.others)
+        missed = (progress.samples - self.progress.samples) / max(1, others)  # sequences of each of them
+        parallel = min(1.0, self.offered / max(1.0, missed))
         self.swarm.begin([parameters[name] for name, _ in self.anchor.named_parameters()])
-        follow(self.inner.parameters, self.swarm, before)
-        progress = newer.progress
+        follow(self.inner.parameters, self.swarm, before, 1 - parallel)
         self.progress = replace(progress, step=self.progress.step, lineage=progress.lineage or progress.anchor)
         self._round, self._round_start = {}, progress.samples
         self._follow_from_here()
+        self._given_until = self.inner.steps - steps
+        self._keep(max(1, round(self._pause / max(self.inner.step_seconds, 1e-3))))
         return CaughtUp(transfer.donor.name)
 
 
@@ -428,6 +496,7 @@ class _Given:
 
     steps: int
     samples: int
+    code: Tensor
     stood: list[Tensor]
 
 
@@ -437,7 +506,7 @@ class _Exchange:
 
     control: StepControl
     expected: int  # peers
-    begun: float
+    moved: int  # bytes in all exchanges before it
     processor_seconds: float  # of all exchanges before it
 
 

@@ -2,12 +2,17 @@
 
 DiLoCo's words (arXiv 2311.08105): what a peer has moved away from the anchor is its pseudo-gradient; the outer step
 moves the anchor by the swarm's mean of it. It crosses the wire in two bits a number, its mean in four
-(`peer/codec.py`), so that it can do so every few steps and arrives a few steps later. Nobody waits meanwhile: a peer
-then moves by what the anchor moved relative to where the peer stood when it gave, and keeps what it has trained since
-(arXiv 2501.18512).
+(`peer/codec.py`), so that it can do so every few steps and arrives a few steps later; after many steps, where the link
+allows, both in eight. Nobody waits meanwhile: a peer then moves by what the anchor moved relative to where the peer
+stood when it gave, and keeps what it has trained since (arXiv 2501.18512).
 
 The mean is of movement a step, weighted by sequences, and the anchor makes as many steps of it as the peer that trained
-most: a slow peer adds what its gradients say, and does not hold the fast one back.
+most: a slow peer adds what its gradients say, and does not hold the fast one back. That is true of a short way, which
+leads on in the same direction; of a long one the mean is what it is, as averaged parameters are.
+
+What a peer trained while others moved the anchor without it is no step on from where they are now: both began at the
+same place. Such a peer stays where it is, and says how far that is from the anchor: the anchor is never moved twice by
+what everybody's gradients say.
 """
 
 from __future__ import annotations
@@ -18,16 +23,18 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
-from peer.codec import PART, code_bytes, decode, encode
+from peer.codec import PART, bits_of, code_bytes, decode, encode
 
-GIVEN_BITS, MEAN_BITS = 2, 4
+COARSE, FINE = 2, 8  # bits a number in what a peer gives
+MEAN_BITS = {COARSE: 4, FINE: 8}  # and in the mean, where that is the least that one of them gives
+LONG = 32  # steps: who made more of them made a long way
 LIMIT = 30.0  # learning rates a step, root mean square: AdamW moves a number by one or two at most
 MAX_MOVE = 20.0  # of the anchor's norm: a tiny model may well move by five times that while a joiner takes its state
 CHUNK = 2**16  # numbers that go through all arithmetic while they are in the processor's cache
 
 
 class SwarmState:
-    """The anchor, and what this peer could not say yet. Codes for it have `given_bytes` and `mean_bytes`.
+    """The anchor, and what this peer could not say yet. A code for it says `size` numbers, in the bits it is asked for.
 
     :param anchor: the parameters the swarm agreed on, on the CPU
     :param rate: the run's learning rate, the unit in which movements a step are given
@@ -37,38 +44,43 @@ class SwarmState:
         self._rate = rate
         self.parameters = [parameter.detach() for parameter in anchor.parameters()]
         numbers = sum(parameter.numel() for parameter in self.parameters)
-        padded = -(-numbers // PART) * PART
-        self._numbers = torch.zeros(padded)  # one for every parameter, and padding
-        self._left = torch.zeros(padded)  # what the codes given so far could not say
-        self.given_bytes = code_bytes(padded, GIVEN_BITS)
-        self.mean_bytes = code_bytes(padded, MEAN_BITS)
+        self.size = -(-numbers // PART) * PART
+        self._numbers = torch.zeros(self.size)  # one for every parameter, and padding
+        self._left = torch.zeros(self.size)  # what the codes given so far could not say
 
     @torch.no_grad()
     def begin(self, parameters: Sequence[Tensor]) -> None:
-        """A new anchor, from which nothing has moved yet."""
+        """A new anchor, which did not come about by means that we have, and from which nothing has been said yet."""
         for anchored, parameter in zip(self.parameters, parameters):
             anchored.copy_(parameter)
         self._left.zero_()
 
     @torch.no_grad()
-    def give(self, parameters: Sequence[Tensor], steps: int, code: Tensor) -> None:
-        """Write what `parameters` have moved away from the anchor, a step, into `code`; what is lost is kept."""
+    def give(self, parameters: Sequence[Tensor], steps: int, bits: int) -> Tensor:
+        """The code of what `parameters` have moved away from the anchor, a step; what is lost in it is kept."""
         for left, anchored, parameter in self._chunks(self._left, self.parameters, parameters):
             left.add_(parameter).sub_(anchored)
-        torch.mul(self._left, 1 / (steps * self._rate), out=self._numbers)
-        encode(self._numbers, GIVEN_BITS, code)
-        self.take_back(code, -steps)
+        torch.mul(self._left, 1 / self._stride(steps), out=self._numbers)
+        code = torch.empty(code_bytes(self.size, bits), dtype=torch.uint8)
+        encode(self._numbers, bits, code)
+        self._decode(code)
+        self._left.sub_(self._numbers, alpha=self._stride(steps))
+        return code
 
     @torch.no_grad()
-    def take_back(self, code: Tensor, steps: int) -> None:
-        """What was given did not become part of a mean: it is to be given again."""
-        decode(code, GIVEN_BITS, self._numbers)
-        self._left.add_(self._numbers, alpha=steps * self._rate)
+    def take_back(self, code: Tensor, steps: int, stood: Sequence[Tensor], anchor: Sequence[Tensor]) -> None:
+        """What was given, from `anchor` to `stood`, did not become part of the mean: it is to be given again."""
+        self._decode(code)
+        self._left.add_(self._numbers, alpha=self._stride(steps))
+        for left, anchored, parameter in self._chunks(self._left, anchor, stood):
+            left.sub_(parameter).add_(anchored)
 
-    def agree_alone(self, given: Tensor, mean: Tensor) -> None:
+    def agree_alone(self, given: Tensor) -> Tensor:
         """The mean's code of one peer's share."""
-        decode(given, GIVEN_BITS, self._numbers)
-        encode(self._numbers, MEAN_BITS, mean)
+        bits = MEAN_BITS[self._decode(given)]
+        mean = torch.empty(code_bytes(self.size, bits), dtype=torch.uint8)
+        encode(self._numbers, bits, mean)
+        return mean
 
     @torch.no_grad()
     def move(self, code: Tensor, steps: int) -> None:
@@ -76,17 +88,27 @@ class SwarmState:
 
         Raises ValueError, with the anchor as it was, for a mean that no honest peers can have moved.
         """
-        decode(code, MEAN_BITS, self._numbers)
+        self._decode(code)
         norm = float(self._numbers.norm())
         size = norm / math.sqrt(len(self._numbers))
         if not size <= LIMIT:  # also where it is not a number
             raise ValueError(f"the mean movement a step is {size:.3g} learning rates, and {LIMIT:g} are not believable")
         anchor = math.sqrt(sum(float(parameter.norm()) ** 2 for parameter in self.parameters))
-        move = norm * steps * self._rate
+        move = norm * self._stride(steps)
         if move > MAX_MOVE * anchor:
             raise ValueError(f"{steps} steps of the mean movement are {move:.3g}, and the anchor itself {anchor:.3g}")
-        for numbers, anchored in self._chunks(self._numbers.mul_(steps * self._rate), self.parameters):
+        for numbers, anchored in self._chunks(self._numbers.mul_(self._stride(steps)), self.parameters):
             anchored.add_(numbers)
+
+    def _stride(self, steps: int) -> float:
+        """How far a 1 in a code leads, where it stands for so many steps."""
+        return min(steps, LONG) * self._rate
+
+    def _decode(self, code: Tensor) -> int:
+        bits = bits_of(len(code), self.size)
+        assert bits is not None, "whoever takes codes from elsewhere checks their sizes"
+        decode(code, bits, self._numbers)
+        return bits
 
     def _chunks(self, flat: Tensor, *lists: Sequence[Tensor]) -> Iterator[tuple[Tensor, ...]]:
         """Chunk by chunk what belongs together in a flat tensor and in lists of tensors."""
@@ -105,7 +127,10 @@ def stand(parameters: Sequence[Tensor]) -> list[Tensor]:
 
 
 @torch.no_grad()
-def follow(parameters: Sequence[Tensor], swarm: SwarmState, stood: Sequence[Tensor]) -> None:
-    """Move a peer to where the anchor is now, and on by what it has trained since it stood there."""
+def follow(parameters: Sequence[Tensor], swarm: SwarmState, stood: Sequence[Tensor], share: float = 1.0) -> None:
+    """Move a peer by a share of the way from `stood` to where the anchor is now.
+
+    All the way from where it stood when it gave: it comes to the anchor, and on by what it has trained since.
+    """
     for parameter, anchored, position in zip(parameters, swarm.parameters, stood):
-        parameter.sub_(position).add_(anchored.to(parameter.device))
+        parameter.add_(anchored.to(parameter.device) - position.to(parameter.device), alpha=share)

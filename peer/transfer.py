@@ -25,6 +25,8 @@ from minigpt.checkpoint import Checkpoint
 from minigpt.manifest import LOCAL, MANIFEST, TOKENIZER, CheckpointError, Manifest, parse_manifest
 from minigpt.settings import run_id
 from peer import history
+from peer.codec import code_bytes
+from peer.swarm_state import FINE
 
 CHUNK_BYTES = 256 * 1024  # far below the 4 MiB that hivemind allows a message
 ANSWER_SECONDS = 20.0  # a donor that sends nothing for so long has left
@@ -204,7 +206,7 @@ async def fetch_means(
 ) -> list[Path]:
     """Take the means that followed the anchor `lineage`, one after the other, into our own history.
 
-    :param size: bytes of a mean's code
+    :param size: numbers in a mean
     :returns: their files, none where the donor does not keep what followed. Raises TransferError, OSError, and
         HistoryError for what cannot be a mean.
     """
@@ -218,7 +220,7 @@ async def fetch_means(
                 async for chunk in _mean_chunks(p2p, donor, run_folder.name, lineage):
                     service.bytes_received += len(chunk)
                     file.write(chunk)
-                    if file.tell() > size + MEAN_HEADER_LIMIT:
+                    if file.tell() > code_bytes(size, FINE) + MEAN_HEADER_LIMIT:
                         raise TransferError("more bytes arrive than a mean has")
                 if not file.tell():
                     return taken

@@ -1,9 +1,9 @@
-"""Two and four bits a number: what they keep, what they refuse."""
+"""Two, four and eight bits a number: what they keep, what they refuse."""
 
 import pytest
 import torch
 
-from peer.codec import BLOCK, PART, code_bytes, decode, encode, is_valid
+from peer.codec import BLOCK, PART, bits_of, code_bytes, decode, encode, is_valid
 
 
 def roundtrip(numbers: torch.Tensor, bits: int) -> torch.Tensor:
@@ -14,7 +14,7 @@ def roundtrip(numbers: torch.Tensor, bits: int) -> torch.Tensor:
     return result
 
 
-@pytest.mark.parametrize(("bits", "lost"), [(2, 0.1188), (4, 0.0115)])
+@pytest.mark.parametrize(("bits", "lost"), [(2, 0.1188), (4, 0.0115), (8, 6.1e-5)])
 def test_normal_numbers_lose_what_theory_says(bits: int, lost: float) -> None:
     numbers = torch.randn(2 * PART, generator=torch.Generator().manual_seed(0)) * 3e-4
     error = (roundtrip(numbers, bits) - numbers).square().mean() / numbers.square().mean()
@@ -31,6 +31,11 @@ def test_blocks_of_different_size_do_not_disturb_each_other() -> None:
 def test_two_bits_are_two_bits() -> None:
     assert code_bytes(PART, 2) == PART // 4 + 2 * PART // BLOCK
     assert code_bytes(PART, 4) == PART // 2 + 2 * PART // BLOCK
+
+
+def test_a_code_s_size_says_its_bits() -> None:
+    assert [bits_of(code_bytes(3 * PART, bits), 3 * PART) for bits in (2, 4, 8)] == [2, 4, 8]
+    assert bits_of(code_bytes(3 * PART, 2) + 1, 3 * PART) is None
 
 
 def test_nothing_stays_nearly_nothing() -> None:

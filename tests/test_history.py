@@ -12,22 +12,23 @@ from safetensors.torch import save_file
 from peer import history
 from peer.codec import PART, code_bytes, encode
 from peer.history import HistoryError, Mean, load, path_of
-from peer.swarm_state import MEAN_BITS
+from peer.swarm_state import COARSE, FINE, MEAN_BITS
 
-SIZE = code_bytes(PART, MEAN_BITS)
+SIZE = code_bytes(PART, MEAN_BITS[COARSE])
 
 
-def mean(previous: str = "a" * 64, seed: int = 0, **fields: object) -> Mean:
-    code = torch.zeros(SIZE, dtype=torch.uint8)
-    encode(torch.randn(PART, generator=torch.Generator().manual_seed(seed)), MEAN_BITS, code)
+def mean(previous: str = "a" * 64, seed: int = 0, bits: int = MEAN_BITS[COARSE], **fields: object) -> Mean:
+    code = torch.zeros(code_bytes(PART, bits), dtype=torch.uint8)
+    encode(torch.randn(PART, generator=torch.Generator().manual_seed(seed)), bits, code)
     made = {"previous": previous, "samples": {"me": 8, "you": 24}, "count": 4, "code": code, **fields}
     return Mean(**made)  # type: ignore[arg-type]
 
 
-def test_what_was_kept_is_what_was_meant(tmp_path: Path) -> None:
-    kept = mean()
+@pytest.mark.parametrize("bits", [MEAN_BITS[COARSE], MEAN_BITS[FINE]])
+def test_what_was_kept_is_what_was_meant(tmp_path: Path, bits: int) -> None:
+    kept = mean(bits=bits)
     kept.save(tmp_path)
-    read = load(path_of(tmp_path, kept.previous), SIZE)
+    read = load(path_of(tmp_path, kept.previous), PART)
     assert (read.previous, read.samples, read.count) == (kept.previous, kept.samples, kept.count)
     assert torch.equal(read.code, kept.code)
     assert read.lineage == kept.lineage
@@ -49,6 +50,7 @@ def test_another_mean_leads_to_another_anchor(other: dict[str, object]) -> None:
         ("samples", {}),
         ("samples", {"me": -1}),
         ("code", torch.zeros(SIZE - 1, dtype=torch.uint8)),
+        ("code", torch.zeros(code_bytes(PART, COARSE), dtype=torch.uint8)),
         ("code", torch.full((SIZE,), 255, dtype=torch.uint8)),
         ("code", torch.zeros(SIZE, dtype=torch.float32)),
     ],
@@ -57,7 +59,7 @@ def test_what_cannot_be_a_mean_is_refused(tmp_path: Path, field: str, value: obj
     impossible = mean(**{field: value})  # type: ignore[arg-type]
     impossible.save(tmp_path)
     with pytest.raises(HistoryError):
-        load(path_of(tmp_path, impossible.previous), SIZE)
+        load(path_of(tmp_path, impossible.previous), PART)
 
 
 def test_a_torn_or_renamed_file_is_refused(tmp_path: Path) -> None:
@@ -66,13 +68,13 @@ def test_a_torn_or_renamed_file_is_refused(tmp_path: Path) -> None:
     path = path_of(tmp_path, kept.previous)
     renamed = path.rename(path_of(tmp_path, "c" * 64))
     with pytest.raises(HistoryError, match="moves another anchor"):
-        load(renamed, SIZE)
+        load(renamed, PART)
     renamed.write_bytes(renamed.read_bytes()[:-100])
     with pytest.raises(HistoryError, match="is no mean"):
-        load(renamed, SIZE)
+        load(renamed, PART)
     save_file({"code": kept.code}, path)
     with pytest.raises(HistoryError, match="is no mean"):
-        load(path, SIZE)
+        load(path, PART)
 
 
 def test_the_oldest_are_forgotten_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

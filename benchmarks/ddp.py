@@ -17,6 +17,7 @@ import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
 from minigpt import checkpoint
+from minigpt.device import pick_autocast
 from minigpt.manifest import TOKENIZER
 from peer.display import Display
 from peer.inner import CLIP_NORM, InnerLoop, learning_rate
@@ -43,13 +44,17 @@ def main() -> None:
     batches, _ = open_dataset(settings, sentencepiece, start.folder / TOKENIZER, f"rank {arguments.rank}", display)
     held_out = open_held_out(settings, sentencepiece, display)
     assert held_out is not None
-    inner = InnerLoop(start.build_model(), batches, torch.device("cpu"), None)
+    device = torch.device("cpu")
+    autocast = pick_autocast(device)
+    inner = InnerLoop(start.build_model(), batches, device, autocast)
     parallel = DistributedDataParallel(inner.model)
     dist.barrier()
     training, began, evaluated, step = settings.training, time.time(), time.time(), 0
     while True:
         input_ids, labels = next(batches)
-        parallel(input_ids, labels).backward()
+        with torch.autocast(device.type, dtype=autocast, enabled=autocast is not None):
+            loss = parallel(input_ids, labels)
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(inner.parameters, CLIP_NORM)
         trained = step * training.batch_size * arguments.world
         for group in inner.optimizer.param_groups:
@@ -62,10 +67,10 @@ def main() -> None:
         if verdict[0] or verdict[1]:
             evaluated = time.time()
             if arguments.rank == 0:
-                loss = held_out.evaluate(inner.model, None)[0]
+                judged = held_out.evaluate(inner.model, autocast)[0]
                 inner.model.train()
                 tokens = step * training.batch_size * arguments.world * training.dataset.seq_len
-                print(json.dumps({"seconds": time.time() - began, "loss": loss, "tokens": tokens}), flush=True)
+                print(json.dumps({"seconds": time.time() - began, "loss": judged, "tokens": tokens}), flush=True)
         if verdict[1]:
             break
     dist.destroy_process_group()

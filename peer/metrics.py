@@ -14,13 +14,18 @@ class RoundLine:
     def __init__(self) -> None:
         self.started = time.monotonic()
         self.tokens = 0
-        self.waited_seconds = 0.0
+        self.waited_seconds = self.longest_wait_seconds = 0.0
         self._losses: list[float] = []
 
     def add(self, loss: float, tokens: int) -> None:
         self.tokens += tokens
         if not math.isnan(loss):
             self._losses.append(loss)
+
+    def waited(self, seconds: float) -> None:
+        """A step was held up by the swarm for so long: by the network, or by copies in and out of an exchange."""
+        self.waited_seconds += seconds
+        self.longest_wait_seconds = max(self.longest_wait_seconds, seconds)
 
     @property
     def loss(self) -> float:

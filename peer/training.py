@@ -113,7 +113,7 @@ class Trainer:
             started = time.monotonic()
             self.saver.look()
             event = outer.tick(line.tokens_per_second)
-            line.waited_seconds += time.monotonic() - started + self.inner.waited_seconds
+            line.waited(time.monotonic() - started + self.inner.waited_seconds)
             self.inner.waited_seconds = 0.0
             self._say_membership()
             if isinstance(event, RoundClosed):
@@ -150,6 +150,8 @@ class Trainer:
             "learning_rate": rate,
             "tokens_per_second": line.tokens_per_second,
             "waited_seconds": line.waited_seconds,
+            "longest_wait_seconds": line.longest_wait_seconds,
+            "step_seconds": self.inner.step_seconds,
             "bytes_sent": self.outer.bytes_sent,
             "bytes_received": self.outer.bytes_received,
             "peers": event.peers,

@@ -13,6 +13,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 MAX_RATE_FACTOR = 2.0
+MUCH_LONGER = 2.0  # than what the others need between exchanges: worth telling people
 
 
 class Role(enum.StrEnum):
@@ -141,6 +142,14 @@ def rate_factor(speeds: Iterable[float]) -> float:
         return 1.0
     worth = sum(speeds) ** 2 / sum(speed**2 for speed in speeds)
     return min(MAX_RATE_FACTOR, math.sqrt(worth))
+
+
+def held_up_by(group: Iterable[Notice]) -> tuple[Notice, float] | None:
+    """Who makes exchanges much rarer than the others, two at least, need; and the seconds that these would need."""
+    members = sorted(group, key=lambda member: member.pause)
+    if len(members) < 3 or members[-1].pause <= MUCH_LONGER * members[-2].pause:
+        return None
+    return members[-1], members[-2].pause
 
 
 def newer_state(me: Notice, others: Iterable[Notice]) -> Notice | None:

@@ -159,6 +159,12 @@ class OuterLoop:
         return rate_factor([self._me.tokens_per_second, *(mate.tokens_per_second for mate in mates)])
 
     @property
+    def group(self) -> list[Notice]:
+        """Those at our anchor, ourselves among them."""
+        me = self._notice()
+        return [me, *groupmates(me, self.others)]
+
+    @property
     def trained_by_all(self) -> int:
         """Sequences trained by the swarm in this run, as far as we know."""
         mates = groupmates(self._notice(), self.others)

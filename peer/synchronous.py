@@ -96,6 +96,7 @@ class SynchronousOuter:
         self.rate_factor = 1.0
         self.exchange_seconds = 0.0  # is waited for, and known from that
         self.others: list[Notice] = []
+        self.group: list[Notice] = []  # all wait for all, and none needs a pause
         self._me = me
 
     @property

@@ -25,7 +25,7 @@ from minigpt.settings import Settings
 from peer.display import Display
 from peer.inner import InnerLoop, learning_rate
 from peer.join import Run
-from peer.membership import Notice, came_and_left
+from peer.membership import Notice, came_and_left, held_up_by
 from peer.metrics import Metrics, RoundLine
 from peer.network import Network, NetworkError
 from peer.outer import CaughtUp, OuterLoop, RoundClosed, Setback
@@ -36,6 +36,7 @@ from peer.synchronous import SynchronousInner, SynchronousOuter
 
 EVALUATION_SHARE = 0.05  # of the time, at most, goes into measuring the held-out loss
 BAR_SECONDS = 0.5
+SLOW_EXCHANGE_SECONDS = 2.0  # of a tiny model that is many steps, and nobody's loss
 SLOW_EXCHANGE_STEPS = 16  # in simulation, what arrives up to 4 steps late is worth as much as what is 2 late
 
 
@@ -80,7 +81,7 @@ class Trainer:
         self.metrics = Metrics(checkpoints / progress.run / "metrics.jsonl")
         self._evaluated_at, self._evaluation_seconds = -math.inf, 0.0
         self._others: list[Notice] = []
-        self._warned = False
+        self._warned: set[str] = set()  # of a slow link, and of whom
         self._strangers = Strangers(network, self.settings, progress.run_id, display)
         kind = f"{device.type}, {'bfloat16' if autocast is torch.bfloat16 else 'float32'}"
         display.note(
@@ -124,7 +125,7 @@ class Trainer:
             elif isinstance(event, Setback) and event != setback:
                 self.display.note(event.reason)
                 setback = event  # which may repeat every second until it is overcome
-            self._warn_of_a_slow_link()
+            self._warn_of_slow_exchanges()
             if time.monotonic() > bar_at:
                 bar_at = time.monotonic() + BAR_SECONDS
                 self._show(line)
@@ -192,14 +193,22 @@ class Trainer:
         if bits is not None:
             self.display.note(f"held-out loss {when}: {bits[0]:.3f} ({bits[1]:.3f} bits/byte)")
 
-    def _warn_of_a_slow_link(self) -> None:
-        """Once, where what the others learn arrives too late to be of much use."""
+    def _warn_of_slow_exchanges(self) -> None:
+        """Once, where what the others learn arrives too late to be of much use, or too rarely for one device's sake."""
         took, step = self.outer.exchange_seconds, self.inner.step_seconds
-        if took > SLOW_EXCHANGE_STEPS * step and not self._warned:
-            self._warned = True
+        if took > max(SLOW_EXCHANGE_STEPS * step, SLOW_EXCHANGE_SECONDS) and "" not in self._warned:
+            self._warned.add("")
             self.display.note(
                 f"an exchange took {took:.0f} s, as long as {took / step:.0f} steps: nobody waits for it, but what the "
                 "others learn arrives late; a faster Wi-Fi band or a cable would help"
+            )
+        held_up = held_up_by(self.outer.group)
+        if held_up is not None and held_up[0].peer not in self._warned:
+            slowest, others = held_up
+            self._warned.add(slowest.peer)
+            self.display.note(
+                f"{slowest.name} needs {slowest.pause:.0f} s from one exchange to the next, and the others would need "
+                f"{others:.0f} s: they learn from each other more rarely than without it"
             )
 
     def _say_membership(self) -> None:

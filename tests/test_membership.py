@@ -12,6 +12,7 @@ from peer.membership import (
     decide_start,
     expected_group,
     groupmates,
+    held_up_by,
     in_company,
     is_quorum,
     newer_state,
@@ -29,6 +30,15 @@ def notice(letter: str, role: Role = Role.TRAINING, **fields: object) -> Notice:
 
 
 ME = notice("M", offered=10)
+
+
+def test_one_device_that_makes_exchanges_rare_for_others_is_named() -> None:
+    quick = [notice("A", pause=9.0), notice("B", pause=12.0)]
+    slow = notice("S", pause=40.0)
+    assert held_up_by([slow, *quick]) == (slow, 12.0)
+    assert held_up_by([notice("S", pause=20.0), *quick]) is None, "it is much the same for all"
+    assert held_up_by([slow, quick[0]]) is None, "without it there would be nobody to exchange with"
+    assert held_up_by([]) is None
 
 
 def test_a_peer_joins_whoever_trains_even_if_somebody_else_is_founding() -> None:

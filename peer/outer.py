@@ -2,16 +2,13 @@
 
 Alone, a peer simply trains, and its anchor is what it was at the end of the last round. In company the anchor is a
 state of its own (`peer/swarm_state.py`) that every exchange moves by what peers have moved; a round closes when
-`samples_per_round` sequences have gone into it. Exchanges run in the background, and nothing here ever waits.
-
-What an exchange costs decides how many there are: a peer lets so much time pass between two that they take no more
-than COST_SHARE of the processor, and a group keeps to the longest pause that one of its peers needs.
+`samples_per_round` sequences have gone into it. Exchanges run in the background, and nothing here ever waits. How often
+they come is decided in `peer/pace.py`, what was missed comes by `peer/catching_up.py`.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from concurrent.futures import CancelledError
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,11 +18,11 @@ from hivemind.averaging.control import StepControl
 from torch import Tensor
 
 from minigpt import checkpoint
-from minigpt.manifest import OPTIMIZER, Progress
+from minigpt.manifest import Progress
 from minigpt.model import MiniGPT
 from minigpt.settings import Settings
 from peer.averager import MATCHMAKING_SECONDS, GradientAverager
-from peer.codec import code_bytes
+from peer.catching_up import CatchingUp, Means, NotTaken, State
 from peer.history import MAX_COUNT, Mean, load
 from peer.inner import InnerLoop
 from peer.membership import (
@@ -35,26 +32,15 @@ from peer.membership import (
     groupmates,
     in_company,
     is_quorum,
-    newer_state,
     rate_factor,
     steps_of,
 )
 from peer.network import Network, NetworkError
-from peer.swarm_state import COARSE, FINE, MEAN_BITS, SwarmState, follow, stand
-from peer.transfer import TransferError, verified
+from peer.pace import Pace
+from peer.swarm_state import SwarmState, follow, stand
 
-COST_SHARE = 0.06  # of the processor's time, at most, goes into exchanges; what they cost decides how many there are
-MIN_PAUSE_SECONDS = 0.5  # between two exchanges
-# While somebody is on the way to our anchor it moves less often, and less the longer they take: shortest pauses with
-# others at our anchor and without, and the longest.
-CATCHING_UP_SECONDS = (5.0, 120.0, 120.0)
 PAUSE_SECONDS = 1.0  # after a failed exchange or transfer
-DOUBT_SECONDS = 10.0  # in which a newer state that could not be taken keeps nobody from going on with the others
 GRACE_SECONDS = 4.0  # in which notices catch up with an exchange
-# Movement is given in eight bits a number instead of two where that costs no more than such a share of the time it
-# took; before the first exchange the link is taken for 20 Mbit/s.
-FINE_SHARE = 0.25
-BYTES_PER_SECOND = 2.5e6
 REUNION_SECONDS = 12.0  # that the anchor stays as it is when everybody else has gone silent: they may be back
 MEET_SECONDS = 10.0  # the same at the start, when others may hold the checkpoint that we begin with
 
@@ -116,24 +102,18 @@ class OuterLoop:
         self._averager = GradientAverager(self.swarm.size, network.dht, me.run_id)
         self._shared_from: int | None = None  # sequences behind the first anchor that others can follow
         self._exchange: _Exchange | None = None
-        self._transfer: _Transfer | None = None
+        self._catching_up = CatchingUp(network, checkpoints, progress.run, self.swarm.size)
+        self._pace = Pace(self.swarm.size)
         self._given: _Given | None = None
         self._given_until = 0  # own steps up to which movement has been given
         self._matched_until = 0  # and up to which others' means, which we missed, tell of the same time
         self._missed: list[Path] = []  # means that we have fetched and not yet taken
-        self._doubted: dict[str, float] = {}  # peers whose newer state could not be taken, and until when
-        self._strayed = False  # the swarm's anchor does not come from ours by means alone
-        self._bytes_per_second = BYTES_PER_SECOND  # to and fro, in the last exchange
-        self._cost, self._coarse_cost = 0.0, 0.0  # processor seconds of the exchange at hand, and usually in two bits
-        self._costs_are_usual = False  # the first one touches all its memory for the first time, and costs twice
         self._round: dict[str, int] = {}  # sequences in this round by peer id
         self._last_group: tuple[list[str], float] = ([], 0.0)
         self._last_company: float | None = None  # counted from the first tick: what comes before it takes its time
         self._not_before = 0.0  # after a setback
         self._moved_at = 0.0  # when the anchor did last
         self._ready = False  # to exchange
-        self._pause = MIN_PAUSE_SECONDS  # between exchanges, for what they cost us
-        self._slow_pause = 0.0  # while somebody is on the way to our anchor
         self._round_start = self.progress.samples
         self._follow_from_here()
 
@@ -194,23 +174,24 @@ class OuterLoop:
         if self._exchange is not None:
             self._look_after(self._exchange)
             return self._finish_exchange(self._exchange) if self._exchange.control.done() else None
-        if self._transfer is not None:
-            return self._finish_transfer(self._transfer)
+        if self._catching_up.under_way:
+            return self._catch_up()
         if self._missed:
             return self._take_means()
         if now < self._not_before:
             return None
         me = self._notice()
-        ahead = self._ahead()
+        ahead = self._catching_up.ahead(me, self.others)
         if ahead is not None:
-            self._begin_transfer(ahead)
+            self._catching_up.begin(ahead, me, self.shared)
         elif in_company(me, self.others):
             self._last_company = now
             if not self.shared:
                 return self._share()
             group, at = self._last_group
             mates = expected_group(me, self.others, group if now < at + GRACE_SECONDS else ())
-            self._ready = now >= self._moved_at + self._pause_with(mates)
+            training = [other for other in self.others if other.role == Role.TRAINING]
+            self._ready = now >= self._moved_at + self._pace.pause_with(mates, len(mates) < len(training))
             if self._ready and (not mates or any(mate.ready or mate.peer in group for mate in mates)):
                 return self._give(mates)
         elif self.shared:
@@ -241,7 +222,7 @@ class OuterLoop:
                 "anchor": self.progress.lineage,
                 "trained": self.progress.samples,
                 "offered": self.offered,
-                "pause": self._pause,
+                "pause": self._pace.pause,
                 "ready": self._ready,
                 "sharing": self._shared_from is not None and self.saved_samples >= self._shared_from,
             }
@@ -259,27 +240,18 @@ class OuterLoop:
         self._given_until = self._matched_until = self.inner.steps
         self._moved_at = time.monotonic()
 
-    def _pause_with(self, mates: list[Notice]) -> float:
-        """Seconds from the last move of the anchor to the next exchange: the longest that anybody needs."""
-        training = [other for other in self.others if other.role == Role.TRAINING]
-        if mates and len(mates) == len(training):  # a joiner still has the means of a while to take anyway
-            self._slow_pause = 0.0
-        elif not self._slow_pause:
-            self._slow_pause = CATCHING_UP_SECONDS[0 if mates else 1]
-        return max(self._pause, self._slow_pause, *(mate.pause for mate in mates))
-
     @torch.no_grad()
     def _give(self, mates: list[Notice]) -> Event | None:
         """Begin the next exchange with those at our anchor; without any of them it is over at once."""
-        started = time.thread_time()
         if self._given is None:
             steps = self.inner.steps - self._given_until
             if not steps:
                 return None
-            code = self.swarm.give(self.inner.parameters, steps, self._bits(steps, len(mates) + 1))
-            self._given = _Given(steps, self.offered, code, stand(self.inner.parameters))
+            with self._pace.costs():
+                bits = self._pace.bits(steps * self.inner.step_seconds, len(mates) + 1)
+                code = self.swarm.give(self.inner.parameters, steps, bits)
+                self._given = _Given(steps, self.offered, bits, code, stand(self.inner.parameters))
             self._given_until = self.inner.steps
-        self._cost += time.thread_time() - started
         if not mates:
             mean = self.swarm.agree_alone(self._given.code)
             return self._move(mean, {self._me.peer: self._given.samples}, min(self._given.steps, MAX_COUNT))
@@ -296,26 +268,12 @@ class OuterLoop:
         self._exchange = _Exchange(control, len(mates) + 1, moved, self._averager.processor_seconds)
         return None
 
-    def _bits(self, steps: int, peers: int) -> int:
-        """How precisely so many steps are to be given to so many peers."""
-        both = code_bytes(self.swarm.size, FINE) + code_bytes(self.swarm.size, MEAN_BITS[FINE])
-        seconds = 2 * both * (1 - 1 / max(2, peers)) / self._bytes_per_second
-        took = steps * self.inner.step_seconds
-        affordable = seconds <= FINE_SHARE * took and self._coarse_cost * FINE / COARSE <= COST_SHARE * took
-        return FINE if affordable else COARSE
-
     def _look_after(self, exchange: _Exchange) -> None:
         """While we look for a group the others may have found theirs without us: then their mean is what we need."""
         if exchange.control.done() or exchange.control.began_allreduce:
             return
-        if self._ahead() is not None:
+        if self._catching_up.ahead(self._notice(), self.others) is not None:
             exchange.control.cancel()
-
-    def _ahead(self) -> Notice | None:
-        """Who has a newer state than ours, and is to be asked for it."""
-        now = time.monotonic()
-        believed = [other for other in self.others if self._doubted.get(other.peer, 0.0) < now]
-        return newer_state(self._notice(), believed)
 
     def _finish_exchange(self, exchange: _Exchange) -> Event | None:
         self._exchange = None
@@ -332,32 +290,26 @@ class OuterLoop:
             return self._set_back(f"an exchange did not come together ({_reason(error)})")
         self.exchange_seconds = self._averager.seconds
         moved = self._averager.bytes_sent + self._averager.bytes_received - exchange.moved
-        self._bytes_per_second = max(1, moved) / max(1e-3, self.exchange_seconds)
-        self._cost += self._averager.processor_seconds - exchange.processor_seconds
+        cost = self._averager.processor_seconds - exchange.processor_seconds
+        self._pace.exchanged(moved, self.exchange_seconds, cost)
         return self._move(self._averager.mean(gathered.values()), samples, min(max(1, count), MAX_COUNT))
 
     def _move(self, code: Tensor, samples: dict[str, int], count: int) -> Event | None:
         """The exchange at our anchor has a mean: move the anchor by it, and keep it for others."""
         assert self._given is not None
-        coarse = len(self._given.code) == code_bytes(self.swarm.size, COARSE)
-        mean = Mean(self.progress.lineage, samples, count, code)
-        started = time.thread_time()
+        bits, mean = self._given.bits, Mean(self.progress.lineage, samples, count, code)
         event: Event | None
-        try:
-            event = self._advance(mean)
-        except ValueError as error:
-            return self._set_back(f"an exchange was of no use ({error})")
-        try:
-            mean.save(self._run_folder)
-        except OSError as error:
-            event = event or Setback(f"a mean could not be kept for others: {error.strerror}")
+        with self._pace.costs():
+            try:
+                event = self._advance(mean)
+            except ValueError as error:
+                return self._set_back(f"an exchange was of no use ({error})")
+            try:
+                mean.save(self._run_folder)
+            except OSError as error:
+                event = event or Setback(f"a mean could not be kept for others: {error.strerror}")
         self._last_group = (list(samples), time.monotonic())
-        self._cost += time.thread_time() - started
-        if self._costs_are_usual and coarse:
-            self._coarse_cost = self._cost
-            self._pause = max(MIN_PAUSE_SECONDS, self._cost / COST_SHARE)
-        self._cost, self._costs_are_usual = 0.0, True
-        self._slow_pause = min(2 * self._slow_pause, CATCHING_UP_SECONDS[2])
+        self._pace.anchor_moved(bits)
         return event
 
     def _set_back(self, reason: str) -> Setback:
@@ -426,35 +378,15 @@ class OuterLoop:
 
     # ------------------------------------------------------------------ catching up
 
-    def _begin_transfer(self, ahead: Notice) -> None:
-        """Take the means that we missed; where they do not lead on from our anchor, the whole state."""
-        if self.shared and not self._strayed:
-            means = self.network.fetch_means(ahead.peer, self._run_folder, self.progress.lineage, self.swarm.size)
-            self._transfer = _Transfer(ahead, means=means)
-        else:
-            state = self.network.fetch(
-                ahead.peer, self.progress.run, self._checkpoints, skip=(OPTIMIZER,), newer_than=self._notice().state
-            )
-            self._transfer = _Transfer(ahead, state=state)
-
-    def _finish_transfer(self, transfer: _Transfer) -> Event | None:
+    def _catch_up(self) -> Event | None:
         try:
-            event = self._missing_means(transfer) if transfer.means is not None else self._take_state(transfer)
-        except (TransferError, OSError, ValueError) as error:  # HistoryError and CheckpointError are ValueErrors
-            self._strayed = transfer.means is not None and isinstance(error, ValueError)
-            self._transfer = None
-            self._doubted[transfer.donor.peer] = time.monotonic() + DOUBT_SECONDS
-            return self._set_back(f"the newer state of {transfer.donor.name} could not be taken: {_reason(error)}")
-        return event
-
-    def _missing_means(self, transfer: _Transfer) -> Event | None:
-        assert transfer.means is not None
-        paths = transfer.means()
-        if paths is None:
-            return None
-        self._transfer = None
-        self._strayed = not paths  # the donor's anchor does not come from ours
-        self._missed = paths
+            arrived = self._catching_up.poll()
+        except NotTaken as error:
+            return self._set_back(str(error))
+        if isinstance(arrived, Means):
+            self._missed = arrived.paths
+        elif isinstance(arrived, State):
+            return self._take_state(arrived)
         return None
 
     def _take_means(self) -> Event | None:
@@ -465,35 +397,28 @@ class OuterLoop:
             try:
                 closed = self._advance(load(self._missed.pop(0), self.swarm.size))
             except ValueError as error:  # HistoryErrors are
-                self._missed, self._strayed = [], True
+                self._missed = []
+                self._catching_up.stray()
                 return self._set_back(f"what was missed could not be taken: {_reason(error)}")
         self._moved_at = 0.0  # whoever is at this anchor has waited for us
         return closed
 
     @torch.no_grad()
-    def _take_state(self, transfer: _Transfer) -> Event | None:
-        """Take the newer anchor and move the parameters by the difference, so that own training since is kept."""
-        assert transfer.state is not None
-        folder = transfer.state()
-        if folder is None:
-            return None
-        newer, parameters = verified(folder)
-        if newer.progress.run_id != self.progress.run_id:
-            raise TransferError("it is the state of another run")
-        self._transfer, self._strayed = None, False
+    def _take_state(self, newer: State) -> CaughtUp:
+        """Take the newer anchor; what was trained beside it stays as far as it was not trained there as well."""
         before, progress = stand(self.swarm.parameters), newer.progress
         steps = self.inner.steps - self._given_until + (self._given.steps if self._given is not None else 0)
         others = sum(other.role == Role.TRAINING for other in self.others)
         missed = (progress.samples - self.progress.samples) / max(1, others)  # sequences of each of them
         parallel = min(1.0, self.offered / max(1.0, missed))
-        self.swarm.begin([parameters[name] for name, _ in self.anchor.named_parameters()])
+        self.swarm.begin([newer.parameters[name] for name, _ in self.anchor.named_parameters()])
         follow(self.inner.parameters, self.swarm, before, 1 - parallel)
         self.progress = replace(progress, step=self.progress.step, lineage=progress.lineage or progress.anchor)
         self._round, self._round_start = {}, progress.samples
         self._follow_from_here()
         self._given_until = self.inner.steps - steps
-        self._keep(max(1, round(self._pause / max(self.inner.step_seconds, 1e-3))))
-        return CaughtUp(transfer.donor.name)
+        self._keep(max(1, round(self._pace.pause / max(self.inner.step_seconds, 1e-3))))
+        return CaughtUp(newer.donor)
 
 
 @dataclass(frozen=True)
@@ -502,6 +427,7 @@ class _Given:
 
     steps: int
     samples: int
+    bits: int
     code: Tensor
     stood: list[Tensor]
 
@@ -514,15 +440,6 @@ class _Exchange:
     expected: int  # peers
     moved: int  # bytes in all exchanges before it
     processor_seconds: float  # of all exchanges before it
-
-
-@dataclass(frozen=True)
-class _Transfer:
-    """Something on its way to us: means that we missed, or a whole state."""
-
-    donor: Notice
-    means: Callable[[], list[Path] | None] | None = None
-    state: Callable[[], Path | None] | None = None
 
 
 def _reason(error: Exception) -> str:

@@ -413,7 +413,7 @@ def test_a_peer_that_claims_to_be_far_ahead_keeps_nobody_from_going_on(nodes: li
         outer._not_before = 0.0  # its pause after a setback is over
         assert outer.tick(1.0) is None
         assert len(asked) == ticks == 1, "it is not asked again at once"
-        assert outer._transfer is None
+        assert not outer._catching_up.under_way
         assert all(torch.equal(*pair) for pair in zip(outer.anchor.parameters(), build_model(40).parameters()))
     finally:
         outer.stop()

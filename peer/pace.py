@@ -1,0 +1,75 @@
+"""How often a peer exchanges, and how precisely: what it costs decides.
+
+A peer lets so much time pass between two exchanges that they take no more than COST_SHARE of the processor, and a group
+keeps to the longest pause that one of its peers needs. Movement is given in two bits a number, and in eight where link
+and processor have room for them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from peer.codec import code_bytes
+from peer.membership import Notice
+from peer.swarm_state import COARSE, FINE, MEAN_BITS
+
+COST_SHARE = 0.06  # of the processor's time, at most, goes into exchanges
+MIN_PAUSE_SECONDS = 0.5
+# While somebody is on the way to our anchor it moves less often, and less the longer they take: shortest pauses with
+# others at our anchor and without, and the longest.
+CATCHING_UP_SECONDS = (5.0, 120.0, 120.0)
+FINE_SHARE = 0.25  # of the time that movement took, at most, it takes to send it in eight bits
+BYTES_PER_SECOND = 2.5e6  # of a link that we know nothing of yet: 20 Mbit/s
+
+
+class Pace:
+    """What exchanges have cost this peer so far, and what follows from it.
+
+    :param size: numbers in an exchange
+    """
+
+    def __init__(self, size: int):
+        self.pause = MIN_PAUSE_SECONDS  # from the last move of the anchor to the next exchange, as far as we need one
+        self._size = size
+        self._cost = self._coarse_cost = 0.0  # processor seconds of the exchange at hand, and of one in two bits
+        self._is_usual = False  # the first one touches all its memory for the first time, and costs twice
+        self._slow_pause = 0.0
+        self._bytes_per_second = BYTES_PER_SECOND
+
+    @contextmanager
+    def costs(self) -> Iterator[None]:
+        """What is done in here belongs to the exchange at hand."""
+        started = time.thread_time()
+        yield
+        self._cost += time.thread_time() - started
+
+    def exchanged(self, moved: int, seconds: float, processor_seconds: float) -> None:
+        """An exchange moved so many bytes to and fro, and cost so much in the averager's process."""
+        self._bytes_per_second = max(1, moved) / max(1e-3, seconds)
+        self._cost += processor_seconds
+
+    def anchor_moved(self, bits: int) -> None:
+        """All that the exchange at hand costs is spent."""
+        if self._is_usual and bits == COARSE:
+            self._coarse_cost = self._cost
+            self.pause = max(MIN_PAUSE_SECONDS, self._cost / COST_SHARE)
+        self._cost, self._is_usual = 0.0, True
+        self._slow_pause = min(2 * self._slow_pause, CATCHING_UP_SECONDS[2])
+
+    def pause_with(self, mates: Sequence[Notice], somebody_is_behind: bool) -> float:
+        """Seconds from the last move of the anchor to the next exchange: the longest that anybody needs."""
+        if mates and not somebody_is_behind:  # a joiner still has the means of a while to take anyway
+            self._slow_pause = 0.0
+        elif not self._slow_pause:
+            self._slow_pause = CATCHING_UP_SECONDS[0 if mates else 1]
+        return max(self.pause, self._slow_pause, *(mate.pause for mate in mates))
+
+    def bits(self, trained_seconds: float, peers: int) -> int:
+        """How precisely movement that took so long is to be given to so many peers."""
+        both = code_bytes(self._size, FINE) + code_bytes(self._size, MEAN_BITS[FINE])
+        link = 2 * both * (1 - 1 / max(2, peers)) / self._bytes_per_second
+        processor = self._coarse_cost * FINE / COARSE
+        affordable = link <= FINE_SHARE * trained_seconds and processor <= COST_SHARE * trained_seconds
+        return FINE if affordable else COARSE

@@ -1,0 +1,64 @@
+"""How often and how precisely a peer exchanges, from what exchanges have cost it."""
+
+import pytest
+
+from peer import pace
+from peer.codec import PART
+from peer.membership import Notice, Role
+from peer.pace import COST_SHARE, MIN_PAUSE_SECONDS, Pace
+from peer.swarm_state import COARSE, FINE
+
+SIZE = 4 * PART
+
+
+def after(*costs: float, bits: int = COARSE) -> Pace:
+    """A pace after exchanges that cost so many processor seconds each, on a link that is no hindrance."""
+    made = Pace(SIZE)
+    for cost in costs:
+        made.exchanged(moved=10**9, seconds=1.0, processor_seconds=cost)
+        made.anchor_moved(bits)
+    return made
+
+
+def mate(letter: str, pause: float) -> Notice:
+    return Notice(peer=letter * 12, name=letter, address="", role=Role.TRAINING, pause=pause)
+
+
+def test_exchanges_take_no_more_than_their_share_of_the_processor() -> None:
+    assert after(9.0, 0.6).pause == pytest.approx(0.6 / COST_SHARE), "the first one is no measure"
+    assert after(9.0).pause == MIN_PAUSE_SECONDS
+    assert after(9.0, 0.001).pause == MIN_PAUSE_SECONDS
+    assert after(9.0, 0.6, bits=FINE).pause == MIN_PAUSE_SECONDS, "rare ones in eight bits do not make all of them rare"
+
+
+def test_a_group_keeps_to_the_longest_pause_that_one_of_it_needs() -> None:
+    mates = [mate("A", 3.0), mate("B", 40.0)]
+    assert after(9.0, 0.6).pause_with(mates, somebody_is_behind=False) == 40.0
+    assert after(9.0, 6.0).pause_with(mates, somebody_is_behind=False) == pytest.approx(100.0)
+
+
+def test_whoever_is_on_the_way_to_our_anchor_is_waited_for_longer_and_longer() -> None:
+    made, mates = after(9.0, 0.001), [mate("A", 0.5)]
+    pauses = []
+    for _ in range(6):
+        pauses.append(made.pause_with(mates, somebody_is_behind=True))
+        made.anchor_moved(COARSE)
+    assert pauses == [5.0, 10.0, 20.0, 40.0, 80.0, 120.0]
+    assert made.pause_with(mates, somebody_is_behind=False) == 0.5, "it is here"
+    assert made.pause_with([], somebody_is_behind=True) == 120.0, "alone there is no hurry"
+
+
+def test_a_long_way_is_given_in_eight_bits_where_link_and_processor_have_room() -> None:
+    quick = after(9.0, 0.01)
+    assert quick.bits(trained_seconds=60.0, peers=2) == FINE
+    assert after(9.0, 3.0).bits(trained_seconds=60.0, peers=2) == COARSE, "the processor has none"
+    slow = after(9.0, 0.01)
+    slow.exchanged(moved=10**5, seconds=1.0, processor_seconds=0.0)
+    assert slow.bits(trained_seconds=60.0, peers=2) == COARSE, "the link has none"
+    assert slow.bits(trained_seconds=600.0, peers=2) == FINE
+
+
+def test_a_link_that_nobody_has_measured_is_taken_for_20_mbit_a_second() -> None:
+    seconds = 4 * SIZE / 2 / pace.BYTES_PER_SECOND  # half of what is given and half of the mean, out and in
+    assert Pace(SIZE).bits(1.05 * seconds / pace.FINE_SHARE, peers=2) == FINE
+    assert Pace(SIZE).bits(0.95 * seconds / pace.FINE_SHARE, peers=2) == COARSE

@@ -15,7 +15,7 @@ import math
 import multiprocessing as mp
 import signal
 import time
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, AsyncIterator  # noqa: UP035 -- hivemind tells streams by typing's name
 
@@ -26,7 +26,7 @@ from hivemind.averaging.allreduce import AllReduceRunner
 from hivemind.averaging.control import StepControl
 from hivemind.averaging.group_info import GroupInfo
 from hivemind.averaging.partition import AllreduceException, BannedException, TensorPartReducer
-from hivemind.p2p import P2PContext
+from hivemind.p2p import P2PContext, PeerID
 from hivemind.proto import averaging_pb2, runtime_pb2
 from hivemind.utils import MPFuture
 from hivemind.utils.asyncio import aiter_with_timeout, attach_event_on_finished
@@ -37,7 +37,13 @@ from peer.swarm_state import FINE, LIMIT, MEAN_BITS
 
 MATCHMAKING_SECONDS = 4.0  # how long a group waits for an expected peer that does not come
 MAX_GROUP = 64  # peers that a group waits for at most
-CHUNK_TIMEOUT = 15.0  # a peer that sends no part of a tensor for so long is left out of the exchange
+CHUNK_TIMEOUT = 15.0  # a peer that sends no part of a tensor for so long is left out of the first exchange,
+SHORTEST_TIMEOUT = 3.0  # and of later ones if it sends none for as long as a whole one took before, but at least for so
+SHUN_SECONDS = 600.0  # that a peer is in no group of ours after it sent what cannot be
+
+
+class Nonsense(AllreduceException):
+    """What a peer sent is not what honest software sends."""
 
 
 class AgreeingRunner(AllReduceRunner):
@@ -49,6 +55,7 @@ class AgreeingRunner(AllReduceRunner):
     :param bits: in which each peer said it would give; what it sends must have them
     :param weights: the weight each peer declared when the group was formed; what it sends must carry the same
     :param traffic: counters of payload bytes sent and received, shared with the training process
+    :param complain: told of a peer that sends nonsense, and what it was
     """
 
     def __init__(
@@ -58,6 +65,7 @@ class AgreeingRunner(AllReduceRunner):
         bits: Sequence[int],
         weights: Sequence[float],
         traffic: tuple[Any, Any],
+        complain: Callable[[PeerID, str], None],
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
@@ -65,7 +73,7 @@ class AgreeingRunner(AllReduceRunner):
         self._bits, self._mean_bits = dict(zip(self.ordered_peer_ids, bits)), MEAN_BITS[min(bits)]
         self._given = given.split(code_bytes(PART, self._bits[self.peer_id]))
         self._weights = dict(zip(self.ordered_peer_ids, weights))
-        self._traffic = traffic
+        self._traffic, self._complain = traffic, complain
         self._encoded: dict[int, asyncio.Future[torch.Tensor]] = {}
         self._enough_are_left = True
         own_parts = self.tensor_part_container.num_parts_by_peer[self._own_index]
@@ -109,13 +117,15 @@ class AgreeingRunner(AllReduceRunner):
             averages = self._reduce_own_share() if peer_id == self.peer_id else self._ask_reducer(peer_id, index)
             async for average in averages:
                 if part_index >= expected:
-                    raise AllreduceException(f"{peer_id} sent more parts than asked for")
+                    raise Nonsense("more parts than asked for")
                 container.register_processed_part(index, part_index, average)
                 part_index += 1
             if part_index != expected:
                 raise AllreduceException(f"{peer_id} sent {part_index} of {expected} parts")
-        except BaseException:
+        except BaseException as error:
             container.register_failed_reducer(index)
+            if isinstance(error, Nonsense):
+                self._complain(peer_id, str(error))
             raise
 
     async def _reduce_own_share(self) -> AsyncIterator[torch.Tensor]:
@@ -141,7 +151,7 @@ class AgreeingRunner(AllReduceRunner):
             if message.code != averaging_pb2.AVERAGED_PART:
                 raise AllreduceException(f"a reducer answered {averaging_pb2.MessageCode.Name(message.code)}")
             self._count(received=len(message.tensor_part.buffer))
-            yield _checked(message.tensor_part.buffer, self._mean_bits, str(peer_id))
+            yield _checked(message.tensor_part.buffer, self._mean_bits)
 
     async def _generate_input_for_peer(self, peer_index: int) -> AsyncIterator[averaging_pb2.AveragingData]:
         code, group_id = averaging_pb2.PART_FOR_AVERAGING, self.group_id
@@ -162,9 +172,9 @@ class AgreeingRunner(AllReduceRunner):
             async for message in stream:
                 self._count(received=len(message.tensor_part.buffer))
                 if part_index >= reducer.num_parts or message.weight != self._weights[sender]:
-                    raise AllreduceException(f"{sender} sent more parts than ours, or another weight")
+                    raise Nonsense("more parts than ours, or another weight than it had said")
                 bits = self._bits[sender]
-                code = _checked(message.tensor_part.buffer, bits, str(sender))
+                code = _checked(message.tensor_part.buffer, bits)
                 part = await loop.run_in_executor(None, _decode, code, bits)
                 try:
                     # shielded, for all senders wait for one future: the end of one's stream must not cancel it
@@ -179,6 +189,9 @@ class AgreeingRunner(AllReduceRunner):
                     code=averaging_pb2.AVERAGED_PART,
                     tensor_part=runtime_pb2.Tensor(buffer=encoded.numpy().tobytes()),
                 )
+        except Nonsense as error:
+            self._complain(sender, str(error))
+            raise
         finally:
             if part_index != reducer.num_parts:
                 await self._ban_sender(sender)
@@ -198,6 +211,8 @@ class GradientAverager(DecentralizedAverager):
         self._given = torch.zeros(code_bytes(size, FINE), dtype=torch.uint8).share_memory_()
         self._sent, self._received = mp.Value("Q", 0), mp.Value("Q", 0)
         self._processor_seconds, self._seconds = mp.Value("d", 0.0), mp.Value("d", 0.0)
+        self._complaints: mp.SimpleQueue[tuple[str, str]] = mp.SimpleQueue()
+        self._shunned: dict[PeerID, float] = {}  # and until when; in the child process
         interrupt = signal.getsignal(signal.SIGINT)
         super().__init__(
             [torch.zeros(code_bytes(size, MEAN_BITS[FINE]), dtype=torch.uint8)],
@@ -262,6 +277,13 @@ class GradientAverager(DecentralizedAverager):
             gather=gather, weight=float(samples), timeout=3 * patience + 5, allow_retries=False, wait=False
         )
 
+    def complaints(self) -> list[tuple[str, str]]:
+        """Who sent nonsense since we last asked, and what it was; no group of ours has them for SHUN_SECONDS."""
+        complaints = []
+        while not self._complaints.empty():
+            complaints.append(self._complaints.get())
+        return complaints
+
     def mean(self, gathered: Iterable[Mapping[str, Any]]) -> torch.Tensor:
         """The code of the mean that such an exchange came to; it stands until the next one ends."""
         with self.get_tensors() as (mean,):
@@ -273,6 +295,9 @@ class GradientAverager(DecentralizedAverager):
         self, request: averaging_pb2.JoinRequest, context: P2PContext
     ) -> AsyncIterator[averaging_pb2.MessageFromLeader]:
         """Wait for as many as the best informed of a group expects: notices reach some of us later than others."""
+        if self._is_shunned(context.remote_id):
+            yield averaging_pb2.MessageFromLeader(code=averaging_pb2.NOT_LOOKING_FOR_GROUP)
+            return
         with suppress(Exception):  # what it says of itself is checked where it is used
             wanted = self.serializer.loads(self.serializer.loads(request.gather)[2])["group_size"]
             if request.schema_hash == self._matchmaking.schema_hash:
@@ -280,6 +305,13 @@ class GradientAverager(DecentralizedAverager):
                 self._matchmaking.target_group_size = min(size, MAX_GROUP)
         async for message in super().rpc_join_group(request, context):
             yield message
+
+    def _complain(self, peer: PeerID, what: str) -> None:
+        self._shunned[peer] = time.monotonic() + SHUN_SECONDS
+        self._complaints.put((peer.to_base58(), what))
+
+    def _is_shunned(self, peer: PeerID) -> bool:
+        return self._shunned.get(peer, 0.0) > time.monotonic()
 
     async def _step(self, *, step: StepControl, future_for_init: MPFuture) -> None:
         """Point hivemind's matchmaking at the group of this round before it looks for it."""
@@ -292,10 +324,19 @@ class GradientAverager(DecentralizedAverager):
         matchmaking.min_matchmaking_time = wanted["patience"]
         matchmaking.potential_leaders.min_matchmaking_time = wanted["patience"]
         matchmaking.request_timeout = wanted["patience"] / 2
+        matchmaking.potential_leaders.pop_next_leader = self._next_leader
         try:
             await super()._step(step=step, future_for_init=future_for_init)
         except Exception as error:  # the future carries it already; a background task must not print a traceback
             logging.getLogger(__name__).debug("exchange failed: %r", error)
+
+    async def _next_leader(self) -> PeerID:
+        """Whom to ask for a place in a group."""
+        leaders = self._matchmaking.potential_leaders
+        while True:
+            leader: PeerID = await type(leaders).pop_next_leader(leaders)
+            if not self._is_shunned(leader):
+                return leader
 
     async def _run_allreduce_inplace_(
         self, tensors: Sequence[torch.Tensor], group_info: GroupInfo, group_id: bytes | None = None, **kwargs: Any
@@ -313,6 +354,8 @@ class GradientAverager(DecentralizedAverager):
         tensors = [tensor[: code_bytes(self._size, mean_bits)] for tensor in tensors]
         own_bits = bits[group_info.peer_ids.index(self.peer_id)]
         kwargs["part_size_bytes"] = code_bytes(PART, mean_bits)
+        timeout = min(CHUNK_TIMEOUT, max(SHORTEST_TIMEOUT, self.seconds)) if self.seconds else CHUNK_TIMEOUT
+        kwargs.update(sender_timeout=timeout, reducer_timeout=2 * timeout)
         runner = AgreeingRunner(
             p2p=self._p2p,
             servicer_type=type(self),
@@ -323,11 +366,12 @@ class GradientAverager(DecentralizedAverager):
             weights=weights,
             bits=bits,
             traffic=(self._sent, self._received),
+            complain=self._complain,
             given=self._given[: code_bytes(self._size, own_bits)],
             **kwargs,
         )
         self._running_groups[group_id].set_result(runner)
-        averages = await self._unless_it_stalls(_collect(runner))
+        averages = await self._unless_it_stalls(_collect(runner), 3 * timeout)
         if runner.tensor_part_container.failed_size:
             raise AllreduceException("a peer left in the middle of the exchange")
         for tensor, average in zip(tensors, averages):
@@ -335,15 +379,15 @@ class GradientAverager(DecentralizedAverager):
         self._processor_seconds.value += time.process_time() - before
         self._seconds.value = time.monotonic() - began
 
-    async def _unless_it_stalls(self, work: Awaitable[list[torch.Tensor]]) -> list[torch.Tensor]:
+    async def _unless_it_stalls(self, work: Awaitable[list[torch.Tensor]], patience: float) -> list[torch.Tensor]:
         """The result of an all-reduce whose bytes keep moving; hivemind's own timeouts miss some double faults."""
         task = asyncio.ensure_future(work)
         moved, since = -1, time.monotonic()
         while not task.done():
-            await asyncio.wait({task}, timeout=CHUNK_TIMEOUT / 5)
+            await asyncio.wait({task}, timeout=patience / 15)
             if self.bytes_sent + self.bytes_received != moved:
                 moved, since = self.bytes_sent + self.bytes_received, time.monotonic()
-            elif time.monotonic() - since > 3 * CHUNK_TIMEOUT:
+            elif time.monotonic() - since > patience:
                 task.cancel()
                 raise AllreduceException("the exchange stalled")
         return task.result()
@@ -353,13 +397,13 @@ async def _collect(runner: AgreeingRunner) -> list[torch.Tensor]:
     return [average async for average in runner]
 
 
-def _checked(buffer: bytes, bits: int, peer: str) -> torch.Tensor:
-    """The code of one part from the network."""
+def _checked(buffer: bytes, bits: int) -> torch.Tensor:
+    """The code of one part from the network. Raises Nonsense."""
     if len(buffer) != code_bytes(PART, bits):
-        raise AllreduceException(f"{peer} sent a part of another size than asked for")
+        raise Nonsense("a part of another size than asked for")
     code = torch.frombuffer(bytearray(buffer), dtype=torch.uint8)
     if not is_valid(code, bits, LIMIT):
-        raise AllreduceException(f"{peer} sent numbers that are not finite, or impossibly large")
+        raise Nonsense("numbers that are not finite, or impossibly large")
     return code
 
 

@@ -21,7 +21,7 @@ from minigpt import checkpoint
 from minigpt.manifest import Progress
 from minigpt.model import MiniGPT
 from minigpt.settings import Settings
-from peer.averager import MATCHMAKING_SECONDS, GradientAverager
+from peer.averager import MATCHMAKING_SECONDS, SHUN_SECONDS, GradientAverager
 from peer.catching_up import CatchingUp, Means, NotTaken, State
 from peer.history import MAX_COUNT, Mean, load
 from peer.inner import InnerLoop
@@ -108,6 +108,7 @@ class OuterLoop:
         self._given_until = 0  # own steps up to which movement has been given
         self._matched_until = 0  # and up to which others' means, which we missed, tell of the same time
         self._missed: list[Path] = []  # means that we have fetched and not yet taken
+        self._shunned: dict[str, float] = {}  # peers that sent nonsense, and until when
         self._round: dict[str, int] = {}  # sequences in this round by peer id
         self._last_group: tuple[list[str], float] = ([], 0.0)
         self._last_company: float | None = None  # counted from the first tick: what comes before it takes its time
@@ -167,8 +168,14 @@ class OuterLoop:
             }
         )
         view = self.network.post(self._notice())
-        self.others = [other for other in view.notices if other.run_id == self._me.run_id]
         now = time.monotonic()
+        present = [other for other in view.notices if other.run_id == self._me.run_id]
+        self.others = [other for other in present if self._shunned.get(other.peer, 0.0) < now]
+        names = {other.peer: other.name for other in present}
+        complaints = [f"{names.get(peer, peer[-6:])} sent {what}" for peer, what in self._shun(now)]
+        if complaints:
+            rest = f"exchanges go on without it for {SHUN_SECONDS / 60:.0f} minutes"
+            return Setback(f"{', and '.join(complaints)}: {rest}")
         if self._last_company is None:
             self._last_company = now - REUNION_SECONDS + MEET_SECONDS
         if self._exchange is not None:
@@ -227,6 +234,13 @@ class OuterLoop:
                 "sharing": self._shared_from is not None and self.saved_samples >= self._shared_from,
             }
         )
+
+    def _shun(self, now: float) -> list[tuple[str, str]]:
+        """Who sent nonsense since the last tick, and what; it is nobody to us for a while."""
+        complaints = self._averager.complaints()
+        for peer, _ in complaints:
+            self._shunned[peer] = now + SHUN_SECONDS
+        return complaints
 
     def _share(self) -> RoundClosed | None:
         """Somebody came: from now on the anchor is a state of its own, beginning with what we are now."""

@@ -261,16 +261,21 @@ def test_nobody_s_sequences_are_no_mean(start: Start) -> None:
 @pytest.mark.parametrize("factor", [math.nan, math.inf, 1000.0])
 def test_a_peer_that_sends_impossible_numbers_changes_nothing(start: Start, factor: float) -> None:
     averagers = start()
-    steps = to_give[averagers[1]][: 2 * PART // BLOCK].view(torch.float16)
-    steps.mul_(factor)
+    for part in to_give[averagers[1]].split(code_bytes(PART, COARSE)):
+        part[: 2 * PART // BLOCK].view(torch.float16).mul_(factor)
     controls = [exchange(averager, 3) for averager in averagers]
     outcomes = [outcome(control) for control in controls]
     assert outcomes[1] is None, "it is told"
     assert all(untouched(averager) for averager, outcome in zip(averagers, outcomes) if outcome is None)
     left = [numbers_of(mean_code(averager), averager) for averager in averagers[::2]]
     assert all(float(numbers.abs().max()) < 10 for numbers in left), "nor does it reach those who went on without it"
+    named = [averager.complaints() for averager in averagers]
+    blamed = (averagers[1].peer_id.to_base58(), "numbers that are not finite, or impossibly large")
+    assert set(named[0]) == set(named[2]) == {blamed}, "the others name it"
+    again = exchange(averagers[1], 2, lineage="bb")
     controls = [exchange(averager, 2, lineage="bb") for averager in averagers[::2]]
-    assert all(outcome(control) for control in controls), "without it, the others exchange as ever"
+    assert all(outcome(control) for control in controls), "the others exchange as ever, though it tries again"
+    assert not again.done() or outcome(again) is None
     assert_mean(averagers[0], (given(averagers[0]) + given(averagers[2])) / 2)
 
 
@@ -362,6 +367,24 @@ def test_the_outer_loop_says_that_its_averager_has_died(nodes: list[DHT], tmp_pa
         outer._averager.join(BOUND)
         with pytest.raises(NetworkError, match="start it again"):
             outer.tick(1.0)
+    finally:
+        outer.stop()
+
+
+def test_who_sent_nonsense_is_named_and_nobody_to_us_for_a_while(nodes: list[DHT], tmp_path: Path) -> None:
+    def post(notice: Notice) -> View:
+        mate = notice.model_copy(update={"peer": nodes[1].peer_id.to_base58(), "name": "mate", "trained": 300})
+        return View(notices=[mate])
+
+    outer = start_outer(nodes[0], tmp_path, post=post)
+    try:
+        outer.tick(1.0)
+        assert [other.name for other in outer.others] == ["mate"]
+        outer._averager._complain(nodes[1].peer_id, "nothing but noise")
+        said = (outer.tick(1.0) for _ in count())
+        assert wait_until(lambda: "mate sent nothing but noise" in getattr(next(said), "reason", ""), BOUND)
+        assert outer.tick(1.0) is None
+        assert not outer.others
     finally:
         outer.stop()
 

@@ -2,8 +2,9 @@
 
 The guide's model, one core a device, all from the same start: one device alone for so many minutes, and then, to the
 held-out loss that it reached: two through links of so many Mbit/s, the same two by stock synchronous averaging
-(`--averaging sync`, hivemind.Optimizer), and by torch.distributed's DDP with no limit on the link. Prints a table,
-writes time_to_loss.json, and with matplotlib time_to_loss.png.
+(`--averaging sync`, hivemind.Optimizer), and by torch.distributed's DDP with no limit on the link; and, where control
+groups can be written, the device together with one of a quarter of its speed. Prints a table, writes time_to_loss.json,
+and with matplotlib time_to_loss.png.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ from tests.devices import Device
 from tests.lan import HostProcess, Lan
 
 Curve = list[tuple[float, float]]  # (seconds since all trained, held-out loss)
-WAYS = ("alone", "swarm", "ddp", "ddp faster", "sync")
+WAYS = ("alone", "swarm", "ddp", "ddp faster", "sync", "with a slow one")
+SLOW = 0.25  # of a core
 
 
 def main() -> None:
@@ -92,9 +94,33 @@ def run(way: str, devices: list[Device], minutes: float, target: float) -> Curve
         for process in processes:
             process.wait_for("held-out loss at the start", 300)
         began = time.time()
-        wait(lambda: reached(curve_of(used[0], began), target) and way != "alone", began + 60 * limit)
+        with slowed(used[-1], SLOW if way == "with a slow one" else 1.0):
+            wait(lambda: reached(curve_of(used[0], began), target) and way != "alone", began + 60 * limit)
         end(processes)
         return curve_of(used[0], began)
+
+
+@contextmanager
+def slowed(device: Device, share: float) -> Iterator[None]:
+    """All that runs on a device gets no more than so much of a core (Linux control groups, either version)."""
+    if share >= 1.0:
+        yield
+        return
+    first = Path("/sys/fs/cgroup/cpu")
+    group = (first if first.is_dir() else Path("/sys/fs/cgroup")) / f"cellmind-{os.getpid()}"
+    group.mkdir()
+    try:
+        if first.is_dir():
+            (group / "cpu.cfs_quota_us").write_text(str(int(100_000 * share)))
+        else:
+            (group / "cpu.max").write_text(f"{int(100_000 * share)} 100000")
+        for pid in device.host.pids():
+            (group / "cgroup.procs").write_text(str(pid))
+        yield
+    finally:
+        for pid in (group / "cgroup.procs").read_text().split():
+            (group.parent / "cgroup.procs").write_text(pid)
+        group.rmdir()
 
 
 def run_ddp(devices: list[Device], minutes: float, target: float, factor: float) -> Curve:

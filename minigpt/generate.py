@@ -1,4 +1,4 @@
-"""Let a trained model continue a text: `python -m minigpt.generate --prompt "안녕 GPT!"`.
+"""Let a trained model continue a text: `python -m minigpt.generate --prompt "안녕 GPT!"`, or talk to it: `--chat`.
 
 Takes the newest checkpoint under checkpoints/ and writes the continuation to standard output as it comes; everything
 else that there is to say goes to standard error.
@@ -10,7 +10,8 @@ import io
 import math
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from minigpt.checkpoint import Checkpoint, newest, read
 from minigpt.dataset import piece_bytes
 from minigpt.device import pick_device
 from minigpt.manifest import CheckpointError
-from minigpt.model import MiniGPT
+from minigpt.model import LayerCache, MiniGPT
 
 CHECKPOINTS = Path("checkpoints")
 
@@ -31,36 +32,64 @@ class PromptError(ValueError):
     """A prompt that cannot be used."""
 
 
-@torch.no_grad()
+@dataclass(frozen=True)
+class Sampling:
+    """How the next token is chosen: temperature 0 always takes the likeliest, `top_k` and `top_p` narrow the choice."""
+
+    temperature: float = 0.8
+    top_k: int | None = None
+    top_p: float | None = None
+    seed: int | None = None  # the same number gives the same ids on the same device
+
+
+class Context:
+    """What the model has before it: the ids so far and, of each layer, their keys and values.
+
+    The model looks back over `seq_len` ids at most. Where more have come it begins anew with the last half of that, so
+    that half as many can follow before the next time: a window that moved with every id would have nothing to keep.
+    """
+
+    def __init__(self, model: MiniGPT, ids: Sequence[int]):
+        self.model = model
+        self.ids = list(ids)
+        self._seen = 0  # ids that are in the caches
+        self._caches: list[LayerCache] = []
+
+    def append(self, id: int) -> None:
+        self.ids.append(id)
+
+    def next_logits(self) -> Tensor:
+        """Logits (V,) of what follows."""
+        window = self.model.seq_len
+        if len(self.ids) > window:
+            self.ids, self._seen = self.ids[-window // 2 :], 0
+        if not self._seen:
+            self._caches = [LayerCache(window) for _ in range(self.model.num_layers)]
+        new = torch.tensor([self.ids[self._seen :]], device=self.model.cosines.device)
+        self._seen = len(self.ids)
+        return self.model.next_logits(new, self._caches)[0]
+
+
 def generate(
-    model: MiniGPT,
-    ids: list[int],
-    *,
-    max_new_tokens: int,
-    temperature: float = 0.8,
-    top_k: int | None = None,
-    top_p: float | None = None,
-    seed: int | None = None,
+    model: MiniGPT, ids: Sequence[int] | Context, *, max_new_tokens: int, sampling: Sampling | None = None
 ) -> Iterator[int]:
     """The ids that follow `ids`, one by one, until the end of the text (which is not given out) or `max_new_tokens`.
 
-    The model looks back over its last `seq_len` ids. Temperature 0 always takes the likeliest id. The same seed gives
-    the same ids on the same device.
+    A Context goes on where it is, and holds what was said afterwards.
     """
-    device = next(model.parameters()).device
-    random = torch.Generator(device)
-    if seed is None:
+    context = ids if isinstance(ids, Context) else Context(model, ids)
+    sampling = sampling or Sampling()
+    random = torch.Generator(model.cosines.device)
+    if sampling.seed is None:
         random.seed()
     else:
-        random.manual_seed(seed)
-    ids = list(ids)
+        random.manual_seed(sampling.seed)
     model.eval()
     for _ in range(max_new_tokens):
-        logits = model(torch.tensor([ids[-model.seq_len :]], device=device))[0, -1]  # (V,)
-        id = sample(logits, temperature, top_k, top_p, random)
+        id = sample(context.next_logits(), sampling.temperature, sampling.top_k, sampling.top_p, random)
         if id == END_OF_TEXT:
             return
-        ids.append(id)
+        context.append(id)
         yield id
 
 
@@ -96,6 +125,56 @@ def encode_prompt(prompt: str, tokenizer: Any, seq_len: int) -> list[int]:
     return ids[-seq_len:]
 
 
+def write_samples(
+    model: MiniGPT, tokenizer: Any, ids: list[int], sampling: Sampling, max_new_tokens: int, samples: int
+) -> None:
+    """So many continuations, with an empty line between; the first is what one alone would be."""
+    for number in range(samples):
+        if number:
+            print()
+        own = sampling if sampling.seed is None else replace(sampling, seed=sampling.seed + number)
+        for text in stream_text(tokenizer, generate(model, ids, max_new_tokens=max_new_tokens, sampling=own)):
+            print(text, end="", flush=True)
+        print(flush=True)
+
+
+def chat(model: MiniGPT, tokenizer: Any, lines: Iterable[str], sampling: Sampling, max_new_tokens: int) -> None:
+    """Answer line by line, as the chats that the model learnt from go: a message a line, and all before it in mind."""
+    context = Context(model, [START])
+    for number, line in enumerate(lines):
+        for id in tokenizer.encode(line.strip("\n") + "\n"):
+            context.append(id)
+        turn = sampling if sampling.seed is None else replace(sampling, seed=sampling.seed + number)
+        answer = ""
+        for text in stream_text(tokenizer, generate(model, context, max_new_tokens=max_new_tokens, sampling=turn)):
+            shown, newline, _ = text.partition("\n")
+            answer += shown
+            print(shown, end="", flush=True)
+            if newline and answer:
+                break
+        else:  # it was too long, or the end of a text
+            for id in tokenizer.encode("\n"):
+                context.append(id)
+        print(flush=True)
+
+
+def typed_lines() -> Iterator[str]:
+    """What the user types, line by line, until an empty line or Ctrl+D."""
+    at_a_terminal = sys.stdin.isatty()
+    if at_a_terminal:
+        say("write a message; an empty line or Ctrl+D ends the talk")
+    while True:
+        if at_a_terminal:
+            print("> ", end="", file=sys.stderr, flush=True)
+        try:
+            line = sys.stdin.readline()
+        except UnicodeDecodeError as error:
+            raise PromptError("standard input is not UTF-8 text") from error
+        if not line.strip():
+            return
+        yield line
+
+
 def find_checkpoint(arguments: argparse.Namespace) -> Checkpoint:
     """The checkpoint that the command line asks for."""
     if arguments.checkpoint is not None:
@@ -124,17 +203,20 @@ def fetch_from_peer(address: str) -> Path:
 
 def read_prompt(arguments: argparse.Namespace) -> str:
     """The prompt from the command line or from its file, newlines and all."""
+    path = arguments.prompt_file
+    name = "standard input" if str(path) == "-" else f"the prompt file {path}"
     try:
-        if arguments.prompt_file is None:
+        if path is None:
             arguments.prompt.encode()
             return str(arguments.prompt)
-        return Path(arguments.prompt_file).read_bytes().decode("utf-8-sig")
+        content = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
+        return content.decode("utf-8-sig")
     except OSError as error:
-        raise PromptError(f"the prompt file {arguments.prompt_file} cannot be read: {error.strerror}") from error
+        raise PromptError(f"{name} cannot be read: {error.strerror}") from error
     except UnicodeEncodeError as error:
         raise PromptError("the prompt is not valid UTF-8 text") from error
     except UnicodeDecodeError as error:
-        raise PromptError(f"the prompt file {arguments.prompt_file} is not UTF-8 text; save it as UTF-8") from error
+        raise PromptError(f"{name} is not UTF-8 text; save it as UTF-8") from error
 
 
 def say(line: str) -> None:
@@ -158,7 +240,10 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m minigpt.generate", description="Let a trained model continue a text.")
     prompt = parser.add_mutually_exclusive_group(required=True)
     prompt.add_argument("--prompt", metavar="TEXT", help="the text to continue")
-    prompt.add_argument("--prompt-file", metavar="FILE", type=Path, help="a file with the text to continue, UTF-8")
+    prompt.add_argument(
+        "--prompt-file", metavar="FILE", type=Path, help="a file with the text to continue, UTF-8; - is standard input"
+    )
+    prompt.add_argument("--chat", action="store_true", help="talk: every line that is typed is answered with a line")
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--checkpoint", metavar="FOLDER", type=Path, help="default: the newest under checkpoints/")
     source.add_argument("--from-peer", metavar="ADDRESS", help="a running peer, as in the first line that it prints")
@@ -181,6 +266,9 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         type=number(float, 0, 1),
         help="choose among the likeliest that make up P together, as 0.9",
     )
+    parser.add_argument(
+        "--samples", metavar="N", type=number(int, 1, 1000), default=1, help="so many continuations; default: 1"
+    )
     parser.add_argument("--seed", metavar="N", type=number(int, 0, 2**63 - 1), help="the same number, the same text")
     return parser.parse_args(argv)
 
@@ -189,23 +277,17 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parse_arguments(argv)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal without Hangul gets question marks and no traceback
+    sampling = Sampling(arguments.temperature, arguments.top_k, arguments.top_p, arguments.seed)
     try:
-        prompt = read_prompt(arguments)
+        prompt = None if arguments.chat else read_prompt(arguments)
         checkpoint = find_checkpoint(arguments)
         tokenizer = checkpoint.load_tokenizer()
         model = checkpoint.build_model().to(pick_device())
-        ids = generate(
-            model,
-            encode_prompt(prompt, tokenizer, model.seq_len),
-            max_new_tokens=arguments.max_new_tokens,
-            temperature=arguments.temperature,
-            top_k=arguments.top_k,
-            top_p=arguments.top_p,
-            seed=arguments.seed,
-        )
-        for text in stream_text(tokenizer, ids):
-            print(text, end="", flush=True)
-        print()
+        if prompt is None:
+            chat(model, tokenizer, typed_lines(), sampling, arguments.max_new_tokens)
+        else:
+            ids = encode_prompt(prompt, tokenizer, model.seq_len)
+            write_samples(model, tokenizer, ids, sampling, arguments.max_new_tokens, arguments.samples)
     except (CheckpointError, PromptError) as error:
         say(str(error))
         return 2

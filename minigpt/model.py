@@ -8,6 +8,7 @@ Shapes in the comments: B batch, T time (tokens), C d_model, nh heads, hs size o
 """
 
 import math
+from collections.abc import Sequence
 from typing import Self, TypeAlias
 
 import torch
@@ -41,6 +42,28 @@ def rotate(x: Tensor, rotation: Rotation) -> Tensor:
     return x * cos + torch.cat((-second, first), dim=-1) * sin  # (B, nh, T, hs)
 
 
+class LayerCache:
+    """Keys and values of the tokens that one layer has seen, so that none is computed twice.
+
+    Room for `length` tokens is taken at once: both are (B, nh, length, hs), of which the first `used` are filled.
+    """
+
+    def __init__(self, length: int) -> None:
+        self._length, self.used = length, 0
+        self._keys = self._values = torch.empty(0)
+
+    def extend(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Add those of new tokens, (B, nh, T, hs); returns all there are."""
+        if not self.used:
+            B, nh, _, hs = keys.shape
+            self._keys, self._values = keys.new_empty(2, B, nh, self._length, hs)
+        end = self.used + keys.shape[2]
+        self._keys[:, :, self.used : end] = keys
+        self._values[:, :, self.used : end] = values
+        self.used = end
+        return self._keys[:, :, :end], self._values[:, :, :end]
+
+
 class Attention(nn.Module):
     """Causal self-attention with rotary positions.
 
@@ -56,14 +79,20 @@ class Attention(nn.Module):
         self.v_proj = nn.Linear(d_model, d_model, bias=False)
         self.o_proj = nn.Linear(d_model, d_model, bias=False)
 
-    def forward(self, x: Tensor, rotation: Rotation) -> Tensor:
+    def forward(self, x: Tensor, rotation: Rotation, cache: LayerCache | None = None) -> Tensor:
         B, T, C = x.shape
         q, k, v = (
             projection(x).view(B, T, self.nhead, C // self.nhead).transpose(1, 2)  # (B, nh, T, hs)
             for projection in (self.q_proj, self.k_proj, self.v_proj)
         )
         cos, sin = (part.to(q.dtype) for part in rotation)
-        y = F.scaled_dot_product_attention(rotate(q, (cos, sin)), rotate(k, (cos, sin)), v, is_causal=True)
+        q, k = rotate(q, (cos, sin)), rotate(k, (cos, sin))
+        if cache is not None:
+            k, v = cache.extend(k, v)  # (B, nh, S tokens so far, hs)
+        S = k.shape[2]
+        # a single new token sees all; several see what came before them, and of themselves no later one
+        mask = torch.ones(T, S, dtype=torch.bool, device=x.device).tril(S - T) if 1 < T < S else None
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=1 < T == S)
         return self.o_proj(y.transpose(1, 2).reshape(B, T, C))
 
 
@@ -91,8 +120,8 @@ class Block(nn.Module):
         self.mlp = FeedForward(d_model)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor, rotation: Rotation) -> Tensor:
-        x = x + self.dropout(self.self_attn(self.input_layernorm(x), rotation))
+    def forward(self, x: Tensor, rotation: Rotation, cache: LayerCache | None = None) -> Tensor:
+        x = x + self.dropout(self.self_attn(self.input_layernorm(x), rotation, cache))
         return x + self.dropout(self.mlp(self.post_attention_layernorm(x)))
 
 
@@ -105,10 +134,10 @@ class Decoder(nn.Module):
         self.layers = nn.ModuleList(Block(d_model, nhead, dropout) for _ in range(num_layers))
         self.norm = nn.RMSNorm(d_model, eps=NORM_EPSILON)
 
-    def forward(self, input_ids: Tensor, rotation: Rotation) -> Tensor:
+    def forward(self, input_ids: Tensor, rotation: Rotation, caches: Sequence[LayerCache] | None = None) -> Tensor:
         x = self.embed_tokens(input_ids)  # (B, T, C)
-        for layer in self.layers:
-            x = layer(x, rotation)
+        for number, layer in enumerate(self.layers):
+            x = layer(x, rotation, None if caches is None else caches[number])
         return self.norm(x)
 
 
@@ -178,6 +207,14 @@ class MiniGPT(nn.Module):
         if labels is None:
             return logits
         return F.cross_entropy(logits.view(-1, self.vocab_size), labels.reshape(-1), ignore_index=IGNORED)
+
+    @torch.no_grad()
+    def next_logits(self, input_ids: Tensor, caches: Sequence[LayerCache]) -> Tensor:
+        """Logits (B, V) for what follows input_ids (B, T) and all that the caches, one a layer, have seen before."""
+        start, T = caches[0].used, input_ids.shape[1]
+        rotation = self.cosines[start : start + T], self.sines[start : start + T]
+        x = self.model(input_ids, rotation, caches)[:, -1]  # (B, C)
+        return F.linear(x, self.model.embed_tokens.weight).float()
 
     def parameter_count(self) -> int:
         """How many numbers training changes; the tied embedding counts once."""

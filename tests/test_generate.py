@@ -1,9 +1,11 @@
 """python -m minigpt.generate."""
 
+import io
 import os
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,8 @@ import torch
 
 import tokenizer
 from minigpt import END_OF_TEXT, PADDING, START, UNKNOWN
-from minigpt.generate import encode_prompt, generate, main, sample, stream_text
-from minigpt.model import MiniGPT
+from minigpt.generate import Sampling, chat, encode_prompt, generate, main, sample, stream_text
+from minigpt.model import LayerCache, MiniGPT
 from tests.tiny import LINES, build_model, save_model, train_tokenizer
 
 REPOSITORY = Path(__file__).parent.parent
@@ -44,15 +46,17 @@ def folder(tmp_path: Path, tokenizer_model: Path, model: MiniGPT, monkeypatch: p
 class Parrot(MiniGPT):
     """Knows one row of ids: after as many ids as it has been given, it is sure of the next one in the row."""
 
-    def __init__(self, row: list[int]) -> None:
-        super().__init__(vocab_size=400, d_model=8, nhead=1, num_layers=1, seq_len=8)
+    def __init__(self, row: list[int], seq_len: int = 8) -> None:
+        super().__init__(vocab_size=400, d_model=8, nhead=1, num_layers=1, seq_len=seq_len)
         self.row = row
         self.lengths: list[int] = []
+        self.seen: list[int] = []
 
-    def forward(self, input_ids: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
-        logits = torch.zeros(1, input_ids.shape[1], 400)
-        logits[0, -1, self.row[len(self.lengths)]] = 50.0
+    def next_logits(self, input_ids: torch.Tensor, caches: Sequence[LayerCache]) -> torch.Tensor:
+        logits = torch.zeros(1, 400)
+        logits[0, self.row[len(self.lengths)]] = 50.0
         self.lengths.append(input_ids.shape[1])
+        self.seen += input_ids[0].tolist()
         return logits
 
 
@@ -61,13 +65,39 @@ class Parrot(MiniGPT):
 
 def test_stops_at_the_end_of_the_text() -> None:
     parrot = Parrot([10, 11, 12, END_OF_TEXT, 13])
-    assert list(generate(parrot, [START, 9], max_new_tokens=100, seed=0)) == [10, 11, 12]
+    assert list(generate(parrot, [START, 9], max_new_tokens=100)) == [10, 11, 12]
 
 
 def test_stops_at_max_new_tokens_and_looks_back_over_seq_len_only() -> None:
     parrot = Parrot(list(range(10, 30)))
-    assert list(generate(parrot, [START], max_new_tokens=12, seed=0)) == list(range(10, 22))
-    assert parrot.lengths == [1, 2, 3, 4, 5, 6, 7, 8, 8, 8, 8, 8]
+    assert list(generate(parrot, [START, 9, 9], max_new_tokens=12)) == list(range(10, 22))
+    assert parrot.lengths == [3, 1, 1, 1, 1, 1, 4, 1, 1, 1, 1, 4], "the prompt in one go, and half of 8 when it is full"
+
+
+def test_what_is_kept_changes_nothing(model: MiniGPT) -> None:
+    """Every id is the likeliest by the whole model on all that is in the window, computed anew."""
+    ids = [START, *range(40, 45)]
+    fast = list(generate(model, ids, max_new_tokens=40, sampling=Sampling(temperature=0)))
+    assert len(fast) > 20, "long enough to begin anew"
+    said = list(ids)
+    for id in fast:
+        if len(said) > model.seq_len:
+            said = said[-model.seq_len // 2 :]
+        with torch.no_grad():
+            logits = model(torch.tensor([said]))[0, -1]
+        logits[[UNKNOWN, START, PADDING]] = float("-inf")
+        assert float(logits.max() - logits[id]) < 1e-4, "the likeliest, up to the order of additions"
+        said.append(id)
+
+
+def test_several_tokens_at_once_are_as_good_as_one_by_one(model: MiniGPT) -> None:
+    ids = torch.randint(4, model.vocab_size, (1, 12), generator=torch.Generator().manual_seed(0))
+    for cuts in ([12], [5, 7], [1, 4, 7], [11, 1]):
+        caches = [LayerCache(16) for _ in range(model.num_layers)]
+        for part in ids.split(cuts, dim=1):
+            logits = model.next_logits(part, caches)
+        with torch.no_grad():
+            torch.testing.assert_close(logits, model(ids)[:, -1], atol=1e-5, rtol=1e-5)
 
 
 def test_temperature_zero_takes_the_likeliest(model: MiniGPT) -> None:
@@ -80,16 +110,19 @@ def test_temperature_zero_takes_the_likeliest(model: MiniGPT) -> None:
         expected.append(int(logits.argmax()))
     expected = expected[: expected.index(END_OF_TEXT)] if END_OF_TEXT in expected else expected
     assert expected
-    for seed in (0, 1):
-        assert list(generate(model, ids, max_new_tokens=10, temperature=0, seed=seed)) == expected
-    assert list(generate(model, ids, max_new_tokens=10, top_k=1, seed=2)) == expected
-    assert list(generate(model, ids, max_new_tokens=10, top_p=0.0, seed=2)) == expected
-    assert list(generate(model, ids, max_new_tokens=10, temperature=1e-30, seed=2)) == expected
+    for certain in (
+        Sampling(temperature=0, seed=0),
+        Sampling(temperature=0, seed=1),
+        Sampling(top_k=1),
+        Sampling(top_p=0.0),
+        Sampling(temperature=1e-30),
+    ):
+        assert list(generate(model, ids, max_new_tokens=10, sampling=certain)) == expected
 
 
 def test_a_seed_repeats_the_text_and_another_changes_it(model: MiniGPT) -> None:
     def ids(seed: int | None) -> list[int]:
-        return list(generate(model, [START], max_new_tokens=12, temperature=1.5, seed=seed))
+        return list(generate(model, [START], max_new_tokens=12, sampling=Sampling(temperature=1.5, seed=seed)))
 
     assert ids(3) == ids(3)
     assert len({tuple(ids(seed)) for seed in (3, 4, None, None)}) == 4
@@ -148,7 +181,8 @@ def test_answers_from_the_newest_checkpoint(
 ) -> None:
     prompt = ["--prompt", "안녕 GPT!", "--temperature", "0", "--max-new-tokens", "8"]
     assert main(prompt) == 0
-    ids = generate(model, [START, *processor.encode("안녕 GPT!")], max_new_tokens=8, temperature=0)
+    prompt_ids = [START, *processor.encode("안녕 GPT!")]
+    ids = generate(model, prompt_ids, max_new_tokens=8, sampling=Sampling(temperature=0))
     answer = processor.decode(list(ids))
     assert capsys.readouterr().out == answer + "\n"
     save_model(Path("checkpoints"), tokenizer_model, build_model(model.vocab_size, seed=1), round=2)
@@ -175,6 +209,53 @@ def test_prompt_file_keeps_its_newlines(folder: Path, capsys: pytest.CaptureFixt
         assert main([*source, "--seed", "5", "--max-new-tokens", "12"]) == 0
         answers.append(capsys.readouterr().out)
     assert answers[0] == answers[1] != answers[2]
+
+
+def test_standard_input_is_a_prompt_as_well(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = []
+    for source in (["--prompt", "안녕\n"], ["--prompt-file", "-"]):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO("안녕\n".encode())))
+        assert main([*source, "--seed", "5", "--max-new-tokens", "12"]) == 0
+        answers.append(capsys.readouterr().out)
+    assert answers[0] == answers[1]
+
+
+def test_several_samples_are_what_each_alone_would_be(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def output(*arguments: str) -> str:
+        assert main(["--prompt", "안녕", "--max-new-tokens", "6", "--temperature", "1.5", *arguments]) == 0
+        return capsys.readouterr().out
+
+    alone = [output("--seed", str(seed)) for seed in (5, 6, 7)]
+    assert len(set(alone)) == 3
+    assert output("--seed", "5", "--samples", "3") == "\n".join(alone)
+
+
+# -- a talk
+
+
+def test_a_talk_answers_a_line_with_a_line_and_remembers_it(processor: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    newline = processor.encode("\n")
+    greeting, rest = processor.encode("안녕"), processor.encode("뭐해")
+    parrot = Parrot([*newline, *greeting, *newline, *rest, *rest, *rest, *rest], seq_len=64)
+    chat(parrot, processor, ["잘 지내?\n", "응"], Sampling(), max_new_tokens=3 + len(newline) + len(greeting))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "안녕"
+    assert lines[1].startswith("뭐해")
+    assert len(lines) == 2
+    talk = [START]
+    for part in ("잘 지내?\n", "\n", "안녕", "\n", "응\n"):
+        talk += processor.encode(part)
+    assert parrot.seen[: len(talk)] == talk
+
+
+def test_talking_as_a_program(folder: Path) -> None:
+    command = [sys.executable, "-m", "minigpt.generate", "--chat", "--seed", "1", "--max-new-tokens", "8"]
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "PYTHONIOENCODING": "utf-8"}
+    talk = subprocess.run(command, env=environment, input="안녕\n뭐해\n", capture_output=True, text=True, timeout=60)
+    assert (talk.returncode, talk.stderr) == (0, "")
+    assert len(talk.stdout.splitlines()) == 2
 
 
 def test_long_prompt_is_cut_in_front_and_that_is_said(

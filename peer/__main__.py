@@ -50,6 +50,9 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         "--join", action="store_true", help="join the run of this network, or found it if there is none"
     )
     parser.add_argument(
+        "--sync", action="store_true", help="only fetch the newest state of those who train into checkpoints/, and end"
+    )
+    parser.add_argument(
         "--initial-peers",
         nargs="+",
         default=[],
@@ -78,9 +81,11 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         "--checkpoints", type=Path, default=Path("checkpoints"), help="where state is kept (default: %(default)s)"
     )
     parsed = parser.parse_args(arguments)
-    if not parsed.join:
+    if parsed.join and parsed.sync:
+        parser.error("--join trains and --sync does not: choose one")
+    if not (parsed.join or parsed.sync):
         parser.print_help()
-        parser.exit(2, "\nnothing to do: add --join\n")
+        parser.exit(2, "\nnothing to do: add --join, or --sync\n")
     return parsed
 
 
@@ -157,6 +162,9 @@ def run_peer(arguments: argparse.Namespace, display: Display) -> int:
             display=display,
             stop=stop,
         )
+        if arguments.sync:
+            joiner.sync()
+            return 0
         run = joiner.open()
         trainer = Trainer(
             run,

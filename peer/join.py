@@ -18,7 +18,7 @@ import data
 import tokenizer
 from minigpt import checkpoint
 from minigpt.checkpoint import Checkpoint
-from minigpt.manifest import SETTINGS, TOKENIZER, CheckpointError, Progress
+from minigpt.manifest import SETTINGS, TOKENIZER, CheckpointError, Manifest, Progress
 from minigpt.model import MiniGPT
 from minigpt.settings import (
     DatasetSettings,
@@ -101,6 +101,49 @@ class Joiner:
             if founded is not None:
                 return founded
 
+    def sync(self) -> None:
+        """Bring the swarm's newest state into `checkpoints/`, without training. Raises JoinError, CheckpointError."""
+        run = self.settings.swarm.run
+        mine = checkpoint.newest(self.checkpoints, run, report=self.display.note)
+        for _ in range(DONOR_ATTEMPTS):
+            donor = self._newest_peer()
+            try:
+                manifest = self.network.fetch_manifest(donor.peer, run)
+                if mine is not None and mine.progress.run_id != manifest.run_id:
+                    raise JoinError(
+                        f"{donor.name} trains another run of the same name, and the one in {self.run_folder} is not "
+                        "mixed with it; choose another folder with --checkpoints"
+                    )
+                if mine is not None and manifest.samples <= mine.progress.samples:
+                    self.display.note(f"{mine.folder} is as new as what {donor.name} has: round {mine.progress.round}")
+                    return
+                state = self._take(donor, manifest)
+            except (TransferError, CheckpointError) as error:
+                self.display.note(f"taking the state from {donor.name}: {error}; trying again")
+                self._pause(1.0)
+                continue
+            self._keep_tokenizer(state.folder / TOKENIZER)
+            self.display.note(f"the newest state of {donor.name}, round {state.progress.round}, is in {state.folder}")
+            return
+        raise JoinError("no state could be taken from the devices that train; try again later")
+
+    def _newest_peer(self) -> Notice:
+        """Who has the newest state, once anybody who trains is found. Raises JoinError."""
+        run, started = self.settings.swarm.run, time.monotonic()
+        self._mention(f"looking for devices that train '{run}' on this network …")
+        while True:
+            view = self._breathe()
+            training = [notice for notice in view.notices if notice.role == Role.TRAINING]
+            if training:
+                return max(training, key=lambda notice: notice.state)
+            if time.monotonic() - started > UNANSWERED_SECONDS:
+                if self.given and not view.connected:
+                    raise JoinError(self._unanswered(view.refused))
+                raise JoinError(
+                    f"nobody trains '{run}' on this network; start python -m peer --join on a device, "
+                    "or give the address of one that runs with --initial-peers"
+                )
+
     # ------------------------------------------------------------------ resume
 
     def _resume(self, newest: Checkpoint) -> Run:
@@ -177,15 +220,19 @@ class Joiner:
         self.me = self.me.model_copy(update={"role": Role.JOINING, "run_id": manifest.run_id})
         if settings.swarm.averaging == "background":
             self._wait_until_shared(donor)
-        poll = self.network.fetch(donor.peer, run, self.checkpoints)
+        state = self._take(donor, manifest)
+        self.display.note(f"joined run {state.progress.run_id} at round {state.progress.round} through {donor.name}")
+        return Run(settings, self._keep_tokenizer(state.folder / TOKENIZER), state, "joined")
+
+    def _take(self, donor: Notice, manifest: Manifest) -> Checkpoint:
+        """The donor's newest state, about as large as the manifest says. Raises TransferError and CheckpointError."""
+        poll = self.network.fetch(donor.peer, self.settings.swarm.run, self.checkpoints)
         total = sum(entry.size for entry in manifest.files.values())
         before = self.network.view.bytes_received
         with self.display.bytes(f"taking the model from {donor.name}", total) as advance:
             while (folder := poll()) is None:
                 advance(self._breathe().bytes_received - before)
-        state, _ = verified(folder)
-        self.display.note(f"joined run {state.progress.run_id} at round {state.progress.round} through {donor.name}")
-        return Run(settings, self._keep_tokenizer(folder / TOKENIZER), state, "joined")
+        return verified(folder)[0]
 
     def _wait_until_shared(self, donor: Notice) -> None:
         """A donor that was alone writes a checkpoint now from which we can follow it; an older one would not do."""

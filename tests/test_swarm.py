@@ -69,9 +69,19 @@ def test_two_devices_started_at_the_same_instant_train_one_run(tmp_path: Path) -
         assert newest is not None
         assert newest.local() is not None, "what was trained since the last round is kept as well"
 
+        again_from = newest.progress.round
         again = devices[0].join("--rounds", "1")
         again.wait_for(f"going on with run {newest.progress.run_id} from round {newest.progress.round}", START)
         assert again.wait(START) == 0
+
+        devices[1].wait_for_rounds(len(devices[1].metrics()) + 2, START)
+        synced = devices[0].start("peer", "--sync", "--name", "host1")
+        assert synced.wait(START) == 0
+        at = re.search(r"the newest state of host2, round (\d+), is in (\S+)", synced.output())
+        assert at is not None, synced.output()
+        newest = checkpoint.newest(devices[0].folder / "checkpoints")
+        assert newest is not None
+        assert newest.progress.round == int(at[1]) >= again_from + 2
         assert "Traceback" not in first.output() + second.output() + again.output()
 
 

@@ -30,6 +30,7 @@ from minigpt.settings import (
     run_id,
     with_identity_of,
 )
+from peer import clock
 from peer.display import Display
 from peer.membership import Notice, Role, Start, decide_start
 from peer.network import Network
@@ -123,7 +124,9 @@ class Joiner:
                 self._pause(1.0)
                 continue
             self._keep_tokenizer(state.folder / TOKENIZER)
-            self.display.note(f"the newest state of {donor.name}, round {state.progress.round}, is in {state.folder}")
+            folder = self.run_folder / state.folder.name
+            checkpoint.point_latest(self.checkpoints, folder)
+            self.display.note(f"the newest state of {donor.name}, round {state.progress.round}, is in {folder}")
             return
         raise JoinError("no state could be taken from the devices that train; try again later")
 
@@ -323,6 +326,9 @@ class Joiner:
         """Post our notice, look at the board, and mind Ctrl+C."""
         self._pause(POLL_SECONDS)
         view = self.network.post(self.me)
+        difference = clock.difference(view.clock_shift)
+        if difference is not None:
+            self._mention(difference)
         for address, name in view.heard.items():
             self._mention(f"found {name} at {address.split('/')[2]}")
         return view

@@ -22,6 +22,7 @@ from hivemind.p2p import PeerID
 from hivemind.utils import MPFuture
 
 from minigpt.manifest import SETTINGS, Manifest
+from peer import clock
 from peer.history import HistoryError
 from peer.membership import Notice, State
 from peer.node import Node, View
@@ -84,6 +85,7 @@ def start_dht(host: str, port: int, identity: Path) -> DHT:
     """A DHT node that listens on `host:port` under a kept identity. Raises NetworkError."""
     identity.parent.mkdir(parents=True, exist_ok=True)
     keep_sockets_together()
+    clock.install()
     try:
         return DHT(
             start=True,

@@ -15,9 +15,10 @@ from pathlib import Path
 
 from hivemind.dht import DHTNode
 from hivemind.p2p import PeerID
-from hivemind.utils import get_dht_time
+from hivemind.proto import dht_pb2
 from hivemind.utils.multiaddr import Multiaddr
 
+from peer import clock
 from peer.discovery import Discovery
 from peer.membership import Notice, Role, parse_notice
 from peer.transfer import StateService
@@ -25,6 +26,8 @@ from peer.transfer import StateService
 PERIOD_SECONDS = 1.0  # between two looks at the notice board, and between two notices of our own
 SILENCE_SECONDS = 8.0  # a peer whose notice is not renewed for so long has left
 CONNECT_SECONDS = 5.0
+CLOCK_SECONDS = 5.0  # that the device with the lower peer id waits for a newcomer to take its time
+MAX_CLOCK_SECONDS = 100 * 365 * 86_400.0  # a phone without a battery begins in 1970
 ASK_SECONDS = (10.0, 60.0)  # between two questions to the LAN who is here: while we are alone, and otherwise
 RETRY_SECONDS = (2.0, 30.0)  # first and longest pause before an address that did not answer is tried again
 MAX_ADDRESSES = 256  # heard of and kept in mind; more is somebody playing tricks
@@ -38,6 +41,7 @@ class View:
     heard: dict[str, str] = field(default_factory=dict)  # multiaddr -> name, by zeroconf, of our run's name
     connected: list[str] = field(default_factory=list)  # peer ids
     refused: dict[str, str] = field(default_factory=dict)  # multiaddr -> why it could not be reached
+    clock_shift: float = 0.0  # seconds that our clock is behind the swarm's
     bytes_sent: int = 0  # state given to others
     bytes_received: int = 0  # state taken from others
 
@@ -82,6 +86,8 @@ class Node:
         self.refused: dict[str, str] = {}
         self.connected: list[str] = []
         self._asked = time.monotonic()
+        self._time_is_shared = False  # with anybody
+        self._disagreed: dict[PeerID, float] = {}  # since when somebody's clock differs from ours
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self, *, name: str, address: str, known: list[str]) -> str | None:
@@ -117,6 +123,7 @@ class Node:
             heard=dict(self.heard),
             connected=self.connected,
             refused=dict(self.refused),
+            clock_shift=clock.shift(),
             bytes_sent=self.service.bytes_sent,
             bytes_received=self.service.bytes_received,
         )
@@ -168,6 +175,7 @@ class Node:
             known = peer in self.dht.protocol.routing_table
             if not (known and peer.to_base58() in self.connected):
                 await asyncio.wait_for(self.dht.p2p._client.connect(peer, [dialable]), CONNECT_SECONDS)
+                await self._agree_on_time(peer)
                 if await self.dht.protocol.call_ping(peer) is None:
                     raise ConnectionError("something listens there, but it is no DHT node")
                 await self.dht.find_nearest_nodes([self.dht.node_id])
@@ -178,10 +186,35 @@ class Node:
             attempt.not_before = time.monotonic() + attempt.pause
             attempt.pause = min(2 * attempt.pause, RETRY_SECONDS[1])
 
+    async def _agree_on_time(self, peer: PeerID) -> None:
+        """Take the time of the first one we meet, or let it take ours. Raises ConnectionError as long as they differ.
+
+        Whoever shares the time with others keeps it; of two that do not, the one with the higher peer id moves first.
+        Nobody is stored with, or stored for, before: what expires in the future of a wrong clock would stay for hours.
+        """
+        asked = clock.now()
+        answer = await self.dht.protocol.get_stub(peer).rpc_ping(dht_pb2.PingRequest(), timeout=CONNECT_SECONDS)
+        answered = clock.now()
+        ahead = answer.dht_time - (asked + answered) / 2
+        if not abs(ahead) < MAX_CLOCK_SECONDS:  # also where it is not a number
+            raise ConnectionError("its clock shows no time at all")
+        if abs(ahead) <= clock.AGREEMENT_SECONDS + (answered - asked) / 2:
+            self._time_is_shared = True
+            self._disagreed.pop(peer, None)
+            return
+        since = self._disagreed.setdefault(peer, time.monotonic())
+        ours_to_move = self.peer > peer.to_base58() or time.monotonic() > since + CLOCK_SECONDS
+        if self._time_is_shared or not ours_to_move:
+            raise ConnectionError(f"its clock is {clock.spoken(ahead)} {'ahead of' if ahead > 0 else 'behind'} ours")
+        clock.shift_by(ahead)
+        self.dht.protocol.storage.clear()
+        self._time_is_shared = True
+        self._disagreed.clear()
+
     async def _post(self) -> None:
         if self.notice is not None:
             value = self.notice.model_dump(mode="json")
-            await self.dht.store(self.board, value, get_dht_time() + SILENCE_SECONDS, subkey=self.peer)
+            await self.dht.store(self.board, value, clock.now() + SILENCE_SECONDS, subkey=self.peer)
 
     async def _read(self) -> None:
         found = await self.dht.get(self.board, latest=True)

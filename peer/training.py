@@ -22,6 +22,7 @@ from minigpt.device import pick_autocast, pick_device
 from minigpt.evaluate import HeldOut
 from minigpt.model import MiniGPT
 from minigpt.settings import Settings
+from peer import clock
 from peer.display import Display
 from peer.inner import InnerLoop, learning_rate
 from peer.join import Run
@@ -82,6 +83,7 @@ class Trainer:
         self._evaluated_at, self._evaluation_seconds = -math.inf, 0.0
         self._others: list[Notice] = []
         self._warned: set[str] = set()  # of a slow link, and of whom
+        self._clock_shift = network.view.clock_shift
         self._strangers = Strangers(network, self.settings, progress.run_id, display)
         kind = f"{device.type}, {'bfloat16' if autocast is torch.bfloat16 else 'float32'}"
         display.note(
@@ -218,6 +220,9 @@ class Trainer:
         for notice in left:
             self.display.note(f"{notice.name} left")
         self._others = self.outer.others
+        if self.network.view.clock_shift != self._clock_shift:
+            self._clock_shift = self.network.view.clock_shift
+            self.display.note(clock.difference(self._clock_shift) or "this device's clock is right again")
         self._strangers.look(self.network.view.notices)
 
 

@@ -136,6 +136,31 @@ def test_a_device_that_was_out_of_reach_takes_the_means_it_missed(tmp_path: Path
         assert "Traceback" not in first.output() + wanderer.output()
 
 
+def test_a_device_whose_clock_is_three_hours_ahead_takes_part(tmp_path: Path) -> None:
+    wrong_clock = (
+        "import runpy, time; right = time.time; time.time = lambda: right() + 3 * 3600; "
+        "runpy.run_module('peer', run_name='__main__', alter_sys=True)"
+    )
+    with Lan(hosts=2) as lan:
+        first, ahead = (Device(host, tmp_path / host.name, TINY) for host in lan.hosts)
+        right = first.join()
+        right.wait_for("^round 1", START)
+        wrong = ahead.host.start(
+            *(sys.executable, "-u", "-c", wrong_clock, "--join", "--name", "host2"),
+            cwd=ahead.folder,
+            log=ahead.folder / "peer.log",
+            env={"OMP_NUM_THREADS": "1"},
+        )
+        reached = wait_until(lambda: all(len(in_company(device)) >= 2 for device in (first, ahead)), START)
+        assert reached, right.output() + wrong.output()
+        here, there = anchors(first), anchors(ahead)
+        assert all(here[round] == there[round] for round in set(here) & set(there))
+        assert interrupt(wrong) == 0
+        right.wait_for("^host2 left", 15)
+        said = re.search("clock is 3 h (ahead of|behind) the others': theirs is used", right.output() + wrong.output())
+        assert said is not None, right.output() + wrong.output()
+
+
 def in_company(device: Device) -> list[dict[str, Any]]:
     return [line for line in device.metrics() if len(line["peers"]) > 1]
 

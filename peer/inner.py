@@ -50,8 +50,8 @@ class InnerLoop:
         self.parameters = list(self.model.parameters())
         self.optimizer: torch.optim.Optimizer = make_optimizer(parameter_groups(self.model))
 
-    def step(self, rate: float) -> tuple[float, int]:
-        """One AdamW step at the given rate; returns (loss in nats per token, sequences trained).
+    def step(self, rate: float, word_rate: float | None = None) -> tuple[float, int]:
+        """One AdamW step at the given rate, the embedding's by `word_rate`; returns (nats per token, sequences).
 
         A step whose loss or gradient is not finite changes nothing and returns a loss of NaN and no sequences.
         """
@@ -61,7 +61,7 @@ class InnerLoop:
         value = loss if math.isfinite(loss) and bool(norm.isfinite()) else math.nan
         if not math.isnan(value):
             for group in self.optimizer.param_groups:
-                group["lr"] = rate
+                group["lr"] = rate if word_rate is None or not group["words"] else word_rate
             self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.steps += 1
@@ -112,11 +112,13 @@ class InnerLoop:
 
 
 def parameter_groups(model: MiniGPT) -> list[dict[str, Any]]:
-    """Weight decay on matrices only."""
-    parameters = list(model.parameters())
+    """Weight decay on matrices only; the embedding, which is a row a word, apart."""
+    words = model.model.embed_tokens.weight
+    others = [parameter for parameter in model.parameters() if parameter is not words]
     return [
-        {"params": [p for p in parameters if p.dim() >= 2], "weight_decay": WEIGHT_DECAY},
-        {"params": [p for p in parameters if p.dim() < 2], "weight_decay": 0.0},
+        {"params": [words], "weight_decay": WEIGHT_DECAY, "words": True},
+        {"params": [p for p in others if p.dim() >= 2], "weight_decay": WEIGHT_DECAY, "words": False},
+        {"params": [p for p in others if p.dim() < 2], "weight_decay": 0.0, "words": False},
     ]
 
 

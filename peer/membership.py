@@ -136,6 +136,10 @@ def rate_factor(speeds: Iterable[float]) -> float:
 
     The mean has less noise than one peer's own movement, by the root of how many peers it is worth: four equal ones
     take twice the rate, and a slow one beside a fast one changes little.
+
+    A row of the embedding takes it twice over: it learns from the few places where its word stands, which most peers
+    have not seen, so the mean has the less of what was learnt the more peers there are. (AdamW makes a step of the
+    same length of any gradient, however rare.)
     """
     speeds = [speed for speed in speeds if speed > 0]
     if not speeds:

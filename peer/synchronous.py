@@ -64,7 +64,7 @@ class SynchronousInner(InnerLoop):
         self.swarm.state_averager.local_epoch = progress.round
         self.optimizer = self.swarm.opt
 
-    def step(self, rate: float) -> tuple[float, int]:
+    def step(self, rate: float, word_rate: float | None = None) -> tuple[float, int]:
         """Gradients of one batch; at the end of a round this waits for everybody's and steps with their mean."""
         loss, sequences = self.backward()
         started = time.monotonic()

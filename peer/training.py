@@ -109,8 +109,9 @@ class Trainer:
         while not self._over(first_round):
             outer = self.outer
             training = self.settings.training
-            rate = learning_rate(training.lr * outer.rate_factor, outer.trained_by_all, training.warmup_sequences)
-            loss, sequences = self.inner.step(rate)
+            factor = outer.rate_factor
+            rate = learning_rate(training.lr * factor, outer.trained_by_all, training.warmup_sequences)
+            loss, sequences = self.inner.step(rate, rate * factor)
             outer.offered += sequences
             line.add(loss, sequences * self.settings.training.dataset.seq_len)
             started = time.monotonic()

@@ -89,6 +89,20 @@ def test_training_lowers_the_loss() -> None:
     assert inner.step_seconds > 0
 
 
+def test_the_embedding_may_go_at_a_rate_of_its_own() -> None:
+    plain, apart = build(), build()
+    before = build()
+    loop(plain, sentences()).step(1e-5)
+    loop(apart, sentences()).step(1e-5, 4e-5)
+    words, others = "model.embed_tokens.weight", "model.layers.0.mlp.up_proj.weight"
+
+    def moved(model: MiniGPT, name: str) -> float:
+        return float((model.state_dict()[name] - before.state_dict()[name]).norm())
+
+    assert moved(apart, words) == pytest.approx(4 * moved(plain, words), rel=0.05)
+    assert moved(apart, others) == pytest.approx(moved(plain, others), rel=1e-5)
+
+
 def test_the_given_rate_is_the_rate_of_the_step() -> None:
     slow, fast = build(), build()
     before = build()

@@ -66,7 +66,8 @@ def spoken(seconds: float) -> str:
     """A difference between clocks as people say it: "3 h 5 min", "2 days", "40 s"."""
     seconds = abs(seconds)
     for unit, size, smaller, part in (("days", 86_400, "h", 3_600), ("h", 3_600, "min", 60), ("min", 60, "s", 1)):
-        if seconds >= size:
-            whole, rest = divmod(seconds, size)
-            return f"{whole:.0f} {unit}" + (f" {rest // part:.0f} {smaller}" if rest >= part else "")
+        rounded = round(seconds / part) * part
+        if rounded >= size:
+            whole, rest = divmod(rounded, size)
+            return f"{whole} {unit}" + (f" {rest // part} {smaller}" if rest else "")
     return f"{seconds:.0f} s"

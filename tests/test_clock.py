@@ -54,7 +54,14 @@ def test_people_are_told_of_what_is_worth_telling() -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "words"),
-    [(2.4, "2 s"), (-75.0, "1 min 15 s"), (120.0, "2 min"), (11_100.0, "3 h 5 min"), (-200_000.0, "2 days 7 h")],
+    [
+        (2.4, "2 s"),
+        (59.7, "1 min"),
+        (-75.0, "1 min 15 s"),
+        (10_799.98, "3 h"),
+        (11_100.0, "3 h 5 min"),
+        (-200_000.0, "2 days 8 h"),
+    ],
 )
 def test_differences_are_said_as_people_say_them(seconds: float, words: str) -> None:
     assert clock.spoken(seconds) == words

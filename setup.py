@@ -24,8 +24,9 @@ setup(
         "rich>=13.7",  # terminal output
     ],
     extras_require={
-        "dev": ["pytest>=8", "ruff>=0.9", "mypy>=1.14", "transformers>=5,<6"],
+        "dev": ["pytest>=8", "ruff>=0.9", "mypy>=1.14", "transformers>=5,<6", "gguf>=0.17,<1"],
         "benchmarks": ["matplotlib>=3.9"],  # draws time_to_loss.png
+        "gguf": ["gguf>=0.17,<1"],  # python -m minigpt.export
         "tensorboard": ["tensorboard>=2.18"],
     },
 )

@@ -175,12 +175,10 @@ def typed_lines() -> Iterator[str]:
         yield line
 
 
-def find_checkpoint(arguments: argparse.Namespace) -> Checkpoint:
-    """The checkpoint that the command line asks for."""
-    if arguments.checkpoint is not None:
-        return read(arguments.checkpoint)
-    if arguments.from_peer is not None:
-        return read(fetch_from_peer(arguments.from_peer))
+def find_checkpoint(folder: Path | None) -> Checkpoint:
+    """The checkpoint in `folder`, or the newest that there is."""
+    if folder is not None:
+        return read(folder)
     found = newest(CHECKPOINTS, report=say)
     if found is None:
         raise CheckpointError(f"no checkpoint under {CHECKPOINTS}/ yet: start training with python -m peer --join")
@@ -280,7 +278,8 @@ def main(argv: list[str] | None = None) -> int:
     sampling = Sampling(arguments.temperature, arguments.top_k, arguments.top_p, arguments.seed)
     try:
         prompt = None if arguments.chat else read_prompt(arguments)
-        checkpoint = find_checkpoint(arguments)
+        folder = arguments.checkpoint if arguments.from_peer is None else fetch_from_peer(arguments.from_peer)
+        checkpoint = find_checkpoint(folder)
         tokenizer = checkpoint.load_tokenizer()
         model = checkpoint.build_model().to(pick_device())
         if prompt is None:

@@ -1,6 +1,12 @@
-"""How good the model is on texts that it has not been trained on."""
+"""How good a model is on texts that it has not been trained on: `python -m minigpt.evaluate FOLDER… --data FILE`.
 
+Bits per byte compare models with any tokenizers, as long as the texts are the same; nats per token do not.
+"""
+
+import argparse
 import math
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
@@ -8,10 +14,15 @@ import torch
 from torch import Tensor
 
 from minigpt import IGNORED, PADDING, START
+from minigpt.checkpoint import Checkpoint, read
 from minigpt.dataset import DatasetError, piece_bytes, read_texts, wrap
+from minigpt.device import pick_device
+from minigpt.generate import say
+from minigpt.manifest import CheckpointError
 from minigpt.model import MiniGPT
 
 ROWS_AT_ONCE = 8
+HEADING = "bits/byte  nats/token     tokens  trained tokens   round     step  checkpoint"
 
 
 class HeldOut:
@@ -22,10 +33,10 @@ class HeldOut:
         self.text_bytes = text_bytes
 
     @classmethod
-    def from_jsonl(cls, path: Path, tokenizer: Any, seq_len: int, max_tokens: int = 8192) -> Self:
-        """The first `max_tokens` tokens of a JSON Lines file. Raises DatasetError, also if there is no text in it."""
+    def from_file(cls, path: Path, tokenizer: Any, seq_len: int, max_tokens: int = 8192) -> Self:
+        """The first `max_tokens` tokens of the texts. Raises DatasetError, also if there is no text in the file."""
         ids: list[int] = []
-        for _, text in read_texts(path):
+        for text in held_out_texts(path):
             ids += wrap(tokenizer.encode(text))
             if len(ids) > max_tokens:
                 break
@@ -40,6 +51,11 @@ class HeldOut:
         labels[: len(ids) - 1] = torch.tensor(ids[1:])
         labels[labels == START] = IGNORED  # that a text begins after the end of another is no news
         return cls(input_ids.view(rows, seq_len), labels.view(rows, seq_len), text_bytes)
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens are predicted."""
+        return int((self.labels != IGNORED).sum())
 
     @torch.no_grad()
     def evaluate(self, model: MiniGPT, autocast: torch.dtype | None = None) -> tuple[float, float]:
@@ -57,3 +73,64 @@ class HeldOut:
         finally:
             model.train(was_training)
         return nats / tokens, nats / math.log(2) / self.text_bytes
+
+
+def held_out_texts(path: Path) -> Iterator[str]:
+    """The texts of a .jsonl file as training takes it, or of any other file one a line. Raises DatasetError."""
+    if path.suffix == ".jsonl":
+        yield from (text for _, text in read_texts(path))
+        return
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            yield from (line.rstrip("\n") for line in file if line.strip())
+    except OSError as error:
+        raise DatasetError(f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"{path} is not UTF-8 text; save it as UTF-8") from error
+
+
+def table_row(checkpoint: Checkpoint, folder: Path, data: Path) -> str:
+    """A line of the table: how good the model in `folder` is on all texts of `data`, and how far it was trained."""
+    seq_len = checkpoint.settings.training.dataset.seq_len
+    held_out = HeldOut.from_file(data, checkpoint.load_tokenizer(), seq_len, max_tokens=sys.maxsize)
+    nats, bits = held_out.evaluate(checkpoint.build_model().to(pick_device()))
+    progress = checkpoint.progress
+    trained = progress.samples * seq_len
+    numbers = f"{bits:9.3f}  {nats:10.3f}  {held_out.tokens:9,}  {trained:14,}"
+    return f"{numbers}  {progress.round:6}  {progress.step:7}  {folder}"
+
+
+def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        "python -m minigpt.evaluate", description="Compare checkpoints on texts that they have not been trained on."
+    )
+    parser.add_argument("folders", metavar="FOLDER", type=Path, nargs="+", help="a checkpoint's folder")
+    parser.add_argument(
+        "--data",
+        metavar="FILE",
+        type=Path,
+        required=True,
+        help='FILE.jsonl with lines as {"text": "…"}, as data/for-model-training/valid.jsonl; or else a text a line',
+    )
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> int:
+    arguments = parse_arguments(argv)
+    try:
+        checkpoints = [read(folder) for folder in arguments.folders]  # all of them before the first takes its time
+        for number, (checkpoint, folder) in enumerate(zip(checkpoints, arguments.folders)):
+            row = table_row(checkpoint, folder, arguments.data)
+            if not number:
+                print(HEADING)
+            print(row, flush=True)
+    except (CheckpointError, DatasetError) as error:
+        say(str(error))
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -250,7 +250,7 @@ def open_held_out(settings: Settings, sentencepiece: Any, display: Display) -> H
     """The texts beside the training texts that are not trained on; None, and a note, where there are none."""
     path = settings.training.dataset.path.with_name("valid.jsonl")
     try:
-        return HeldOut.from_jsonl(path, sentencepiece, settings.training.dataset.seq_len)
+        return HeldOut.from_file(path, sentencepiece, settings.training.dataset.seq_len)
     except DatasetError as error:
         display.note(f"no held-out loss will be shown: {error}")
         return None

@@ -135,7 +135,7 @@ def test_bits_per_byte_of_a_model_that_knows_nothing(tmp_path: Path, processor: 
     vocab_size = processor.get_piece_size()
     model = build_model(vocab_size)
     model.model.norm.weight.data.zero_()  # all logits 0: every token is as likely as any other
-    held_out = HeldOut.from_jsonl(write_jsonl(tmp_path / "valid.jsonl", LINES), processor, seq_len=16)
+    held_out = HeldOut.from_file(write_jsonl(tmp_path / "valid.jsonl", LINES), processor, seq_len=16)
     predicted = sum(len(processor.encode(line)) + 1 for line in LINES)  # and the end of each text
     loss, bits_per_byte = held_out.evaluate(model)
     assert loss == pytest.approx(math.log(vocab_size), rel=1e-5)
@@ -145,7 +145,7 @@ def test_bits_per_byte_of_a_model_that_knows_nothing(tmp_path: Path, processor: 
 
 def test_held_out_loss_is_the_models_own(tmp_path: Path, processor: Any) -> None:
     model = build_model(processor.get_piece_size()).train()
-    held_out = HeldOut.from_jsonl(write_jsonl(tmp_path / "valid.jsonl", [LINES[0]]), processor, seq_len=64)
+    held_out = HeldOut.from_file(write_jsonl(tmp_path / "valid.jsonl", [LINES[0]]), processor, seq_len=64)
     ids = torch.tensor([[START, *processor.encode(LINES[0]), END_OF_TEXT]])
     expected = model.eval()(ids[:, :-1], ids[:, 1:]).item()
     model.train()
@@ -155,7 +155,7 @@ def test_held_out_loss_is_the_models_own(tmp_path: Path, processor: Any) -> None
 
 def test_held_out_stops_at_max_tokens(tmp_path: Path, processor: Any) -> None:
     path = write_jsonl(tmp_path / "valid.jsonl", LINES * 20)
-    held_out = HeldOut.from_jsonl(path, processor, seq_len=16, max_tokens=40)
+    held_out = HeldOut.from_file(path, processor, seq_len=16, max_tokens=40)
     assert held_out.input_ids.shape == (3, 16)
     assert (held_out.input_ids == PADDING).sum() == 8
     loss, bits_per_byte = held_out.evaluate(build_model(processor.get_piece_size()))
@@ -164,4 +164,4 @@ def test_held_out_stops_at_max_tokens(tmp_path: Path, processor: Any) -> None:
 
 def test_nothing_to_measure_on(tmp_path: Path, processor: Any) -> None:
     with pytest.raises(DatasetError, match=r"valid\.jsonl has no text"):
-        HeldOut.from_jsonl(write_jsonl(tmp_path / "valid.jsonl", [""]), processor, seq_len=16)
+        HeldOut.from_file(write_jsonl(tmp_path / "valid.jsonl", [""]), processor, seq_len=16)

@@ -33,13 +33,11 @@ SETTINGS = Settings.model_validate(
 )
 
 
-def train_tokenizer(folder: Path) -> Path:
-    """A tokenizer of 360 pieces at most, in which rare characters are several byte tokens."""
+def train_tokenizer(folder: Path, vocab_size: int = SETTINGS.tokenizer.vocab_size) -> Path:
+    """A tokenizer of so many pieces at most, in which rare characters are several byte tokens."""
     corpus = folder / "textonly.txt"
     corpus.write_text("\n".join(LINES), encoding="utf-8")
-    return tokenizer.train(
-        corpus, output_dir=folder, vocab_size=SETTINGS.tokenizer.vocab_size, report=lambda line: None
-    )
+    return tokenizer.train(corpus, output_dir=folder, vocab_size=vocab_size, report=lambda line: None)
 
 
 def write_jsonl(path: Path, texts: list[str]) -> Path:

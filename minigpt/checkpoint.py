@@ -7,6 +7,7 @@
         settings.json            the run's settings
         optimizer.safetensors    AdamW's moments, bfloat16 (where there are some)
         local.safetensors        this device's parameters minus the anchor, bfloat16 (its own business: never sent)
+        README.md                the model card, for people (who may edit it: no hash, and never sent)
         training.json            how far the run was, and size and hash of every other file; written last
 
 A folder is written under a temporary name, synced and renamed: what has its real name is whole. Reading trusts nothing
@@ -30,6 +31,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import tokenizer
+from minigpt.card import CARD, model_card
 from minigpt.manifest import (
     LOCAL,
     MANIFEST,
@@ -173,6 +175,7 @@ def save(
             try:
                 temporary.mkdir()
                 write_files(temporary, parameters, model_config, settings, tokenizer_model, optimizer, local)
+                write_card(temporary, progress, settings, parameters)
                 manifest = write_manifest(temporary, progress)
                 if folder.exists():
                     discard(folder)
@@ -357,7 +360,7 @@ def write_files(
     optimizer: Mapping[str, Tensor] | None,
     local: Mapping[str, Tensor] | None,
 ) -> None:
-    """All files but the manifest."""
+    """All files but the model card and the manifest."""
     write_tensors(folder / MODEL, parameters, torch.float32)
     if optimizer is not None:
         write_tensors(folder / OPTIMIZER, optimizer, torch.bfloat16)
@@ -369,6 +372,13 @@ def write_files(
     shutil.copyfile(tokenizer_model, folder / TOKENIZER)
 
 
+def write_card(folder: Path, progress: Progress, settings: Settings, parameters: Mapping[str, Tensor]) -> None:
+    """The model card, with what the run's metrics.jsonl, beside the folder, knows by now."""
+    count = sum(tensor.numel() for tensor in parameters.values())
+    card = model_card(progress, settings, count, folder.parent / "metrics.jsonl")
+    (folder / CARD).write_text(card, encoding="utf-8")
+
+
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], dtype: torch.dtype) -> None:
     """Write tensors as safetensors of one type; "pt" is what transformers asks for."""
     ready = {name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in tensors.items()}
@@ -376,11 +386,12 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], dtype: torch.dtype)
 
 
 def write_manifest(folder: Path, progress: Progress) -> Manifest:
-    """Sync all files, then write and sync the manifest that names them."""
+    """Sync all files, then write and sync the manifest that names them, all but the card."""
     files = {}
     for path in sorted(folder.iterdir()):
         sync(path)
-        files[path.name] = FileEntry(size=path.stat().st_size, sha256=file_sha256(path))
+        if path.name != CARD:
+            files[path.name] = FileEntry(size=path.stat().st_size, sha256=file_sha256(path))
     manifest = Manifest(format=1, **asdict(progress), time=time.time(), files=files)
     (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2), encoding="utf-8")
     sync(folder / MANIFEST)

@@ -1,4 +1,5 @@
-"""A checkpoint's table of contents, `training.json`: how far the run was, and size and hash of every other file.
+"""A checkpoint's table of contents, `training.json`: how far the run was, and size and hash of every other file
+but the model card, which is for people.
 
 It is the part of a checkpoint that is judged first, also when it comes from another device: names from a fixed list,
 believable sizes, nothing unknown.

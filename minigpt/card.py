@@ -1,0 +1,107 @@
+"""A checkpoint's model card, `README.md`: what the model is, how far it was trained, how good it is, how to use it.
+
+Numbers only: no names of devices or people, and no text. People may edit it, so the manifest does not hash it, and no
+device sends it to another.
+"""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from minigpt.manifest import Progress
+from minigpt.settings import Settings
+
+CARD = "README.md"
+MOST_ROWS = 10  # of the table of losses
+
+TEMPLATE = """\
+---
+library_name: transformers
+pipeline_tag: text-generation
+---
+
+# {run}, round {round}
+
+A small GPT that devices on one Wi-Fi trained together, with CellMind, on chats of their owners. It may repeat parts of
+them: pass it on only to those who may read them.
+
+| | |
+|---|---|
+| run | {run_id} |
+| parameters | {parameters:,} in {layers} layers of width {width} |
+| trained on | {sequences:,} sequences of {seq_len} tokens: {tokens:,} tokens |
+{devices}{losses}
+## How to use it
+
+With transformers, where `FOLDER` is this folder:
+
+```python
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+model = AutoModelForCausalLM.from_pretrained("FOLDER")
+tokenizer = AutoTokenizer.from_pretrained("FOLDER")
+```
+
+With CellMind, and as one file for llama.cpp:
+
+```sh
+python -m minigpt.generate --checkpoint FOLDER --prompt "…"
+python -m minigpt.export --checkpoint FOLDER --to gguf model.gguf
+```
+"""
+
+
+def model_card(progress: Progress, settings: Settings, parameters: int, metrics: Path) -> str:
+    """The card of a model with so many parameters; `metrics` is what its device wrote down of the rounds so far."""
+    rounds = read_rounds(metrics, progress.round)
+    seq_len = settings.training.dataset.seq_len
+    devices = max((len(line["peers"]) for line in rounds if isinstance(line.get("peers"), list)), default=0)
+    return TEMPLATE.format(
+        run=progress.run,
+        round=progress.round,
+        run_id=progress.run_id,
+        parameters=parameters,
+        layers=settings.model.num_layers,
+        width=settings.model.d_model,
+        sequences=progress.samples,
+        seq_len=seq_len,
+        tokens=progress.samples * seq_len,
+        devices=f"| devices | at most {devices} in a round |\n" if devices else "",
+        losses=loss_table(rounds),
+    )
+
+
+def loss_table(rounds: list[dict[str, Any]]) -> str:
+    """A section with the held-out loss of a few rounds, the last among them; empty where none is known."""
+    measured = [
+        (line["round"], line["valid_loss"], line["valid_bits_per_byte"])
+        for line in rounds
+        if isinstance(line.get("valid_loss"), float) and isinstance(line.get("valid_bits_per_byte"), float)
+    ]
+    if not measured:
+        return ""
+    every = math.ceil(len(measured) / MOST_ROWS)
+    chosen = measured[::-every][::-1]
+    rows = "".join(f"| {number} | {nats:.3f} | {bits:.3f} |\n" for number, nats, bits in chosen)
+    return (
+        "\n## How good it is\n\nLoss on texts that it was not trained on; lower is better.\n\n"
+        f"| round | nats per token | bits per byte |\n|--:|--:|--:|\n{rows}"
+    )
+
+
+def read_rounds(metrics: Path, last: int) -> list[dict[str, Any]]:
+    """The lines of a metrics.jsonl up to round `last`, the newest of each round; what is damaged is passed over."""
+    try:
+        lines = metrics.read_bytes().splitlines()
+    except OSError:
+        return []
+    rounds: dict[int, dict[str, Any]] = {}
+    for line in lines:
+        try:
+            entry = json.loads(line)
+        except (ValueError, RecursionError):
+            continue  # the power may have gone while it was written
+        if isinstance(entry, dict) and isinstance(entry.get("round"), int) and entry["round"] <= last:
+            rounds[entry["round"]] = entry
+    return [rounds[number] for number in sorted(rounds)]

@@ -139,23 +139,37 @@ def write_samples(
 
 
 def chat(model: MiniGPT, tokenizer: Any, lines: Iterable[str], sampling: Sampling, max_new_tokens: int) -> None:
-    """Answer line by line, as the chats that the model learnt from go: a message a line, and all before it in mind."""
+    """Answer line by line, with all that was said before in mind."""
     context = Context(model, [START])
+    newline = tokenizer.encode("\n")
     for number, line in enumerate(lines):
-        for id in tokenizer.encode(line.strip("\n") + "\n"):
+        for id in encode_message(line, tokenizer):
             context.append(id)
         turn = sampling if sampling.seed is None else replace(sampling, seed=sampling.seed + number)
-        answer = ""
-        for text in stream_text(tokenizer, generate(model, context, max_new_tokens=max_new_tokens, sampling=turn)):
-            shown, newline, _ = text.partition("\n")
-            answer += shown
-            print(shown, end="", flush=True)
-            if newline and answer:
-                break
-        else:  # it was too long, or the end of a text
-            for id in tokenizer.encode("\n"):
+        ids = generate(model, context, max_new_tokens=max_new_tokens, sampling=turn)
+        for text in first_line(stream_text(tokenizer, ids)):
+            print(text, end="", flush=True)
+        if context.ids[-len(newline) :] != newline:  # it was too long, or the end of a text
+            for id in newline:
                 context.append(id)
         print(flush=True)
+
+
+def encode_message(message: str, tokenizer: Any) -> list[int]:
+    """The ids of a message in a talk, as the chats that the model learnt from go: each is a line."""
+    ids: list[int] = tokenizer.encode(message.strip("\n") + "\n")
+    return ids
+
+
+def first_line(texts: Iterable[str]) -> Iterator[str]:
+    """The first line of what comes that is not empty, without its end: the answer in a talk."""
+    begun = False
+    for text in texts:
+        shown, newline, _ = text.partition("\n")
+        yield shown
+        begun = begun or bool(shown)
+        if newline and begun:
+            return
 
 
 def typed_lines() -> Iterator[str]:
@@ -175,7 +189,7 @@ def typed_lines() -> Iterator[str]:
         yield line
 
 
-def find_checkpoint(folder: Path | None) -> Checkpoint:
+def find_checkpoint(folder: Path | None = None) -> Checkpoint:
     """The checkpoint in `folder`, or the newest that there is."""
     if folder is not None:
         return read(folder)

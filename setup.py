@@ -2,6 +2,9 @@
 
 from setuptools import setup
 
+GGUF = ["gguf>=0.17,<1"]  # what python -m minigpt.export needs
+SERVE = ["starlette>=1,<2", "uvicorn>=0.34,<1"]  # what python -m minigpt.serve needs
+
 setup(
     name="cellmind",
     version="0.1.0",
@@ -24,9 +27,10 @@ setup(
         "rich>=13.7",  # terminal output
     ],
     extras_require={
-        "dev": ["pytest>=8", "ruff>=0.9", "mypy>=1.14", "transformers>=5,<6", "gguf>=0.17,<1"],
+        "dev": ["pytest>=8", "ruff>=0.9", "mypy>=1.14", "transformers>=5,<6", "openai>=2,<4", *GGUF, *SERVE],
+        "serve": SERVE,
         "benchmarks": ["matplotlib>=3.9"],  # draws time_to_loss.png
-        "gguf": ["gguf>=0.17,<1"],  # python -m minigpt.export
+        "gguf": GGUF,
         "tensorboard": ["tensorboard>=2.18"],
     },
 )

@@ -1,0 +1,225 @@
+"""What OpenAI's clients ask for and what they get: their requests, checked, and a model's answers in their format.
+
+No sockets here: `python -m minigpt.serve` has them.
+"""
+
+import json
+import time
+from collections.abc import AsyncIterator, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import product
+from typing import Annotated, Any, ClassVar, Literal
+from uuid import uuid4
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from minigpt import START
+from minigpt.checkpoint import Checkpoint
+from minigpt.generate import Sampling, encode_message, encode_prompt, first_line, generate, stream_text
+from minigpt.model import MiniGPT
+
+MAX_TOKENS = 100  # of an answer, where the request doesn't say
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A checkpoint, ready to answer from."""
+
+    checkpoint: Checkpoint
+    model: MiniGPT
+    tokenizer: Any
+    time: int
+
+    @property
+    def name(self) -> str:
+        return self.checkpoint.progress.run
+
+
+class StreamOptions(BaseModel):
+    include_usage: bool | None = None
+
+
+StopText = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class Wanted(BaseModel):
+    """What both kinds of request have. As in OpenAI's, null is the same as nothing."""
+
+    model_config = ConfigDict(strict=True)
+    prefix: ClassVar[str]  # of an answer's id
+    whole: ClassVar[str]  # what an answer is called
+    chunk: ClassVar[str]  # what a part of it is called in a stream
+
+    model: str
+    max_tokens: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    top_p: Annotated[float, Field(ge=0, le=1)] | None = None
+    n: Annotated[int, Field(ge=1, le=128)] | None = None
+    seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
+    stop: StopText | Annotated[list[StopText], Field(max_length=4)] | None = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+
+    def limit(self) -> int:
+        return self.max_tokens or MAX_TOKENS
+
+    def sampling(self, choice: int) -> Sampling:
+        temperature = Sampling.temperature if self.temperature is None else self.temperature
+        return Sampling(temperature, top_p=self.top_p, seed=None if self.seed is None else self.seed + choice)
+
+
+class CompletionWanted(Wanted):
+    prefix, whole, chunk = "cmpl", "text_completion", "text_completion"
+
+    prompt: str | Annotated[list[str], Field(min_length=1, max_length=128)]
+
+    def encode(self, tokenizer: Any, seq_len: int) -> list[list[int]]:
+        """The ids of every prompt."""
+        prompts = [self.prompt] if isinstance(self.prompt, str) else self.prompt
+        return [encode_prompt(prompt, tokenizer, seq_len) for prompt in prompts]
+
+    def answer(self, texts: Iterator[str]) -> Iterator[str]:
+        """What of the model's text is the answer."""
+        return texts
+
+    def choice(self, text: str) -> dict[str, Any]:
+        """A whole answer, as it is in the response."""
+        return {"text": text, "logprobs": None}
+
+    def part(self, text: str, first: bool) -> dict[str, Any]:
+        """A part of an answer, as it is in a stream."""
+        return {"text": text, "logprobs": None}
+
+
+class TextPart(BaseModel):
+    type: Literal["text"]
+    text: str
+
+
+class Message(BaseModel):
+    """A message of whatever role: the model has learnt from a group's chat, in which nobody has one."""
+
+    role: str
+    content: str | list[TextPart]
+
+    def text(self) -> str:
+        return self.content if isinstance(self.content, str) else "\n".join(part.text for part in self.content)
+
+
+class ChatWanted(Wanted):
+    prefix, whole, chunk = "chatcmpl", "chat.completion", "chat.completion.chunk"
+
+    messages: Annotated[list[Message], Field(min_length=1)]
+    max_completion_tokens: Annotated[int, Field(ge=1, le=1_000_000)] | None = None  # its newer name
+
+    def limit(self) -> int:
+        return self.max_completion_tokens or super().limit()
+
+    def encode(self, tokenizer: Any, seq_len: int) -> list[list[int]]:
+        ids = [id for message in self.messages for id in encode_message(message.text(), tokenizer)]
+        return [[START, *ids][-seq_len:]]
+
+    def answer(self, texts: Iterator[str]) -> Iterator[str]:
+        return first_line(texts)
+
+    def choice(self, text: str) -> dict[str, Any]:
+        return {"message": {"role": "assistant", "content": text}, "logprobs": None}
+
+    def part(self, text: str, first: bool) -> dict[str, Any]:
+        return {"delta": {"role": "assistant", "content": text} if first else {"content": text}, "logprobs": None}
+
+
+def until(texts: Iterable[str], stops: list[str]) -> Iterator[str]:
+    """What comes before the first of `stops`; text that may turn out to be one of them is held back."""
+    held = ""
+    for text in texts:
+        held += text
+        found = [held.index(stop) for stop in stops if stop in held]
+        if found:
+            yield held[: min(found)]
+            return
+        begun = [size for stop in stops for size in range(1, len(stop)) if held.endswith(stop[:size])]
+        safe = len(held) - max(begun, default=0)
+        yield held[:safe]
+        held = held[safe:]
+    yield held
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some text of one of the answers to a request; what is last of an answer has a finish_reason, and no text."""
+
+    index: int
+    text: str = ""
+    first: bool = False
+    finish_reason: str | None = None
+
+
+class Reply:
+    """All answers to one request."""
+
+    def __init__(self, wanted: CompletionWanted | ChatWanted, loaded: Loaded):
+        self.wanted, self.loaded = wanted, loaded
+        self.prompt_tokens = self.completion_tokens = 0
+        self.finish_reason = "stop"  # of the answer that is being computed
+        self.head = {
+            "id": f"{wanted.prefix}-{uuid4().hex}",
+            "created": int(time.time()),
+            "model": loaded.name,
+            "system_fingerprint": loaded.checkpoint.folder.name,
+        }
+
+    def parts(self) -> Iterator[Part]:
+        """The answers one after another, each computed as its parts are asked for."""
+        wanted, stop = self.wanted, self.wanted.stop
+        stops = [stop] if isinstance(stop, str) else stop or []
+        prompts = wanted.encode(self.loaded.tokenizer, self.loaded.model.seq_len)
+        self.prompt_tokens = sum(map(len, prompts))
+        for index, (ids, choice) in enumerate(product(prompts, range(wanted.n or 1))):
+            self.finish_reason = "stop"
+            yield Part(index, first=True)
+            texts = stream_text(self.loaded.tokenizer, self.answer_ids(ids, wanted.sampling(choice)))
+            for text in until(wanted.answer(texts), stops):
+                yield Part(index, text)
+            yield Part(index, finish_reason=self.finish_reason)
+
+    def answer_ids(self, ids: list[int], sampling: Sampling) -> Iterator[int]:
+        """The ids of one answer, counted. Who has enough before the last one stops asking, and it is no "length"."""
+        limit, before = self.wanted.limit(), self.completion_tokens
+        for id in generate(self.loaded.model, ids, max_new_tokens=limit, sampling=sampling):
+            self.completion_tokens += 1
+            yield id
+        if self.completion_tokens - before == limit:
+            self.finish_reason = "length"
+
+    def usage(self) -> dict[str, int]:
+        prompt, completion = self.prompt_tokens, self.completion_tokens
+        return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
+
+    async def whole(self, parts: AsyncIterator[Part]) -> dict[str, Any]:
+        """The response to a request without a stream."""
+        texts: dict[int, str] = {}
+        reasons: dict[int, str | None] = {}
+        async for part in parts:
+            texts[part.index] = texts.get(part.index, "") + part.text
+            reasons[part.index] = part.finish_reason
+        choices = [
+            {"index": index, **self.wanted.choice(text), "finish_reason": reasons[index]}
+            for index, text in texts.items()
+        ]
+        return {**self.head, "object": self.wanted.whole, "choices": choices, "usage": self.usage()}
+
+    async def events(self, parts: AsyncIterator[Part]) -> AsyncIterator[str]:
+        """The response as server-sent events."""
+        head = {**self.head, "object": self.wanted.chunk}
+        async for part in parts:
+            if part.text or part.first or part.finish_reason:
+                choice = {"index": part.index, **self.wanted.part(part.text, part.first)}
+                yield event({**head, "choices": [{**choice, "finish_reason": part.finish_reason}]})
+        if self.wanted.stream_options and self.wanted.stream_options.include_usage:
+            yield event({**head, "choices": [], "usage": self.usage()})
+        yield "data: [DONE]\n\n"
+
+
+def event(content: dict[str, Any]) -> str:
+    return f"data: {json.dumps(content, ensure_ascii=False)}\n\n"

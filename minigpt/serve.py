@@ -1,0 +1,250 @@
+"""Serve the newest checkpoint to the clients that OpenAI's models have: `python -m minigpt.serve --port 8000`.
+
+    OpenAI(base_url="http://127.0.0.1:8000/v1", api_key="none")        the openai package, and whatever is built on it
+
+Answers /v1/models, /v1/completions and /v1/chat/completions, at once or as a stream. What such a small model has no use
+for in a request (tools, penalties, log probabilities) is passed over. One thread computes, a token of every request in
+turn, and nothing is computed for a client that has left.
+"""
+
+import argparse
+import asyncio
+import socket
+import sys
+import threading
+import time
+import traceback
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+from pydantic import ValidationError
+
+from minigpt.device import pick_device
+from minigpt.generate import CHECKPOINTS, find_checkpoint, number, say
+from minigpt.manifest import CheckpointError
+from minigpt.openai_api import ChatWanted, CompletionWanted, Loaded, Part, Reply
+
+try:
+    import uvicorn
+    from starlette.applications import Starlette
+    from starlette.exceptions import HTTPException
+    from starlette.middleware import Middleware
+    from starlette.requests import ClientDisconnect, Request
+    from starlette.responses import JSONResponse, Response, StreamingResponse
+    from starlette.routing import Route
+    from starlette.types import ASGIApp, Receive, Scope, Send
+except ImportError:
+    say("the server needs packages that are not installed: pip install -e '.[serve]'")
+    sys.exit(2)
+
+REQUESTS = 16  # at once; who comes beyond that is told to try again
+BODY_BYTES = 1_000_000  # of a request, and far more than a model looks back over
+BODY_SECONDS = 10.0  # for a request to arrive
+
+
+class Refusal(HTTPException):
+    """A request that gets an error for an answer; the text is for the client."""
+
+    def __init__(self, status: int, message: str, *, param: str | None = None, code: str | None = None):
+        super().__init__(status, message)
+        self.param, self.code = param, code
+
+
+# -- requests
+
+
+async def read_body(request: Request) -> bytes:
+    """The body of a request, unless it is too large or takes too long."""
+    body = bytearray()
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for part in request.stream():
+                body += part
+                if len(body) > BODY_BYTES:
+                    raise Refusal(413, f"the request is larger than {BODY_BYTES} bytes")
+    except TimeoutError:
+        raise Refusal(408, f"the request was not here within {BODY_SECONDS:g} seconds") from None
+    except ClientDisconnect:
+        raise Refusal(400, "the request was cut off") from None
+    return bytes(body)
+
+
+def invalid(error: ValidationError) -> Refusal:
+    """What to tell the client of a request that is not as it should be: the first thing that is wrong."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    place = ".".join(map(str, first["loc"]))
+    return Refusal(400, f"{place}: {first['msg']}" if place else first["msg"], param=place.partition(".")[0] or None)
+
+
+# -- the model
+
+
+class NewestModel:
+    """The newest checkpoint's model; `get` looks whether there is a newer one, and may be called in any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._seen: set[object] | None = None
+        self._loaded: Loaded | None = None
+        self._problem = ""
+
+    def get(self) -> Loaded:
+        """Raises CheckpointError where there is none. A broken one is passed over, and what was there before stays."""
+        with self._lock:
+            there = files_there()
+            if there != self._seen:  # looking at a broken one again and again would cost a hash of it every time
+                self._seen = there
+                try:
+                    self._load()
+                except CheckpointError as error:
+                    self._problem = str(error)
+                    say(self._problem)
+            if self._loaded is None:
+                raise CheckpointError(self._problem)
+            return self._loaded
+
+    def _load(self) -> None:
+        found = find_checkpoint()
+        if self._loaded is None or self._loaded.checkpoint != found:
+            model = found.build_model().to(pick_device())
+            self._loaded = Loaded(found, model, found.load_tokenizer(), int(time.time()))
+            say(f"model '{self._loaded.name}' is round {found.progress.round} of {found.progress.run_id}")
+
+
+def files_there() -> set[object]:
+    """What is different as soon as any checkpoint is."""
+    there: set[object] = {(CHECKPOINTS / "latest").resolve()}
+    for path in CHECKPOINTS.glob("*/round-*/*"):
+        with suppress(FileNotFoundError):  # pruned just now
+            status = path.stat()
+            there.add((path, status.st_size, status.st_mtime_ns))
+    return there
+
+
+# -- the server
+
+
+class Service:
+    """The interface's three addresses."""
+
+    def __init__(self) -> None:
+        self.newest = NewestModel()
+        self.computing = ThreadPoolExecutor(1)
+
+    async def models(self, request: Request) -> Response:
+        models = []
+        with suppress(CheckpointError):
+            loaded = await asyncio.to_thread(self.newest.get)
+            models.append({"id": loaded.name, "object": "model", "created": loaded.time, "owned_by": "cellmind"})
+        return JSONResponse({"object": "list", "data": models})
+
+    async def completions(self, request: Request) -> Response:
+        return await self.answer(request, CompletionWanted)
+
+    async def chat_completions(self, request: Request) -> Response:
+        return await self.answer(request, ChatWanted)
+
+    async def answer(self, request: Request, kind: type[CompletionWanted] | type[ChatWanted]) -> Response:
+        try:
+            wanted = kind.model_validate_json(await read_body(request))
+            loaded = await asyncio.to_thread(self.newest.get)
+        except ValidationError as error:
+            raise invalid(error) from None
+        except CheckpointError as error:
+            raise Refusal(503, str(error)) from None
+        if wanted.model != loaded.name:
+            message = f"there is no model {wanted.model[:100]!r} here, only {loaded.name!r}"
+            raise Refusal(404, message, param="model", code="model_not_found")
+        reply = Reply(wanted, loaded)
+        parts = self.computed(reply.parts(), request)
+        if wanted.stream:
+            return StreamingResponse(reply.events(parts), media_type="text/event-stream")
+        return JSONResponse(await reply.whole(parts))
+
+    async def computed(self, parts: Iterator[Part], request: Request) -> AsyncIterator[Part]:
+        """`parts`, each from the thread that computes, for as long as the client is there."""
+        loop = asyncio.get_running_loop()
+        while not await request.is_disconnected():
+            part = await loop.run_in_executor(self.computing, next, parts, None)
+            if part is None:
+                return
+            yield part
+
+
+class RequestLimit:
+    """Lets so many requests be answered at once, streams to their end included."""
+
+    def __init__(self, app: ASGIApp):
+        self.app, self.running = app, 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":  # the server's own start and end
+            await self.app(scope, receive, send)
+            return
+        if self.running >= REQUESTS:
+            refusal = Refusal(429, f"{REQUESTS} requests are being answered: try again later")
+            await error_response(Request(scope), refusal)(scope, receive, send)
+            return
+        self.running += 1
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            self.running -= 1
+
+
+def error_response(request: Request, error: Exception) -> Response:
+    """Any error as OpenAI's clients know it. One that is no refusal is ours, and is shown here as well."""
+    if isinstance(error, HTTPException):
+        status, message = error.status_code, error.detail
+    else:
+        traceback.print_exception(error)
+        status, message = 500, "the server failed; what happened is in its output"
+    kind = "invalid_request_error" if status < 500 else "server_error"
+    param, code = getattr(error, "param", None), getattr(error, "code", None)
+    return JSONResponse({"error": {"message": message, "type": kind, "param": param, "code": code}}, status)
+
+
+def build_app(service: Service) -> Starlette:
+    return Starlette(
+        routes=[
+            Route("/v1/models", service.models),
+            Route("/v1/completions", service.completions, methods=["POST"]),
+            Route("/v1/chat/completions", service.chat_completions, methods=["POST"]),
+        ],
+        middleware=[Middleware(RequestLimit)],
+        exception_handlers={HTTPException: error_response, Exception: error_response},
+    )
+
+
+def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
+    description = "Serve the newest checkpoint to the clients that OpenAI's models have."
+    parser = argparse.ArgumentParser("python -m minigpt.serve", description=description)
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="the address to listen at; default: 127.0.0.1, this device alone"
+    )
+    parser.add_argument("--port", metavar="N", type=number(int, 0, 65535), default=8000, help="default: 8000")
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> int:
+    arguments = parse_arguments(argv)
+    family = socket.AF_INET6 if ":" in arguments.host else socket.AF_INET
+    try:
+        listener = socket.create_server((arguments.host, arguments.port), family=family)
+    except OSError as error:
+        say(f"cannot listen at {arguments.host}: {error.strerror}")
+        return 2
+    service = Service()
+    with suppress(KeyboardInterrupt):
+        with suppress(CheckpointError):  # it was said, and a later one is taken when it is there
+            service.newest.get()
+        # what fails is shown by error_response; uvicorn would also show requests that the end interrupts
+        config = uvicorn.Config(build_app(service), ws="none", log_level="critical", timeout_graceful_shutdown=1)
+        say(f"listens at http://{arguments.host}:{listener.getsockname()[1]}/v1; Ctrl+C ends it")
+        uvicorn.Server(config).run(sockets=[listener])
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

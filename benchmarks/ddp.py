@@ -1,7 +1,8 @@
 """The ideal to compare with: torch.distributed's DDP over gloo, a fixed world, no limit on the link.
 
 Started by benchmarks/time_to_loss.py in a device's folder, once a rank; prints a line of JSON an evaluation. It trains
-what a peer trains: the same start, texts, batches, AdamW, clipping and learning rate, with nothing of the swarm.
+what a peer trains: the same start, texts, batches, AdamW, clipping and learning rate, with nothing of the swarm. A
+world of one is a bare training loop, which benchmarks/wifi.py compares a lonely peer with.
 """
 
 from __future__ import annotations
@@ -47,9 +48,9 @@ def main() -> None:
     device = torch.device("cpu")
     autocast = pick_autocast(device)
     inner = InnerLoop(start.build_model(), batches, device, autocast)
-    parallel = DistributedDataParallel(inner.model)
+    parallel = DistributedDataParallel(inner.model) if arguments.world > 1 else inner.model
     dist.barrier()
-    training, began, evaluated, step = settings.training, time.time(), time.time(), 0
+    training, began, evaluated, step, evaluating = settings.training, time.time(), time.time(), 0, 0.0
     while True:
         input_ids, labels = next(batches)
         with torch.autocast(device.type, dtype=autocast, enabled=autocast is not None):
@@ -67,10 +68,12 @@ def main() -> None:
         if verdict[0] or verdict[1]:
             evaluated = time.time()
             if arguments.rank == 0:
-                judged = held_out.evaluate(inner.model, autocast)[0]
-                inner.model.train()
                 tokens = step * training.batch_size * arguments.world * training.dataset.seq_len
-                print(json.dumps({"seconds": time.time() - began, "loss": judged, "tokens": tokens}), flush=True)
+                speed = tokens / (evaluated - began - evaluating)
+                judged = held_out.evaluate(inner.model, autocast)[0]
+                evaluating += time.time() - evaluated
+                line = {"seconds": time.time() - began, "loss": judged, "tokens": tokens, "tokens_per_second": speed}
+                print(json.dumps(line), flush=True)
         if verdict[1]:
             break
     dist.destroy_process_group()

@@ -1,7 +1,8 @@
 """What a home link costs a device:  python -m benchmarks.wifi --corpus FILE --mbits 5 20 100
 
-One core a device, all from the same start: one device alone, then two with all links held to so many Mbit/s. With
---second-core the first one's network processes have a core beside its training (which the second one trains on).
+One core a device, all from the same start: a bare training loop, a peer alone, then two with all links held to so many
+Mbit/s. With --second-core the first one's network processes have a core beside its training (which the second one
+trains on).
 
 Prints tokens/s as a share of the lonely device's, what went over the wire against the least that the exchanges needed,
 the time that steps were held up, copies included, and the longest of these in ordinary steps; writes wifi.json. The
@@ -46,6 +47,8 @@ def main() -> None:
                 if arguments.config:
                     shutil.copyfile(arguments.config, device.folder / "config.json")
             prepare(devices, arguments.corpus)
+            if mbits is None:
+                rows.append(measure_bare_loop(devices[0], arguments.minutes))
             way = "alone" if mbits is None else f"{mbits:g} Mbit/s"
             rows.append(measure(way, devices[:1] if mbits is None else devices, arguments.minutes))
             if arguments.second_core and mbits is not None:
@@ -55,6 +58,16 @@ def main() -> None:
                 rows.append(measure(f"{way}, sync", devices, arguments.minutes))
         arguments.output.write_text(json.dumps(rows, indent=2))
     report(rows)
+
+
+def measure_bare_loop(device: Device, minutes: float) -> dict[str, Any]:
+    """The same training steps with no peer around them."""
+    process = device.start("benchmarks.ddp", *f"--rank 0 --world 1 --every 1e9 --minutes {minutes}".split(), cpus=[0])
+    process.wait(60 * minutes + 300)
+    line = json.loads(device.log("benchmarks.ddp").splitlines()[-1])
+    row = {"way": "a bare loop", "tokens_per_second": line["tokens_per_second"]}
+    print(row, flush=True)
+    return row
 
 
 def measure(way: str, devices: list[Device], minutes: float, second_core: bool = False) -> dict[str, Any]:
@@ -105,9 +118,12 @@ def least_bytes(device: Device) -> tuple[float, int]:
 def report(rows: list[dict[str, Any]]) -> None:
     columns = "way | tokens/s | of alone | MB sent ÷ least | held up | longest, in steps | exchanges"
     print(f"\n| {columns} |\n|{' --- |' * 7}")
+    alone = next(row["tokens_per_second"] for row in rows if row["way"] == "alone")
     for row in rows:
-        share = row["tokens_per_second"] / rows[0]["tokens_per_second"]
-        speed = f"{row['tokens_per_second']:.0f} | {share:.2f}"
+        speed = f"{row['tokens_per_second']:.0f} | {row['tokens_per_second'] / alone:.2f}"
+        if "traffic" not in row:
+            print(f"| {row['way']} | {speed} | | | | |")
+            continue
         waits = f"{row['waited']:.1%} | {row['longest_wait_in_steps']:.2f}"
         print(f"| {row['way']} | {speed} | {row['traffic']:.2f} | {waits} | {row['exchanges']} |")
 

@@ -47,7 +47,7 @@ async def _fetch(dht: DHT, node: DHTNode, *, address: str, root: Path) -> Path |
         return Failure(TransferError, f"nobody answers at {address}; is the peer running, and its address up to date?")
     try:
         manifest = await fetch_manifest(node.p2p, peer, "")
-        return await fetch(node.p2p, peer, manifest, root, StateService(root), skip=(OPTIMIZER,))
+        return await fetch(node.p2p, [peer], manifest, root, StateService(root), skip=(OPTIMIZER,))
     except TransferError as error:
         return Failure(TransferError, str(error))
     except OSError as error:

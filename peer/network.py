@@ -31,6 +31,7 @@ from peer.transfer import TransferError, fetch, fetch_bytes, fetch_manifest, fet
 
 STARTUP_SECONDS = 60.0
 MAX_REMEMBERED = 50
+MAX_DONORS = 4  # that state is taken from at once
 
 
 class NetworkError(Exception):
@@ -164,7 +165,8 @@ class Network:
     def fetch(
         self, peer: str, run: str, root: Path, *, skip: tuple[str, ...] = (), newer_than: State | None = None
     ) -> Callable[[], Path | None]:
-        """Begin to take the donor's newest checkpoint; the function returned gives its folder once it is here.
+        """Begin to take the donor's newest checkpoint, with the help of others who have the same; the function returned
+        gives its folder once it is here.
 
         It raises TransferError (also where the donor has nothing `newer_than` that state), and OSError where the disk
         does not take it.
@@ -295,7 +297,8 @@ async def _fetch(
         progress = manifest.progress
         if newer_than is not None and (progress.samples, progress.round, progress.lineage) <= newer_than:
             raise TransferError("the donor has not written its newest state yet")
-        return await fetch(node.p2p, donor, manifest, root, _the_node().service, skip)
+        donors = [donor, *_the_node().others_of(manifest.run_id, donor)][:MAX_DONORS]
+        return await fetch(node.p2p, donors, manifest, root, _the_node().service, skip)
     except TransferError as error:
         return Failure(TransferError, str(error))
     except OSError as error:

@@ -128,6 +128,11 @@ class Node:
             bytes_received=self.service.bytes_received,
         )
 
+    def others_of(self, run_id: str, donor: PeerID) -> list[PeerID]:
+        """Who else trains that run, and so may have what the donor has."""
+        training = [notice for notice in self.notices if notice.run_id == run_id and notice.role == Role.TRAINING]
+        return [PeerID.from_base58(notice.peer) for notice in training if notice.peer != donor.to_base58()]
+
     def remember(self, address: str) -> None:
         if address not in self.addresses and len(self.addresses) < MAX_ADDRESSES:
             self.addresses[address] = _Attempt()

@@ -1,7 +1,8 @@
 """Giving and taking state: a peer's newest checkpoint folder, file by file, and the means that followed it.
 
-The donor reads from its disk, so giving never touches its training; the joiner checks every name, size and hash before
-a folder takes its place under `checkpoints/`. hivemind's protobuf envelopes carry JSON requests and raw chunks.
+The donor reads from its disk, so giving never touches its training. A file comes in pieces from all who have the same
+one, and whoever breaks off is done without; the joiner checks every name, size and hash before a folder takes its place
+under `checkpoints/`. hivemind's protobuf envelopes carry JSON requests and raw chunks.
 """
 
 from __future__ import annotations
@@ -9,11 +10,13 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import AsyncIterator  # noqa: UP035 -- hivemind tells streams by typing's name
+from typing import Any, AsyncIterator, BinaryIO  # noqa: UP035 -- hivemind tells streams by typing's name
 
 from hivemind.p2p import P2P, P2PContext, PeerID, ServicerBase
 from hivemind.proto import runtime_pb2
@@ -22,13 +25,16 @@ from torch import Tensor
 
 from minigpt import checkpoint
 from minigpt.checkpoint import Checkpoint
-from minigpt.manifest import LOCAL, MANIFEST, TOKENIZER, CheckpointError, Manifest, parse_manifest
+from minigpt.manifest import LOCAL, MANIFEST, OPTIMIZER, TOKENIZER, CheckpointError, Manifest, parse_manifest
 from minigpt.settings import run_id
 from peer import history
 from peer.codec import code_bytes
 from peer.swarm_state import FINE
 
 CHUNK_BYTES = 256 * 1024  # far below the 4 MiB that hivemind allows a message
+PIECE_BYTES = 1024 * 1024  # of a file, with a hash of its own
+REQUESTS_AT_ONCE = 2  # to a donor, so that its link is not idle between two pieces
+OPEN_SECONDS, MAX_OPEN = 600.0, 16  # files that a donor keeps open for a slow joiner, pruned or not
 ANSWER_SECONDS = 20.0  # a donor that sends nothing for so long has left
 RUN_NAME = re.compile("[a-z0-9-]{1,40}")
 LINEAGE = re.compile("[0-9a-f]{64}")
@@ -47,6 +53,8 @@ class StateService(ServicerBase):
 
     def __init__(self, root: Path):
         self.root = root
+        self._opened: dict[str, BinaryIO] = {}  # by hash
+        self._closing: dict[str, asyncio.TimerHandle] = {}
         self.bytes_sent = 0
         self.bytes_received = 0  # counted here by `fetch`, so that one place knows the traffic
 
@@ -56,14 +64,24 @@ class StateService(ServicerBase):
         content = b"" if not kept else dump_manifest(kept[0][1])
         return runtime_pb2.ExpertInfo(serialized_info=content)
 
+    async def rpc_pieces(self, request: runtime_pb2.ExpertUID, context: P2PContext) -> runtime_pb2.ExpertInfo:
+        """The hashes of a file's pieces, one after the other: {"run": …, "file": …, "sha256": …}."""
+        file = self._open(json.loads(request.uid))
+        digests = await asyncio.get_running_loop().run_in_executor(None, lambda: list(piece_digests(file)))
+        return runtime_pb2.ExpertInfo(serialized_info=b"".join(digests))
+
     async def rpc_file(
         self, request: runtime_pb2.ExpertUID, context: P2PContext
     ) -> AsyncIterator[runtime_pb2.ExpertInfo]:
-        """Chunks of one file from an offset: {"run": …, "file": …, "sha256": …, "offset": …}."""
+        """Chunks of one file from an offset: {"run": …, "file": …, "sha256": …, "offset": …, "size": …}."""
         wanted = json.loads(request.uid)
-        path = self._find(str(wanted["run"]), str(wanted["file"]), str(wanted["sha256"]))
-        for message in self._read(path, int(wanted["offset"])):
-            yield message
+        file, start, size = self._open(wanted), int(wanted["offset"]), int(wanted["size"])
+        for offset in range(start, start + size, CHUNK_BYTES):
+            chunk = os.pread(file.fileno(), min(CHUNK_BYTES, start + size - offset), offset)
+            if not chunk:
+                return
+            self.bytes_sent += len(chunk)
+            yield runtime_pb2.ExpertInfo(serialized_info=chunk)
 
     async def rpc_mean(
         self, request: runtime_pb2.ExpertUID, context: P2PContext
@@ -75,19 +93,26 @@ class StateService(ServicerBase):
             raise ValueError("no name of a run, or no lineage")
         path = history.path_of(self.root / run, previous)
         if path.exists():
-            for message in self._read(path, 0):
-                yield message
+            with path.open("rb") as file:
+                while chunk := file.read(CHUNK_BYTES):
+                    self.bytes_sent += len(chunk)
+                    yield runtime_pb2.ExpertInfo(serialized_info=chunk)
 
-    def _read(self, path: Path, offset: int) -> Iterator[runtime_pb2.ExpertInfo]:
-        """A file from an offset on, in messages; it stays readable if it is pruned meanwhile."""
-        with path.open("rb") as file:
-            file.seek(offset)
-            while chunk := file.read(CHUNK_BYTES):
-                self.bytes_sent += len(chunk)
-                yield runtime_pb2.ExpertInfo(serialized_info=chunk)
+    def _open(self, wanted: dict[str, Any]) -> BinaryIO:
+        """The file that a request names. It stays readable for a while if it is pruned: a transfer outlasts rounds."""
+        sha256 = str(wanted["sha256"])
+        file = self._opened.pop(sha256, None) or self._find(str(wanted["run"]), str(wanted["file"]), sha256).open("rb")
+        self._opened[sha256] = file  # the one used last is last
+        if len(self._opened) > MAX_OPEN:
+            del self._opened[next(iter(self._opened))]  # whoever reads it still has it
+        if (closing := self._closing.pop(sha256, None)) is not None:
+            closing.cancel()
+        loop = asyncio.get_running_loop()
+        self._closing[sha256] = loop.call_later(OPEN_SECONDS, self._opened.pop, sha256, None)
+        return file
 
     def _find(self, run: str, name: str, sha256: str) -> Path:
-        """The file of that hash in any kept folder of the run: a transfer may outlast a round."""
+        """The file of that hash in any kept folder of the run."""
         for folder, manifest in kept_checkpoints(self.root, run):
             entry = manifest.files.get(name)
             if entry is not None and entry.sha256 == sha256:
@@ -137,24 +162,26 @@ async def fetch_manifest(p2p: P2P, donor: PeerID, run: str) -> Manifest:
 
 async def fetch_bytes(p2p: P2P, donor: PeerID, manifest: Manifest, name: str) -> bytes:
     """One small file of the manifest, checked, into memory."""
-    content = b"".join([chunk async for chunk in _chunks(p2p, donor, manifest, name, 0)])
-    if hashlib.sha256(content).hexdigest() != manifest.files[name].sha256:
+    entry = manifest.files[name]
+    content = b"".join([chunk async for chunk in _chunks(p2p, donor, manifest, name, 0, entry.size)])
+    if hashlib.sha256(content).hexdigest() != entry.sha256:
         raise TransferError(f"{name} arrived with a wrong hash")
     return content
 
 
 async def fetch(
     p2p: P2P,
-    donor: PeerID,
+    donors: Sequence[PeerID],
     manifest: Manifest,
     root: Path,
     service: StateService,
     skip: tuple[str, ...] = (),
 ) -> Path:
-    """Take the manifest's files, checked, into `root/run/round-…-step-…`; returns that folder.
+    """Take the files of the first donor's manifest, checked, into `root/run/round-…-step-…`; returns that folder.
 
-    A broken transfer leaves its partial files, and the next one for the same anchor goes on from there.
-    Raises TransferError, and OSError where the disk does not take it.
+    The other donors give what they have of the same. AdamW's moments are the first one's alone: where it leaves before
+    they are here, the state comes without them. A broken transfer leaves what has arrived, and the next one for the
+    same anchor goes on from there. Raises TransferError, and OSError where the disk does not take it.
     """
     manifest = without(manifest, skip)
     run = root / manifest.run
@@ -166,8 +193,17 @@ async def fetch(
         if old != partial:
             shutil.rmtree(old, ignore_errors=True)
     partial.mkdir(parents=True, exist_ok=True)
-    for name in manifest.files:
-        await _fetch_file(p2p, donor, manifest, name, partial / name, service)
+    files = [_File(p2p, manifest, name, partial / name, service) for name in manifest.files]
+    for file in files:
+        await file.ask_for_hashes(donors)  # of all first: from now on the donors keep them
+    for file in files:
+        try:
+            await file.fetch()
+        except TransferError:
+            if file.name != OPTIMIZER:
+                raise
+            file.path.unlink(missing_ok=True)
+            manifest = without(manifest, (OPTIMIZER,))
     (partial / MANIFEST).write_bytes(dump_manifest(manifest))
     checkpoint.sync(partial / MANIFEST)
     if target.exists():
@@ -175,6 +211,88 @@ async def fetch(
     partial.rename(target)
     checkpoint.sync(run)
     return target
+
+
+class _File:
+    """A file of the manifest on its way to `path`, in pieces, from everybody who has it."""
+
+    def __init__(self, p2p: P2P, manifest: Manifest, name: str, path: Path, service: StateService):
+        self.name, self.path = name, path
+        self._p2p, self._manifest, self._service = p2p, manifest, service
+        self._entry = manifest.files[name]
+        self._donors: list[PeerID] = []
+        self._digests: list[bytes] = []  # of the pieces
+        self._missing: deque[int] = deque()
+        self._problem = TransferError(f"{name}: nobody has it")
+
+    async def ask_for_hashes(self, donors: Sequence[PeerID]) -> None:
+        """Who has the file, and what its pieces are. If a list of hashes is a lie, the hash of the whole tells."""
+        answers = await asyncio.gather(*(self._ask(donor) for donor in donors))
+        for donor, digests in zip(donors, answers):
+            if digests:
+                self._digests = self._digests or digests
+                if digests == self._digests:
+                    self._donors.append(donor)
+
+    async def _ask(self, donor: PeerID) -> list[bytes] | None:
+        request = {"run": self._manifest.run, "file": self.name, "sha256": self._entry.sha256}
+        stub = StateService.get_stub(self._p2p, donor)
+        try:
+            answer = await stub.rpc_pieces(runtime_pb2.ExpertUID(uid=json.dumps(request)), timeout=ANSWER_SECONDS)
+        except Exception as error:
+            self._problem = TransferError(f"{self.name}: the donor does not give it ({_reason(error)})")
+            return None
+        size, content = hashlib.sha256().digest_size, answer.serialized_info
+        digests = [content[at : at + size] for at in range(0, len(content), size)]
+        return digests if len(digests) == -(-self._entry.size // PIECE_BYTES) else None
+
+    async def fetch(self) -> None:
+        """Take what is not here yet. Raises TransferError when there is nobody left to take it from."""
+        loop = asyncio.get_running_loop()
+        self.path.touch()
+        with self.path.open("r+b") as file:
+            here = await loop.run_in_executor(None, lambda: list(piece_digests(file)))
+            have = dict(enumerate(here))
+            self._missing.extend(index for index, digest in enumerate(self._digests) if have.get(index) != digest)
+            while self._missing or not self._digests:
+                if not self._donors:
+                    raise self._problem
+                await asyncio.gather(*(self._take(donor, file) for donor in self._donors * REQUESTS_AT_ONCE))
+            file.truncate(self._entry.size)
+        checkpoint.sync(self.path)
+        if await loop.run_in_executor(None, checkpoint.file_sha256, self.path) != self._entry.sha256:
+            self.path.unlink()
+            raise TransferError(f"{self.name} arrived with a wrong hash")
+
+    async def _take(self, donor: PeerID, file: BinaryIO) -> None:
+        """Piece after piece from one donor, until there are no more or it fails."""
+        while self._missing and donor in self._donors:
+            index = self._missing.popleft()
+            start = index * PIECE_BYTES
+            size = min(PIECE_BYTES, self._entry.size - start)
+            piece = bytearray()
+            try:
+                async for chunk in _chunks(self._p2p, donor, self._manifest, self.name, start, size):
+                    self._service.bytes_received += len(chunk)
+                    piece += chunk
+                if hashlib.sha256(piece).digest() != self._digests[index]:
+                    raise TransferError(f"{self.name} arrived with a wrong hash")
+            except TransferError as error:
+                self._missing.appendleft(index)
+                self._problem = error
+                if donor in self._donors:
+                    self._donors.remove(donor)
+                return
+            file.seek(start)
+            file.write(piece)
+
+
+def piece_digests(file: BinaryIO) -> Iterator[bytes]:
+    """SHA-256 of piece after piece of a file; leaves its position alone, for many may read it."""
+    offset = 0
+    while piece := os.pread(file.fileno(), PIECE_BYTES, offset):
+        yield hashlib.sha256(piece).digest()
+        offset += len(piece)
 
 
 def verified(folder: Path) -> tuple[Checkpoint, dict[str, Tensor]]:
@@ -246,33 +364,23 @@ async def _mean_chunks(p2p: P2P, donor: PeerID, run: str, previous: str) -> Asyn
         raise TransferError(f"the donor stopped sending ({_reason(error)})") from error
 
 
-async def _fetch_file(
-    p2p: P2P, donor: PeerID, manifest: Manifest, name: str, path: Path, service: StateService
-) -> None:
-    size = manifest.files[name].size
-    with path.open("ab") as file:
-        async for chunk in _chunks(p2p, donor, manifest, name, file.tell()):
-            service.bytes_received += len(chunk)
-            file.write(chunk)
-        arrived = file.tell()
-    checkpoint.sync(path)
-    if arrived < size:
-        raise TransferError(f"{name}: {arrived} of {size} bytes arrived")
-    digest = await asyncio.get_running_loop().run_in_executor(None, checkpoint.file_sha256, path)
-    if digest != manifest.files[name].sha256:
-        path.unlink()
-        raise TransferError(f"{name} arrived with a wrong hash")
-
-
-async def _chunks(p2p: P2P, donor: PeerID, manifest: Manifest, name: str, offset: int) -> AsyncIterator[bytes]:
-    entry = manifest.files[name]
-    request = {"run": manifest.run, "file": name, "sha256": entry.sha256, "offset": offset}
+async def _chunks(
+    p2p: P2P, donor: PeerID, manifest: Manifest, name: str, offset: int, size: int
+) -> AsyncIterator[bytes]:
+    """So many bytes of a file, from an offset on."""
+    request = {
+        "run": manifest.run,
+        "file": name,
+        "sha256": manifest.files[name].sha256,
+        "offset": offset,
+        "size": size,
+    }
     try:
         stream = await StateService.get_stub(p2p, donor).rpc_file(runtime_pb2.ExpertUID(uid=json.dumps(request)))
         async for message in aiter_with_timeout(stream, ANSWER_SECONDS):
-            offset += len(message.serialized_info)
-            if offset > entry.size:
-                raise TransferError(f"{name}: more bytes arrive than the manifest says")
+            size -= len(message.serialized_info)
+            if size < 0:
+                raise TransferError(f"{name}: more bytes arrive than were asked for")
             yield message.serialized_info
     except TransferError:
         raise

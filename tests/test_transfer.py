@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+import shutil
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, AsyncIterator  # noqa: UP035 -- hivemind tells streams by typing's name
 
 import peer  # noqa: F401 -- first, for it tells hivemind how little to log
 
@@ -15,18 +16,21 @@ import peer  # noqa: F401 -- first, for it tells hivemind how little to log
 
 import pytest
 import torch
-from hivemind.p2p import P2P, P2PHandlerError
+from hivemind.p2p import P2P, P2PContext, P2PHandlerError
 from hivemind.proto import runtime_pb2
+from safetensors.torch import load_file, save_file
 
 import tokenizer
 from minigpt import checkpoint
-from minigpt.manifest import LOCAL, MODEL, OPTIMIZER, CheckpointError, Manifest
+from minigpt.manifest import LOCAL, MANIFEST, MODEL, OPTIMIZER, CheckpointError, Manifest
 from minigpt.settings import run_id
+from peer import transfer
 from peer.node import parse_address
 from peer.transfer import PARTIAL, StateService, TransferError, fetch, fetch_manifest, verified
 from tests.tiny import SETTINGS, build_model, save_model, train_tokenizer
 
 RUN = "cellmind"
+PIECE = 20_000  # bytes; the model has some of them
 
 
 @pytest.fixture(scope="module")
@@ -51,25 +55,35 @@ def donor_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @asynccontextmanager
-async def connected(donor_folder: Path) -> AsyncIterator[tuple[P2P, P2P, StateService]]:
-    """A donor that serves its folder, and somebody who has met it."""
+async def another_donor(
+    folder: Path, joiner: P2P, kind: type[StateService] = StateService
+) -> AsyncIterator[tuple[P2P, StateService]]:
+    """A donor that serves its folder, and that the joiner has met."""
     donor = await P2P.create(auto_nat=False, nat_port_map=False, use_relay=False)
-    joiner = await P2P.create(auto_nat=False, nat_port_map=False, use_relay=False)
     try:
-        service = StateService(donor_folder)
+        service = kind(folder)
         await service.add_p2p_handlers(donor)
         _, dialable = parse_address(str((await donor.get_visible_maddrs())[0]))
         await joiner._client.connect(donor.peer_id, [dialable])
-        yield donor, joiner, service
+        yield donor, service
     finally:
-        await joiner.shutdown()
         await donor.shutdown()
 
 
-def between_nodes(donor_folder: Path, work: Callable[[P2P, P2P, StateService], Awaitable[Any]]) -> Any:
+def between_nodes(
+    donor_folder: Path,
+    work: Callable[[P2P, P2P, Any], Awaitable[Any]],
+    kind: type[StateService] = StateService,
+) -> Any:
+    """What `work` gives for a donor, a joiner that has met it, and the donor's service."""
+
     async def run() -> Any:
-        async with connected(donor_folder) as nodes:
-            return await asyncio.wait_for(work(*nodes), 30)
+        joiner = await P2P.create(auto_nat=False, nat_port_map=False, use_relay=False)
+        try:
+            async with another_donor(donor_folder, joiner, kind) as (donor, service):
+                return await asyncio.wait_for(work(donor, joiner, service), 30)
+        finally:
+            await joiner.shutdown()
 
     return asyncio.run(run())
 
@@ -77,7 +91,7 @@ def between_nodes(donor_folder: Path, work: Callable[[P2P, P2P, StateService], A
 async def take(donor: P2P, joiner: P2P, root: Path, **more: Any) -> tuple[Path, StateService]:
     service = StateService(root)
     manifest = await fetch_manifest(joiner, donor.peer_id, RUN)
-    return await fetch(joiner, donor.peer_id, manifest, root, service, **more), service
+    return await fetch(joiner, [donor.peer_id], manifest, root, service, **more), service
 
 
 def test_the_whole_folder_arrives_without_what_is_the_donor_s_own(donor_folder: Path, tmp_path: Path) -> None:
@@ -99,35 +113,125 @@ def test_the_whole_folder_arrives_without_what_is_the_donor_s_own(donor_folder: 
     assert not list(folder.parent.glob(f"{PARTIAL}*"))
 
 
-def test_a_transfer_goes_on_where_it_broke_off(donor_folder: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transfer, "PIECE_BYTES", PIECE)
+
+
+def test_a_transfer_goes_on_where_it_broke_off(donor_folder: Path, tmp_path: Path, small_pieces: None) -> None:
     async def work(donor: P2P, joiner: P2P, service: StateService) -> tuple[Path, int, Manifest]:
         manifest = await fetch_manifest(joiner, donor.peer_id, RUN)
         partial = tmp_path / RUN / f"{PARTIAL}{manifest.anchor[:16]}"
         partial.mkdir(parents=True)
         (source,) = donor_folder.glob(f"{RUN}/round-*")
-        (partial / MODEL).write_bytes((source / MODEL).read_bytes()[:5000])
+        (partial / MODEL).write_bytes((source / MODEL).read_bytes()[: 3 * PIECE + 5])
         folder, mine = await take(donor, joiner, tmp_path, skip=(OPTIMIZER,))
         return folder, mine.bytes_received, manifest
 
     folder, received, manifest = between_nodes(donor_folder, work)
     wanted = sum(entry.size for name, entry in manifest.files.items() if name != OPTIMIZER)
-    assert received == wanted - 5000
+    assert received == wanted - 3 * PIECE
     assert verified(folder)[0].optimizer() is None
 
 
-def test_what_does_not_match_its_hash_is_not_kept(donor_folder: Path, tmp_path: Path) -> None:
+def test_what_does_not_match_its_hash_is_taken_again(donor_folder: Path, tmp_path: Path, small_pieces: None) -> None:
     async def work(donor: P2P, joiner: P2P, service: StateService) -> None:
         manifest = await fetch_manifest(joiner, donor.peer_id, RUN)
         partial = tmp_path / RUN / f"{PARTIAL}{manifest.anchor[:16]}"
         partial.mkdir(parents=True)
-        (partial / MODEL).write_bytes(b"x" * 5000)
-        with pytest.raises(TransferError, match="wrong hash"):
-            await take(donor, joiner, tmp_path)
-        assert not list(tmp_path.glob(f"{RUN}/round-*"))
+        (partial / MODEL).write_bytes(b"x" * (manifest.files[MODEL].size + 2 * PIECE))
         folder, _ = await take(donor, joiner, tmp_path)
         verified(folder)
 
     between_nodes(donor_folder, work)
+
+
+def test_a_donor_that_dies_is_replaced_without_starting_over(
+    donor_folder: Path, tmp_path: Path, small_pieces: None
+) -> None:
+    """The other one has the same anchor, and moments of its own."""
+    other_folder = tmp_path / "other"
+    shutil.copytree(donor_folder, other_folder)
+    (folder,) = other_folder.glob(f"{RUN}/round-*")
+    moments = load_file(folder / OPTIMIZER)
+    save_file({name: 2 * tensor for name, tensor in moments.items()}, folder / OPTIMIZER)
+    manifest = json.loads((folder / MANIFEST).read_text())
+    manifest["files"][OPTIMIZER]["sha256"] = checkpoint.file_sha256(folder / OPTIMIZER)
+    (folder / MANIFEST).write_text(json.dumps(manifest))
+
+    async def work(donor: P2P, joiner: P2P, service: StateService) -> tuple[Path, int, int]:
+        manifest = await fetch_manifest(joiner, donor.peer_id, RUN)
+        mine = StateService(tmp_path)
+        assert isinstance(service, Dying)
+        service.dies_after(manifest.files[MODEL].size // 2, donor)
+        async with another_donor(other_folder, joiner) as (other, other_service):
+            folder = await fetch(joiner, [donor.peer_id, other.peer_id], manifest, tmp_path, mine)
+            return folder, mine.bytes_received, other_service.bytes_sent
+
+    taken, received, sent_by_other = between_nodes(donor_folder, work, Dying)
+    assert verified(taken)[0].optimizer() is None, "the moments were the dead one's own"
+    size = sum(entry["size"] for entry in json.loads((taken / MANIFEST).read_text())["files"].values())
+    assert sent_by_other >= size // 4
+    assert received <= size + transfer.REQUESTS_AT_ONCE * PIECE, "nothing but what was on its way was taken twice"
+
+
+class Dying(StateService):
+    """A donor whose power goes when it has sent so much."""
+
+    def dies_after(self, count: int, p2p: P2P) -> None:
+        self.last, self.p2p = count, p2p
+
+    async def rpc_file(
+        self, request: runtime_pb2.ExpertUID, context: P2PContext
+    ) -> AsyncIterator[runtime_pb2.ExpertInfo]:
+        async for message in super().rpc_file(request, context):
+            if self.bytes_sent > self.last:
+                assert self.p2p._child is not None
+                self.p2p._child.kill()
+            yield message
+
+
+class Lying(StateService):
+    """A donor that sends something else."""
+
+    async def rpc_file(
+        self, request: runtime_pb2.ExpertUID, context: P2PContext
+    ) -> AsyncIterator[runtime_pb2.ExpertInfo]:
+        async for message in super().rpc_file(request, context):
+            yield runtime_pb2.ExpertInfo(serialized_info=bytes(len(message.serialized_info)))
+
+
+Dying.__name__ = Lying.__name__ = StateService.__name__  # by which hivemind names what a service answers
+
+
+def test_a_donor_that_sends_something_else_is_done_without(
+    donor_folder: Path, tmp_path: Path, small_pieces: None
+) -> None:
+    async def work(donor: P2P, joiner: P2P, service: StateService) -> Path:
+        manifest = await fetch_manifest(joiner, donor.peer_id, RUN)
+        mine = StateService(tmp_path)
+        with pytest.raises(TransferError, match="wrong hash"):
+            await fetch(joiner, [donor.peer_id], manifest, tmp_path, mine)
+        async with another_donor(donor_folder, joiner) as (other, _):
+            return await fetch(joiner, [donor.peer_id, other.peer_id], manifest, tmp_path, mine)
+
+    verified(between_nodes(donor_folder, work, Lying))
+
+
+def test_a_file_that_is_pruned_meanwhile_still_comes(donor_folder: Path, tmp_path: Path, small_pieces: None) -> None:
+    pruned = tmp_path / "donor"
+    shutil.copytree(donor_folder, pruned)
+
+    async def work(donor: P2P, joiner: P2P, service: StateService) -> Path:
+        manifest = await fetch_manifest(joiner, donor.peer_id, RUN)
+        stub = StateService.get_stub(joiner, donor.peer_id)
+        for name, entry in manifest.files.items():
+            request = {"run": RUN, "file": name, "sha256": entry.sha256}
+            await stub.rpc_pieces(runtime_pb2.ExpertUID(uid=json.dumps(request)))
+        shutil.rmtree(pruned)
+        return await fetch(joiner, [donor.peer_id], manifest, tmp_path, StateService(tmp_path))
+
+    verified(between_nodes(pruned, work))
 
 
 @pytest.mark.parametrize(
@@ -135,9 +239,9 @@ def test_what_does_not_match_its_hash_is_not_kept(donor_folder: Path, tmp_path: 
     [
         "garbage",
         "{}",
-        json.dumps({"run": "../donor", "file": MODEL, "sha256": "", "offset": 0}),
-        json.dumps({"run": RUN, "file": "../../identity.key", "sha256": "", "offset": 0}),
-        json.dumps({"run": RUN, "file": LOCAL, "sha256": "", "offset": 0}),
+        json.dumps({"run": "../donor", "file": MODEL, "sha256": "", "offset": 0, "size": 9}),
+        json.dumps({"run": RUN, "file": "../../identity.key", "sha256": "", "offset": 0, "size": 9}),
+        json.dumps({"run": RUN, "file": LOCAL, "sha256": "", "offset": 0, "size": 9}),
     ],
 )
 def test_odd_requests_get_nothing_and_harm_nothing(donor_folder: Path, tmp_path: Path, request_text: str) -> None:

@@ -10,6 +10,7 @@ import io
 import math
 import os
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +27,7 @@ from minigpt.manifest import CheckpointError
 from minigpt.model import LayerCache, MiniGPT
 
 CHECKPOINTS = Path("checkpoints")
+FOLLOW_SECONDS = 2.0  # between two looks for a newer checkpoint
 
 
 class PromptError(ValueError):
@@ -199,18 +201,34 @@ def find_checkpoint(folder: Path | None = None) -> Checkpoint:
     return found
 
 
-def fetch_from_peer(address: str) -> Path:
-    """The newest checkpoint of the running peer at `address`, in a folder here."""
+def fetch(arguments: argparse.Namespace) -> Path:
+    """The newest checkpoint of the running peer that the command line asks for, in a folder here."""
     # the one place where this room looks into peer/: only here, since hivemind takes seconds to import
-    from peer.ask import fetch_from_peer
+    from peer.ask import fetch_from_peer, fetch_from_swarm
     from peer.transfer import TransferError
 
+    root = CHECKPOINTS / "from-peer"
     try:
-        return fetch_from_peer(address, CHECKPOINTS / "from-peer")
+        if arguments.from_swarm is not None:
+            return fetch_from_swarm(arguments.from_swarm, root)
+        return fetch_from_peer(arguments.from_peer, root)
     except TransferError as error:
         raise CheckpointError(str(error)) from error
     except OSError as error:
-        raise CheckpointError(f"the model of {address} cannot be kept here: {error}") from error
+        raise CheckpointError(f"the model cannot be kept in {root}: {error}") from error
+
+
+def source(arguments: argparse.Namespace) -> Checkpoint:
+    """The checkpoint that the command line asks for."""
+    remote = arguments.from_peer is not None or arguments.from_swarm is not None
+    return find_checkpoint(fetch(arguments) if remote else arguments.checkpoint)
+
+
+def newer(than: Checkpoint, arguments: argparse.Namespace) -> Checkpoint:
+    """The next checkpoint that the command line asks for, once there is one."""
+    while (checkpoint := source(arguments)).progress == than.progress:
+        time.sleep(FOLLOW_SECONDS)
+    return checkpoint
 
 
 def read_prompt(arguments: argparse.Namespace) -> str:
@@ -259,6 +277,12 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--checkpoint", metavar="FOLDER", type=Path, help="default: the newest under checkpoints/")
     source.add_argument("--from-peer", metavar="ADDRESS", help="a running peer, as in the first line that it prints")
+    source.add_argument(
+        "--from-swarm", metavar="RUN", nargs="?", const="", help="a running peer on this network, of that run or of any"
+    )
+    parser.add_argument(
+        "--follow", action="store_true", help="answer again with every newer checkpoint, until Ctrl+C ends it"
+    )
     parser.add_argument(
         "--max-new-tokens", metavar="N", type=number(int, 1, 1_000_000), default=100, help="default: 100"
     )
@@ -282,7 +306,21 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         "--samples", metavar="N", type=number(int, 1, 1000), default=1, help="so many continuations; default: 1"
     )
     parser.add_argument("--seed", metavar="N", type=number(int, 0, 2**63 - 1), help="the same number, the same text")
-    return parser.parse_args(argv)
+    arguments = parser.parse_args(argv)
+    if arguments.follow and (arguments.chat or arguments.checkpoint is not None):
+        parser.error("--follow answers a prompt as training goes on: not with --chat or --checkpoint")
+    return arguments
+
+
+def answer(checkpoint: Checkpoint, prompt: str | None, sampling: Sampling, arguments: argparse.Namespace) -> None:
+    """Continue the prompt; with none of them, talk."""
+    tokenizer = checkpoint.load_tokenizer()
+    model = checkpoint.build_model().to(pick_device())
+    if prompt is None:
+        chat(model, tokenizer, typed_lines(), sampling, arguments.max_new_tokens)
+    else:
+        ids = encode_prompt(prompt, tokenizer, model.seq_len)
+        write_samples(model, tokenizer, ids, sampling, arguments.max_new_tokens, arguments.samples)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -292,15 +330,12 @@ def main(argv: list[str] | None = None) -> int:
     sampling = Sampling(arguments.temperature, arguments.top_k, arguments.top_p, arguments.seed)
     try:
         prompt = None if arguments.chat else read_prompt(arguments)
-        folder = arguments.checkpoint if arguments.from_peer is None else fetch_from_peer(arguments.from_peer)
-        checkpoint = find_checkpoint(folder)
-        tokenizer = checkpoint.load_tokenizer()
-        model = checkpoint.build_model().to(pick_device())
-        if prompt is None:
-            chat(model, tokenizer, typed_lines(), sampling, arguments.max_new_tokens)
-        else:
-            ids = encode_prompt(prompt, tokenizer, model.seq_len)
-            write_samples(model, tokenizer, ids, sampling, arguments.max_new_tokens, arguments.samples)
+        checkpoint = source(arguments)
+        answer(checkpoint, prompt, sampling, arguments)
+        while arguments.follow:
+            checkpoint = newer(checkpoint, arguments)
+            say(f"round {checkpoint.progress.round}:")
+            answer(checkpoint, prompt, sampling, arguments)
     except (CheckpointError, PromptError) as error:
         say(str(error))
         return 2

@@ -1,4 +1,7 @@
-"""Take the newest model from a running peer without being a member: for `python -m minigpt.generate --from-peer`."""
+"""Take the newest model from a running peer without being a member.
+
+For `python -m minigpt.generate --from-peer`, and `--from-swarm`, which finds one.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from hivemind import DHT
 from hivemind.dht import DHTNode
 
 from minigpt.manifest import OPTIMIZER
+from peer.discovery import who_trains
 from peer.network import Failure, unwrap
 from peer.node import CONNECT_SECONDS, parse_address
 from peer.processes import keep_sockets_together, leave_nothing_behind
@@ -37,6 +41,25 @@ def fetch_from_peer(address: str, root: Path) -> Path:
         if other != folder:
             shutil.rmtree(other, ignore_errors=True)
     return folder
+
+
+def fetch_from_swarm(run: str, root: Path) -> Path:
+    """The newest checkpoint of a peer that zeroconf finds, as `fetch_from_peer` gives it. `run` may be "" for any.
+
+    Raises TransferError, and OSError for our disk.
+    """
+    try:
+        addresses = asyncio.run(who_trains(run))
+    except OSError as error:
+        raise TransferError(f"this network cannot be searched ({error}); name a peer with --from-peer") from error
+    what = f"'{run}'" if run else "a run"
+    problem = TransferError(f"nobody who trains {what} was found on this network; name a peer with --from-peer")
+    for address in addresses:
+        try:
+            return fetch_from_peer(address, root)
+        except TransferError as error:
+            problem = error
+    raise problem
 
 
 async def _fetch(dht: DHT, node: DHTNode, *, address: str, root: Path) -> Path | Failure:

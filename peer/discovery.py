@@ -16,6 +16,8 @@ from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZerocon
 
 SERVICE_TYPE = "_cellmind._tcp.local."
 LOOKUPS, LOOKUP_MILLISECONDS = 10, 500
+LISTEN_SECONDS = 5.0  # for somebody who trains
+OTHERS_SECONDS = 1.0  # for others, once somebody was heard: the first one may have gone
 
 Found = Callable[[str, str, str], None]
 
@@ -32,27 +34,17 @@ def lan_address() -> str:
     return "127.0.0.1"
 
 
-class Discovery:
-    """Announces one peer and reports every other one; lives on an asyncio loop.
+class Listener:
+    """Reports every peer that announces itself; lives on an asyncio loop.
 
-    :param address: this peer's own, /ip4/ADDRESS/tcp/PORT/p2p/PEER
-    :param name: what people call the device
-    :param run: name of the run it trains, "" for a bootstrap node
+    :param host: our own address on the network to listen to
     :param found: called with (multiaddr, name, run) for every peer heard of, again when its address changes
     """
 
-    def __init__(self, *, address: str, name: str, run: str, found: Found):
-        _, _, self._host, _, port, _, peer = address.split("/")
-        self._found = found
+    def __init__(self, host: str, found: Found):
+        self._host, self._found = host, found
         self._tasks: set[asyncio.Task[None]] = set()
-        self._info = AsyncServiceInfo(
-            SERVICE_TYPE,
-            f"{peer[-20:]}.{SERVICE_TYPE}",  # unique on the LAN; the readable name is a property
-            port=int(port),
-            parsed_addresses=[self._host],
-            properties={"address": address, "name": name, "run": run},
-            server=f"cellmind-{peer[-20:].lower()}.local.",
-        )
+        self._own_service = ""
         self._zeroconf: AsyncZeroconf | None = None
 
     async def start(self) -> None:
@@ -60,7 +52,6 @@ class Discovery:
         logging.getLogger("zeroconf").setLevel(logging.CRITICAL)
         self._zeroconf = AsyncZeroconf(interfaces=[self._host], ip_version=IPVersion.V4Only)
         self._browse()
-        await self._zeroconf.async_register_service(self._info)
 
     async def ask_again(self) -> None:
         """Ask who is here once more: a browser left alone soon asks once an hour, and a cable may have been out."""
@@ -78,7 +69,7 @@ class Discovery:
             await self._zeroconf.async_close()
 
     def _on_change(self, zeroconf: Zeroconf, service_type: str, name: str, state_change: ServiceStateChange) -> None:
-        if state_change is not ServiceStateChange.Removed and name != self._info.name:
+        if state_change is not ServiceStateChange.Removed and name != self._own_service:
             task = asyncio.ensure_future(self._look_up(zeroconf, service_type, name))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -94,3 +85,55 @@ class Discovery:
             if address:
                 self._found(address, name, run)
                 return
+
+
+class Discovery(Listener):
+    """Announces one peer, and reports every other one.
+
+    :param address: this peer's own, /ip4/ADDRESS/tcp/PORT/p2p/PEER
+    :param name: what people call the device
+    :param run: name of the run it trains, "" for a bootstrap node
+    """
+
+    def __init__(self, *, address: str, name: str, run: str, found: Found):
+        _, _, host, _, port, _, peer = address.split("/")
+        super().__init__(host, found)
+        self._info = AsyncServiceInfo(
+            SERVICE_TYPE,
+            f"{peer[-20:]}.{SERVICE_TYPE}",  # unique on the LAN; the readable name is a property
+            port=int(port),
+            parsed_addresses=[host],
+            properties={"address": address, "name": name, "run": run},
+            server=f"cellmind-{peer[-20:].lower()}.local.",
+        )
+        self._own_service = self._info.name
+
+    async def start(self) -> None:
+        await super().start()
+        assert self._zeroconf is not None
+        await self._zeroconf.async_register_service(self._info)
+
+
+async def who_trains(run: str) -> list[str]:
+    """Addresses of the devices here that train `run`, or any run if it is ""; empty if none announces itself.
+
+    Raises OSError where multicast DNS cannot be used at all.
+    """
+    addresses: list[str] = []
+    heard = asyncio.Event()
+
+    def found(address: str, name: str, other: str) -> None:
+        if other and run in ("", other) and address not in addresses:
+            addresses.append(address)
+            heard.set()
+
+    listener = Listener(lan_address(), found)
+    await listener.start()
+    try:
+        await asyncio.wait_for(heard.wait(), LISTEN_SECONDS)
+        await asyncio.sleep(OTHERS_SECONDS)
+    except TimeoutError:
+        pass
+    finally:
+        await listener.stop()
+    return addresses

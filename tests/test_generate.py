@@ -2,10 +2,12 @@
 
 import io
 import os
+import signal
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ import tokenizer
 from minigpt import END_OF_TEXT, PADDING, START, UNKNOWN
 from minigpt.generate import Sampling, chat, encode_prompt, generate, main, sample, stream_text
 from minigpt.model import LayerCache, MiniGPT
+from tests.lan import wait_until
 from tests.tiny import LINES, build_model, save_model, train_tokenizer
 
 REPOSITORY = Path(__file__).parent.parent
@@ -258,6 +261,43 @@ def test_talking_as_a_program(folder: Path) -> None:
     assert len(talk.stdout.splitlines()) == 2
 
 
+def has_grown(path: Path, before: int) -> bool:
+    return path.stat().st_size > before
+
+
+def test_a_prompt_is_answered_again_after_every_round(
+    folder: Path, tokenizer_model: Path, model: MiniGPT, tmp_path: Path
+) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "minigpt.generate",
+        "--prompt",
+        "안녕",
+        "--max-new-tokens",
+        "5",
+        "--follow",
+        "--seed",
+        "1",
+    ]
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "PYTHONIOENCODING": "utf-8"}
+    answers, remarks = tmp_path / "answers", tmp_path / "remarks"
+    with answers.open("wb") as output, remarks.open("wb") as errors:
+        program = subprocess.Popen(command, env=environment, stdout=output, stderr=errors)
+        try:
+            assert wait_until(answers.read_bytes, 60)
+            for round in (2, 3):
+                before = len(answers.read_bytes())
+                save_model(Path("checkpoints"), tokenizer_model, model, round=round, step=10 * round)
+                assert wait_until(partial(has_grown, answers, before), 30), remarks.read_text()
+                assert remarks.read_text().endswith(f"round {round}:\n")
+            program.send_signal(signal.SIGINT)
+            assert program.wait(10) == 130
+        finally:
+            program.kill()
+            program.wait()
+
+
 def test_long_prompt_is_cut_in_front_and_that_is_said(
     folder: Path, processor: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -312,6 +352,7 @@ def test_bad_prompts(folder: Path, capsys: pytest.CaptureFixture[str], arguments
         ["--prompt", "a", "--top-p", "1.5"],
         ["--prompt", "a", "--top-k", "0"],
         ["--prompt", "a", "--max-new-tokens", "many"],
+        ["--chat", "--follow"],
     ],
 )
 def test_bad_arguments(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,7 @@ from setuptools import setup
 
 GGUF = ["gguf>=0.17,<1"]  # what python -m minigpt.export needs
 SERVE = ["starlette>=1,<2", "uvicorn>=0.34,<1"]  # what python -m minigpt.serve needs
+TENSORBOARD = ["tensorboard>=2.18"]  # what python -m peer --tensorboard needs
 
 setup(
     name="cellmind",
@@ -27,10 +28,13 @@ setup(
         "rich>=13.7",  # terminal output
     ],
     extras_require={
-        "dev": ["pytest>=8", "ruff>=0.9", "mypy>=1.14", "transformers>=5,<6", "openai>=2,<4", *GGUF, *SERVE],
-        "serve": SERVE,
+        "dev": [
+            *("pytest>=8", "ruff>=0.9", "mypy>=1.14", "transformers>=5,<6", "openai>=2,<4"),
+            *(GGUF + SERVE + TENSORBOARD),
+        ],
         "benchmarks": ["matplotlib>=3.9"],  # draws time_to_loss.png
         "gguf": GGUF,
-        "tensorboard": ["tensorboard>=2.18"],
+        "serve": SERVE,
+        "tensorboard": TENSORBOARD,
     },
 )

@@ -54,7 +54,7 @@ python -m minigpt.export --checkpoint FOLDER --to gguf model.gguf
 
 def model_card(progress: Progress, settings: Settings, parameters: int, metrics: Path) -> str:
     """The card of a model with so many parameters; `metrics` is what its device wrote down of the rounds so far."""
-    rounds = read_rounds(metrics, progress.round)
+    rounds = read_rounds(metrics, progress)
     seq_len = settings.training.dataset.seq_len
     devices = max((len(line["peers"]) for line in rounds if isinstance(line.get("peers"), list)), default=0)
     return TEMPLATE.format(
@@ -90,8 +90,8 @@ def loss_table(rounds: list[dict[str, Any]]) -> str:
     )
 
 
-def read_rounds(metrics: Path, last: int) -> list[dict[str, Any]]:
-    """The lines of a metrics.jsonl up to round `last`, the newest of each round; what is damaged is passed over."""
+def read_rounds(metrics: Path, progress: Progress) -> list[dict[str, Any]]:
+    """The lines of a metrics.jsonl about this run so far, the newest of each round; what is damaged is passed over."""
     try:
         lines = metrics.read_bytes().splitlines()
     except OSError:
@@ -102,6 +102,8 @@ def read_rounds(metrics: Path, last: int) -> list[dict[str, Any]]:
             entry = json.loads(line)
         except (ValueError, RecursionError):
             continue  # the power may have gone while it was written
-        if isinstance(entry, dict) and isinstance(entry.get("round"), int) and entry["round"] <= last:
+        if not isinstance(entry, dict) or entry.get("run_id") != progress.run_id:
+            continue  # an earlier run of the same name
+        if isinstance(entry.get("round"), int) and entry["round"] <= progress.round:
             rounds[entry["round"]] = entry
     return [rounds[number] for number in sorted(rounds)]

@@ -6,6 +6,7 @@ The same line on every device. A device that finds a run joins it; the first one
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import os
 import socket
 import sys
@@ -80,7 +81,14 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--checkpoints", type=Path, default=Path("checkpoints"), help="where state is kept (default: %(default)s)"
     )
+    parser.add_argument(
+        "--tensorboard",
+        action="store_true",
+        help="write logs for TensorBoard as well: tensorboard --logdir checkpoints",
+    )
     parsed = parser.parse_args(arguments)
+    if parsed.tensorboard and importlib.util.find_spec("tensorboard") is None:
+        parser.error("--tensorboard needs one more package: pip install -e '.[tensorboard]'")
     if parsed.join and parsed.sync:
         parser.error("--join trains and --sync does not: choose one")
     if not (parsed.join or parsed.sync):
@@ -175,6 +183,7 @@ def run_peer(arguments: argparse.Namespace, display: Display) -> int:
             stop=stop,
             minutes=arguments.minutes,
             rounds=arguments.rounds,
+            tensorboard=arguments.tensorboard,
         )
         trainer.train()
     except Stopped:

@@ -1,4 +1,7 @@
-"""`checkpoints/RUN/metrics.jsonl`: one line a round, the source of every plot."""
+"""`checkpoints/RUN/metrics.jsonl`: one line a round, the source of every plot; the same for TensorBoard, if asked for.
+
+With `python -m peer --join --tensorboard`, look at it with `tensorboard --logdir checkpoints`.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import json
 import math
 import time
 from pathlib import Path
+from typing import Any
 
 
 class RoundLine:
@@ -38,16 +42,39 @@ class RoundLine:
 
 
 class Metrics:
-    """Appends to metrics.jsonl, one JSON object a line."""
+    """Appends to metrics.jsonl, one JSON object a line.
 
-    def __init__(self, path: Path):
+    :param tensorboard: write the same to `tensorboard/` beside it, with the swarm's tokens as the step
+    """
+
+    def __init__(self, path: Path, tensorboard: bool = False):
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
+        self._board: Any = None
+        if tensorboard:
+            from torch.utils.tensorboard import SummaryWriter  # an extra, and slow to import
+
+            self._board = SummaryWriter(str(path.with_name("tensorboard")))
+
+    @property
+    def shows_text(self) -> bool:
+        return self._board is not None
 
     def write(self, entry: dict[str, object]) -> None:
+        """Raises OSError where the disk does not take it."""
         finite = {
             key: None if isinstance(value, float) and not math.isfinite(value) else value
             for key, value in entry.items()
         }
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(finite, ensure_ascii=False) + "\n")
+        if self._board is not None:
+            for key, value in finite.items():
+                number = len(value) if isinstance(value, list) else value
+                if isinstance(number, (int, float)) and key not in ("time", "tokens"):
+                    self._board.add_scalar(key, number, entry["tokens"])
+            self._board.flush()
+
+    def write_text(self, text: str, tokens: int) -> None:
+        """A sample of what the model writes by now."""
+        self._board.add_text("sample", text, tokens)

@@ -16,10 +16,11 @@ import torch
 from torch import Tensor
 
 import tokenizer
-from minigpt import checkpoint
+from minigpt import START, checkpoint
 from minigpt.dataset import DatasetError, PackedDataset, PaddedDataset, encode
 from minigpt.device import pick_autocast, pick_device
 from minigpt.evaluate import HeldOut
+from minigpt.generate import Sampling, generate, stream_text
 from minigpt.model import MiniGPT
 from minigpt.settings import Settings
 from peer import clock
@@ -37,6 +38,7 @@ from peer.synchronous import SynchronousInner, SynchronousOuter
 
 EVALUATION_SHARE = 0.05  # of the time, at most, goes into measuring the held-out loss
 BAR_SECONDS = 0.5
+SAMPLE_TOKENS = 60
 SLOW_EXCHANGE_SECONDS = 2.0  # of a tiny model that is many steps, and nobody's loss
 SLOW_EXCHANGE_STEPS = 16  # in simulation, what arrives up to 4 steps late is worth as much as what is 2 late
 
@@ -46,6 +48,7 @@ class Trainer:
 
     :param minutes: end by itself after so long, None for never
     :param rounds: end by itself after so many rounds of its own
+    :param tensorboard: write what metrics.jsonl gets for TensorBoard as well, and samples of text
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class Trainer:
         stop: StopSignal,
         minutes: float | None,
         rounds: int | None,
+        tensorboard: bool,
     ):
         self.run, self.settings, self.network, self.display, self.stop = run, run.settings, network, display, stop
         self.checkpoints, self.rounds = checkpoints, rounds
@@ -79,7 +83,8 @@ class Trainer:
             checkpoints=checkpoints,
             display=display,
         )
-        self.metrics = Metrics(checkpoints / progress.run / "metrics.jsonl")
+        self.metrics = Metrics(checkpoints / progress.run / "metrics.jsonl", tensorboard)
+        self._tokenizer = sentencepiece
         self._evaluated_at, self._evaluation_seconds = -math.inf, 0.0
         self._others: list[Notice] = []
         self._warned: set[str] = set()  # of a slow link, and of whom
@@ -143,16 +148,17 @@ class Trainer:
         )
 
     def _on_round(self, event: RoundClosed, line: RoundLine, rate: float) -> None:
-        progress = self.outer.progress
+        progress, speed = self.outer.progress, line.tokens_per_second  # of training: what follows takes its time
         self.saver.save()
         bits = self._evaluate()
         entry: dict[str, object] = {
             "time": time.time(),
+            "run_id": progress.run_id,
             "round": progress.round,
             "tokens": progress.samples * self.settings.training.dataset.seq_len,
             "loss": line.loss,
             "learning_rate": rate,
-            "tokens_per_second": line.tokens_per_second,
+            "tokens_per_second": speed,
             "waited_seconds": line.waited_seconds,
             "longest_wait_seconds": line.longest_wait_seconds,
             "step_seconds": self.inner.step_seconds,
@@ -165,13 +171,16 @@ class Trainer:
         if bits is not None:
             entry["valid_loss"], entry["valid_bits_per_byte"] = bits
         try:
+            if bits is not None and self.metrics.shows_text:
+                self.metrics.write_text(self._sample(), progress.samples * self.settings.training.dataset.seq_len)
             self.metrics.write(entry)
         except OSError as error:
             self.display.note(f"metrics.jsonl was not written: {error.strerror}; training goes on")
         held_out = "" if bits is None else f" · held-out {bits[0]:.3f} ({bits[1]:.3f} bits/byte)"
         company = "alone" if len(event.peers) == 1 else "with " + ", ".join(event.peers[1:])
-        speed = f"{line.tokens_per_second:,.0f} tokens/s"
-        self.display.note(f"round {progress.round} · loss {line.loss:.3f}{held_out} · {speed} · {company}")
+        self.display.note(
+            f"round {progress.round} · loss {line.loss:.3f}{held_out} · {speed:,.0f} tokens/s · {company}"
+        )
 
     def _show(self, line: RoundLine) -> None:
         names = ", ".join(notice.name for notice in self._others) or "alone"
@@ -191,6 +200,11 @@ class Trainer:
         result = self.held_out.evaluate(self.outer.anchor, pick_anchor_autocast(self.inner))
         self._evaluated_at, self._evaluation_seconds = time.monotonic(), time.monotonic() - started
         return result
+
+    def _sample(self) -> str:
+        """A short text of the anchor's own, with the same dice every time."""
+        ids = generate(self.outer.anchor, [START], max_new_tokens=SAMPLE_TOKENS, sampling=Sampling(seed=1))
+        return "".join(stream_text(self._tokenizer, ids))
 
     def _say_held_out(self, bits: tuple[float, float] | None, when: str) -> None:
         if bits is not None:

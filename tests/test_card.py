@@ -25,14 +25,15 @@ def save_after(root: Path, lines: list[bytes], round: int = 3) -> str:
     return (save_model(root, tokenizer_model, model, round=round) / "README.md").read_text(encoding="utf-8")
 
 
-def line(round: int, **entries: Any) -> bytes:
-    return json.dumps({"round": round, "loss": 5.0, "anchor": "ab" * 32, **entries}).encode()
+def line(round: int, run_id: str = "cellmind-0123456789ab", **entries: Any) -> bytes:
+    return json.dumps({"round": round, "run_id": run_id, "loss": 5.0, "anchor": "ab" * 32, **entries}).encode()
 
 
 def test_card_says_what_the_model_is_and_how_good(root: Path) -> None:
     card = save_after(
         root,
         [
+            line(2, "cellmind-ba9876543210", peers=["a", "b", "c"], valid_loss=2.0, valid_bits_per_byte=1.0),
             line(1, peers=["desk"], valid_loss=6.0, valid_bits_per_byte=2.5),
             line(2, peers=["desk", "minji-phone"]),
             b'{"round": 2, "peers": ["desk", "minji-ph',

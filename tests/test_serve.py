@@ -30,7 +30,7 @@ openai = pytest.importorskip("openai", reason="the client is not installed: pip 
 
 REPOSITORY = Path(__file__).parent.parent
 # the command itself, with less patience for slow clients than people have
-PROGRAM = "import sys, minigpt.serve as serve; serve.BODY_SECONDS = 0.5; sys.exit(serve.main())"
+PROGRAM = "import sys, minigpt.serve as serve; serve.BODY_SECONDS = 2.0; sys.exit(serve.main())"
 
 
 @pytest.fixture(scope="module")

@@ -51,14 +51,14 @@ def test_two_devices_started_at_the_same_instant_train_one_run(tmp_path: Path) -
         founders = [device for device in devices if "founded run" in (device.folder / "peer.log").read_text()]
         assert len(founders) == 1
 
-        asked = devices[1].host.run(
-            sys.executable,
-            *("-m", "minigpt.generate", "--prompt", "오늘 저녁에", "--seed", "1", "--max-new-tokens", "20"),
-            *("--from-peer", address(first)),
-            timeout=START,
-        )
-        assert asked.returncode == 0, asked.stderr
-        assert asked.stdout.strip()
+        for source in (("--from-peer", address(first)), ("--from-swarm",), ("--from-swarm", "cellmind")):
+            prompt = ("--prompt", "오늘 저녁에", "--seed", "1", "--max-new-tokens", "20")
+            asked = devices[1].start("minigpt.generate", *prompt, *source)
+            assert asked.wait(START) == 0, asked.output()
+            assert asked.output().strip()
+        asked = devices[1].start("minigpt.generate", *prompt, "--from-swarm", "another")
+        assert asked.wait(START) == 2
+        assert "nobody who trains 'another'" in asked.output()
         rounds = len(devices[0].metrics())
         assert len(devices[0].wait_for_rounds(rounds + 1, START)) > rounds, "the peer that was asked trains on"
 
@@ -70,9 +70,10 @@ def test_two_devices_started_at_the_same_instant_train_one_run(tmp_path: Path) -
         assert newest.local() is not None, "what was trained since the last round is kept as well"
 
         again_from = newest.progress.round
-        again = devices[0].join("--rounds", "1")
+        again = devices[0].join("--rounds", "1", "--tensorboard")
         again.wait_for(f"going on with run {newest.progress.run_id} from round {newest.progress.round}", START)
         assert again.wait(START) == 0
+        assert list(devices[0].folder.glob("checkpoints/cellmind/tensorboard/events.*"))
 
         devices[1].wait_for_rounds(len(devices[1].metrics()) + 2, START)
         synced = devices[0].start("peer", "--sync", "--name", "host1")

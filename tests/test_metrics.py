@@ -1,0 +1,44 @@
+"""What a round leaves in metrics.jsonl, and for TensorBoard."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from peer.metrics import Metrics
+
+ENTRY = {
+    "time": 1.7e9,
+    "run_id": "r",
+    "round": 2,
+    "tokens": 512,
+    "loss": 5.5,
+    "peers": ["desk", "phone"],
+    "anchor": "ab",
+}
+
+
+def test_a_line_is_one_object_and_has_no_nan(tmp_path: Path) -> None:
+    metrics = Metrics(tmp_path / "run" / "metrics.jsonl")
+    metrics.write(ENTRY)
+    metrics.write({**ENTRY, "loss": math.nan})
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert lines == [ENTRY, {**ENTRY, "loss": None}]
+    assert not metrics.shows_text and list((tmp_path / "run").iterdir()) == [tmp_path / "run" / "metrics.jsonl"]
+
+
+def test_tensorboard_gets_the_same_numbers(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard", reason="pip install -e '.[tensorboard]'")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    metrics = Metrics(tmp_path / "metrics.jsonl", tensorboard=True)
+    metrics.write_text("안녕", 512)
+    metrics.write(ENTRY)
+    board = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    assert {tag: [(event.step, event.value) for event in board.Scalars(tag)] for tag in board.Tags()["scalars"]} == {
+        "round": [(512, 2.0)],
+        "loss": [(512, 5.5)],
+        "peers": [(512, 2.0)],
+    }
+    assert "안녕" in board.Tensors("sample/text_summary")[0].tensor_proto.string_val[0].decode()

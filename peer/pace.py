@@ -15,7 +15,7 @@ from peer.codec import code_bytes
 from peer.membership import Notice
 from peer.swarm_state import COARSE, FINE, MEAN_BITS
 
-COST_SHARE = 0.06  # of the processor's time, at most, goes into exchanges
+COST_SHARE = 0.04  # of the processor's time, at most, goes into exchanges; p2pd's, half as much again, is not seen
 MIN_PAUSE_SECONDS = 0.5
 # While somebody is on the way to our anchor it moves less often, and less the longer they take: shortest pauses with
 # others at our anchor and without, and the longest.

@@ -34,7 +34,7 @@ def test_exchanges_take_no_more_than_their_share_of_the_processor() -> None:
 def test_a_group_keeps_to_the_longest_pause_that_one_of_it_needs() -> None:
     mates = [mate("A", 3.0), mate("B", 40.0)]
     assert after(9.0, 0.6).pause_with(mates, somebody_is_behind=False) == 40.0
-    assert after(9.0, 6.0).pause_with(mates, somebody_is_behind=False) == pytest.approx(100.0)
+    assert after(9.0, 6.0).pause_with(mates, somebody_is_behind=False) == pytest.approx(6.0 / COST_SHARE)
 
 
 def test_whoever_is_on_the_way_to_our_anchor_is_waited_for_longer_and_longer() -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import shutil
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, AsyncIterator  # noqa: UP035 -- hivemind tells streams by typing's name
 
@@ -255,6 +256,59 @@ def test_odd_requests_get_nothing_and_harm_nothing(donor_folder: Path, tmp_path:
         return got
 
     assert between_nodes(donor_folder, work) == []
+
+
+def odd_request(dice: random.Random, manifest: Manifest) -> str:
+    """A request with one or two of its parts replaced, or cut short, or no request at all."""
+    oddities = [None, -1, 2**70, 1.5, "", "..", "\0", "x" * 10_000, [], {}, [[]] * 100, True, MODEL, LOCAL, "*"]
+    request: dict[str, Any] = {
+        "run": RUN,
+        "file": MODEL,
+        "sha256": manifest.files[MODEL].sha256,
+        "previous": manifest.anchor,
+        "offset": 0,
+        "size": 100,
+    }
+    for name in dice.choices([*request, "more"], k=2):
+        request[name] = dice.choice(oddities)
+    text = json.dumps(request)
+    return dice.choice([text, text, text[: dice.randrange(len(text))], json.dumps(dice.choice(oddities))])
+
+
+def test_a_thousand_odd_messages_harm_nothing(donor_folder: Path, tmp_path: Path) -> None:
+    dice = random.Random(1)
+
+    async def send(joiner: P2P, donor: P2P, manifest: Manifest) -> None:
+        stub = StateService.get_stub(joiner, donor.peer_id)
+        request = runtime_pb2.ExpertUID(uid=odd_request(dice, manifest))
+        with suppress(P2PHandlerError, asyncio.TimeoutError):
+            match dice.randrange(4):
+                case 0:
+                    await stub.rpc_manifest(request)
+                case 1:
+                    await stub.rpc_pieces(request)
+                case 2:
+                    received = [len(message.serialized_info) async for message in await stub.rpc_file(request)]
+                    assert sum(received) <= manifest.files[MODEL].size
+                case 3:
+                    assert not [message async for message in await stub.rpc_mean(request)]
+
+    async def shout(donor: P2P) -> None:
+        _, dialable = parse_address(str((await donor.get_visible_maddrs())[0]))
+        _, writer = await asyncio.open_connection(dialable["ip4"], int(dialable["tcp"]))
+        with suppress(ConnectionError):
+            writer.write(dice.randbytes(4096))
+            await writer.drain()
+        writer.close()
+
+    async def work(donor: P2P, joiner: P2P, service: StateService) -> None:
+        manifest = await fetch_manifest(joiner, donor.peer_id, RUN)
+        for _ in range(100):
+            await asyncio.gather(*(send(joiner, donor, manifest) for _ in range(10)), shout(donor))
+        folder, _ = await take(donor, joiner, tmp_path)
+        verified(folder)
+
+    between_nodes(donor_folder, work)
 
 
 def test_nobody_home_and_nothing_to_give(donor_folder: Path, tmp_path: Path) -> None:

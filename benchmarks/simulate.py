@@ -81,15 +81,17 @@ class Peer:
         return [p.grad.clone() for p in self.parameters]
 
     @torch.no_grad()
-    def adamw(self, gradients: list[Tensor], rate: float) -> None:
+    def adamw(self, gradients: list[Tensor], rate: float, embedding: float = 1.0) -> None:
+        """One step; the embedding's rate is so many times the others'."""
         self.steps += 1
         bias1, bias2 = 1 - BETAS[0] ** self.steps, 1 - BETAS[1] ** self.steps
         for p, m, v, g in zip(self.parameters, self.m, self.v, gradients):
             m.lerp_(g, 1 - BETAS[0])
             v.mul_(BETAS[1]).addcmul_(g, g, value=1 - BETAS[1])
+            own_rate = rate * embedding if p is self.model.model.embed_tokens.weight else rate
             if p.dim() >= 2:
-                p.mul_(1 - WEIGHT_DECAY * rate)
-            p.addcdiv_(m, (v / bias2).sqrt_().add_(EPSILON), value=-rate / bias1)
+                p.mul_(1 - WEIGHT_DECAY * own_rate)
+            p.addcdiv_(m, (v / bias2).sqrt_().add_(EPSILON), value=-own_rate / bias1)
 
 
 # peer/codec.py's steps of one size lose 0.1 % (2 bits) and 0.2 % (4 bits) more of the energy
@@ -120,7 +122,7 @@ def swarm(a: argparse.Namespace, peers: list[Peer], train: Tensor, report: Repor
         rate = a.lr * learning_rate(1.0, samples, a.warmup)
         for p in peers:
             if tick % p.period == 0:
-                p.adamw(p.gradients(train), rate)
+                p.adamw(p.gradients(train), rate, a.embedding)
                 p.since += 1
                 samples += BATCH
         if pending is not None and tick >= pending[0]:
@@ -210,6 +212,7 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=4, help="steps from one exchange to the next")
     parser.add_argument("--age", type=int, default=1, help="steps that an exchange takes")
     parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument("--embedding", type=float, default=1.0, help="the embedding's rate, in those of the others")
     parser.add_argument("--warmup", type=int, default=400, help="sequences")
     parser.add_argument("--seed", type=int, default=100)
     parser.add_argument("--bits", type=int, default=0)

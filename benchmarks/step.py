@@ -1,0 +1,202 @@
+"""How fast a training step is:  python -m benchmarks.step --threads 1
+
+The guide's model (23 M parameters, batches of 4 x 256 tokens of random ids), as peers train it, and beside it a plain
+GPT of the same shape as textbooks and nanoGPT write it: LayerNorm, learned positions, GELU, dropout in the attention,
+AdamW that is not fused. Every way runs in a process of its own, all of them in turn, several times; the best counts.
+
+Prints tokens/s, the arithmetic of the step as a share of what a matrix product reaches in bfloat16 and float32, memory,
+and where our step's time goes; writes step.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from minigpt.device import pick_autocast
+from minigpt.model import MiniGPT
+from peer.inner import BETAS, CLIP_NORM, WEIGHT_DECAY, InnerLoop
+
+VOCABULARY, WIDTH, HEADS, LAYERS, LENGTH, BATCH, DROPOUT = 8000, 512, 8, 6, 256, 4, 0.1
+LR = 3e-4
+WAYS = ("ours", "ours float32", "plain", "plain bfloat16", "plain bfloat16 compiled")
+MATRIX = 2048  # rows and columns of the products that the peak is measured with
+CPU = torch.device("cpu")
+
+Step = Callable[[], float]
+
+
+class PlainBlock(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.ln_1, self.ln_2 = nn.LayerNorm(WIDTH), nn.LayerNorm(WIDTH)
+        self.c_attn, self.c_proj = nn.Linear(WIDTH, 3 * WIDTH), nn.Linear(WIDTH, WIDTH)
+        self.mlp = nn.Sequential(
+            nn.Linear(WIDTH, 4 * WIDTH), nn.GELU(), nn.Linear(4 * WIDTH, WIDTH), nn.Dropout(DROPOUT)
+        )
+        self.dropout = nn.Dropout(DROPOUT)
+
+    def forward(self, x: Tensor) -> Tensor:
+        B, T, C = x.shape
+        q, k, v = (y.view(B, T, HEADS, C // HEADS).transpose(1, 2) for y in self.c_attn(self.ln_1(x)).split(C, 2))
+        y = F.scaled_dot_product_attention(q, k, v, dropout_p=DROPOUT if self.training else 0.0, is_causal=True)
+        x = x + self.dropout(self.c_proj(y.transpose(1, 2).reshape(B, T, C)))
+        return x + self.mlp(self.ln_2(x))
+
+
+class PlainGPT(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.wte, self.wpe = nn.Embedding(VOCABULARY, WIDTH), nn.Embedding(LENGTH, WIDTH)
+        self.blocks = nn.Sequential(nn.Dropout(DROPOUT), *(PlainBlock() for _ in range(LAYERS)), nn.LayerNorm(WIDTH))
+
+    def forward(self, input_ids: Tensor, labels: Tensor) -> Tensor:
+        x = self.blocks(self.wte(input_ids) + self.wpe(torch.arange(input_ids.shape[1])))
+        logits = F.linear(x, self.wte.weight)
+        return F.cross_entropy(logits.view(-1, VOCABULARY), labels.view(-1))
+
+
+def our_step(autocast: torch.dtype | None) -> tuple[Step, int]:
+    model = MiniGPT(
+        vocab_size=VOCABULARY, d_model=WIDTH, nhead=HEADS, num_layers=LAYERS, dropout=DROPOUT, seq_len=LENGTH
+    )
+
+    def batches() -> Any:
+        while True:
+            yield batch()
+
+    inner = InnerLoop(model, batches(), CPU, autocast)
+    return (lambda: inner.step(LR)[0]), model.parameter_count()
+
+
+def plain_step(autocast: torch.dtype | None, compiled: bool = False) -> tuple[Step, int]:
+    model = PlainGPT()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=LR, betas=BETAS, weight_decay=WEIGHT_DECAY)
+    forward = torch.compile(model) if compiled else model
+
+    def step() -> float:
+        with torch.autocast("cpu", autocast, enabled=autocast is not None):
+            loss = forward(*batch())
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP_NORM)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        return float(loss)
+
+    return step, sum(parameter.numel() for parameter in model.parameters())
+
+
+def batch() -> tuple[Tensor, Tensor]:
+    ids = torch.randint(0, VOCABULARY, (BATCH, LENGTH + 1))
+    return ids[:, :-1].contiguous(), ids[:, 1:].contiguous()
+
+
+def build(way: str) -> tuple[Step, int]:
+    match way:
+        case "ours":
+            return our_step(pick_autocast(CPU))
+        case "ours float32":
+            return our_step(None)
+        case "plain":
+            return plain_step(None)
+        case "plain bfloat16":
+            return plain_step(torch.bfloat16)
+        case _:
+            return plain_step(torch.bfloat16, compiled=True)
+
+
+def measure(way: str, steps: int) -> dict[str, Any]:
+    """In this process: seconds of the best step, and the most memory that was used."""
+    step, parameters = build(way)
+    for _ in range(3):
+        step()
+    best = min(timed(step) for _ in range(steps))
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return {"way": way, "seconds": best, "parameters": parameters, "memory": memory}
+
+
+def timed(work: Callable[[], Any]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def peak(number_format: torch.dtype) -> float:
+    """Arithmetic operations a second of a large matrix product."""
+    a, b = (torch.randn(MATRIX, MATRIX).to(number_format) for _ in range(2))
+    return 2 * MATRIX**3 / min(timed(lambda: a @ b) for _ in range(5))
+
+
+def operations(parameters: int) -> float:
+    """Of a step: 6 a parameter and token, and the attention's products (PaLM, arXiv 2204.02311, appendix B)."""
+    tokens = BATCH * LENGTH
+    return tokens * (6 * parameters + 12 * LAYERS * WIDTH * LENGTH)
+
+
+def profile() -> str:
+    """Where our step's time goes."""
+    step, _ = our_step(pick_autocast(CPU))
+    for _ in range(3):
+        step()
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiler:
+        for _ in range(3):
+            step()
+    return str(profiler.key_averages().table(sort_by="self_cpu_time_total", row_limit=12, max_name_column_width=40))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.step", description=__doc__.splitlines()[0])
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="(default: %(default)s)")
+    parser.add_argument("--steps", type=int, default=8, help="of each way and time (default: %(default)s)")
+    parser.add_argument("--times", type=int, default=3, help="that all ways take turns (default: %(default)s)")
+    parser.add_argument("--only", choices=WAYS, help="one way, in this process, as JSON")
+    parser.add_argument("--output", type=Path, default=Path("step.json"))
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    if arguments.only:
+        print(json.dumps(measure(arguments.only, arguments.steps)))
+        return
+    results: dict[str, dict[str, Any]] = {}
+    for _ in range(arguments.times):
+        for way in WAYS:
+            command = [sys.executable, "-m", "benchmarks.step", "--only", way]
+            options = ["--threads", str(arguments.threads), "--steps", str(arguments.steps)]
+            done = subprocess.run([*command, *options], capture_output=True, text=True)
+            if done.returncode:
+                print(f"{way}: {done.stderr.strip().splitlines()[-1]}", file=sys.stderr)
+                continue
+            result = json.loads(done.stdout.splitlines()[-1])
+            if way not in results or result["seconds"] < results[way]["seconds"]:
+                results[way] = result
+    peaks = {"float32": peak(torch.float32), "bfloat16": peak(torch.bfloat16)}
+    arguments.output.write_text(json.dumps({"ways": list(results.values()), "peaks": peaks}, indent=2))
+    report(results, peaks)
+    print(profile())
+
+
+def report(results: dict[str, dict[str, Any]], peaks: dict[str, float]) -> None:
+    best = max(peaks.values())
+    print(", ".join(f"{name}: {rate / 1e9:.0f} G operations/s" for name, rate in peaks.items()))
+    print("| way | tokens/s | ours ÷ it | of the peak | memory, MB | parameters |\n|" + " --- |" * 6)
+    for way, result in results.items():
+        seconds, parameters = result["seconds"], result["parameters"]
+        ratio = seconds / results["ours"]["seconds"]
+        share = operations(parameters) / seconds / best
+        speed, memory = BATCH * LENGTH / seconds, result["memory"] / 1e6
+        print(f"| {way} | {speed:.0f} | {ratio:.2f} | {share:.2f} | {memory:.0f} | {parameters:,} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -81,7 +81,8 @@ def measure(way: str, devices: list[Device], minutes: float, second_core: bool =
             process.wait_for("held-out loss at the start", 300)
         if second_core:
             for child in set(devices[0].host.pids()) - {processes[0].pid}:
-                os.sched_setaffinity(child, [1])
+                for thread in Path(f"/proc/{child}/task").iterdir():  # p2pd has many
+                    os.sched_setaffinity(int(thread.name), [1])
         wait(lambda: False, time.time() + 60 * minutes)
         end(processes)
         lines = devices[0].metrics()

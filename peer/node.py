@@ -26,6 +26,7 @@ from peer.transfer import StateService
 PERIOD_SECONDS = 1.0  # between two looks at the notice board, and between two notices of our own
 SILENCE_SECONDS = 8.0  # a peer whose notice is not renewed for so long has left
 CONNECT_SECONDS = 5.0
+STEP_SECONDS = 60.0  # that any of the things done every second takes at most
 CLOCK_SECONDS = 5.0  # that the device with the lower peer id waits for a newcomer to take its time
 MAX_CLOCK_SECONDS = 100 * 365 * 86_400.0  # a phone without a battery begins in 1970
 ASK_SECONDS = (10.0, 60.0)  # between two questions to the LAN who is here: while we are alone, and otherwise
@@ -152,7 +153,7 @@ class Node:
         while True:
             started = time.monotonic()
             with suppress(Exception):  # a swarm in flux fails in many ways, and the next turn is a second away
-                await step()
+                await asyncio.wait_for(step(), STEP_SECONDS)  # hivemind may wait for ever for what was cut off
             await asyncio.sleep(max(0.1, PERIOD_SECONDS - (time.monotonic() - started)))
 
     async def _meet_peers(self) -> None:

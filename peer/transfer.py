@@ -14,7 +14,7 @@ import os
 import re
 import shutil
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, AsyncIterator, BinaryIO  # noqa: UP035 -- hivemind tells streams by typing's name
 
@@ -357,7 +357,7 @@ async def fetch_means(
 async def _mean_chunks(p2p: P2P, donor: PeerID, run: str, previous: str) -> AsyncIterator[bytes]:
     request = runtime_pb2.ExpertUID(uid=json.dumps({"run": run, "previous": previous}))
     try:
-        stream = await StateService.get_stub(p2p, donor).rpc_mean(request)
+        stream = await _begun(StateService.get_stub(p2p, donor).rpc_mean(request))
         async for message in aiter_with_timeout(stream, ANSWER_SECONDS):
             yield message.serialized_info
     except Exception as error:
@@ -376,7 +376,8 @@ async def _chunks(
         "size": size,
     }
     try:
-        stream = await StateService.get_stub(p2p, donor).rpc_file(runtime_pb2.ExpertUID(uid=json.dumps(request)))
+        stub = StateService.get_stub(p2p, donor)
+        stream = await _begun(stub.rpc_file(runtime_pb2.ExpertUID(uid=json.dumps(request))))
         async for message in aiter_with_timeout(stream, ANSWER_SECONDS):
             size -= len(message.serialized_info)
             if size < 0:
@@ -386,6 +387,11 @@ async def _chunks(
         raise
     except Exception as error:
         raise TransferError(f"{name}: the donor stopped sending ({_reason(error)})") from error
+
+
+async def _begun(stream: Awaitable[AsyncIterator[runtime_pb2.ExpertInfo]]) -> AsyncIterator[runtime_pb2.ExpertInfo]:
+    """A stream that hivemind opens, for which it would wait for ever where the connection has just been cut."""
+    return await asyncio.wait_for(stream, ANSWER_SECONDS)
 
 
 def _reason(error: Exception) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import random
 import shutil
+import signal
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -27,7 +28,16 @@ from minigpt.manifest import LOCAL, MANIFEST, MODEL, OPTIMIZER, CheckpointError,
 from minigpt.settings import run_id
 from peer import transfer
 from peer.node import parse_address
-from peer.transfer import PARTIAL, StateService, TransferError, fetch, fetch_manifest, verified
+from peer.transfer import (
+    PARTIAL,
+    StateService,
+    TransferError,
+    fetch,
+    fetch_bytes,
+    fetch_manifest,
+    fetch_means,
+    verified,
+)
 from tests.tiny import SETTINGS, build_model, save_model, train_tokenizer
 
 RUN = "cellmind"
@@ -256,6 +266,29 @@ def test_odd_requests_get_nothing_and_harm_nothing(donor_folder: Path, tmp_path:
         return got
 
     assert between_nodes(donor_folder, work) == []
+
+
+@pytest.mark.parametrize("side", ["donor", "joiner"])
+def test_a_donor_that_freezes_is_given_up(
+    donor_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, side: str
+) -> None:
+    """And so is our own part of the connection: a question that it did not pass on was waited for in vain."""
+    monkeypatch.setattr(transfer, "ANSWER_SECONDS", 1.0)
+
+    async def work(donor: P2P, joiner: P2P, service: StateService) -> None:
+        manifest = await fetch_manifest(joiner, donor.peer_id, RUN)
+        frozen = donor if side == "donor" else joiner
+        assert frozen._child is not None
+        frozen._child.send_signal(signal.SIGSTOP)
+        try:
+            with pytest.raises(TransferError, match="stopped sending"):
+                await fetch_means(joiner, donor.peer_id, tmp_path / RUN, "0" * 64, 1024, StateService(tmp_path))
+            with pytest.raises(TransferError, match="stopped sending"):
+                await fetch_bytes(joiner, donor.peer_id, manifest, MODEL)
+        finally:
+            frozen._child.send_signal(signal.SIGCONT)
+
+    between_nodes(donor_folder, work)
 
 
 def odd_request(dice: random.Random, manifest: Manifest) -> str:

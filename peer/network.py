@@ -26,7 +26,7 @@ from peer import clock
 from peer.history import HistoryError
 from peer.membership import Notice, State
 from peer.node import Node, View
-from peer.processes import keep_sockets_together
+from peer.processes import keep_sockets_together, outlive_the_dead
 from peer.transfer import TransferError, fetch, fetch_bytes, fetch_manifest, fetch_means
 
 STARTUP_SECONDS = 60.0
@@ -86,6 +86,7 @@ def start_dht(host: str, port: int, identity: Path) -> DHT:
     """A DHT node that listens on `host:port` under a kept identity. Raises NetworkError."""
     identity.parent.mkdir(parents=True, exist_ok=True)
     keep_sockets_together()
+    outlive_the_dead()
     clock.install()
     try:
         return DHT(

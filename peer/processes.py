@@ -11,12 +11,13 @@ import signal
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
 from hivemind.p2p import P2P
+from hivemind.utils.mpfuture import MPFuture, SharedBytes
 
 SOCKETS = "cellmind-"  # begins the name of a folder of sockets; the owner's pid follows
 
@@ -55,6 +56,34 @@ def keep_sockets_together() -> None:
     folder = Path(tempfile.mkdtemp(prefix=f"{SOCKETS}{os.getpid()}-"))
     P2P._UNIX_SOCKET_PREFIX = f"/unix{folder}/"  # hivemind has no other way to say so
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
+
+
+class OutlivingLock:
+    """A lock between processes that does not stay locked when the one that holds it is killed.
+
+    hivemind has one for all futures of all processes. Held by a process that has ended it stops the DHT for good, and
+    with it whatever is started or asked next; who has waited so long goes on, and it is open again afterwards.
+    """
+
+    SECONDS = 3.0  # far more than any honest owner needs
+
+    def __init__(self) -> None:
+        self._lock = multiprocessing.Lock()
+
+    def __enter__(self) -> None:
+        self._lock.acquire(timeout=self.SECONDS)
+
+    def __exit__(self, *_: object) -> None:
+        with suppress(ValueError):  # two waited in vain, and the other one has opened it
+            self._lock.release()
+
+
+def outlive_the_dead() -> None:
+    """Exchange hivemind's locks between processes, once. Call before any of them starts."""
+    if not isinstance(MPFuture._update_lock, OutlivingLock):
+        MPFuture._initialization_lock = OutlivingLock()
+        MPFuture._update_lock = OutlivingLock()
+        SharedBytes._lock = OutlivingLock()
 
 
 def is_alive(pid: int) -> bool:

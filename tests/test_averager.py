@@ -7,8 +7,10 @@ from __future__ import annotations
 import asyncio
 import copy
 import math
+import multiprocessing
 import os
 import signal
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 from itertools import count
@@ -26,6 +28,7 @@ from hivemind import DHT
 from hivemind.averaging.control import StepControl
 from hivemind.dht import DHTNode
 from hivemind.proto.averaging_pb2 import AveragingData
+from hivemind.utils.mpfuture import MPFuture
 from torch import Tensor
 
 from minigpt.checkpoint import parameter_hash
@@ -210,6 +213,21 @@ def test_a_group_is_as_large_as_the_best_informed_of_its_members_expects(start: 
     controls = [exchange(averagers[0], sizes[0]), informed, exchange(averagers[2], sizes[2])]
     everybody = {averager.peer_id.to_base58(): 1 for averager in averagers}
     assert [outcome(control) for control in controls] == [everybody] * 3
+
+
+def test_a_process_killed_with_hivemind_s_lock_in_its_hands_stops_nobody(start: Start) -> None:
+    def hold() -> None:
+        MPFuture._update_lock.__enter__()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    start(1)
+    holder = multiprocessing.get_context("fork").Process(target=hold)
+    holder.start()
+    holder.join(BOUND)
+    assert holder.exitcode == -signal.SIGKILL
+    began = time.monotonic()
+    start(1)
+    assert time.monotonic() - began < 15
 
 
 def test_a_full_group_starts_at_once(start: Start) -> None:

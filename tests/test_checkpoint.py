@@ -22,7 +22,7 @@ from minigpt.checkpoint import newest, parameter_hash, read, save
 from minigpt.manifest import CheckpointError, Manifest, Progress, parse_manifest
 from minigpt.model import MiniGPT
 from minigpt.settings import Settings
-from tests.tiny import LINES, SETTINGS, build_model, save_model, train_tokenizer
+from tests.tiny import LINES, SETTINGS, build_model, save_model
 
 ALL = {
     "README.md",
@@ -34,16 +34,6 @@ ALL = {
     "training.json",
 }
 UNHASHED = {"README.md", "training.json"}
-
-
-@pytest.fixture(scope="module")
-def tokenizer_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return train_tokenizer(tmp_path_factory.mktemp("tokenizer"))
-
-
-@pytest.fixture(scope="module")
-def model(tokenizer_model: Path) -> MiniGPT:
-    return build_model(tokenizer.load(tokenizer_model).get_piece_size())
 
 
 @pytest.fixture

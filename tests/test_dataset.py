@@ -10,15 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-import tokenizer
 from minigpt import END_OF_TEXT, IGNORED, PADDING, START
 from minigpt.dataset import DatasetError, PackedDataset, PaddedDataset, encode, piece_bytes
-from tests.tiny import LINES, train_tokenizer, write_jsonl
-
-
-@pytest.fixture(scope="module")
-def processor(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    return tokenizer.load(train_tokenizer(tmp_path_factory.mktemp("tokenizer")))
+from tests.tiny import LINES, write_jsonl
 
 
 class NoTokenizer:

@@ -20,31 +20,9 @@ from minigpt.generate import Sampling, generate
 from minigpt.model import MiniGPT
 from minigpt.settings import Settings
 from tests.test_checkpoint import seal
-from tests.tiny import LINES, SETTINGS, build_model, save_model, train_tokenizer
+from tests.tiny import LINES, SETTINGS, build_model, save_model
 
 gguf: Any = pytest.importorskip("gguf")
-
-
-@pytest.fixture(scope="module")
-def tokenizer_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return train_tokenizer(tmp_path_factory.mktemp("tokenizer"))
-
-
-@pytest.fixture(scope="module")
-def processor(tokenizer_model: Path) -> Any:
-    return tokenizer.load(tokenizer_model)
-
-
-@pytest.fixture(scope="module")
-def model(processor: Any) -> MiniGPT:
-    return build_model(processor.get_piece_size())
-
-
-@pytest.fixture
-def folder(tmp_path: Path, tokenizer_model: Path, model: MiniGPT, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current folder is one with a checkpoint."""
-    monkeypatch.chdir(tmp_path)
-    return save_model(Path("checkpoints"), tokenizer_model, model)
 
 
 def export(*arguments: str) -> Path:

@@ -14,36 +14,13 @@ from typing import Any
 import pytest
 import torch
 
-import tokenizer
 from minigpt import END_OF_TEXT, PADDING, START, UNKNOWN
 from minigpt.generate import Sampling, chat, encode_prompt, generate, main, sample, stream_text
 from minigpt.model import LayerCache, MiniGPT
 from tests.lan import wait_until
-from tests.tiny import LINES, build_model, save_model, train_tokenizer
+from tests.tiny import LINES, build_model, save_model
 
 REPOSITORY = Path(__file__).parent.parent
-
-
-@pytest.fixture(scope="module")
-def tokenizer_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return train_tokenizer(tmp_path_factory.mktemp("tokenizer"))
-
-
-@pytest.fixture(scope="module")
-def processor(tokenizer_model: Path) -> Any:
-    return tokenizer.load(tokenizer_model)
-
-
-@pytest.fixture(scope="module")
-def model(processor: Any) -> MiniGPT:
-    return build_model(processor.get_piece_size())
-
-
-@pytest.fixture
-def folder(tmp_path: Path, tokenizer_model: Path, model: MiniGPT, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current folder is one with a checkpoint."""
-    monkeypatch.chdir(tmp_path)
-    return save_model(Path("checkpoints"), tokenizer_model, model)
 
 
 class Parrot(MiniGPT):

@@ -7,13 +7,12 @@ from typing import Any
 import pytest
 import torch
 
-import tokenizer
 from minigpt import END_OF_TEXT, IGNORED, PADDING, START, device
 from minigpt.dataset import DatasetError
 from minigpt.evaluate import HeldOut
 from minigpt.model import MiniGPT
 from minigpt.settings import Settings
-from tests.tiny import LINES, build_model, train_tokenizer, write_jsonl
+from tests.tiny import LINES, build_model, write_jsonl
 
 VOCABULARY = 300
 
@@ -124,11 +123,6 @@ def test_cpu_takes_bfloat16_only_where_it_is_clearly_faster(
 def test_real_measurement_gives_a_time() -> None:
     assert 0 < device.matmul_seconds(torch.float32, budget=0.001) < 10
     assert device.pick_device().type in {"cuda", "mps", "cpu"}
-
-
-@pytest.fixture(scope="module")
-def processor(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    return tokenizer.load(train_tokenizer(tmp_path_factory.mktemp("tokenizer")))
 
 
 def test_bits_per_byte_of_a_model_that_knows_nothing(tmp_path: Path, processor: Any) -> None:

@@ -18,12 +18,11 @@ from urllib.parse import urlsplit
 import pytest
 import torch
 
-import tokenizer
 from minigpt import END_OF_TEXT, START
 from minigpt.generate import Sampling, encode_message, generate, stream_text
 from minigpt.model import MiniGPT
 from tests.lan import wait_until
-from tests.tiny import build_model, save_model, train_tokenizer
+from tests.tiny import build_model, save_model
 
 pytest.importorskip("uvicorn", reason="the server's packages are not installed: pip install -e '.[dev]'")
 openai = pytest.importorskip("openai", reason="the client is not installed: pip install -e '.[dev]'")
@@ -31,16 +30,6 @@ openai = pytest.importorskip("openai", reason="the client is not installed: pip 
 REPOSITORY = Path(__file__).parent.parent
 # the command itself, with less patience for slow clients than people have
 PROGRAM = "import sys, minigpt.serve as serve; serve.BODY_SECONDS = 2.0; sys.exit(serve.main())"
-
-
-@pytest.fixture(scope="module")
-def tokenizer_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return train_tokenizer(tmp_path_factory.mktemp("tokenizer"))
-
-
-@pytest.fixture(scope="module")
-def processor(tokenizer_model: Path) -> Any:
-    return tokenizer.load(tokenizer_model)
 
 
 def lean(model: MiniGPT, end: float) -> MiniGPT:

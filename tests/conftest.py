@@ -1,0 +1,32 @@
+"""What several test files share: a tokenizer, a model, and a folder with a checkpoint of it."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import tokenizer
+from minigpt.model import MiniGPT
+from tests.tiny import build_model, save_model, train_tokenizer
+
+
+@pytest.fixture(scope="module")
+def tokenizer_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train_tokenizer(tmp_path_factory.mktemp("tokenizer"))
+
+
+@pytest.fixture(scope="module")
+def processor(tokenizer_model: Path) -> Any:
+    return tokenizer.load(tokenizer_model)
+
+
+@pytest.fixture(scope="module")
+def model(processor: Any) -> MiniGPT:
+    return build_model(processor.get_piece_size())
+
+
+@pytest.fixture
+def folder(tmp_path: Path, tokenizer_model: Path, model: MiniGPT, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder is one with a checkpoint."""
+    monkeypatch.chdir(tmp_path)
+    return save_model(Path("checkpoints"), tokenizer_model, model)

@@ -218,7 +218,7 @@ def fetch(arguments: argparse.Namespace) -> Path:
         raise CheckpointError(f"the model cannot be kept in {root}: {error}") from error
 
 
-def source(arguments: argparse.Namespace) -> Checkpoint:
+def chosen_checkpoint(arguments: argparse.Namespace) -> Checkpoint:
     """The checkpoint that the command line asks for."""
     remote = arguments.from_peer is not None or arguments.from_swarm is not None
     return find_checkpoint(fetch(arguments) if remote else arguments.checkpoint)
@@ -226,7 +226,7 @@ def source(arguments: argparse.Namespace) -> Checkpoint:
 
 def newer(than: Checkpoint, arguments: argparse.Namespace) -> Checkpoint:
     """The next checkpoint that the command line asks for, once there is one."""
-    while (checkpoint := source(arguments)).progress == than.progress:
+    while (checkpoint := chosen_checkpoint(arguments)).progress == than.progress:
         time.sleep(FOLLOW_SECONDS)
     return checkpoint
 
@@ -330,7 +330,7 @@ def main(argv: list[str] | None = None) -> int:
     sampling = Sampling(arguments.temperature, arguments.top_k, arguments.top_p, arguments.seed)
     try:
         prompt = None if arguments.chat else read_prompt(arguments)
-        checkpoint = source(arguments)
+        checkpoint = chosen_checkpoint(arguments)
         answer(checkpoint, prompt, sampling, arguments)
         while arguments.follow:
             checkpoint = newer(checkpoint, arguments)

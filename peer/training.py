@@ -151,11 +151,12 @@ class Trainer:
         progress, speed = self.outer.progress, line.tokens_per_second  # of training: what follows takes its time
         self.saver.save()
         bits = self._evaluate()
+        tokens = progress.samples * self.settings.training.dataset.seq_len
         entry: dict[str, object] = {
             "time": time.time(),
             "run_id": progress.run_id,
             "round": progress.round,
-            "tokens": progress.samples * self.settings.training.dataset.seq_len,
+            "tokens": tokens,
             "loss": line.loss,
             "learning_rate": rate,
             "tokens_per_second": speed,
@@ -172,7 +173,7 @@ class Trainer:
             entry["valid_loss"], entry["valid_bits_per_byte"] = bits
         try:
             if bits is not None and self.metrics.shows_text:
-                self.metrics.write_text(self._sample(), progress.samples * self.settings.training.dataset.seq_len)
+                self.metrics.write_text(self._sample(), tokens)
             self.metrics.write(entry)
         except OSError as error:
             self.display.note(f"metrics.jsonl was not written: {error.strerror}; training goes on")

@@ -58,20 +58,22 @@ def serve(arguments: argparse.Namespace, display: Display) -> int:
         port=arguments.port,
         checkpoints=arguments.state,
         addresses=arguments.initial_peers,
+        own_address=None if arguments.host else lan_address,
     )
     stop = StopSignal()
     try:
-        display.note(f"bootstrap node at {network.address}")
-        line = f".venv/bin/python -m peer --join --initial-peers {network.address}"
-        display.note(f"on the other devices:\n\n    {line}\n")
+        address = ""
         connected: list[str] = []
         while not stop.received:
+            if network.address != address:
+                address = network.address
+                display.note(f"bootstrap node at {address}")
+                line = f".venv/bin/python -m peer --join --initial-peers {address}"
+                display.note(f"on the other devices:\n\n    {line}\n")
             view = network.post(None)
             if len(view.connected) != len(connected):
                 connected = view.connected
                 display.note(f"{len(connected)} device(s) connected")
-            if not network.dht.is_alive():
-                raise NetworkError("the network part ended unexpectedly; start the bootstrap node again")
             time.sleep(0.2)
     finally:
         network.stop()

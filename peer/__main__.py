@@ -18,7 +18,7 @@ import tokenizer
 from minigpt import dataset
 from minigpt.manifest import CheckpointError
 from minigpt.settings import Settings, SettingsError, load_settings
-from peer.discovery import lan_address
+from peer.discovery import LOOPBACK, lan_address
 from peer.display import Display
 from peer.join import Joiner, JoinError
 from peer.membership import Notice, Role
@@ -138,8 +138,8 @@ def run_peer(arguments: argparse.Namespace, display: Display) -> int:
         except ValueError as error:
             raise NetworkError(str(error)) from error
     host = arguments.host or lan_address()
-    if host == "127.0.0.1":
-        display.note("no network found: this device trains alone until it is started again on one")
+    if host == LOOPBACK:
+        display.note("no network found: this device trains alone until there is one")
     if arguments.port is not None:
         check_port(host, arguments.port)
     listen = arguments.port or free_port(host, DEFAULT_PORT)
@@ -153,6 +153,7 @@ def run_peer(arguments: argparse.Namespace, display: Display) -> int:
         port=listen,
         checkpoints=arguments.checkpoints,
         addresses=arguments.initial_peers,
+        own_address=None if arguments.host else lan_address,
     )
     stop = StopSignal()
     try:

@@ -37,7 +37,7 @@ class Means:
 class State:
     """An anchor that ours does not lead to."""
 
-    donor: str  # its name
+    donor: Notice
     progress: Progress
     parameters: dict[str, Tensor]
 
@@ -111,4 +111,4 @@ class CatchingUp:
         if newer.progress.run_id != run_id:
             raise TransferError("it is the state of another run")
         self._strayed = False
-        return State(donor.name, newer.progress, parameters)
+        return State(donor, newer.progress, parameters)

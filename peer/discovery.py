@@ -15,6 +15,7 @@ from zeroconf import IPVersion, ServiceStateChange, Zeroconf
 from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
 
 SERVICE_TYPE = "_cellmind._tcp.local."
+LOOPBACK = "127.0.0.1"  # where a device without a network is
 LOOKUPS, LOOKUP_MILLISECONDS = 10, 500
 LISTEN_SECONDS = 5.0  # for somebody who trains
 OTHERS_SECONDS = 1.0  # for others, once somebody was heard: the first one may have gone
@@ -31,7 +32,7 @@ def lan_address() -> str:
             except OSError:
                 continue
             return str(probe.getsockname()[0])
-    return "127.0.0.1"
+    return LOOPBACK
 
 
 class Listener:

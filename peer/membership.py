@@ -7,11 +7,16 @@ from __future__ import annotations
 
 import enum
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+SILENCE_SECONDS = 8.0  # a peer that has said nothing for so long has left
+SUSPICION_SECONDS = 4.0  # and after so long it may have
+FUTURE_SECONDS = 4.0  # what was said further in the future than clocks of one swarm differ was not said honestly
+MAX_MEMBERS = 4096  # kept in mind at once; more is somebody playing tricks
 MAX_RATE_FACTOR = 2.0
 MUCH_LONGER = 2.0  # than what the others need between exchanges: worth telling people
 
@@ -66,6 +71,56 @@ def parse_notice(peer: str, value: object) -> Notice | None:
     except ValidationError:
         return None
     return notice if notice.peer == peer and notice.name.isprintable() else None
+
+
+@dataclass(frozen=True)
+class Heard:
+    """A peer has said something of itself, at `said` in the swarm's time (seconds)."""
+
+    notice: Notice
+    said: float
+
+
+@dataclass(frozen=True)
+class Passed:
+    """It is `now` in the swarm's time (seconds)."""
+
+    now: float
+
+
+@dataclass(frozen=True)
+class Members:
+    """Who is in the swarm, as far as this device has heard: the state that `apply` takes from event to event."""
+
+    newest: Mapping[str, Heard] = field(default_factory=dict)  # by peer id; goodbyes too, until they are old
+    now: float = -math.inf
+
+    @property
+    def here(self) -> list[Notice]:
+        """Everybody who has not said goodbye and is not silent for too long, in an order all agree on."""
+        newest = sorted(self.newest.items())
+        return [heard.notice for _, heard in newest if heard.notice.role != Role.LEFT]
+
+    @property
+    def suspected(self) -> frozenset[str]:
+        """Peer ids of those among them that are silent for so long that they may have left without a goodbye."""
+        return frozenset(notice.peer for notice in self.here if self.silence(notice.peer) > SUSPICION_SECONDS)
+
+    def silence(self, peer: str) -> float:
+        """Seconds since a peer last said something."""
+        return self.now - self.newest[peer].said
+
+
+def apply(members: Members, event: Heard | Passed) -> Members:
+    """The members after an event. Words may come late and out of order: the newest of a peer counts, once."""
+    if isinstance(event, Passed):
+        kept = {peer: heard for peer, heard in members.newest.items() if event.now < heard.said + SILENCE_SECONDS}
+        return Members(kept, event.now)
+    known = members.newest.get(event.notice.peer)
+    is_news = event.said > known.said if known is not None else len(members.newest) < MAX_MEMBERS
+    if not is_news or event.said > members.now + FUTURE_SECONDS:
+        return members
+    return replace(members, newest={**members.newest, event.notice.peer: event})
 
 
 class Start(enum.Enum):

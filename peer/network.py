@@ -9,9 +9,10 @@ import fcntl
 import json
 import os
 import socket
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
@@ -23,6 +24,7 @@ from hivemind.utils import MPFuture
 
 from minigpt.manifest import SETTINGS, Manifest
 from peer import clock
+from peer.discovery import LOOPBACK
 from peer.history import HistoryError
 from peer.membership import Notice, State
 from peer.node import Node, View
@@ -32,6 +34,9 @@ from peer.transfer import TransferError, fetch, fetch_bytes, fetch_manifest, fet
 STARTUP_SECONDS = 60.0
 MAX_REMEMBERED = 50
 MAX_DONORS = 4  # that state is taken from at once
+LOOK_SECONDS = 2.0  # between two looks at our own address
+RETRY_SECONDS = 5.0  # between two starts of a network part that does not start
+LOST = "the network part of this device ended unexpectedly"
 
 
 class NetworkError(Exception):
@@ -112,40 +117,106 @@ def start_dht(host: str, port: int, identity: Path) -> DHT:
 class Network:
     """This device in the swarm.
 
+    Where its process has died, or the device has moved to another address, it is started again, under the same
+    identity; what stands on it has to be started again as well, whenever `starts` has grown.
+
     :param run: name of the run, which is the name of its notice board; "" for a bootstrap node
     :param name: what people call the device
     :param checkpoints: the folder whose newest checkpoint others may take, where identity and addresses are kept too
     :param addresses: multiaddrs to begin with, besides the remembered ones and what zeroconf finds
+    :param own_address: tells the device's address on the LAN; `host` is kept where there is nobody to ask
     """
 
-    def __init__(self, *, run: str, name: str, host: str, port: int, checkpoints: Path, addresses: Sequence[str] = ()):
+    def __init__(
+        self,
+        *,
+        run: str,
+        name: str,
+        host: str,
+        port: int,
+        checkpoints: Path,
+        addresses: Sequence[str] = (),
+        own_address: Callable[[], str] | None = None,
+    ):
         self._lock = lock_folder(checkpoints)
         self._addresses_file = checkpoints / "peers.json"
         self._remembered = _read_addresses(self._addresses_file)
-        self.dht = start_dht(host, port, checkpoints / "identity.key")
-        self.peer = self.dht.peer_id.to_base58()
-        self.address = f"/ip4/{host}/tcp/{port}/p2p/{self.peer}"
+        self._run, self._name, self._checkpoints, self._given = run, name, checkpoints.resolve(), list(addresses)
+        self._host, self._port, self._own_address = host, port, own_address
+        self._looked_at = time.monotonic()  # at our own address
+        self._not_before = 0.0  # after a start that failed
+        self._asked: MPFuture | None = None  # for the newest view
+        self._traffic_before = (0, 0)  # bytes sent and received before the last start
         self.view = View()
-        self._asked: MPFuture | None = None
-        start = partial(
-            _start,
-            run=run,
-            name=name,
-            address=self.address,
-            checkpoints=checkpoints.resolve(),
-            known=[*addresses, *self._remembered],
-        )
-        self.zeroconf_problem: str | None = self._call(start)
+        self.zeroconf_problem: str | None = None
+        self.starts = 0
+        self._start()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the child process lives: without it there is nobody but us."""
+        return self.dht.is_alive()
 
     def post(self, notice: Notice | None) -> View:
-        """Leave our notice, if we have one, and take the newest view of the swarm that has come in; never waits."""
+        """Leave our notice, if we have one, and take the newest view of the swarm that has come in.
+
+        Never waits, but for a second or two where the network part has to be started again. While that does not work,
+        nobody is there, and it is tried again every few seconds.
+        """
+        if not self.is_alive or self._has_moved():
+            self.start_again()
+        if not self.is_alive:
+            return self.view
         if self._asked is not None and self._asked.done():
-            self.view = self._asked.result()
+            view = self._asked.result()
+            sent, received = self._traffic_before
+            self.view = replace(view, bytes_sent=sent + view.bytes_sent, bytes_received=received + view.bytes_received)
             self._asked = None
             self._remember()
         if self._asked is None:
+            if notice is not None:
+                notice = notice.model_copy(update={"address": self.address})
             self._asked = self.dht.run_coroutine(partial(_post, notice=notice), return_future=True)
         return self.view
+
+    def start_again(self) -> None:
+        """End the child process, if it lives, and start another; not more often than every few seconds if it fails."""
+        if time.monotonic() < self._not_before:
+            return
+        self._end()
+        try:
+            self._start()
+        except (NetworkError, TransferError):
+            self._not_before = time.monotonic() + RETRY_SECONDS
+            self._end()
+            self.view = replace(self.view, notices=[], suspected=frozenset(), connected=[])
+
+    def _start(self) -> None:
+        self.dht = start_dht(self._host, self._port, self._checkpoints / "identity.key")
+        self.starts += 1
+        self.peer = self.dht.peer_id.to_base58()
+        self.address = f"/ip4/{self._host}/tcp/{self._port}/p2p/{self.peer}"
+        self._traffic_before = self.view.bytes_sent, self.view.bytes_received
+        self._asked = None
+        start = partial(
+            _start,
+            run=self._run,
+            name=self._name,
+            address=self.address,
+            checkpoints=self._checkpoints,
+            known=[*self._given, *self._remembered],
+        )
+        self.zeroconf_problem = self._call(start)
+
+    def _has_moved(self) -> bool:
+        """Whether this device is elsewhere on the LAN than it was: a phone roams, a laptop wakes at another place."""
+        if self._own_address is None or time.monotonic() < self._looked_at + LOOK_SECONDS:
+            return False
+        self._looked_at = time.monotonic()
+        host, before = self._own_address(), self._host
+        if host != LOOPBACK:  # without any network the old address may come back
+            self._host = host
+        return self._host != before
 
     def fetch_manifest(self, peer: str, run: str) -> Manifest:
         """What the donor's newest checkpoint holds. Waits; raises TransferError."""
@@ -160,8 +231,7 @@ class Network:
 
         It raises TransferError.
         """
-        future = self.dht.run_coroutine(partial(_fetch_settings, peer=peer, run=run), return_future=True)
-        return lambda: unwrap(future.result()) if future.done() else None
+        return self._begin(partial(_fetch_settings, peer=peer, run=run))
 
     def fetch(
         self, peer: str, run: str, root: Path, *, skip: tuple[str, ...] = (), newer_than: State | None = None
@@ -172,9 +242,7 @@ class Network:
         It raises TransferError (also where the donor has nothing `newer_than` that state), and OSError where the disk
         does not take it.
         """
-        task = partial(_fetch, peer=peer, run=run, root=root.resolve(), skip=skip, newer_than=newer_than)
-        future = self.dht.run_coroutine(task, return_future=True)
-        return lambda: unwrap(future.result()) if future.done() else None
+        return self._begin(partial(_fetch, peer=peer, run=run, root=root.resolve(), skip=skip, newer_than=newer_than))
 
     def fetch_means(self, peer: str, run_folder: Path, lineage: str, size: int) -> Callable[[], list[Path] | None]:
         """Begin to take the means that followed our anchor; the function returned gives their files once they are here.
@@ -183,23 +251,46 @@ class Network:
 
         :param size: how many numbers a mean has
         """
-        task = partial(_fetch_means, peer=peer, run_folder=run_folder.resolve(), lineage=lineage, size=size)
-        future = self.dht.run_coroutine(task, return_future=True)
-        return lambda: unwrap(future.result()) if future.done() else None
+        return self._begin(
+            partial(_fetch_means, peer=peer, run_folder=run_folder.resolve(), lineage=lineage, size=size)
+        )
 
     def stop(self) -> None:
         """Say goodbye and end the child process. Waits a few seconds at most."""
-        pid = self.dht.pid
         with suppress(Exception):  # going away counts, not how
             self.dht.run_coroutine(_stop, return_future=True).result(timeout=2)
+        self._end()
+
+    def _end(self) -> None:
         self.dht.shutdown()
-        if self.dht.is_alive() and pid is not None:
+        if self.dht.is_alive():
             self.dht.kill()
 
-    def _call(self, coroutine: Callable[..., Any]) -> Any:
-        if not self.dht.is_alive():
-            raise NetworkError("the network part of this peer has ended")
-        return unwrap(self.dht.run_coroutine(coroutine))
+    def _begin(self, task: Callable[..., Any]) -> Callable[[], Any]:
+        """Begin a task in the child process; the function returned gives its result, and None until it is there.
+
+        It raises what the task fails with, and TransferError if the process it ran in is no more.
+        """
+        future, starts = self.dht.run_coroutine(task, return_future=True), self.starts
+
+        def poll() -> Any:
+            if future.done():
+                return unwrap(future.result())
+            if self.starts != starts:
+                raise TransferError(LOST)
+            return None
+
+        return poll
+
+    def _call(self, task: Callable[..., Any]) -> Any:
+        """The result of a task in the child process. Waits; raises what it fails with, TransferError if that died."""
+        future = self.dht.run_coroutine(task, return_future=True)
+        while True:
+            try:
+                return unwrap(future.result(timeout=1.0))
+            except TimeoutError:
+                if not self.dht.is_alive():
+                    raise TransferError(LOST) from None
 
     def _remember(self) -> None:
         """Keep the addresses of those we are connected to, for the next start on a network without multicast."""
@@ -248,7 +339,7 @@ async def _start(
 
 
 async def _post(dht: DHT, node: DHTNode, *, notice: Notice | None) -> View:
-    _the_node().notice = notice
+    _the_node().take(notice)
     return _the_node().view()
 
 

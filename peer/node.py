@@ -7,6 +7,7 @@ Everything here runs on the DHT process's asyncio loop and is reached through `D
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -20,12 +21,13 @@ from hivemind.utils.multiaddr import Multiaddr
 
 from peer import clock
 from peer.discovery import Discovery
-from peer.membership import Notice, Role, parse_notice
+from peer.membership import SILENCE_SECONDS, Heard, Members, Notice, Passed, Role, apply, parse_notice
 from peer.transfer import StateService
 
 PERIOD_SECONDS = 1.0  # between two looks at the notice board, and between two notices of our own
-SILENCE_SECONDS = 8.0  # a peer whose notice is not renewed for so long has left
+STALLED_SECONDS, STALLED_STEPS = 10.0, 3  # training that leaves no notice for so long, and so many steps, is stopped
 CONNECT_SECONDS = 5.0
+READ_SECONDS = 5.0  # that the notice board has for an answer; without one everybody seems more silent than before
 STEP_SECONDS = 60.0  # that any of the things done every second takes at most
 CLOCK_SECONDS = 5.0  # that the device with the lower peer id waits for a newcomer to take its time
 MAX_CLOCK_SECONDS = 100 * 365 * 86_400.0  # a phone without a battery begins in 1970
@@ -40,6 +42,7 @@ class View:
 
     notices: list[Notice] = field(default_factory=list)  # of the others with our run's name, whatever their run id
     heard: dict[str, str] = field(default_factory=dict)  # multiaddr -> name, by zeroconf, of our run's name
+    suspected: frozenset[str] = frozenset()  # peer ids of those among them that have fallen silent
     connected: list[str] = field(default_factory=list)  # peer ids
     refused: dict[str, str] = field(default_factory=dict)  # multiaddr -> why it could not be reached
     clock_shift: float = 0.0  # seconds that our clock is behind the swarm's
@@ -80,12 +83,13 @@ class Node:
         self.peer = dht.peer_id.to_base58()
         self.service = StateService(checkpoints)
         self.discovery: Discovery | None = None
-        self.notice: Notice | None = None
-        self.notices: list[Notice] = []
+        self.members = Members()
         self.heard: dict[str, str] = {}
         self.addresses: dict[str, _Attempt] = {}
         self.refused: dict[str, str] = {}
         self.connected: list[str] = []
+        self._notice: Notice | None = None
+        self._noticed_at = 0.0
         self._asked = time.monotonic()
         self._time_is_shared = False  # with anybody
         self._disagreed: dict[PeerID, float] = {}  # since when somebody's clock differs from ours
@@ -98,7 +102,7 @@ class Node:
         await self.service.add_p2p_handlers(self.dht.p2p)
         self._tasks = [
             asyncio.create_task(self._repeat(step))
-            for step in (self._meet_peers, self._ask_who_is_here, self._post, self._read)
+            for step in (self._meet_peers, self._ask_who_is_here, self._post, self._read, self._end_with_p2pd)
         ]
         self.discovery = Discovery(address=address, name=name, run=self.run, found=self._on_found)
         try:
@@ -112,15 +116,20 @@ class Node:
         """Say goodbye, so that nobody has to notice our silence."""
         for task in self._tasks:
             task.cancel()
-        if self.notice is not None:
-            self.notice = self.notice.model_copy(update={"role": Role.LEFT})
+        if self._notice is not None:
+            self.take(self._notice.model_copy(update={"role": Role.LEFT}))
             await self._post()
         if self.discovery is not None:
             await self.discovery.stop()
 
+    def take(self, notice: Notice | None) -> None:
+        """From now on this is what we say of ourselves."""
+        self._notice, self._noticed_at = notice, time.monotonic()
+
     def view(self) -> View:
         return View(
-            notices=self.notices,
+            notices=self.members.here,
+            suspected=self.members.suspected,
             heard=dict(self.heard),
             connected=self.connected,
             refused=dict(self.refused),
@@ -131,7 +140,7 @@ class Node:
 
     def others_of(self, run_id: str, donor: PeerID) -> list[PeerID]:
         """Who else trains that run, and so may have what the donor has."""
-        training = [notice for notice in self.notices if notice.run_id == run_id and notice.role == Role.TRAINING]
+        training = [notice for notice in self.members.here if (notice.run_id, notice.role) == (run_id, Role.TRAINING)]
         return [PeerID.from_base58(notice.peer) for notice in training if notice.peer != donor.to_base58()]
 
     def remember(self, address: str) -> None:
@@ -159,7 +168,7 @@ class Node:
     async def _meet_peers(self) -> None:
         """Connect to every address known and take the peer into the routing table: so two DHTs become one."""
         self.connected = [info.peer_id.to_base58() for info in await self.dht.p2p.list_peers()]
-        for notice in self.notices:
+        for notice in self.members.here:
             self.remember(notice.address)
         now = time.monotonic()
         due = [address for address, attempt in self.addresses.items() if attempt.not_before <= now]
@@ -218,16 +227,35 @@ class Node:
         self._disagreed.clear()
 
     async def _post(self) -> None:
-        if self.notice is not None:
-            value = self.notice.model_dump(mode="json")
-            await self.dht.store(self.board, value, clock.now() + SILENCE_SECONDS, subkey=self.peer)
+        """Say where we stand, for as long as training does: a device that was stopped is none to wait for."""
+        notice = self._notice
+        if notice is None:
+            return
+        patience = STALLED_SECONDS + STALLED_STEPS * notice.step_seconds
+        if notice.role == Role.TRAINING and time.monotonic() > self._noticed_at + patience:
+            return
+        value = notice.model_dump(mode="json")
+        await self.dht.store(self.board, value, clock.now() + SILENCE_SECONDS, subkey=self.peer)
 
     async def _read(self) -> None:
-        found = await self.dht.get(self.board, latest=True)
+        """Take in what the notice board says; an entry expires SILENCE_SECONDS after it was written."""
+        asked, found = clock.now(), None
+        with suppress(TimeoutError):
+            found = await asyncio.wait_for(self.dht.get(self.board, latest=True), READ_SECONDS)
+        members = apply(self.members, Passed(asked))
         entries = found.value if found is not None and isinstance(found.value, dict) else {}
-        notices = []
         for peer, entry in entries.items():
             notice = parse_notice(peer, entry.value) if isinstance(peer, str) else None
-            if notice is not None and notice.role != Role.LEFT and notice.peer != self.peer:
-                notices.append(notice)
-        self.notices = sorted(notices, key=lambda notice: notice.peer)
+            if notice is not None and notice.peer != self.peer:
+                members = apply(members, Heard(notice, entry.expiration_time - SILENCE_SECONDS))
+        before = {notice.peer: notice.address for notice in self.members.here}
+        self.members = members
+        for notice in members.here:
+            if before.get(notice.peer, notice.address) != notice.address:  # p2pd would go on with the old connection
+                await self.dht.p2p._client.disconnect(PeerID.from_base58(notice.peer))
+
+    async def _end_with_p2pd(self) -> None:
+        """Without p2pd nothing here works: end, and be started again (`peer/network.py`)."""
+        daemon = self.dht.p2p._child
+        if daemon is not None and daemon.returncode is not None:
+            os._exit(1)

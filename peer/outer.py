@@ -35,7 +35,7 @@ from peer.membership import (
     rate_factor,
     steps_of,
 )
-from peer.network import Network, NetworkError
+from peer.network import Network
 from peer.pace import Pace
 from peer.swarm_state import SwarmState, follow, stand
 
@@ -58,6 +58,7 @@ class CaughtUp:
     """Others were ahead; their anchor is ours now."""
 
     donor: str
+    apart: int  # sequences that went into our anchor since we last stood where the donor stood
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,14 @@ class Setback:
     reason: str
 
 
-Event = RoundClosed | CaughtUp | Setback
+@dataclass(frozen=True)
+class Reconnected:
+    """The network part of this device had died, or stood at an address that is no longer its own; a new one runs."""
+
+    address: str  # IPv4
+
+
+Event = RoundClosed | CaughtUp | Setback | Reconnected
 
 
 class OuterLoop:
@@ -100,6 +108,8 @@ class OuterLoop:
         self._me = me
         self._run_folder = checkpoints / progress.run
         self._averager = GradientAverager(self.swarm.size, network.dht, me.run_id)
+        self._starts = network.starts  # of the network part that it stands on
+        self._traffic_before = (0, 0)  # bytes sent and received by averagers before it
         self._shared_from: int | None = None  # sequences behind the first anchor that others can follow
         self._exchange: _Exchange | None = None
         self._catching_up = CatchingUp(network, checkpoints, progress.run, self.swarm.size)
@@ -110,6 +120,7 @@ class OuterLoop:
         self._missed: list[Path] = []  # means that we have fetched and not yet taken
         self._shunned: dict[str, float] = {}  # peers that sent nonsense, and until when
         self._round: dict[str, int] = {}  # sequences in this round by peer id
+        self._met: dict[str, int] = {}  # sequences behind the anchor at which we and a peer last stood together
         self._last_group: tuple[list[str], float] = ([], 0.0)
         self._last_company: float | None = None  # counted from the first tick: what comes before it takes its time
         self._not_before = 0.0  # after a setback
@@ -125,11 +136,11 @@ class OuterLoop:
 
     @property
     def bytes_sent(self) -> int:
-        return self._averager.bytes_sent + self.network.view.bytes_sent
+        return self._traffic_before[0] + self._averager.bytes_sent + self.network.view.bytes_sent
 
     @property
     def bytes_received(self) -> int:
-        return self._averager.bytes_received + self.network.view.bytes_received
+        return self._traffic_before[1] + self._averager.bytes_received + self.network.view.bytes_received
 
     @property
     def rate_factor(self) -> float:
@@ -157,9 +168,7 @@ class OuterLoop:
         return self.trained_by_all - self._round_start
 
     def tick(self, tokens_per_second: float) -> Event | None:
-        """Do what is due and return what happened, if anything did. Raises NetworkError if the averager has died."""
-        if not self._averager.is_alive():
-            raise NetworkError("the averager of this peer ended unexpectedly; start it again to go on")
+        """Do what is due and return what happened, if anything did."""
         self._me = self._me.model_copy(
             update={
                 "tokens_per_second": tokens_per_second,
@@ -168,6 +177,10 @@ class OuterLoop:
             }
         )
         view = self.network.post(self._notice())
+        if not self._averager.is_alive():
+            self.network.start_again()  # p2pd would not let a new averager take the place of a dead one
+        if self._starts != self.network.starts:
+            return self._reconnect()
         now = time.monotonic()
         present = [other for other in view.notices if other.run_id == self._me.run_id]
         self.others = [other for other in present if self._shunned.get(other.peer, 0.0) < now]
@@ -196,7 +209,10 @@ class OuterLoop:
             if not self.shared:
                 return self._share()
             group, at = self._last_group
+            self._met.update((mate.peer, self.progress.samples) for mate in groupmates(me, self.others))
             mates = expected_group(me, self.others, group if now < at + GRACE_SECONDS else ())
+            if any(mate.peer in view.suspected for mate in mates):
+                return None  # it speaks again in a moment, or has left
             training = [other for other in self.others if other.role == Role.TRAINING]
             self._ready = now >= self._moved_at + self._pace.pause_with(mates, len(mates) < len(training))
             if self._ready and (not mates or any(mate.ready or mate.peer in group for mate in mates)):
@@ -207,6 +223,16 @@ class OuterLoop:
         elif self.offered >= self.settings.swarm.samples_per_round:
             return self._close_alone()
         return None
+
+    def _reconnect(self) -> Reconnected:
+        """The averager stands on a network part that is no more: have a new one."""
+        sent, received = self._traffic_before
+        self._traffic_before = sent + self._averager.bytes_sent, received + self._averager.bytes_received
+        if self._averager.is_alive():
+            self._averager.kill()  # its shutdown would wait for p2pd
+        self._averager = GradientAverager(self.swarm.size, self.network.dht, self._me.run_id)
+        self._starts, self._exchange = self.network.starts, None
+        return Reconnected(self.network.address.split("/")[2])
 
     def stop(self) -> None:
         """End the averager's process. An exchange in flight is given a moment to serve the others."""
@@ -421,6 +447,7 @@ class OuterLoop:
     def _take_state(self, newer: State) -> CaughtUp:
         """Take the newer anchor; what was trained beside it stays as far as it was not trained there as well."""
         before, progress = stand(self.swarm.parameters), newer.progress
+        apart = self.progress.samples - self._met.get(newer.donor.peer, self.progress.samples)
         steps = self.inner.steps - self._given_until + (self._given.steps if self._given is not None else 0)
         others = sum(other.role == Role.TRAINING for other in self.others)
         missed = (progress.samples - self.progress.samples) / max(1, others)  # sequences of each of them
@@ -432,7 +459,7 @@ class OuterLoop:
         self._follow_from_here()
         self._given_until = self.inner.steps - steps
         self._keep(max(1, round(self._pace.pause / max(self.inner.step_seconds, 1e-3))))
-        return CaughtUp(newer.donor)
+        return CaughtUp(newer.donor.name, apart)
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,11 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import FrameType
+from types import FrameType, TracebackType
 from typing import NoReturn
 
 from hivemind.p2p import P2P
@@ -45,6 +46,13 @@ def leave_nothing_behind() -> None:
                 os._exit(1)  # the parent died before the line above
 
     os.register_at_fork(after_in_child=in_child)
+    sys.excepthook = _on_error
+
+
+def _on_error(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """A child that is killed while it takes shared memory from us is no error of ours (multiprocessing's thread)."""
+    if threading.current_thread() is threading.main_thread() or not isinstance(error, (OSError, EOFError)):
+        sys.__excepthook__(kind, error, trace)
 
 
 def keep_sockets_together() -> None:

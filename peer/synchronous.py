@@ -23,7 +23,7 @@ from minigpt.model import MiniGPT
 from minigpt.settings import Settings
 from peer.inner import InnerLoop, learning_rate, make_optimizer, parameter_groups
 from peer.membership import Notice, Role
-from peer.network import Network
+from peer.network import Network, NetworkError
 from peer.outer import Event, RoundClosed
 from peer.processes import StopSignal
 
@@ -98,6 +98,7 @@ class SynchronousOuter:
         self.others: list[Notice] = []
         self.group: list[Notice] = []  # all wait for all, and none needs a pause
         self._me = me
+        self._starts = network.starts
 
     @property
     def bytes_sent(self) -> int:
@@ -116,6 +117,7 @@ class SynchronousOuter:
         return self.progress.samples + self.round_progress
 
     def tick(self, tokens_per_second: float) -> Event | None:
+        """Say where we are, and whether a round is over. Raises NetworkError where the network part was lost."""
         self._me = self._me.model_copy(
             update={
                 "role": Role.TRAINING,
@@ -128,6 +130,11 @@ class SynchronousOuter:
             }
         )
         view = self.network.post(self._me)
+        if self.network.starts != self._starts:
+            raise NetworkError(
+                "the network part of this device had to be started again, which --averaging sync does not survive; "
+                "the same line again goes on from the last state"
+            )
         self.others = [other for other in view.notices if other.run_id == self._me.run_id]
         round = self.inner.swarm.local_epoch
         if round <= self.progress.round:

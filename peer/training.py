@@ -29,8 +29,8 @@ from peer.inner import InnerLoop, learning_rate
 from peer.join import Run
 from peer.membership import Notice, came_and_left, held_up_by
 from peer.metrics import Metrics, RoundLine
-from peer.network import Network, NetworkError
-from peer.outer import CaughtUp, OuterLoop, RoundClosed, Setback
+from peer.network import Network
+from peer.outer import CaughtUp, OuterLoop, Reconnected, RoundClosed, Setback
 from peer.processes import StopSignal
 from peer.saver import Saver
 from peer.strangers import Strangers
@@ -97,7 +97,7 @@ class Trainer:
         )
 
     def train(self) -> None:
-        """Until it is told to stop, or minutes or rounds are over. Raises NetworkError if the network part dies."""
+        """Until it is told to stop, or minutes or rounds are over. Raises NetworkError; see SynchronousOuter.tick."""
         try:
             with self.display.training():
                 self._loop()
@@ -130,6 +130,13 @@ class Trainer:
                 line = RoundLine()
             elif isinstance(event, CaughtUp):
                 self.display.note(f"took the newer state of {event.donor}: round {outer.progress.round}")
+                if event.apart:
+                    self.display.note(
+                        f"what was averaged here since {event.donor} was out of reach, {event.apart:,} sequences, no "
+                        "longer counts; what this device has learnt from it goes into the next exchange"
+                    )
+            elif isinstance(event, Reconnected):
+                self.display.note(f"the network part of this device was started again, at {event.address}")
             elif isinstance(event, Setback) and event != setback:
                 self.display.note(event.reason)
                 setback = event  # which may repeat every second until it is overcome
@@ -139,8 +146,6 @@ class Trainer:
                 self._show(line)
 
     def _over(self, first_round: int) -> bool:
-        if not self.network.dht.is_alive():
-            raise NetworkError("the network part of this peer ended unexpectedly; start it again to go on")
         return (
             self.stop.received
             or (self.deadline is not None and time.monotonic() > self.deadline)

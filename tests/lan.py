@@ -207,6 +207,17 @@ class Host:
         """Plug the cable in again."""
         _execute("ip", "-n", self._switch, "link", "set", self.name, "up")
 
+    def unplug(self) -> None:
+        """Take the address away: the host has no network at all, and knows it."""
+        _execute("ip", "-n", self._namespace, "address", "flush", "dev", "eth0")
+        _execute("ip", "-n", self._namespace, "route", "flush", "table", "main")
+
+    def move(self, address: str) -> None:
+        """Give the host another address on the LAN, as a router may at any time."""
+        self.unplug()
+        self.address = address
+        self._configure()
+
     def block_multicast(self) -> None:
         """Let no multicast or broadcast of IP reach or leave this host, as on a phone; ARP and unicast go on.
 
@@ -246,13 +257,14 @@ class Host:
         _execute("ip", "link", "add", "eth0", "netns", self._namespace, *cable)
         _execute("ip", "-n", self._switch, "link", "set", self.name, "master", "bridge", "up")
         _execute("tc", "-n", self._switch, "qdisc", "add", "dev", self.name, "clsact")  # holds the multicast rules
-        for arguments in (
-            ("link", "set", "lo", "up"),
-            ("address", "add", f"{self.address}/24", "broadcast", "+", "dev", "eth0"),
-            ("link", "set", "eth0", "up"),
-            ("route", "add", "224.0.0.0/4", "dev", "eth0"),
-        ):
-            _execute("ip", "-n", self._namespace, *arguments)
+        _execute("ip", "-n", self._namespace, "link", "set", "lo", "up")
+        _execute("ip", "-n", self._namespace, "link", "set", "eth0", "up")
+        self._configure()
+
+    def _configure(self) -> None:
+        host = ("ip", "-n", self._namespace)
+        _execute(*host, "address", "add", f"{self.address}/24", "broadcast", "+", "dev", "eth0")
+        _execute(*host, "route", "add", "224.0.0.0/4", "dev", "eth0")
 
 
 class Lan:

@@ -5,9 +5,16 @@ from typing import Any
 import pytest
 
 from peer.membership import (
+    MAX_MEMBERS,
+    SILENCE_SECONDS,
+    SUSPICION_SECONDS,
+    Heard,
+    Members,
     Notice,
+    Passed,
     Role,
     Start,
+    apply,
     came_and_left,
     decide_start,
     expected_group,
@@ -30,6 +37,60 @@ def notice(letter: str, role: Role = Role.TRAINING, **fields: object) -> Notice:
 
 
 ME = notice("M", offered=10)
+
+
+def after(*events: Heard | Passed) -> Members:
+    """The members after events that begin at 100 s."""
+    members = apply(Members(), Passed(100.0))
+    for event in events:
+        members = apply(members, event)
+    return members
+
+
+def names(members: Members) -> list[str]:
+    return [notice.name for notice in members.here]
+
+
+def test_a_silent_peer_is_suspected_and_then_gone() -> None:
+    spoke = Heard(notice("A"), 100.0)
+    assert names(after(spoke)) == ["device A"]
+    assert not after(spoke, Passed(100.0 + SUSPICION_SECONDS)).suspected
+    silent = after(spoke, Passed(100.1 + SUSPICION_SECONDS))
+    assert names(silent) == ["device A"]
+    assert silent.suspected == {"A" * 12}
+    assert not apply(silent, Heard(notice("A"), 104.0)).suspected, "it has only been slow"
+    assert not names(after(spoke, Passed(100.0 + SILENCE_SECONDS)))
+    assert SILENCE_SECONDS <= 10
+
+
+def test_a_goodbye_counts_at_once_and_older_words_do_not_undo_it() -> None:
+    spoke, goodbye = Heard(notice("A"), 100.0), Heard(notice("A", Role.LEFT), 101.0)
+    assert not names(after(spoke, goodbye))
+    assert not names(after(goodbye, spoke)), "words that come late"
+    assert names(after(goodbye, Heard(notice("A", Role.LOOKING), 103.0))) == ["device A"], "it was started again"
+
+
+def test_the_newest_word_counts_in_whatever_order_words_come() -> None:
+    events = [Heard(notice("A", round=round), 100.0 + round) for round in (2, 1, 3, 0)]
+    assert [member.round for member in after(*events).here] == [3]
+
+
+def test_one_look_that_finds_nothing_makes_nobody_leave() -> None:
+    members = after(Heard(notice("A"), 100.0), Heard(notice("B"), 99.0), Passed(102.0))
+    assert names(members) == ["device A", "device B"]
+
+
+def test_who_speaks_from_the_future_is_not_heard() -> None:
+    members = after(Heard(notice("A"), 200.0), Heard(notice("B"), 103.0))
+    assert names(members) == ["device B"], "clocks of one swarm may differ by seconds"
+
+
+def test_a_flood_of_members_does_not_push_out_those_who_are_here() -> None:
+    here = Heard(notice("A"), 100.0)
+    flood = {f"{number:012}": Heard(notice("B"), 100.0) for number in range(MAX_MEMBERS - 1)}
+    full = Members({**flood, here.notice.peer: here}, 100.0)
+    assert len(apply(full, Heard(notice("C"), 101.0)).newest) == MAX_MEMBERS
+    assert apply(full, Heard(notice("A", round=9), 101.0)).newest[here.notice.peer].notice.round == 9
 
 
 def test_one_device_that_makes_exchanges_rare_for_others_is_named() -> None:

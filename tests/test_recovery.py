@@ -1,0 +1,85 @@
+"""What a household does to a device's network, with real peers on a test LAN: processes die, addresses change."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.devices import TINY, Device
+from tests.lan import HostProcess, Lan, requirements_missing, wait_until
+
+pytestmark = pytest.mark.skipif(requirements_missing() is not None, reason=f"no test LAN: {requirements_missing()}")
+
+START = 90.0  # seconds; a machine that runs other things as well starts three peers in half of it
+
+
+def in_company(device: Device) -> list[dict[str, Any]]:
+    return [line for line in device.metrics() if len(line["peers"]) > 1]
+
+
+def closes_rounds_in_company(device: Device, count: int, timeout: float) -> bool:
+    """Whether so many more rounds are closed together with others in time."""
+    before = len(in_company(device))
+    return wait_until(lambda: len(in_company(device)) >= before + count, timeout)
+
+
+def children(pid: int, named: str = "") -> list[int]:
+    """Child processes of a process, those with a command line that holds `named`."""
+    listed = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [int(child) for child in listed if named in Path(f"/proc/{child}/cmdline").read_text()]
+
+
+def p2pd_of(peer: HostProcess) -> int:
+    return next(pid for child in children(peer.pid) for pid in children(child, "p2pd"))
+
+
+def dht_of(peer: HostProcess) -> int:
+    return next(child for child in children(peer.pid) if children(child, "p2pd"))
+
+
+def averager_of(peer: HostProcess) -> int:
+    return next(child for child in children(peer.pid) if not children(child, "p2pd"))
+
+
+def test_a_network_part_that_dies_is_started_again(tmp_path: Path) -> None:
+    with Lan(hosts=2) as lan:
+        devices = [Device(host, tmp_path / host.name, TINY) for host in lan.hosts]
+        first, second = (device.join() for device in devices)
+        assert closes_rounds_in_company(devices[0], 1, START), first.output()
+        again = r"the network part of this device was started again, at 10\.77\.0\.12"
+        for count, victim in enumerate((dht_of, p2pd_of, averager_of), start=1):
+            os.kill(victim(second), signal.SIGKILL)
+            second.wait_for(rf"(?s)({again}.*){{{count}}}", 15)
+            assert closes_rounds_in_company(devices[1], 2, 30), second.output()
+        sent = [line["bytes_sent"] for line in devices[1].metrics()]
+        assert sent == sorted(sent), "what was sent before counts on"
+        os.killpg(second.pid, signal.SIGINT)
+        assert second.wait(15) == 0
+        assert not lan.hosts[1].pids()
+        assert "Traceback" not in first.output() + second.output()
+
+
+def test_a_device_joins_once_there_is_a_network_and_follows_its_address(tmp_path: Path) -> None:
+    with Lan(hosts=2) as lan:
+        devices = [Device(host, tmp_path / host.name, TINY) for host in lan.hosts]
+        address = lan.hosts[1].address
+        lan.hosts[1].unplug()
+        first = devices[0].join()
+        first.wait_for("^round 1", START)
+        second = devices[1].join()
+        second.wait_for("no network found: this device trains alone until there is one", START)
+        second.wait_for("looking for devices", START)
+        lan.hosts[1].move(address)
+        assert closes_rounds_in_company(devices[1], 2, START), second.output()
+        assert len(set(re.findall(r"founded run (\S+)", first.output() + second.output()))) == 1
+
+        lan.hosts[1].move("10.77.0.112")
+        second.wait_for(r"the network part of this device was started again, at 10\.77\.0\.112", 15)
+        assert closes_rounds_in_company(devices[1], 2, 30), second.output()
+        assert first.running()
+        assert "Traceback" not in first.output() + second.output()

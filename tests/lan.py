@@ -316,6 +316,22 @@ class Lan:
         self.hosts.append(host)
         return host
 
+    def partition(self, hosts: Iterable[Host]) -> None:
+        """Move these hosts to a second switch with no cable to the first: they reach each other and nobody else."""
+        self.heal()
+        _execute("ip", "-n", self._switch, *"link add island type bridge stp_state 0 mcast_snooping 0".split())
+        _execute("ip", "-n", self._switch, "link", "set", "island", "up")
+        for host in hosts:
+            _execute("ip", "-n", self._switch, "link", "set", host.name, "master", "island")
+
+    def heal(self) -> None:
+        """Back to one switch for all. A host whose cable is cut stays without."""
+        if "island" not in _execute("ip", "-n", self._switch, "-brief", "link", "show", "type", "bridge"):
+            return
+        for host in self.hosts:
+            _execute("ip", "-n", self._switch, "link", "set", host.name, "master", "bridge")
+        _execute("ip", "-n", self._switch, "link", "delete", "island")
+
     def _close(self) -> None:
         if os.getpid() != self._owner:  # in a fork of the owner, which got our exit handlers with everything else
             return

@@ -147,6 +147,25 @@ def test_hosts_reach_each_other_unless_cut(tmp_path: Path) -> None:
         assert "default" not in routes
 
 
+def test_two_halves_of_a_partition_reach_their_own_until_it_heals(tmp_path: Path) -> None:
+    with Lan(hosts=3) as lan:
+        first, second, third = lan.hosts
+        for host in (first, third):
+            serve(host, tmp_path, count=1)
+        lan.partition([first, second])
+        assert reaches(second, first)
+        assert not reaches(third, first) and not reaches(second, third)
+        lan.partition([second, third])
+        assert reaches(second, third) and not reaches(second, first)
+        third.cut()
+        lan.heal()
+        assert wait_until(lambda: reaches(second, first), timeout=10)
+        assert not reaches(second, third), "healing mends no cable"
+        third.mend()
+        assert wait_until(lambda: reaches(second, third), timeout=10)
+        lan.heal()  # of nothing
+
+
 def test_limit_holds_in_both_directions(tmp_path: Path) -> None:
     with Lan(hosts=2, mbits=20) as lan:
         limited, free = lan.hosts

@@ -1,154 +1,279 @@
 """Chat exports in, clean text out: `python -m data`, or `prepare` from another program.
 
-data/raw/*.csv and *.txt are read (reading.py), cleaned (cleaning.py, names.py), joined to stretches of conversation
-(conversations.py) and written, a text a line, as `{"text": ...}`:
+What lies in data/raw (files.py) is read (reading.py; chats.py, tables.py, json_files.py) and kept (spool.py). Exports of
+one chat are put together (overlaps.py) and cut into conversations (conversations.py), which are cleaned (cleaning.py,
+names.py) on all cores (workers.py) and written, each text once (duplicates.py), as `{"text": ...}` a line:
 
     for-tokenizer-training/textonly.txt     every line of the texts in train.jsonl
-    for-model-training/train.jsonl          nine texts of ten
+    for-model-training/train.jsonl          nine conversations of ten
     for-model-training/valid.jsonl          the tenth
+    .cache/                                 what was read, to be quicker the next time
 """
 
 import json
 import os
+from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
+from typing import TextIO
 
-from data.cleaning import TAGS, clean
-from data.conversations import conversations, pieces, split
-from data.names import name_pattern
-from data.reading import PLAIN_TEXT, DataError, Export, read_export
+import numpy as np
+
+from data.cleaning import TAGS
+from data.conversations import Conversation, conversations
+from data.duplicates import BANDS, held_out, keep
+from data.files import find
+from data.messages import DataError
+from data.overlaps import Group, group
+from data.spool import Entry, Spool, code_version, fingerprint, write_whole
+from data.workers import all_texts
 
 __all__ = ["TAGS", "DataError", "Summary", "prepare"]
 
 _TOKENIZER_FILE = Path("for-tokenizer-training/textonly.txt")
 _TRAIN_FILE = Path("for-model-training/train.jsonl")
 _VALID_FILE = Path("for-model-training/valid.jsonl")
+_CACHE = Path(".cache")
+
+Report = Callable[[str], None]  # takes lines for the user
+Progress = Callable[[str, int, int], None]  # what is being done, how much of it is done, and of how much
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What `prepare` did."""
+    """What `prepare` did. The first five numbers together are all that the files hold."""
 
-    messages: int  # read
+    messages: int  # used
+    repeated: int  # in another export of the same chat
+    system: int  # of the app
+    deleted: int  # taken back by their senders
+    broken: int  # not readable
     train: int  # texts written
     valid: int
+    same: int  # texts left out, since they are there already
+    nearly_same: int
     characters: int  # in the texts written
     masked: Counter[str]  # tags in the texts written
     refused: tuple[str, ...]  # one line a file that could not be used
 
 
 def prepare(
-    raw: Path = Path("data/raw"), output: Path = Path("data"), report: Callable[[str], None] = print
+    raw: Path | Sequence[Path] = Path("data/raw"),
+    output: Path = Path("data"),
+    report: Report = print,
+    progress: Progress = lambda what, done, total: None,
 ) -> Summary:
-    """Read every export in `raw` and write the three files under `output`; `report` takes lines for the user.
+    """Read every export in `raw`, a folder or several files and folders, and write the three files under `output`.
 
-    A file that cannot be used is reported and left out. Raises DataError if none can be used or the output cannot be
-    written; what an earlier call wrote is then as it was.
+    `report` takes lines for the user. If nothing has changed since the last time, nothing is written. A file that
+    cannot be used is reported and left out. Raises DataError if none can be used or the output cannot be written; what
+    an earlier call wrote is then as it was.
     """
-    exports, refused = _read(raw, report)
-    texts = _texts(exports)
-    train, valid = split(texts)
-    if not train:
-        raise DataError(f"nothing is left of the files in {raw} once they are cleaned; put a chat export there")
-    written = train + valid
-    _write(
-        {
-            output / _TOKENIZER_FILE: train,  # with the held-out texts in it, their words would be in the vocabulary
-            output / _TRAIN_FILE: map(_json_line, train),
-            output / _VALID_FILE: map(_json_line, valid),
+    places = [raw] if isinstance(raw, Path) else list(raw)
+    told = ", ".join(map(str, places))
+    sources, refused, passed_over = find(places)
+    if not sources and (not refused or not any(map(Path.exists, places))):
+        raise DataError(f"no chat export in {told}; put one there")
+    state = fingerprint([[(s.name, s.size, s.modified) for s in sources], refused, passed_over, code_version()])
+    if (known := _unchanged(output, state)) is not None:
+        report(
+            f"nothing in {told} has changed: {known.train:,} texts to train on and {known.valid:,} held out are there"
+        )
+        for line in known.refused:
+            report(f"not used: {line}")
+        return known
+    spool = Spool(output / _CACHE)
+    try:
+        entries = []
+        for number, source in enumerate(sources):
+            progress(f"reading {source.name}", number, len(sources))
+            entries.append(spool.entry(source))
+        spool.forget_others()
+        refused += [entry.refused for entry in entries if entry.refused]
+        used = [entry for entry in entries if not entry.refused]
+        groups, repeated = group(used, spool)
+        _report_files(entries, repeated, refused, passed_over, report)
+        if not used:
+            raise DataError(f"none of the files in {told} can be used; put a chat export there")
+        counts = {
+            "messages": sum(entry.messages for entry in used) - sum(repeated.values()),
+            "repeated": sum(repeated.values()),
+            "system": sum(entry.system for entry in used),
+            "deleted": sum(entry.deleted for entry in used),
+            "broken": sum(len(entry.broken) for entry in used),
         }
-    )
-    summary = Summary(
-        messages=sum(len(export.messages) for export in exports),
-        train=len(train),
-        valid=len(valid),
-        characters=sum(map(len, written)),
-        masked=Counter({tag: sum(text.count(tag) for text in written) for tag in TAGS}),
-        refused=tuple(refused),
-    )
-    _report_result(summary, output, len(texts), report)
+        summary = _write_texts(groups, spool, output, counts, tuple(refused), progress)
+        if summary is None:
+            raise DataError(f"nothing is left of the files in {told} once they are cleaned; put a chat export there")
+        _remember(output, state, summary)
+    except OSError as error:
+        raise DataError(f"cannot write {error.filename or output}: {error.strerror}") from None
+    _report_result(summary, output, report)
     return summary
 
 
-def _read(raw: Path, report: Callable[[str], None]) -> tuple[list[Export], list[str]]:
-    """All exports that can be read, and a line for each that cannot."""
-    paths = sorted(path for path in raw.glob("*") if path.suffix.lower() in (".csv", ".txt"))
-    if not paths:
-        raise DataError(f"no .csv or .txt file in {raw}; put a chat export there")
-    exports: list[Export] = []
-    refused: list[str] = []
-    report(f"{'file':<32} {'format':<22} {'messages':>9}  left out")
-    for path in paths:
-        try:
-            export = read_export(path)
-        except DataError as error:
-            refused.append(str(error))
-            report(f"{path.name:<32} {'not used':<22}")
-        else:
-            exports.append(export)
-            report(f"{path.name:<32} {export.format:<22} {len(export.messages):>9,}  {_left_out(export)}".rstrip())
-    for line in refused:
-        report(f"not used: {line}")
-    if not exports:
-        raise DataError(f"none of the files in {raw} can be used; put a chat export there")
-    return exports, refused
-
-
-def _left_out(export: Export) -> str:
-    parts = []
-    if export.broken_lines:
-        some = ", ".join(map(str, export.broken_lines[:5])) + (", ..." if len(export.broken_lines) > 5 else "")
-        parts.append(f"{len(export.broken_lines):,} broken rows (line {some})")
-    if export.system_lines:
-        parts.append(f"{export.system_lines:,} system lines")
-    return ", ".join(parts)
-
-
-def _texts(exports: list[Export]) -> list[str]:
-    """Clean texts in the order they were read. The senders of all chats are masked in every chat."""
-    names = name_pattern({message.user for export in exports for message in export.messages if message.user})
-    texts: list[str] = []
-    for export in exports:
-        if export.format == PLAIN_TEXT:
-            for message in export.messages:
-                texts += pieces(clean(message.text))
-        else:
-            cleaned = ((message.time, clean(message.text, names)) for message in export.messages)
-            texts += conversations((time, text) for time, text in cleaned if text)
-    return texts
-
-
-def _json_line(text: str) -> str:
-    return json.dumps({"text": text}, ensure_ascii=False)
-
-
-def _write(files: dict[Path, Iterable[str]]) -> None:
-    """Write all files, a line an item, under temporary names first, so that no failure harms the old."""
-    temporary = {path: path.with_name(f"{path.name}.{os.getpid()}.part") for path in files}
+def _write_texts(
+    groups: list[Group],
+    spool: Spool,
+    output: Path,
+    counts: dict[str, int],
+    refused: tuple[str, ...],
+    progress: Progress,
+) -> Summary | None:
+    """Clean everything and write the three files; None, and nothing is written, if no text is left."""
+    senders = {sender for group in groups for chat in group.chats for sender in chat.senders}
+    cut = chain.from_iterable(conversations(group.messages(spool)) for group in groups)
+    conversation, exact, bands = array("L"), array("Q"), array("Q")
+    everything = spool.folder / f"texts.{os.getpid()}.part"
     try:
-        for path, lines in files.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with temporary[path].open("w", encoding="utf-8", newline="\n") as file:
-                file.writelines(f"{line}\n" for line in lines)
+        with everything.open("w", encoding="utf-8", newline="\n") as file:
+            seen = 0
+            for number, texts in enumerate(all_texts(_counted(cut, counts["messages"], progress), senders)):
+                for text, key, likeness in texts:
+                    file.write(json.dumps(text, ensure_ascii=False) + "\n")
+                    conversation.append(number)
+                    exact.append(key)
+                    bands.extend(likeness)
+                seen += len(texts)
+        if not seen:
+            return None
+        keys = np.frombuffer(exact, dtype=np.uint64)
+        kept, same, nearly = keep(keys, np.frombuffer(bands, dtype=np.uint64).reshape(-1, BANDS))
+        valid = np.zeros(len(kept), dtype=bool)
+        valid[kept] = held_out(np.frombuffer(conversation, dtype=np.uint64)[kept], keys[kept])
+        masked: Counter[str] = Counter()
+        characters = _write(everything, output, kept, valid, masked)
+    finally:
+        with suppress(OSError):
+            everything.unlink()
+    return Summary(
+        **counts,
+        train=int((kept & ~valid).sum()),
+        valid=int(valid.sum()),
+        same=same,
+        nearly_same=nearly,
+        characters=characters,
+        masked=masked,
+        refused=refused,
+    )
+
+
+def _counted(cut: Iterable[Conversation], total: int, progress: Progress) -> Iterator[Conversation]:
+    done = 0
+    for conversation in cut:
+        progress("cleaning", done, total)
+        yield conversation
+        done += len(conversation)
+
+
+def _write(everything: Path, output: Path, kept: np.ndarray, valid: np.ndarray, masked: Counter[str]) -> int:
+    """Write the texts that are kept to the three files; the number of their characters. Counts the tags."""
+    characters = 0
+    masked.update(dict.fromkeys(TAGS, 0))
+    with (
+        everything.open(encoding="utf-8") as lines,
+        _whole_files(output / _TOKENIZER_FILE, output / _TRAIN_FILE, output / _VALID_FILE) as (words, train, held),
+    ):
+        for line, is_kept, is_valid in zip(lines, kept, valid, strict=True):
+            if not is_kept:
+                continue
+            (held if is_valid else train).write(f'{{"text": {line.rstrip()}}}\n')
+            text = json.loads(line)
+            if not is_valid:  # with the held-out texts in it, their words would be in the vocabulary
+                words.write(f"{text}\n")
+            characters += len(text)
+            for tag in TAGS:
+                masked[tag] += text.count(tag)
+    return characters
+
+
+@contextmanager
+def _whole_files(*paths: Path) -> Iterator[list[TextIO]]:
+    """Files under temporary names, which replace those at `paths` once all are written, or else none."""
+    parts = [path.with_name(f"{path.name}.{os.getpid()}.part") for path in paths]
+    try:
+        with ExitStack() as opened:
+            files: list[TextIO] = []
+            for part in parts:
+                part.parent.mkdir(parents=True, exist_ok=True)
+                files.append(opened.enter_context(part.open("w", encoding="utf-8", newline="\n")))
+            yield files
+            for file in files:
                 file.flush()
                 os.fsync(file.fileno())
-        for path, part in temporary.items():
+        for part, path in zip(parts, paths, strict=True):
             os.replace(part, path)
-    except OSError as error:
-        raise DataError(f"cannot write {path}: {error.strerror}") from None
     finally:
-        for part in temporary.values():
+        for part in parts:
             with suppress(OSError):  # most are renamed by now
                 part.unlink()
 
 
-def _report_result(summary: Summary, output: Path, texts: int, report: Callable[[str], None]) -> None:
+def _written(output: Path) -> list[tuple[str, int, int]]:
+    """The three files as they are, to see later whether they still are. Raises OSError if one is missing."""
+    status = {path: (output / path).stat() for path in (_TOKENIZER_FILE, _TRAIN_FILE, _VALID_FILE)}
+    return [(str(path), found.st_size, found.st_mtime_ns) for path, found in status.items()]
+
+
+def _remember(output: Path, state: str, summary: Summary) -> None:
+    told = {"state": state, "written": _written(output), "summary": vars(summary)}
+    write_whole(output / _CACHE / "state.json", [json.dumps(told, ensure_ascii=False)])
+
+
+def _unchanged(output: Path, state: str) -> Summary | None:
+    """What was done the last time, if files, code and what was written are still the same."""
+    try:
+        told = json.loads((output / _CACHE / "state.json").read_text(encoding="utf-8"))
+        if told["state"] != state or [tuple(file) for file in told["written"]] != _written(output):
+            return None
+        summary = told["summary"]
+        return Summary(**{**summary, "masked": Counter(summary["masked"]), "refused": tuple(summary["refused"])})
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _report_files(
+    entries: list[Entry],
+    repeated: dict[str, int],
+    refused: list[str],
+    passed_over: int,
+    report: Report,
+) -> None:
+    """A table of what was read. A row's messages, repeated, system, deleted and broken are all that the file holds."""
+    if entries:
+        names = [entry.name if len(entry.name) <= 44 else f"…{entry.name[-43:]}" for entry in entries]
+        wide = max(map(len, names))
+        report(
+            f"{'file':<{wide}}  {'format':<32} {'messages':>9} {'repeated':>9} "
+            f"{'system':>7} {'deleted':>7} {'broken':>7}"
+        )
+        for name, entry in zip(names, entries, strict=True):
+            if entry.refused:
+                report(f"{name:<{wide}}  not used")
+                continue
+            twice = repeated.get(entry.name, 0)
+            report(
+                f"{name:<{wide}}  {entry.format:<32} {entry.messages - twice:>9,} {twice:>9,} {entry.system:>7,} "
+                f"{entry.deleted:>7,} {len(entry.broken):>7,}"
+            )
+    for entry in entries:
+        if entry.broken and not entry.refused:
+            some = ", ".join(map(str, entry.broken[:5])) + (", …" if len(entry.broken) > 5 else "")
+            report(f"{entry.name}: {len(entry.broken):,} broken (line {some}), left out")
+    for line in refused:
+        report(f"not used: {line}")
+    if passed_over:
+        report(f"{passed_over:,} photos, documents and the like passed over")
+
+
+def _report_result(summary: Summary, output: Path, report: Report) -> None:
     report("masked: " + ", ".join(f"{tag} {count:,}" for tag, count in summary.masked.items()))
-    repeated = texts - summary.train - summary.valid
-    report(f"wrote {summary.characters:,} characters" + (f"; {repeated:,} repeated texts left out" if repeated else ""))
+    left_out = f"; {summary.same:,} repeated and {summary.nearly_same:,} nearly repeated texts left out"
+    report(f"wrote {summary.characters:,} characters" + (left_out if summary.same + summary.nearly_same else ""))
     report(f"  {output / _TOKENIZER_FILE}")
     report(f"  {output / _TRAIN_FILE}: {summary.train:,} texts")
     report(f"  {output / _VALID_FILE}: {summary.valid:,} texts")

@@ -263,7 +263,7 @@ def test_the_bootstrap_node_keeps_its_address(tmp_path: Path) -> None:
         ),
         (["--config", "missing.json"], "missing.json"),
         (["--run", "Not A Name"], "a run's name has 1 to 40"),
-        ([], "no .csv or .txt file in data/raw"),
+        ([], "no chat export in data/raw"),
     ],
 )
 def test_what_cannot_work_is_said_in_a_line_or_two(tmp_path: Path, arguments: list[str], message: str) -> None:

@@ -1,0 +1,234 @@
+"""Chats as lines of text, in whatever layout: lines into records, records into messages.
+
+A layout says what a message, a new day and a line of the app itself look like. A line that is none of these goes on
+with the message before it. A message is looked for first, since people can write what looks like a line of the app.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from data.dates import date_order, in_order, month_of, on_day, weekday_of
+from data.files import Lookahead, Source
+from data.messages import LONGEST_MESSAGE, MARKS, Counts, Message, is_deleted
+
+Record = tuple[int, str | None]  # the number of its first line, and the text if it is any
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How one app writes a chat.
+
+    `message` has the groups sender and text and those of a CLOCK; it, or `day`, has those of a date.
+    """
+
+    name: str
+    message: re.Pattern[str]
+    day: re.Pattern[str]
+    system: re.Pattern[str]
+    system_sender: re.Pattern[str] | None = None  # a line of the app that looks like a message
+    system_text: re.Pattern[str] | None = None  # the same, under somebody's name
+    quotes: bool = False  # around a message of several lines
+
+    def score(self, sample: list[str]) -> float:
+        """The share of the lines in which a message begins."""
+        lines = [line for line in sample if line.strip()]
+        return sum(self.message.match(line) is not None for line in lines) / max(len(lines), 1)
+
+    def messages(self, source: Source, counts: Counts) -> Iterator[Message]:
+        """See data.messages.Format."""
+        records = _records(source.lines(), self.message, _crlf_ends_records(source.sample, self.message))
+        if self.quotes:
+            records = _unquoted(records, self.message)
+        return _Reader(self, self._date_order(source), counts).messages(records)
+
+    @property
+    def dated(self) -> re.Pattern[str]:
+        """The pattern that tells the date: of every message, or of the day that began above it."""
+        return self.message if {"first", "month"} & self.message.groupindex.keys() else self.day
+
+    def _date_order(self, source: Source) -> str:
+        """The order of the dates in this file, decided from all of it unless they begin with the year in full."""
+        if "first" not in self.dated.groupindex:
+            return "ymd"
+        found = next(filter(None, map(self.dated.match, source.sample)), None)
+        if found is None or len(found["first"] or "2000") == 4:
+            return "ymd"
+        clock = next(filter(None, map(self.message.match, source.sample)))
+        usual = "mdy" if (clock["after"] or "").isupper() and "/" in found[0] else "dmy"
+        if clock["before"]:  # where the half of the day stands first, so does the year
+            usual = "ymd"
+        matches = (self.dated.match(line) for line in source.lines() if line is not None)
+        return date_order(((_numbers(match), _weekday(match)) for match in matches if match), usual)
+
+
+class _Reader:
+    """Joins the records of one file to messages. What stands before the first message is the header."""
+
+    def __init__(self, layout: Layout, order: str, counts: Counts) -> None:
+        self._layout = layout
+        self._order = order
+        self._counts = counts
+        self._day: date | None = None
+        self._senders: set[str] = set()
+        self._stamp = ""  # how the last message's time was written
+        self._time: datetime | None = None
+        self._sender = ""
+        self._said: list[str] | None = None  # the lines of the message that is being read
+        self._length = 0
+
+    def messages(self, records: Iterable[Record]) -> Iterator[Message]:
+        layout = self._layout
+        for number, record in records:
+            if record is None:
+                yield from self._finish()
+                self._counts.broken.append(number)
+            elif match := layout.message.match(record):
+                yield from self._finish()
+                self._begin(match)
+            elif match := layout.day.match(record):
+                yield from self._finish()
+                if layout.dated is layout.day:
+                    self._day, self._stamp = _day(match, self._order), ""
+            elif layout.system.match(record) or self._is_invitation(record):
+                yield from self._finish()
+                if is_deleted(record):
+                    self._counts.deleted += 1
+                else:
+                    self._counts.system += 1
+            elif self._said is not None:
+                self._go_on(record, number)
+        yield from self._finish()
+
+    def _begin(self, match: re.Match[str]) -> None:
+        stamp = match.string[: match.start("sender")]
+        if stamp != self._stamp or not stamp:
+            day = self._day if self._layout.dated is self._layout.day else _day(match, self._order)
+            self._stamp, self._time = stamp, on_day(day, match) if day else None
+        self._sender = match["sender"].strip(MARKS + " \u202f\u00a0").removeprefix("~").strip(MARKS + " \u202f\u00a0")
+        self._said, self._length = [match["text"] or ""], len(match.string)
+
+    def _go_on(self, record: str, number: int) -> None:
+        assert self._said is not None
+        fits = self._length <= LONGEST_MESSAGE
+        self._length += len(record)
+        if self._length <= LONGEST_MESSAGE:
+            self._said.append(record)
+        elif fits:
+            self._counts.broken.append(number)
+
+    def _is_invitation(self, record: str) -> bool:
+        """Whether it is `X invited Y.`, which stands bare in KakaoTalk for Windows, of a person who has spoken."""
+        return " invited " in record and record.split(" invited ")[0] in self._senders and record.endswith(".")
+
+    def _finish(self) -> Iterator[Message]:
+        if self._said is None:
+            return
+        text = "\n".join(self._said).strip(MARKS + " \t\n\r")
+        layout, raw = self._layout, self._said[0]
+        self._said = None
+        if (layout.system_sender and layout.system_sender.search(self._sender)) or (
+            layout.system_text and layout.system_text.match(raw)
+        ):
+            self._counts.system += 1
+        elif is_deleted(text):
+            self._counts.deleted += 1
+        else:
+            self._senders.add(self._sender)
+            yield Message(self._time, self._sender, text)
+
+
+def _numbers(match: re.Match[str]) -> tuple[int, int, int]:
+    return int(match["first"]), int(match["middle"]), int(match["last"])
+
+
+def _weekday(match: re.Match[str]) -> int | None:
+    groups = match.groupdict()
+    return weekday_of(groups.get("weekday") or groups.get("weekday_after"))
+
+
+def _day(match: re.Match[str], order: str) -> date | None:
+    groups = match.groupdict()
+    try:
+        if groups.get("first"):
+            return in_order(_numbers(match), order)
+        return in_order((int(groups["year"]), month_of(groups["month"]), int(groups["day"])), "ymd")
+    except ValueError:
+        return None
+
+
+def _crlf_ends_records(sample: list[str], message: re.Pattern[str]) -> bool:
+    """Whether CRLF ends a record and LF only a line of it, as phones write. Copies saved again may have lost that."""
+    after_crlf = after_lf = 0
+    before = ""
+    for line in sample:
+        if before and message.match(line):
+            after_crlf += before.endswith("\r\n")
+            after_lf += not before.endswith("\r\n")
+        before = line
+    return after_crlf > after_lf
+
+
+def _records(lines: Iterable[str | None], message: re.Pattern[str], crlf: bool) -> Iterator[Record]:
+    """Join the lines up to each CRLF, once the first message has been seen; without `crlf`, a line is a record."""
+    held: list[str] = []
+    first = length = number = 0
+    began = False
+    for number, line in enumerate(lines, 1):
+        if line is None:
+            if held:
+                yield first, "\n".join(held)
+                held = []
+            yield number, None
+            continue
+        began = began or not crlf or message.match(line) is not None
+        bare = line.rstrip("\r\n")
+        if not crlf or not began or (not held and line.endswith("\r\n")):
+            yield number, bare
+            continue
+        if not held:
+            first, length = number, 0
+        length += len(line)
+        if length <= 2 * LONGEST_MESSAGE:
+            held.append(bare)
+        if line.endswith("\r\n"):
+            yield first, "\n".join(held)
+            held = []
+    if held:
+        yield first, "\n".join(held)
+
+
+_MOST_QUOTED_LINES = 200
+
+
+def _unquoted(records: Iterator[Record], message: re.Pattern[str]) -> Iterator[Record]:
+    """Join the lines of messages in quotes, and take the quotes away.
+
+    A quote that somebody typed and did not close ends with its line: quotes are told by their number, even in all.
+    """
+    following = Lookahead(records)
+    for number, record in following:
+        match = message.match(record) if record is not None else None
+        if record is None or match is None or not match["text"].startswith('"'):
+            yield number, record
+            continue
+        text = match["text"]
+        taken: list[Record] = []
+        if text.count('"') % 2:
+            for one in following:
+                taken.append(one)
+                text = text if one[1] is None else f"{text}\n{one[1]}"
+                if one[1] is None or len(taken) >= _MOST_QUOTED_LINES or _is_closed(text):
+                    break
+        messages = sum(message.match(line or "") is not None for _, line in taken)
+        if "\n" in text and _is_closed(text) and (messages < 2 or 2 * messages <= len(taken)):
+            inner = text.rstrip()[1:-1].replace('""', '"')
+            yield number, record[: match.start("text")] + inner
+        else:
+            yield number, record
+            following.take_back(taken)
+
+
+def _is_closed(text: str) -> bool:
+    return text.count('"') % 2 == 0 and text.rstrip().endswith('"')

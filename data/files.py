@@ -1,0 +1,284 @@
+"""What lies in data/raw: files, folders and .zip archives, each file as lines of text.
+
+Nothing of an archive is ever written to the disk, and its names are only shown. Lines are bounded, so that a file of
+gigabytes in one line costs no memory.
+"""
+
+import io
+import os
+import re
+import zipfile
+import zlib
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+from data.messages import DataError
+
+T = TypeVar("T")
+
+LONGEST_LINE = 8 << 20  # bytes; longer ones are left out
+SAMPLE = 1 << 20  # bytes that tell encoding and format
+MOST_BAD = 0.3  # of the first lines that may be no text; more, and the file is none
+MOST_MEMBERS = 10_000  # files of an archive
+MOST_UNPACKED = 8 << 30  # bytes of an archive
+MOST_EXPANSION = 200  # times its packed size: chats pack to a fifth, bombs to a thousandth
+
+_MEDIA = frozenset(
+    """
+    .jpg .jpeg .png .gif .webp .heic .bmp .tif .tiff .svg .ico .mp4 .mov .avi .mkv .webm .3gp .m4v .mp3 .m4a .aac .amr
+    .ogg .opus .oga .wav .flac .caf .pdf .doc .docx .xls .xlsx .ppt .pptx .hwp .hwpx .vcf .apk .exe .7z .rar .tgs .css
+    .js .woff .woff2 .ttf
+    """.split()  # noqa: SIM905
+)
+_NOT_FOR_PEOPLE = frozenset({"desktop.ini", "thumbs.db", "__macosx"})
+_UNREADABLE = (OSError, EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError)
+_CONTROL = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def printable(text: str) -> str:
+    """The text in one line, without what could move a terminal's cursor."""
+    return _CONTROL.sub("\ufffd", text)
+
+
+class Lookahead(Iterator[T]):
+    """An iterator that takes back what was read too far."""
+
+    def __init__(self, items: Iterable[T]) -> None:
+        self._items = iter(items)
+        self._waiting: deque[T] = deque()
+
+    def __next__(self) -> T:
+        return self._waiting.popleft() if self._waiting else next(self._items)
+
+    def take_back(self, items: Sequence[T]) -> None:
+        """Give these again, in their order, before all others."""
+        self._waiting.extendleft(reversed(items))
+
+
+@dataclass(frozen=True)
+class Source:
+    """One file, or one file in an archive."""
+
+    path: Path
+    size: int  # bytes, unpacked
+    modified: int  # nanoseconds since 1970, of the file or its archive
+    member: int | None = None  # its number in the archive
+    member_name: str = ""
+
+    @property
+    def name(self) -> str:
+        """What the user knows it as."""
+        return printable(f"{self.path}/{self.member_name}" if self.member_name else str(self.path))
+
+    @contextmanager
+    def open(self) -> Iterator[IO[bytes]]:
+        """Its bytes. Raises DataError if they cannot be read, also while the block reads them."""
+        try:
+            if self.member is None:
+                with self.path.open("rb") as file:
+                    yield file
+            else:
+                with zipfile.ZipFile(self.path) as archive, archive.open(archive.infolist()[self.member]) as file:
+                    yield file
+        except _UNREADABLE as error:
+            raise DataError(f"{self.name}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
+
+    @cached_property
+    def head(self) -> bytes:
+        """The first SAMPLE bytes."""
+        with self.open() as file:
+            return file.read(SAMPLE)
+
+    @cached_property
+    def encoding(self) -> str:
+        """What most of the file is written in: utf-8, cp949, utf-16-le or utf-16-be."""
+        return _encoding(self.head)
+
+    @cached_property
+    def sample(self) -> list[str]:
+        """The first lines, with their ends. Raises DataError, with the line, if the file is empty or no text."""
+        head = self.head
+        if self.size > SAMPLE and not self.encoding.startswith("utf-16"):  # the last line is cut
+            end = head.rfind(b"\n") + 1
+            head = head[:end] if end else head.decode(self.encoding, "ignore").encode(self.encoding)
+        lines = list(self._lines(io.BytesIO(head)))
+        bad = [number for number, line in enumerate(lines, 1) if line is None]
+        if bad and len(bad) >= MOST_BAD * len(lines):
+            raise DataError(f"{self.name}, line {bad[0]}: is neither UTF-8, UTF-16 nor CP949 text; save it as UTF-8")
+        sample = [line for line in lines if line is not None]
+        if not any(line.strip() for line in sample):
+            raise DataError(f"{self.name}: is empty")
+        return sample
+
+    def lines(self) -> Iterator[str | None]:
+        """All lines with their ends, decoded; None for one that is no text in any known encoding, or too long."""
+        with self.open() as file:
+            yield from self._lines(file)
+
+    def _lines(self, file: IO[bytes]) -> Iterator[str | None]:
+        text: IO[Any] = file
+        if self.encoding.startswith("utf-16"):
+            text = io.TextIOWrapper(file, self.encoding, errors="replace", newline="\n")
+        elif b"\r" in self.head and b"\n" not in self.head:  # a spreadsheet of an old Mac
+            text = io.TextIOWrapper(file, self.encoding, errors="replace", newline=None)
+        decode = partial(_decode, mostly=self.encoding)
+        inside = False  # a line that is too long
+        for line in iter(partial(text.readline, LONGEST_LINE), text.read(0)):
+            whole = line[-1:] in (b"\n", "\n") or len(line) < LONGEST_LINE
+            if whole and not inside:
+                yield decode(line)
+            elif not inside:
+                yield None
+            inside = not whole
+
+
+def _encoding(head: bytes) -> str:
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "utf-16-le" if head[0] == 0xFF else "utf-16-be"
+    if b"\0" in head[:4096]:
+        even, odd = head[:4096:2].count(0), head[1:4096:2].count(0)
+        if max(even, odd) > 10 * min(even, odd) and max(even, odd) > len(head[:4096]) // 50:
+            return "utf-16-be" if even > odd else "utf-16-le"
+    korean = [line for line in head.split(b"\n") if not line.isascii()]
+    readable = sum(_is_utf8(line) for line in korean)
+    return "utf-8" if 2 * readable >= len(korean) else "cp949"
+
+
+def _is_utf8(line: bytes) -> bool:
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _decode(line: bytes | str, mostly: str) -> str | None:
+    """One line as text. Parts of a file may be UTF-8 and others CP949, where somebody has put exports together."""
+    if isinstance(line, bytes):
+        try:
+            text = line.decode()
+            if mostly == "cp949" and not line.isascii() and max(text) < "\u0800":
+                text = line.decode("cp949", "ignore") or text  # two Korean letters can look like one of UTF-8's
+        except UnicodeDecodeError:
+            try:
+                text = line.decode("cp949")
+            except UnicodeDecodeError:
+                return None
+    else:
+        text = line
+    if "\0" in text:
+        return None
+    return text.removeprefix("\ufeff")
+
+
+def find(raw: Iterable[Path]) -> tuple[list[Source], list[str], int]:
+    """All files in these files and folders, and in their archives, in a fixed order.
+
+    Also gives a line for each that cannot be used, and the number of photos and the like that were passed over.
+    """
+    sources: list[Source] = []
+    refused: list[str] = []
+    passed_over = 0
+    for path in _paths(raw, refused):
+        if path.suffix.lower() in _MEDIA:
+            passed_over += 1
+            continue
+        try:
+            if not path.is_file():  # a pipe would never end
+                raise DataError(f"{printable(str(path))}: is not a file" if path.exists() else f"{path}: is not there")
+            status = path.stat()
+            source = Source(path, status.st_size, status.st_mtime_ns)
+            with source.open() as file:
+                is_archive = file.read(4) in (b"PK\x03\x04", b"PK\x05\x06")
+            if is_archive:
+                members, others = _members(source, refused)
+                sources += members
+                passed_over += others
+            else:
+                sources.append(source)
+        except DataError as error:
+            refused.append(str(error))
+        except OSError as error:
+            refused.append(f"{printable(str(path))}: cannot be read ({error.strerror})")
+    return sources, refused, passed_over
+
+
+def _paths(raw: Iterable[Path], refused: list[str]) -> Iterator[Path]:
+    def tell(error: OSError) -> None:
+        refused.append(f"{printable(str(error.filename))}: cannot be read ({error.strerror})")
+
+    for top in raw:
+        if not top.is_dir():
+            yield top
+            continue
+        found: list[Path] = []
+        for folder, folders, names in os.walk(top, onerror=tell):
+            folders[:] = filter(_is_for_people, folders)
+            found += (Path(folder, name) for name in names if _is_for_people(name))
+        yield from sorted(found, key=lambda path: [_natural(part) for part in path.parts])
+
+
+def _is_for_people(name: str) -> bool:
+    return not name.startswith((".", "~$")) and name.lower() not in _NOT_FOR_PEOPLE
+
+
+def _natural(name: str) -> list[tuple[int, int, str]]:
+    """A key to sort names by, 2 before 10."""
+    parts = re.findall(r"[0-9]+|[^0-9]+", name)
+    return [(0, int(part), "") if part[0] in "0123456789" else (1, 0, part) for part in parts]
+
+
+def _members(archive: Source, refused: list[str]) -> tuple[list[Source], int]:
+    """The files of an archive that may hold text. Raises DataError if the archive cannot be used."""
+    try:
+        with zipfile.ZipFile(archive.path) as opened:
+            infos = opened.infolist()
+    except (*_UNREADABLE, ValueError) as error:
+        raise DataError(f"{archive.name}: is a damaged .zip ({error})") from None
+    if any(info.filename == "[Content_Types].xml" for info in infos):
+        raise DataError(f"{archive.name}: is an Office document; save it as CSV or as plain text in UTF-8")
+    if len(infos) > MOST_MEMBERS:
+        raise DataError(f"{archive.name}: holds {len(infos):,} files, more than {MOST_MEMBERS:,}; unpack it first")
+    members = []
+    passed_over = 0
+    unpacked = packed = 0
+    for number, info in enumerate(infos):
+        name = _member_name(info)
+        path = Path(name)
+        if info.is_dir() or not all(map(_is_for_people, path.parts)):
+            continue
+        source = Source(archive.path, info.file_size, archive.modified, number, name)
+        if path.suffix.lower() in _MEDIA:
+            passed_over += 1
+        elif path.suffix.lower() == ".zip":
+            refused.append(f"{source.name}: is a .zip in a .zip; unpack it first")
+        elif info.flag_bits & 1:
+            refused.append(f"{source.name}: is locked with a password; unpack it first")
+        else:
+            members.append(source)
+            unpacked += info.file_size
+            packed += info.compress_size
+    if unpacked > MOST_UNPACKED or (unpacked > 64 * SAMPLE and unpacked > MOST_EXPANSION * max(packed, 1)):
+        raise DataError(
+            f"{archive.name}: would unpack from {packed / 1e6:,.1f} to {unpacked / 1e6:,.0f} MB, which no chat does; "
+            "unpack it yourself if you trust it"
+        )
+    return sorted(members, key=lambda member: _natural(member.member_name)), passed_over
+
+
+def _member_name(info: zipfile.ZipInfo) -> str:
+    """The name as it was written: archives of Korean Windows do not say that their names are in CP949."""
+    name = info.filename
+    if not info.flag_bits & 0x800 and not name.isascii():
+        raw = name.encode("cp437", "replace")
+        for encoding in ("utf-8", "cp949"):
+            try:
+                return raw.decode(encoding)
+            except UnicodeDecodeError:
+                continue
+    return name

@@ -1,0 +1,236 @@
+"""JSON in: Telegram's export (one chat, or all), and JSON Lines with a `text`, with or without who said it when.
+
+An export is read piece by piece, since one of a few hundred megabytes would need gigabytes as a whole.
+"""
+
+import codecs
+import json
+import re
+from collections.abc import Iterator
+from datetime import datetime
+from typing import IO, Any
+
+from data.dates import cell_time
+from data.files import Source
+from data.messages import Counts, DataError, Message, without_surrogates
+
+_PIECE = 1 << 20  # characters read at once
+_LARGEST_VALUE = 16 << 20  # characters of one message; more is a broken file
+_SPACE = re.compile(r"[ \t\r\n]*")
+_decoder = json.JSONDecoder()
+
+
+class JsonLines:
+    """One object a line, each with a `text`; with a sender it is a message, without one a document."""
+
+    name = "JSON Lines"
+
+    def score(self, sample: list[str]) -> float:
+        lines = [line for line in sample if line.strip()]
+        return sum(_object(line) is not None for line in lines[:1000]) / max(len(lines[:1000]), 1)
+
+    def messages(self, source: Source, counts: Counts) -> Iterator[Message]:
+        for number, line in enumerate(source.lines(), 1):
+            if line is not None and not line.strip():
+                continue
+            item = _object(line or "")
+            if item is None:
+                counts.broken.append(number)
+            else:
+                sender = _first(item, "sender", "user", "from", "author", "name")
+                time = _first(item, "date", "time", "timestamp", "datetime")
+                text = without_surrogates(item["text"])
+                yield Message(cell_time(time, "ymd") if time else None, sender, text)
+
+
+def _object(line: str) -> dict[str, Any] | None:
+    if not line.lstrip().startswith("{"):
+        return None
+    try:
+        item = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return item if isinstance(item, dict) and isinstance(item.get("text"), str) else None
+
+
+def _first(item: dict[str, Any], *keys: str) -> str | None:
+    return next((without_surrogates(item[key]) for key in keys if isinstance(item.get(key), str) and item[key]), None)
+
+
+# What Telegram keeps beside an empty text, in the words that KakaoTalk writes for the same.
+_MEDIA = {
+    "sticker": "이모티콘",
+    "animation": "이모티콘",
+    "video_file": "동영상",
+    "video_message": "동영상",
+    "voice_message": "음성메시지",
+    "audio_file": "음성메시지",
+}
+_ATTACHED = {
+    "photo": "사진",
+    "location_information": "지도",
+    "contact_information": "연락처",
+    "poll": "투표",
+    "file": "파일",
+}
+
+
+class Telegram:
+    """The `result.json` of Telegram Desktop."""
+
+    name = "Telegram"
+    _HEAD = re.compile(r'\s*\{.*?"(?:messages|chats|about|personal_information)"\s*:', re.DOTALL)
+
+    def score(self, sample: list[str]) -> float:
+        text = "".join(sample[:1000])
+        if not self._HEAD.match(text[:10000]):
+            return 0.0
+        return 1.0 if '"messages"' in text or '"chats"' in text else 0.5
+
+    def messages(self, source: Source, counts: Counts) -> Iterator[Message]:
+        with source.open() as file:
+            values = _Values(file, source.encoding)
+            try:
+                for chat, item in values.messages():
+                    message = _telegram(item, chat)
+                    if message is not None:
+                        yield message
+                    else:
+                        counts.system += 1
+            except _Malformed:
+                if not values.began:
+                    raise DataError(f"{source.name}, line {values.line}: is not the JSON it begins with") from None
+                counts.broken.append(values.line)
+
+
+def _telegram(item: Any, chat: int) -> Message | None:
+    """A message; None for what Telegram says itself."""
+    if not isinstance(item, dict) or item.get("type") != "message":
+        return None
+    parts = item.get("text", "")
+    parts = parts if isinstance(parts, list) else [parts]
+    text = "".join(part.get("text", "") if isinstance(part, dict) else str(part) for part in parts)
+    if not text.strip():
+        attached = (name for key, name in _ATTACHED.items() if item.get(key))
+        text = _MEDIA.get(item.get("media_type", "")) or next(attached, "")
+    sender = item.get("from") or item.get("from_id") or "Deleted Account"
+    try:
+        time = datetime.fromisoformat(item.get("date", "")).replace(tzinfo=None)
+    except (TypeError, ValueError):
+        time = None
+    return Message(time, without_surrogates(str(sender)).strip(), without_surrogates(text).strip(), chat)
+
+
+class _Malformed(ValueError):
+    """The JSON ends too early, or is none."""
+
+
+class _Values:
+    """Walks through an export, decoding one message at a time."""
+
+    def __init__(self, file: IO[bytes], encoding: str) -> None:
+        self._file = file
+        self._decode = codecs.getincrementaldecoder(encoding)(errors="replace").decode
+        self._text = ""
+        self._at = 0
+        self._ended = False
+        self._lines = 1  # before `_text`
+        self.began = False  # a message has been read
+
+    @property
+    def line(self) -> int:
+        """The line that is being read, from 1."""
+        return self._lines + self._text.count("\n", 0, self._at)
+
+    def messages(self) -> Iterator[tuple[int, Any]]:
+        """The number of the chat and every item of its `messages`. Raises _Malformed."""
+        if self._peek() == "\ufeff":
+            self._at += 1
+        self._chats = 0
+        yield from self._in_object()
+
+    def _in_object(self) -> Iterator[tuple[int, Any]]:
+        self._expect("{")
+        while self._peek() != "}":
+            key = self._value()
+            self._expect(":")
+            if key == "messages" and self._peek() == "[":
+                self._chats += 1
+                for item in self._items():
+                    self.began = True
+                    yield self._chats - 1, item
+            elif key in ("chats", "left_chats") and self._peek() == "{":
+                yield from self._in_object()
+            elif key == "list" and self._peek() == "[":
+                yield from self._in_list()
+            else:
+                self._value()
+            if self._peek() == ",":
+                self._at += 1
+        self._at += 1
+
+    def _in_list(self) -> Iterator[tuple[int, Any]]:
+        self._expect("[")
+        while self._peek() != "]":
+            if self._peek() == "{":
+                yield from self._in_object()
+            else:
+                self._value()
+            if self._peek() == ",":
+                self._at += 1
+        self._at += 1
+
+    def _items(self) -> Iterator[Any]:
+        self._expect("[")
+        while self._peek() != "]":
+            yield self._value()
+            if self._peek() == ",":
+                self._at += 1
+        self._at += 1
+
+    def _peek(self) -> str:
+        """The next character that is no space."""
+        while True:
+            self._at = _SPACE.match(self._text, self._at).end()  # type: ignore[union-attr]
+            if self._at < len(self._text):
+                return self._text[self._at]
+            if not self._more():
+                raise _Malformed
+
+    def _expect(self, character: str) -> None:
+        if self._peek() != character:
+            raise _Malformed
+        self._at += 1
+
+    def _value(self) -> Any:
+        """The whole value that begins here."""
+        self._peek()
+        wanted = 0
+        while True:
+            try:
+                value, end = _decoder.raw_decode(self._text, self._at)
+                if end < len(self._text) or self._ended:  # or else a number might go on
+                    self._at = end
+                    return value
+            except RecursionError:
+                raise _Malformed from None
+            except ValueError:
+                pass
+            # An error far before the end is one; near the end, the rest may be missing.
+            have = len(self._text) - self._at
+            if have > _LARGEST_VALUE:
+                raise _Malformed
+            wanted = max(2 * wanted, _PIECE)
+            if not self._more(wanted):
+                raise _Malformed
+
+    def _more(self, size: int = _PIECE) -> bool:
+        """Read on; False at the end."""
+        if self._ended:
+            return False
+        self._lines += self._text.count("\n", 0, self._at)
+        piece = self._file.read(size)
+        self._ended = not piece
+        self._text = self._text[self._at :] + self._decode(piece, self._ended)
+        self._at = 0
+        return True

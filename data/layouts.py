@@ -1,0 +1,113 @@
+"""The layouts of chats as lines of text: KakaoTalk from Windows, Android and iOS, WhatsApp and LINE, in many languages.
+
+Spaces before AM and PM may be narrow, and WhatsApp puts marks of direction nearly everywhere.
+"""
+
+import re
+
+from data.chats import Layout
+from data.dates import CLOCK, NUMBERS, SPACE
+from data.messages import MARKS
+
+_START = f"[{MARKS}]*"
+_SENDER = r"(?P<sender>[^\n]{1,100}?)"
+_TEXT = r"(?P<text>(?s:.*))"
+_NAMED = r"(?P<month>[A-Z][a-z]{2,8})\.? (?P<day>\d{1,2}), (?P<year>\d{4})"
+_DAY_FIRST = r"(?P<day>\d{1,2}) (?P<month>[A-Z][a-z]{2,8})\.? (?P<year>\d{4})"
+_FULL_MONTH = "January|February|March|April|May|June|July|August|September|October|November|December"
+_WEEKDAY = "[A-Z][a-z]{2,8}"
+# What KakaoTalk says in a chat, in words by which it can be told from a second line of a message.
+_KAKAO_SAYS = (
+    r"[^\n]{1,100}?님(?:이|을|과) [^\n]{0,200}?(?:들어왔|나갔|초대했|초대하였|내보냈|부방장이 되었|방장이 되었|"
+    r"부방장에서 해제되었|가렸)습니다\."
+    r"|(?:채팅방 )?관리자가 메시지를 가렸습니다\."
+    r"|[^\n]{1,100}? (?:joined|left|(?:has been|was) removed from) this chatroom\."
+)
+_KAKAO_SYSTEM_SENDER = re.compile(r"님(?:이|을) .*(?:들어왔|나갔|초대했|초대하였|내보냈)습니다\.")
+# A line with a date alone, with which KakaoTalk on phones begins a day.
+_KAKAO_DAY = re.compile(
+    r"(?:\d{4}년 \d{1,2}월 \d{1,2}일|\d{4}\. \d{1,2}\. \d{1,2}\.)"
+    r"(?: .요일)?(?: (?:(?:오전|오후) )?\d{1,2}:\d\d)?$"
+    rf"|(?:{_WEEKDAY}, )?(?:{_WEEKDAY} \d{{1,2}}|\d{{1,2}} {_WEEKDAY}),? \d{{4}}"
+    rf"(?:(?:,| at) \d{{1,2}}:\d\d(?:{SPACE}[AP]M)?)?$"
+    rf"|\d{{1,2}}:\d\d(?:[ap]m)?, {_WEEKDAY} \d{{1,2}}, \d{{4}}$"
+)
+
+
+def _kakao_phone(name: str, stamp: str) -> Layout:
+    stamp = _START + stamp
+    return Layout(
+        f"KakaoTalk {name}",
+        message=re.compile(rf"{stamp}, {_SENDER} :(?:[ \n]{_TEXT}|\Z|(?=\r?\n))"),
+        day=_KAKAO_DAY,
+        system=re.compile(rf"{stamp}[,:]"),
+        system_sender=_KAKAO_SYSTEM_SENDER,
+    )
+
+
+def _whatsapp(name: str, before: str, after: str) -> Layout:
+    stamp = (
+        rf"{_START}{before}{NUMBERS}[,.]?{SPACE}(?:(?:klo|kl\.|at|um|às|à|a las|alle){SPACE})?{CLOCK}{after}{_START}"
+    )
+    return Layout(
+        f"WhatsApp {name}",
+        message=re.compile(rf"{stamp}(?P<sender>[^\n]{{1,100}}?):(?: {_TEXT}|\Z|(?=\r?\n))"),
+        day=re.compile("(?!)"),
+        system=re.compile(stamp),
+        system_sender=re.compile(
+            " (?:created (?:this )?group|changed (?:the|this|their)|added|removed|joined using|pinned a message)\\b"
+            "|님(?:이|께서) .*(?:그룹|추가|변경|만들|삭제|나갔|참여)"
+        ),
+        system_text=re.compile(
+            "\u200e?(?:Messages and calls are end-to-end encrypted|메시지와 통화는 종단간 암호화)"
+            "|\u200e.*(?:created (?:this )?group|added|removed|joined|left$|changed|end-to-end|security code"
+            "|disappearing|pinned a message|now an admin"
+            "|만들었습니다|추가했습니다|나갔습니다|참여했습니다|변경했습니다|변경되었습니다|종단간)"
+        ),
+    )
+
+
+LAYOUTS = (
+    Layout(
+        "KakaoTalk for Windows",
+        message=re.compile(rf"{_START}\[{_SENDER}\] \[{CLOCK}\](?: {_TEXT}|\Z|(?=\r?\n))"),
+        day=re.compile(rf"-{{5,}} ?(?:{NUMBERS}(?: .요일)?|(?:{_WEEKDAY}, )?{_NAMED}) ?-{{5,}}$"),
+        system=re.compile(_KAKAO_SAYS),
+    ),
+    _kakao_phone("Android, Korean", rf"(?=\d{{4}}년){NUMBERS} {CLOCK}"),
+    _kakao_phone("Android, English", rf"(?=(?:{_FULL_MONTH}) \d){_NAMED}(?:,| at) {CLOCK}"),
+    _kakao_phone("Android, English of 2015", rf"{CLOCK}, {_NAMED}"),
+    _kakao_phone("iOS, Korean", rf"(?=\d{{4}}\. ){NUMBERS} {CLOCK}"),
+    _kakao_phone("iOS, English", rf"{_NAMED}(?:,| at) {CLOCK}"),
+    _kakao_phone("iOS, English, day first", rf"{_DAY_FIRST}(?:,| at) {CLOCK}"),
+    _whatsapp("Android", "", f"{SPACE}[-–]{SPACE}"),
+    _whatsapp("iOS", r"\[", rf"\]{SPACE}"),
+    Layout(
+        "LINE",
+        message=re.compile(rf"{_START}{CLOCK}\t(?P<sender>[^\t\n]{{1,100}})\t{_TEXT}"),
+        day=re.compile(
+            rf"{_START}(?:(?P<weekday>\w{{1,9}})[,.] ?)?{NUMBERS} ?"
+            r"(?:[(（]?(?P<weekday_after>[^\W\d]{1,9})[)）]?)?\s*$"
+        ),
+        system=re.compile(rf"{_START}{CLOCK}\t"),
+        quotes=True,
+    ),
+)
+
+_HEADER = re.compile(
+    r"카카오톡 대화|KakaoTalk Chats|저장한 날짜 ?:|Date Saved ?:|^\W*\[LINE\]|end-to-end encrypted|종단간 암호화",
+    re.MULTILINE,
+)
+_ANY_CLOCK = re.compile(r".{0,60}?(?<!\d)\d{1,2}:\d{2}(?!\d)")
+_CLOCK_SHARE = 1 / 3  # of the lines tell a time of day: this is a chat, whoever wrote it
+
+
+def has_header(sample: list[str]) -> bool:
+    """Whether the first lines are those of an export."""
+    return _HEADER.search("\n".join([line.strip() for line in sample if line.strip()][:5])) is not None
+
+
+def looks_like_a_chat(sample: list[str]) -> bool:
+    """Whether it seems to be a chat, in whatever layout."""
+    lines = [line for line in sample if line.strip()]
+    return has_header(sample) or sum(map(bool, map(_ANY_CLOCK.match, lines))) > _CLOCK_SHARE * len(lines)

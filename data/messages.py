@@ -1,0 +1,84 @@
+"""What every reader of exports gives: messages, the counts of what it left out, and the error a user can read."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from data.files import Source
+
+
+class DataError(ValueError):
+    """Raw data that cannot be used. The message is meant for the user."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What one person said at one time. In a document both are unknown."""
+
+    time: datetime | None  # as the sender's device showed it, without a zone
+    sender: str | None
+    text: str
+    chat: int = 0  # which chat of its file, where a file holds several
+
+
+@dataclass
+class Counts:
+    """What was left out of one file; its messages, `system`, `deleted` and `broken` together are all it holds."""
+
+    system: int = 0  # what the app wrote: who came, who went
+    deleted: int = 0  # messages taken back or hidden, of which only the notice is left
+    broken: list[int] = field(default_factory=list)  # the first lines of what could not be read, from 1
+
+
+class Format(Protocol):
+    """One way in which files are written."""
+
+    @property
+    def name(self) -> str: ...
+
+    def score(self, sample: list[str]) -> float:
+        """How much of a file's first lines is written this way, from 0 to 1."""
+        ...
+
+    def messages(self, source: "Source", counts: Counts) -> Iterator[Message]:
+        """The file's messages in their order; `counts` is filled on the way. Memory does not grow with the file."""
+        ...
+
+
+LONGEST_MESSAGE = 1 << 20  # characters; more is no message, and would only fill the memory
+
+_DELETED = frozenset(
+    """
+    삭제된 메시지입니다
+    메시지가 삭제되었습니다
+    이 메시지는 삭제되었습니다
+    관리자가 메시지를 가렸습니다
+    채팅방 관리자가 메시지를 가렸습니다
+    this message was deleted
+    this message was deleted by admin
+    you deleted this message
+    message unsent
+    you unsent a message
+    메시지 전송을 취소했습니다
+    메시지를 삭제했습니다
+    メッセージの送信を取り消しました
+    """.strip().split("\n    ")
+)
+_LONGEST_DELETED = 60
+MARKS = "\u200b\u200e\u200f\u202a\u202c\u2068\u2069\ufeff"  # that apps put before and after what people write
+
+
+def is_deleted(text: str) -> bool:
+    """Whether a message is the notice that stands in the place of one that was taken back."""
+    return len(text) < _LONGEST_DELETED and text.strip(MARKS + " .").lower() in _DELETED
+
+
+_SURROGATES = re.compile("[\ud800-\udfff]")
+
+
+def without_surrogates(text: str) -> str:
+    """The text as it can be written: exports in JSON can hold halves of emoji."""
+    return _SURROGATES.sub("", text)

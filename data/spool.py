@@ -1,0 +1,195 @@
+"""What was read of each file, kept on the disk, so that an unchanged file is not read again.
+
+For every chat of a file there are its messages, a JSON list `[second, sender's number, text]` a line, and a key of each
+message, by which a second export of the same chat is found (data/overlaps.py). They lie beside what is made of them,
+hold what the exports hold, and go when the export goes.
+"""
+
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta
+from functools import cache
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+
+from data.files import Source
+from data.messages import Counts, DataError, Message
+from data.reading import detect
+
+KEYS = np.dtype([("minute", "<i8"), ("said", "<u8"), ("said_by", "<u8")])
+_EPOCH = datetime(1970, 1, 1)
+_SECOND = timedelta(seconds=1)
+_encode = json.JSONEncoder(ensure_ascii=False).encode
+Said = tuple[int | None, str | None, str]  # second, sender, text
+
+
+@dataclass(frozen=True)
+class Chat:
+    """One chat of one file, or its documents, which have no senders."""
+
+    stem: str  # of its files in the spool
+    messages: int
+    senders: list[str]
+    first: int | None  # seconds
+    last: int | None
+
+
+@dataclass
+class Entry:
+    """All that is known of one file."""
+
+    name: str
+    format: str = ""
+    chats: list[Chat] = field(default_factory=list)
+    system: int = 0
+    deleted: int = 0
+    broken: list[int] = field(default_factory=list)
+    refused: str = ""  # why it is of no use
+
+    @property
+    def messages(self) -> int:
+        return sum(chat.messages for chat in self.chats)
+
+
+class Spool:
+    """The folder in which all that lies."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._used: set[str] = set()
+
+    def entry(self, source: Source, progress: Callable[[int], None] = lambda messages: None) -> Entry:
+        """What the file holds, read now if it has changed or is new. Raises OSError if it cannot be kept."""
+        stem = fingerprint([source.name, source.size, source.modified, code_version()])[:32]
+        self._used.add(stem)
+        try:
+            kept = json.loads((self.folder / f"{stem}.json").read_text(encoding="utf-8"))
+            return Entry(**{**kept, "chats": [Chat(**chat) for chat in kept["chats"]]})
+        except (OSError, ValueError, TypeError, KeyError):
+            pass
+        self.folder.mkdir(parents=True, exist_ok=True)
+        entry = Entry(source.name)
+        counts = Counts()
+        try:
+            found = detect(source)
+            entry.format = found.format.name
+            messages = found.format.messages(source, counts)
+            for number, (_, chat) in enumerate(groupby(messages, key=lambda message: message.chat)):
+                entry.chats.append(self._write(f"{stem}-{number}", chat, progress))
+            if not entry.chats:
+                told = f", line {counts.broken[0]}: is broken, and nothing else is there" if counts.broken else ": "
+                raise DataError(f"{source.name}{told if counts.broken else ': has no messages'}")
+        except DataError as error:
+            entry.refused, entry.chats = str(error), []
+        entry.system, entry.deleted, entry.broken = counts.system, counts.deleted, counts.broken
+        write_whole(self.folder / f"{stem}.json", [_encode(asdict(entry))])
+        return entry
+
+    def _write(self, stem: str, messages: Iterable[Message], progress: Callable[[int], None]) -> Chat:
+        senders: dict[str, int] = {}
+        keys = _Keys()
+        first = last = None
+        count = 0
+        with (
+            (self.folder / f"{stem}.jsonl").open("w", encoding="utf-8", newline="\n") as lines,
+            (self.folder / f"{stem}.keys").open("wb") as key_file,
+        ):
+            for count, message in enumerate(messages, 1):
+                time = None if message.time is None else (message.time - _EPOCH) // _SECOND
+                sender = message.sender
+                number = None if sender is None else senders.setdefault(sender, len(senders))
+                lines.write(_encode([time, number, message.text]) + "\n")
+                if sender is not None:
+                    key_file.write(keys.of(time, sender, message.text))
+                if time is not None:
+                    first = time if first is None else min(first, time)
+                    last = time if last is None else max(last, time)
+                if count % 10_000 == 0:
+                    progress(10_000)
+        progress(count % 10_000)
+        return Chat(stem, count, list(senders), first, last)
+
+    def messages(self, chat: Chat) -> Iterator[Said]:
+        """The messages of a chat, in their order."""
+        with (self.folder / f"{chat.stem}.jsonl").open(encoding="utf-8") as lines:
+            for line in lines:
+                time, number, text = json.loads(line)
+                yield time, None if number is None else chat.senders[number], text
+
+    def keys(self, chat: Chat) -> np.ndarray:
+        """The keys of the messages, as many as there are; of documents, none."""
+        return np.fromfile(self.folder / f"{chat.stem}.keys", dtype=KEYS)
+
+    def forget_others(self) -> None:
+        """Remove what is of files that were not asked for since this spool was opened."""
+        for path in self.folder.glob("*"):
+            if path.name.split(".")[0].split("-")[0] not in self._used:
+                with suppress(OSError):
+                    path.unlink()
+
+
+class _Keys:
+    """The keys of one chat's messages: minute, what was said in it for the n-th time, and by whom."""
+
+    def __init__(self) -> None:
+        self._minute = -1
+        self._times: Counter[int] = Counter()
+
+    def of(self, time: int | None, sender: str, text: str) -> bytes:
+        minute = self._minute if time is None else time // 60
+        if minute != self._minute:
+            self._minute, self._times = minute, Counter()
+        said = hash64(f"{minute} {' '.join(text.split())}")
+        said_by = said ^ _sender_hash(sender)
+        self._times[said] += 1
+        self._times[said_by] += 1
+        return np.array(
+            (minute, _nth(said, self._times[said]), _nth(said_by, self._times[said_by])), dtype=KEYS
+        ).tobytes()
+
+
+def _nth(key: int, times: int) -> int:
+    return (key + times * 0x9E3779B97F4A7C15) % 2**64
+
+
+@cache
+def _sender_hash(sender: str) -> int:
+    return hash64(sender)
+
+
+def hash64(text: str) -> int:
+    """A number of 64 bits that is the same on every run."""
+    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
+
+
+def fingerprint(value: object) -> str:
+    """A hash of what can be written as JSON."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
+
+
+@cache
+def code_version() -> str:
+    """A hash of this package: what another version has read is read again."""
+    files = sorted(Path(__file__).parent.glob("*.py"))
+    return hashlib.sha256(b"\0".join(path.read_bytes() for path in files)).hexdigest()
+
+
+def write_whole(path: Path, lines: Iterable[str]) -> None:
+    """Write a file, a line an item, under a temporary name first, so that no failure harms the old one."""
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("w", encoding="utf-8", newline="\n") as file:
+            file.writelines(f"{line}\n" for line in lines)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    finally:
+        with suppress(OSError):
+            part.unlink()

@@ -1,6 +1,6 @@
 """Chat exports in, clean text out: `python -m data`, or `prepare` from another program.
 
-What lies in data/raw (files.py) is read (reading.py; chats.py, tables.py, json_files.py) and kept (spool.py). Exports of
+What lies in data/raw (files.py) is read (reading.py; chats, tables, json_files) and kept (spool.py). Exports of
 one chat are put together (overlaps.py) and cut into conversations (conversations.py), which are cleaned (cleaning.py,
 names.py) on all cores (workers.py) and written, each text once (duplicates.py), as `{"text": ...}` a line:
 

@@ -102,8 +102,9 @@ class _Reader:
         yield from self._finish()
 
     def _begin(self, match: re.Match[str]) -> None:
-        stamp = match.string[: match.start("sender")]
-        if stamp != self._stamp or not stamp:
+        (start, end), text = match.span("sender"), match.start("text")
+        stamp = match.string[:start] + match.string[end : text if text >= 0 else match.end()]
+        if stamp != self._stamp:
             day = self._day if self._layout.dated is self._layout.day else _day(match, self._order)
             self._stamp, self._time = stamp, on_day(day, match) if day else None
         self._sender = match["sender"].strip(MARKS + " \u202f\u00a0").removeprefix("~").strip(MARKS + " \u202f\u00a0")
@@ -221,8 +222,9 @@ def _unquoted(records: Iterator[Record], message: re.Pattern[str]) -> Iterator[R
                 text = text if one[1] is None else f"{text}\n{one[1]}"
                 if one[1] is None or len(taken) >= _MOST_QUOTED_LINES or _is_closed(text):
                     break
-        messages = sum(message.match(line or "") is not None for _, line in taken)
-        if "\n" in text and _is_closed(text) and (messages < 2 or 2 * messages <= len(taken)):
+        begun = [message.match(line or "") is not None for _, line in taken]  # what may be others' messages
+        others = begun[-1:] == [True] or (sum(begun) >= 2 and 2 * sum(begun) > len(begun))
+        if "\n" in text and _is_closed(text) and not others:
             inner = text.rstrip()[1:-1].replace('""', '"')
             yield number, record[: match.start("text")] + inner
         else:

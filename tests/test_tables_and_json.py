@@ -1,0 +1,207 @@
+"""Chats as CSV, also after a spreadsheet, as JSON Lines and as Telegram's JSON; and plain text."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from data import files, json_files
+from data.messages import DataError
+from data.reading import PLAIN_TEXT
+from tests.exports import parse
+
+HEADER = "Date,User,Message\n"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp949", "utf-16"])
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_csv_of_kakaotalk_for_mac(tmp_path: Path, encoding: str, newline: str) -> None:
+    rows = """2026-05-17 00:00:00,민준,"둘째 줄은
+""여기"", 끝"
+2026-05-17 12:01:07,"김, 서연: B",NA
+,,메시지가 삭제되었습니다.
+,,서연님이 들어왔습니다.
+2026-05-17 12:02:00,"서연","서연님이 나갔습니다."
+2026-05-17 12:02:00,"서연","서연 invited 민준 and."
+2026-05-17 12:03:00,민준,서연님이 나갔습니다.
+2026-05-17 12:04:00,민준,"2026-05-17 12:04:00,민준,따온 행
+2026-05-17 12:04:00,민준,또"
+2026-05-17 12:05:00,민준,
+"""
+    name, messages, counts = parse(tmp_path / "chat.txt", (HEADER + rows).replace("\n", newline), encoding)
+    assert name == "CSV export"
+    assert messages == [
+        ("2026-05-17 00:00", "민준", '둘째 줄은\n"여기", 끝'),
+        ("2026-05-17 12:01:07", "김, 서연: B", "NA"),
+        ("2026-05-17 12:03", "민준", "서연님이 나갔습니다."),
+        ("2026-05-17 12:04", "민준", "2026-05-17 12:04:00,민준,따온 행\n2026-05-17 12:04:00,민준,또"),
+        ("2026-05-17 12:05", "민준", ""),
+    ]
+    assert (counts.system, counts.deleted, counts.broken) == (3, 1, [])
+
+
+def test_broken_rows_are_counted_and_the_others_used(tmp_path: Path) -> None:
+    rows = [
+        "2026-05-17 09:00:00,민준,안녕, 쉼표가 많다",
+        "2026-05-17 09:01:00,서연,하나",
+        "2026-05-17 09:02:00,서연",
+        '2026-05-17 09:03:00,민준,"닫지 않은 따옴표',
+        '2026-05-17 09:04:00,서연,"둘\n셋"',
+        "날짜 없음,민준,넷",
+    ]
+    _, messages, counts = parse(tmp_path / "chat.csv", HEADER + "\r\n".join(rows) + "\r\n")
+    assert [(time, text) for time, _, text in messages] == [
+        ("2026-05-17 09:01", "하나"),
+        ("2026-05-17 09:04", "둘\n셋"),
+        ("", "넷"),
+    ]
+    assert counts.broken == [2, 4, 5]
+
+
+def test_a_bomb_of_quotes_breaks_only_its_own_rows(tmp_path: Path) -> None:
+    good = [f"2026-05-17 09:00:{second:02d},민준,말 {second}" for second in range(50)]
+    bombs = ['"' * 99_999, *('"' for _ in range(3001)), '2026-05-17 09:00:00,민준,"']
+    _, messages, counts = parse(tmp_path / "chat.csv", HEADER + "\n".join([*good[:25], *bombs, *good[25:]]))
+    assert [text for _, _, text in messages] == [f"말 {second}" for second in range(50)]
+    assert counts.broken[0] == 27
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "time"),
+    [
+        ("Date;User;Message", "17.05.2026 09:05;민준;안녕, 뭐해", "2026-05-17 09:05"),
+        ("Date\tUser\tMessage", "2026-05-17 9:05\t민준\t안녕, 뭐해", "2026-05-17 09:05"),
+        ("sep=;\nDate;User;Message", "2026/5/17 12:05 AM;민준;안녕, 뭐해", "2026-05-17 00:05"),
+        ("Date,User,Message,,", '5/17/2026 9:05,민준,"안녕, 뭐해",,', "2026-05-17 09:05"),
+        ("Date,User,Message", '2026-05-17 오후 12:05:09,민준,"안녕, 뭐해"', "2026-05-17 12:05:09"),
+        ("Date,User,Message", '46159.378472,민준,"안녕, 뭐해"', "2026-05-17 09:05"),
+        ("Date,User,Message", '########,민준,"안녕, 뭐해"', ""),
+        ("Date,User,Message", '17-May-26 9:05,민준,"안녕, 뭐해"', "2026-05-17 09:05"),
+        ("Date,User,Message", '2026-05-17T09:05:00+09:00,민준,"안녕, 뭐해"', "2026-05-17 09:05"),
+        ("날짜,보낸사람,내용", '2026. 5. 17. 오후 9:05,민준,"안녕, 뭐해"', "2026-05-17 21:05"),
+        ("Message,Date,User", '"안녕, 뭐해",2026년 5월 17일 9:05,민준', "2026-05-17 09:05"),
+        ("2026-05-17 09:04:00,민준,첫 줄", '2026-05-17 09:05:00,민준,"안녕, 뭐해"', "2026-05-17 09:05"),
+    ],
+)
+def test_what_a_spreadsheet_makes_of_it(tmp_path: Path, header: str, row: str, time: str) -> None:
+    name, messages, counts = parse(tmp_path / "a.csv", f"{header}\r\n{row}\r\n", "utf-8-sig")
+    assert name == "CSV export"
+    assert messages[-1] == (time, "민준", "안녕, 뭐해")
+    assert counts.broken == []
+
+
+def test_a_spreadsheets_dates_are_told_by_all_rows(tmp_path: Path) -> None:
+    rows = "".join(f"{day}/4/2026 9:00,민준,말\n" for day in range(9, 14))
+    _, messages, _ = parse(tmp_path / "a.csv", HEADER + rows)
+    assert [time for time, _, _ in messages] == [f"2026-04-{day:02d} 09:00" for day in range(9, 14)]
+
+
+def test_a_spreadsheet_of_an_old_mac(tmp_path: Path) -> None:
+    _, messages, _ = parse(
+        tmp_path / "a.csv", "Date,User,Message\r2026-05-17 09:05,민준,하나\r2026-05-17 09:06,민준,둘\r"
+    )
+    assert [text for _, _, text in messages] == ["하나", "둘"]
+
+
+def test_json_lines(tmp_path: Path) -> None:
+    lines = [
+        {"text": "글 하나\n둘째 줄"},
+        {"text": "말", "sender": "민준", "date": "2026-05-17 09:05:00"},
+        {"label": 1},
+        "글",
+        {"text": "반쪽 \ud83d 이모지"},
+    ]
+    content = "\n".join(map(json.dumps, lines)) + '\n{"text": "닫지 않은\n\n{"text": "끝"}\n'
+    name, messages, counts = parse(tmp_path / "a.txt", content, "utf-8-sig")
+    assert name == "JSON Lines"
+    assert messages == [
+        ("", None, "글 하나\n둘째 줄"),
+        ("2026-05-17 09:05", "민준", "말"),
+        ("", None, "반쪽  이모지"),
+        ("", None, "끝"),
+    ]
+    assert counts.broken == [3, 4, 6]
+
+
+def message(id: int, text: Any, **more: Any) -> dict[str, Any]:
+    return {"id": id, "type": "message", "date": f"2025-01-15T00:{id:02d}:00", "from": "Kim: A", "text": text, **more}
+
+
+MESSAGES = [
+    {"id": 1, "type": "service", "date": "2025-01-15T00:00:00", "actor": "Kim", "action": "create_group", "text": ""},
+    message(2, 'hello "quoted"\n둘째 줄'),
+    message(3, ["see ", {"type": "link", "text": "https://a.com"}, " and ", {"type": "bold", "text": "that"}]),
+    message(4, "", media_type="sticker", sticker_emoji="😀"),
+    message(5, "", photo="(File not included)"),
+    message(6, "gone", **{"from": None, "from_id": "user1"}),
+]
+SAID = [
+    ("2025-01-15 00:02", "Kim: A", 'hello "quoted"\n둘째 줄'),
+    ("2025-01-15 00:03", "Kim: A", "see https://a.com and that"),
+    ("2025-01-15 00:04", "Kim: A", "이모티콘"),
+    ("2025-01-15 00:05", "Kim: A", "사진"),
+    ("2025-01-15 00:06", "user1", "gone"),
+]
+ONE_CHAT = {"name": "방", "type": "private_group", "id": 1, "messages": MESSAGES}
+ALL_CHATS = {
+    "about": "…",
+    "personal_information": {"first_name": "Kim"},
+    "contacts": {"list": [{"first_name": "Lee", "messages": 3}]},
+    "chats": {"about": "…", "list": [ONE_CHAT, {"name": "빈 방", "messages": []}, ONE_CHAT]},
+    "left_chats": {"about": "…", "list": [ONE_CHAT]},
+}
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+@pytest.mark.parametrize(("export", "chats"), [(ONE_CHAT, 1), (ALL_CHATS, 3)])
+def test_telegram(
+    tmp_path: Path, export: dict[str, Any], chats: int, indent: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(json_files, "_PIECE", 100)  # so that messages are cut
+    content = json.dumps(export, ensure_ascii=False, indent=indent)
+    name, messages, counts = parse(tmp_path / "result.txt", content, "utf-8-sig")
+    assert (name, messages, counts.system) == ("Telegram", SAID * chats, chats)
+
+
+def test_telegram_that_breaks_off(tmp_path: Path) -> None:
+    content = json.dumps(ONE_CHAT, indent=1)
+    end = content.index('"id": 5')
+    _, messages, counts = parse(tmp_path / "a.json", content[:end])
+    assert messages == SAID[:3]
+    assert counts.broken == [content[:end].count("\n")]  # where it began
+
+
+def test_plain_text_is_a_text_a_line(tmp_path: Path) -> None:
+    lines = ["재밌다", " 12:30 영화를 봤다", "그냥 그럼", "[평점] 10점", "나 : 그래"]
+    name, messages, _ = parse(tmp_path / "a.txt", "\r\n\r\n".join(lines))
+    assert (name, messages) == (PLAIN_TEXT, [("", None, line) for line in lines])
+
+
+def test_a_line_that_is_too_long_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "LONGEST_LINE", 1000)
+    content = "하나\n" * 5 + "길" * 5000 + "\n둘\n" + "또" * 5000
+    for encoding in ("utf-8", "cp949", "utf-16"):
+        _, messages, counts = parse(tmp_path / f"{encoding}.txt", content, encoding)
+        assert [text for _, _, text in messages] == ["하나"] * 5 + ["둘"]
+        assert counts.broken == [6, 8]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("a.csv", b"Q,A,label\n1,2,3\n", "line 1: no columns Date, User, Message (found: Q,A,label)"),
+        ("a.csv", b"", "is empty"),
+        ("a.txt", b"\xef\xbb\xbf\r\n \r\n", "is empty"),
+        ("a.txt", "가\n나\n".encode() + b"\xff\xfe\n", "line 3: is neither UTF-8"),
+        ("a.txt", b"text\n\0\0\1\n", "line 2: is neither"),
+        ("image.csv", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\1\0" + bytes(range(256)) * 20, "is neither UTF-8"),
+        ("a.html", b"<!DOCTYPE html>\n<p>hi</p>\n", "line 1: is a page"),
+        ("a.json", b'{"menu": {"id": 1}}', "line 1: is JSON, but neither"),
+        ("a.txt", b"Chats with X\n2015 Jul 9, 20:34 <X> hi\n2015 Jul 9, 20:35 <Y> hi\n", "layout that is not known"),
+    ],
+)
+def test_a_file_of_no_use_is_named_with_its_line(tmp_path: Path, name: str, content: bytes, told: str) -> None:
+    with pytest.raises(DataError) as caught:
+        parse(tmp_path / name, content)
+    assert str(caught.value).startswith(str(tmp_path / name)) and told in str(caught.value)

@@ -224,7 +224,7 @@ def _paths(raw: Iterable[Path], refused: list[str]) -> Iterator[Path]:
 
 
 def _is_for_people(name: str) -> bool:
-    return not name.startswith((".", "~$")) and name.lower() not in _NOT_FOR_PEOPLE
+    return (not name.startswith((".", "~$")) or name == "..") and name.lower() not in _NOT_FOR_PEOPLE
 
 
 def _natural(name: str) -> list[tuple[int, int, str]]:

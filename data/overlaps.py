@@ -73,10 +73,12 @@ def _known(keys: np.ndarray, group: Group, chat: Chat, spool: Spool) -> np.ndarr
     known = np.zeros(len(keys), dtype=bool)
     same = False
     for other in group.chats:
-        if other.first is None or other.last is None or other.last < chat.first or chat.last < other.first:
+        if other.first is None or other.last is None:
+            continue
+        first, last = max(chat.first, other.first) // 60, min(chat.last, other.last) // 60
+        if last < first:
             continue
         theirs = spool.keys(other)
-        first, last = max(chat.first, other.first) // 60, min(chat.last, other.last) // 60
         ours = (keys["minute"] >= first) & (keys["minute"] <= last)
         both = int(min(ours.sum(), ((theirs["minute"] >= first) & (theirs["minute"] <= last)).sum()))
         said = np.isin(keys["said"], theirs["said"]) & ours

@@ -23,13 +23,13 @@ from typing import TextIO
 
 import numpy as np
 
-from data.cleaning import TAGS
 from data.conversations import Conversation, conversations
 from data.duplicates import BANDS, held_out, keep
 from data.files import find
 from data.messages import DataError
 from data.overlaps import Group, group
 from data.spool import Entry, Spool, code_version, fingerprint, write_whole
+from data.tags import TAGS
 from data.workers import all_texts
 
 __all__ = ["TAGS", "DataError", "Summary", "prepare"]

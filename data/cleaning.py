@@ -1,20 +1,13 @@
-"""One message into clean text: the guide's rules, in an order in which no rule undoes another.
-
-While a message is being cleaned, a tag is a single private-use character. So lower-casing cannot touch tags, and a
-run of tags is shortened like any other run. Text that imitates a tag or a control symbol of the tokenizer (`<NAME>`,
-`<|endoftext|>`) loses its angle brackets before the tags take their final form, so it never becomes one.
-"""
+"""One message into clean text: the guide's rules, in an order in which no rule undoes another."""
 
 import re
 import unicodedata
 
 import emoji
 
-TAGS = ("<PHOTO>", "<MOVIE>", "<EMOJI>", "<URL>", "<NAME>")
+from data.tags import mark, with_tags, without_marks
 
-_PHOTO, _MOVIE, _EMOJI, _URL, _NAME = _MARKS = "\ue000\ue001\ue002\ue003\ue004"
-_TAG_OF_MARK = str.maketrans(dict(zip(_MARKS, TAGS, strict=True)))
-_FOREIGN_MARKS = re.compile(f"[{_MARKS}]")
+_PHOTO, _MOVIE, _EMOJI, _URL, _NAME = map(mark, ("<PHOTO>", "<MOVIE>", "<EMOJI>", "<URL>", "<NAME>"))
 
 _PLACEHOLDERS = (
     (re.compile(r"사진(?: \d+장)?"), _PHOTO),
@@ -33,7 +26,6 @@ _LINK = re.compile(
 )
 _LONG_RUN = re.compile(r"([^\s\d])\1{4,}")
 _EMPTY_BRACKETS = re.compile(r"\(\s*\)|\[\s*\]|\{\s*\}|（\s*）|【\s*】|「\s*」|『\s*』|《\s*》|〈\s*〉")
-_IMITATION = re.compile(r"<+(\|[^<>|]*\||/?s|unk|pad|bos|eos|0x[0-9a-f]{2}|photo|movie|emoji|url|name)>+")
 
 
 def clean(text: str, names: re.Pattern[str] | None = None) -> str:
@@ -41,18 +33,19 @@ def clean(text: str, names: re.Pattern[str] | None = None) -> str:
 
     `names` finds the people to mask, in text in lower case (see data.names). Lines are stripped, empty ones dropped.
     """
-    text = normalize(_FOREIGN_MARKS.sub("", text), emoji_as=_EMOJI)
+    text = normalize(without_marks(text), emoji_as=_EMOJI)
     text = "\n".join(line for line in map(str.strip, text.split("\n")) if line)
-    for placeholder, mark in _PLACEHOLDERS:
+    for placeholder, found in _PLACEHOLDERS:
         if placeholder.fullmatch(text):
-            return mark.translate(_TAG_OF_MARK)
+            return with_tags(found)
     text = _LINK.sub(_URL, text)
     if names is not None:
         text = names.sub(_NAME, text)
     text = _LONG_RUN.sub(r"\1\1\1\1\1", text)
-    text = _until_stable(_EMPTY_BRACKETS, "", text)
-    text = _until_stable(_IMITATION, r"\1", text)
-    return text.translate(_TAG_OF_MARK).strip()
+    count = 1
+    while count:  # what one pass leaves can match again: `(())`
+        text, count = _EMPTY_BRACKETS.subn("", text)
+    return with_tags(text).strip()
 
 
 def normalize(text: str, emoji_as: str = "") -> str:
@@ -61,11 +54,3 @@ def normalize(text: str, emoji_as: str = "") -> str:
         text = emoji.replace_emoji(text, lambda found, _: found if found[0] in "©®™" else emoji_as)
     # NFC and not NFKC, which would turn the letter ㅋ into another one.
     return unicodedata.normalize("NFC", _INVISIBLE.sub("", text)).lower()
-
-
-def _until_stable(pattern: re.Pattern[str], replacement: str, text: str) -> str:
-    """What one pass leaves can match again: `(())`, `<<|start|>|start|>`."""
-    count = 1
-    while count:
-        text, count = pattern.subn(replacement, text)
-    return text

@@ -52,7 +52,7 @@ class TokenizerSettings(Section):
     """Where the tokenizer is, and how large it should be."""
 
     model_path: Annotated[Path, Field(strict=False)] = Path("tokenizer/minigpt.model")
-    vocab_size: Annotated[int, Field(ge=265, le=1_000_000)] = 8000  # 256 bytes, 4 control symbols and 5 tags come first
+    vocab_size: Annotated[int, Field(ge=265, le=1_000_000)] = 8000  # 265 is the least of a run with five tags
 
 
 class DatasetSettings(Section):

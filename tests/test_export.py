@@ -228,7 +228,7 @@ def test_unigram_tokenizer_is_refused(tmp_path: Path, capsys: pytest.CaptureFixt
     corpus = tmp_path / "textonly.txt"
     corpus.write_text("\n".join(LINES), encoding="utf-8")
     unigram = tokenizer.train(
-        corpus, output_dir=tmp_path, vocab_size=360, model_type="unigram", report=lambda line: None
+        corpus, output_dir=tmp_path, vocab_size=390, model_type="unigram", report=lambda line: None
     )
     saved = save_model(tmp_path, unigram, build_model(tokenizer.load(unigram).get_piece_size()))
     assert main(["--to", "gguf", str(tmp_path / "model.gguf"), "--checkpoint", str(saved)]) == 2

@@ -41,7 +41,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def model(corpus: Path) -> Path:
-    return quiet(corpus, output_dir=corpus.parent / "model", vocab_size=310)
+    return quiet(corpus, output_dir=corpus.parent / "model", vocab_size=340)
 
 
 def quiet(input: Path, **settings: object) -> Path:
@@ -77,14 +77,23 @@ def test_tags_are_one_piece_and_a_newline_and_a_digit_too(model: Path) -> None:
     for piece in (*TAGS, "\n", "7"):
         assert len(processor.encode(piece)) == 1
     assert [processor.id_to_piece(i) for i in range(4)] == ["<unk>", "<|start|>", "<|endoftext|>", "<|pad|>"]
-    assert processor.get_piece_size() == 310
+    assert processor.get_piece_size() == 340
     vocabulary = model.with_suffix(".vocab").read_text(encoding="utf-8").splitlines()
-    assert not [line for line in vocabulary if "10" in line.split("\t")[0] and not line.startswith("<0x")]
-    assert [line.split("\t")[0] for line in vocabulary] == [processor.id_to_piece(i) for i in range(310)]
+    assert not [line for line in vocabulary if "10" in line.split("\t")[0] and not line.startswith("<")]
+    assert [line.split("\t")[0] for line in vocabulary] == [processor.id_to_piece(i) for i in range(340)]
+
+
+def test_a_tokenizer_of_the_time_with_five_tags_still_loads(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tokenizer.TAGS", TAGS[:5])
+    processor = load(quiet(corpus, output_dir=tmp_path, vocab_size=310))
+    assert [processor.id_to_piece(i) for i in range(4, 9)] == ["<PHOTO>", "<MOVIE>", "<EMOJI>", "<URL>", "<NAME>"]
+    assert processor.decode(processor.encode("<PHONE> <P1>")) == "<PHONE> <P1>"
 
 
 def test_same_input_same_bytes_wherever_it_is_written(corpus: Path, model: Path, tmp_path: Path) -> None:
-    again = quiet(corpus, output_dir=tmp_path / "elsewhere", model_prefix="other", vocab_size=310)
+    again = quiet(corpus, output_dir=tmp_path / "elsewhere", model_prefix="other", vocab_size=340)
     assert again == tmp_path / "elsewhere/other.model"
     assert sha256(again) == sha256(model)
     assert sorted(path.name for path in again.parent.iterdir()) == ["other.model", "other.vocab"]
@@ -98,7 +107,7 @@ def test_a_small_corpus_gets_the_largest_vocabulary_and_is_told(tmp_path: Path, 
     told: list[str] = []
     processor = load(train(source, output_dir=tmp_path, vocab_size=8000, model_type=model_type, report=told.append))
     size = processor.get_piece_size()
-    assert 256 + 4 + len(TAGS) < size < 330
+    assert 256 + 4 + len(TAGS) < size < 360
     assert f"too small for 8,000 pieces: the vocabulary has {size:,}" in told[-1]
     told.clear()
     train(source, output_dir=tmp_path, vocab_size=size, model_type=model_type, report=told.append)
@@ -110,7 +119,7 @@ def test_a_small_corpus_gets_the_largest_vocabulary_and_is_told(tmp_path: Path, 
 def test_long_lines_are_learned_from(tmp_path: Path) -> None:
     source = tmp_path / "long.txt"
     source.write_text("가나다라마 바사아자차 " * 2000, encoding="utf-8")  # sentencepiece alone would skip such a line
-    processor = load(quiet(source, output_dir=tmp_path, vocab_size=290))
+    processor = load(quiet(source, output_dir=tmp_path, vocab_size=320))
     assert len(processor.encode("가나다라마 바사아자차")) <= 4
 
 
@@ -165,9 +174,9 @@ def test_command_line(tmp_path: Path, corpus: Path) -> None:
     assert failed.returncode == 2
     assert failed.stderr.startswith("error: data/for-tokenizer-training/textonly.txt cannot be read")
     assert failed.stderr.count("\n") == 1
-    done = run("--input", str(corpus), "--model-prefix", "m", "--vocab-size", "300", "--output-dir", "out")
+    done = run("--input", str(corpus), "--model-prefix", "m", "--vocab-size", "330", "--output-dir", "out")
     assert (done.returncode, done.stderr) == (0, "")
-    assert load(tmp_path / "out/m.model").get_piece_size() == 300
+    assert load(tmp_path / "out/m.model").get_piece_size() == 330
 
 
 def test_real_reviews_round_trip_through_both_packages(tmp_path: Path) -> None:

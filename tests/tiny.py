@@ -27,7 +27,7 @@ LINES = [
 SETTINGS = Settings.model_validate(
     {
         "model": {"d_model": 32, "nhead": 2, "num_layers": 2, "dropout": 0.0},
-        "tokenizer": {"vocab_size": 360},
+        "tokenizer": {"vocab_size": 390},
         "training": {"dataset": {"seq_len": 16}},
     }
 )

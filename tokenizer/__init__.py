@@ -14,7 +14,12 @@ from pathlib import Path
 
 import sentencepiece
 
-TAGS = ("<PHOTO>", "<MOVIE>", "<EMOJI>", "<URL>", "<NAME>")
+TAGS = (  # data/tags.py says what they are
+    *("<PHOTO>", "<MOVIE>", "<EMOJI>", "<URL>", "<NAME>"),
+    *("<FILE>", "<VOICE>", "<CALL>", "<MONEY>", "<POLL>", "<NOTICE>", "<PLACE>", "<CONTACT>"),
+    *("<EMAIL>", "<PHONE>", "<ID>", "<CARD>", "<ACCOUNT>", "<ADDRESS>"),
+    *(f"<P{number}>" for number in range(1, 17)),
+)
 MODEL_TYPES = ("bpe", "unigram")
 CHARACTERS_PER_PIECE = 25
 SMALLEST_VOCAB_SIZE = 2000  # tags, bytes and the single characters of Korean chat take most of this

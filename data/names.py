@@ -1,110 +1,263 @@
-"""Finds the people of a chat in what they write: the senders' names as one regular expression.
+"""Finds the people of a chat in what they write: names of senders, and of others that the user lists.
 
-It works on lower case. A whole name is found anywhere. A given name is found as a word of its own, with or without
-what Korean glues to it (`철수야`, `민준이가`, `영희한테는`); one that is also a word of the language only when
-somebody is called by it (`하늘아`, `보라 언니`); one of a single syllable never without its surname.
+A whole name is found anywhere. A given name is found as a word of its own, with or without what Korean glues to it,
+which is kept (`철수야` -> `<NAME>야`, `민준이한테` -> `<NAME>이한테`: the 이 belongs to what is glued). One that is
+also a word of the language is found only in full or when somebody is called by it (`하늘아`, `보라 언니`); one of a
+single syllable never without its surname. Of a Latin name every part counts as a word of its own, in any case, unless
+it is an English word (Will, May, Mark). `@` and whatever name follows is one <NAME>.
+
+    data/aliases.txt      more names to mask, one a line
+    data/not-names.txt    words that are never masked as a name, one a line
 """
-
-# ruff: noqa: SIM905 (the word lists are to be read, and edited, as text)
 
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
 
-from data.cleaning import normalize
-
-_SURNAMES = (
-    "김이박최정강조윤장임한오서신권황안송전홍유고문양손배백허남노심하주구곽성차우진류나민지"
-    "엄채원천방공현함변염여추도소석선설마길"
+from data.characters import normalize, replace_emoji
+from data.korean_words import (
+    CLOSED_PARTICLES,
+    COMMON_WORDS,
+    ENGLISH_WORDS,
+    FIRST_SYLLABLES,
+    GLUED,
+    HONORIFICS,
+    LONG_SURNAMES,
+    NOT_NAMES,
+    OPEN_PARTICLES,
+    PARTICLES,
+    PLACES,
+    SECOND_SYLLABLES,
+    SURNAMES,
+    VERB_ENDINGS,
+    VERB_STEMS,
 )
-_LONG_SURNAMES = ("남궁", "황보", "제갈", "선우", "독고", "사공", "서문", "동방")
+from data.tags import mark
 
-# What people add to a display name: `김철수 팀장님`, `김철수(3반)`.
+_NAME, _PHONE = mark("<NAME>"), mark("<PHONE>")
+
+# What people add to a display name: `김철수 팀장님`, `김철수(3반)`, `민준맘`.
 _TITLE = re.compile(
-    r"\s*(?:사장|부장|차장|과장|대리|팀장|실장|원장|회장|총무|반장|방장|교수|박사|선생|코치|감독|선배|후배)님?$"
-    r"|\s*(?:쌤|님|씨)$"
+    r"\s*(?:사장|부장|차장|과장|대리|팀장|실장|원장|회장|총무|반장|방장|교수|박사|선생|코치|감독|선배|후배|대표|주임|사원|이사|간사)님?$"
+    r"|\s*(?:쌤|님|씨|맘|엄마|아빠|어머니|아버지|누나|언니|오빠|이모|삼촌|고모)$"
     r"|\s*[(\[].*$"
 )
-_NOT_NAMES = frozenset(
+_WORD_START = r"(?:(?<![가-힣])|(?<=(?<![가-힣])우리)|(?<=(?<![가-힣])울))"  # 우리철수, 울철수
+_WORD_END = r"(?![가-힣ㅏ-ㅖㅣ])"  # 영호ㅓ is a slip of 영화
+
+
+def mask_names(text: str, names: re.Pattern[str]) -> str:
+    """The text with a mark in the place of every name that `name_pattern` finds."""
+    return names.sub(lambda found: found[0] if found.lastgroup == "kept" else _NAME, text)
+
+
+def name_pattern(senders: Iterable[str], aliases: Iterable[str] = (), kept: Iterable[str] = ()) -> re.Pattern[str]:
+    """One expression for all names of the senders, the aliases and mentions, for `mask_names`.
+
+    It matches the name alone, so that a particle after it is kept. Words in `kept` are matched as its group "kept".
     """
-    회원님 you me unknown 오픈채팅봇 방장봇 관리자 엄마 아빠 어머니 아버지 할머니 할아버지 누나 언니 오빠 동생
-    이모 고모 삼촌 여보 자기 남편 아내 아들 친구 우리
-    """.split()
-) | {"알 수 없음", "(알 수 없음)"}
-# Given names that are said far more often as words.
-_COMMON_WORDS = frozenset(
-    """
-    가람 가을 겨울 구름 공주 기쁨 나라 나무 나은 다솜 다운 다정 단비 대한 도시 두리 마음 미래 미소 바다 보라 보람
-    보배 빛나 사랑 새롬 새벽 샛별 선물 성공 성실 세상 소리 소망 소원 수정 수지 슬기 승리 시내 시원 신비 아라 아름
-    여름 연기 열매 영화 예지 우리 우정 우주 유리 은하 은혜 이든 이루 이름 이상 이슬 이유 인정 자유 재미 정도 정말
-    정상 정성 정의 조은 종일 주연 주인 지금 지도 지수 지원 지은 지혜 진리 진실 진주 초롱 태양 평화 하나 하늘 하루
-    한결 한별 한솔 햇살 행복 현재 희망
-    """.split()
-)
-
-_HONORIFICS = "씨 님 형 누나 언니 오빠 쌤 샘 선배 군 양".split()
-_PARTICLES = (
-    """
-    아 야 가 는 은 이 을 를 의 와 과 랑 도 만 네 로 에 께 나 란 면 다 요 죠 지 임 거 꺼 냐 니 래 한테 한테서 에게
-    에게서 에서 께서 하고 이나 부터 까지 보다 처럼 같이 같은 마저 조차 밖에 뿐 대로 만큼 라고 라는 라도 라서 라며
-    라니 라던데 라는데 든지 든가 인데 인가 인지 말고 야말로 였어 였는데 예요 에요 이에요 입니다 네요 잖아 거든 구나
-    후배 선생님 삼촌 이모
-    """.split()
-    + _HONORIFICS
-)
-
-_WORD_START = r"(?<![가-힣a-z0-9])"
-_AS_WORD = rf"(?=이?(?:{'|'.join(_PARTICLES)}){{0,3}}(?![가-힣]))"
-_AS_CALL = rf"(?=(?:[아야]|\s?(?:{'|'.join(_HONORIFICS)})(?:{'|'.join(_PARTICLES)})?)(?![가-힣]))"
-
-
-def name_pattern(senders: Iterable[str]) -> re.Pattern[str] | None:
-    """One expression for all names of the senders; None if no sender's name can be told from other text.
-
-    It matches the name alone, so that a particle after it is kept.
-    """
-    anywhere: set[str] = set()
-    words: set[str] = set()
-    given: set[str] = set()
+    roster = _Roster()
     for sender in senders:
-        display = " ".join(normalize(sender).split())
-        for name in filter(_is_name, (display, _TITLE.sub("", display))):
+        roster.add(sender)
+    for alias in aliases:
+        roster.add_alias(alias)
+    return roster.pattern({_plain(word) for word in kept})
+
+
+@dataclass
+class _Roster:
+    """What to look for: anywhere, at the start of a word, as a word, as somebody who is called, in Latin letters."""
+
+    anywhere: set[str] = field(default_factory=set)
+    starts: set[str] = field(default_factory=set)
+    words: set[str] = field(default_factory=set)
+    calls: set[str] = field(default_factory=set)
+    latin: set[str] = field(default_factory=set)
+    any_surname: set[str] = field(default_factory=set)  # given names of which no surname is known
+
+    def add(self, sender: str) -> None:
+        """A display name, whole, without its title, and the names in it."""
+        display = _plain(sender)
+        for name in {display, display.strip("~^.,!?♥♡★☆ "), _without_titles(display)}:
+            if _is_name(name):
+                self._add_whole(name)
+        parts = re.findall("[가-힣]+", display)
+        for part in parts:  # `3반_김철수/총무`
+            self._add_full_name(part)
+            if part != _without_titles(part):
+                self._add_full_name(_without_titles(part))
+        likely = [name for name in map(_without_titles, parts) if _is_likely_given_name(name)]
+        if len(likely) == 1 and " " not in _without_titles(display).strip(" "):  # `분당/철수/85`, but no `고운 마음`
+            self._add_given(likely[0], surname_known=False)
+        latin = re.findall(r"[^\W\d_가-힣ㄱ-ㅣ]+", display)
+        if len(latin) > 1 or latin == [display]:
+            self.latin |= {part for part in latin if len(part) >= 3 and part not in ENGLISH_WORDS | NOT_NAMES}
+
+    def add_alias(self, alias: str) -> None:
+        """A name that the user wants masked, whatever else it may mean."""
+        name = _plain(alias)
+        if re.fullmatch("[가-힣]{1,2}", name):
+            self.words.add(name)
+        elif re.search("[가-힣]", name):
+            self.starts.add(name)
+            self._add_full_name(name)
+        else:
+            self.latin.add(name)
+
+    def _add_whole(self, name: str) -> None:
+        if re.fullmatch("[가-힣]{2}", name):
             # Two syllables stand inside too many words (민수 in 국민수당) to be looked for anywhere.
-            (words if re.fullmatch("[가-힣]{2}", name) else anywhere).add(name)
-        for part in re.findall("[가-힣]+", display):  # `3반_김철수/총무`
-            full_name = _TITLE.sub("", part)
-            if _is_full_name(full_name):
-                anywhere.add(full_name)
-                given.add(full_name[-2:])
-    words |= given - _COMMON_WORDS
-    branches = [
-        "|".join(map(_bounded, _longest_first(anywhere))),
-        f"{_WORD_START}(?:{'|'.join(_longest_first(words))}){_AS_WORD}" if words else "",
-        f"{_WORD_START}(?:{'|'.join(_longest_first(given - words))}){_AS_CALL}" if given - words else "",
-    ]
-    found = "|".join(filter(None, branches))
-    return re.compile(found) if found else None
+            self._add_given(name, surname_known=False)
+        elif re.fullmatch("[^가-힣]+", name):
+            if name not in ENGLISH_WORDS:
+                self.latin.add(name)
+        elif _is_full_name(name) and name[-2:] in COMMON_WORDS:
+            self.starts.add(name)  # 이사랑, and not 아이사랑
+        else:
+            self.anywhere.add(name)
+        if re.fullmatch("[가-힣]{3}", name) and name[2] in "이형" and _is_likely_given_name(name[:2]):  # 민준이, 정우형
+            self._add_given(name[:2], surname_known=False)
+
+    def _add_full_name(self, name: str) -> None:
+        if _is_full_name(name) and name not in NOT_NAMES and not _is_place(name):
+            (self.starts if name[-2:] in COMMON_WORDS else self.anywhere).add(name)
+            self._add_given(name[-2:])
+
+    def _add_given(self, name: str, surname_known: bool = True) -> None:
+        (self.calls if name in COMMON_WORDS else self.words).add(name)
+        if not surname_known and name not in COMMON_WORDS:
+            self.any_surname.add(name)
+
+    def pattern(self, kept: set[str]) -> re.Pattern[str]:
+        calls = self.calls - self.words - kept
+        words = self.words - kept
+        verbs = words & VERB_STEMS
+        vowel = {name for name in words - verbs if _ends_in_vowel(name)}
+        surname = f"(?:{'|'.join(LONG_SURNAMES)}|[{SURNAMES}])"
+        branches = [
+            rf"(?P<mention>{_mention()})",
+            rf"(?P<kept>(?i:{_WORD_START}{_as_word(map(_bounded, kept), PARTICLES + CLOSED_PARTICLES)}))"
+            if kept
+            else "",
+            _any_of(map(_bounded, self.anywhere - kept)),
+            _WORD_START + _any_of(map(_bounded, self.starts - kept)) if self.starts - kept else "",
+            _WORD_START + _as_word(vowel, OPEN_PARTICLES) if vowel else "",
+            _WORD_START + _as_word(words - verbs - vowel, CLOSED_PARTICLES) if words - verbs - vowel else "",
+            _WORD_START + _as_word(verbs, OPEN_PARTICLES, f"(?!{'|'.join(VERB_ENDINGS)})") if verbs else "",
+            _WORD_START + surname + _as_word(self.any_surname - kept, CLOSED_PARTICLES)
+            if self.any_surname - kept
+            else "",
+            _WORD_START + _as_call(calls) if calls else "",
+            rf"(?i:(?<![a-z0-9]){_any_of(map(_bounded, self.latin - kept))}(?![a-z0-9]))" if self.latin - kept else "",
+        ]
+        return re.compile("|".join(filter(None, branches)))
+
+
+def _plain(name: str) -> str:
+    return " ".join(normalize(replace_emoji(name, "")).lower().split()).lstrip("~ ")
+
+
+def _without_titles(name: str) -> str:
+    """`김철수 팀장님` -> 김철수, `민준맘` -> 민준; a name of three syllables may end like a title."""
+    shorter = _TITLE.sub("", name)
+    return name if re.fullmatch("[가-힣]", shorter) else shorter
 
 
 def _is_name(name: str) -> bool:
-    """Whether a display name can be looked for: no role, no ㅋㅋ, more than one syllable, letter or digit."""
-    letters = [character for character in name if character.isalnum() and not "ㄱ" <= character <= "ㅣ"]
-    return len(letters) >= 2 and name not in _NOT_NAMES and not (name.isdigit() and len(name) < 4)
+    """Whether a display name can be looked for: no role or number, no ㅋㅋ, more than one syllable or letter."""
+    letters = [character for character in name if character.isalpha() and not "ㄱ" <= character <= "ㅣ"]
+    return sum(map(str.isalnum, name)) >= 2 and bool(letters) and name not in NOT_NAMES
 
 
 def _is_full_name(name: str) -> bool:
     """Whether it is a surname and two more syllables (`남궁민` is taken for 남 and 궁민, which harms nobody)."""
-    if name in _NOT_NAMES:
-        return False
-    return (len(name) == 3 and name[0] in _SURNAMES) or (len(name) == 4 and name.startswith(_LONG_SURNAMES))
+    return bool(re.fullmatch("[가-힣]{3,4}", name)) and (
+        (len(name) == 3 and name[0] in SURNAMES) or (len(name) == 4 and name.startswith(LONG_SURNAMES))
+    )
 
 
-def _longest_first(names: set[str]) -> list[str]:
-    return sorted(names, key=lambda name: (-len(name), name))
+def _is_likely_given_name(name: str) -> bool:
+    return (
+        len(name) == 2
+        and name[0] in FIRST_SYLLABLES
+        and name[1] in SECOND_SYLLABLES
+        and name not in NOT_NAMES
+        and not _is_place(name)
+    )
+
+
+def _is_place(name: str) -> bool:
+    """Whether it is one of PLACES, as in 강남 or 강남구."""
+    return name in PLACES or (name[-1] in "시군구동역" and name[:-1] in PLACES)
+
+
+def _ends_in_vowel(name: str) -> bool:
+    return "가" <= name[-1] <= "힣" and (ord(name[-1]) - ord("가")) % 28 == 0
+
+
+def _mention() -> str:
+    """`@홍길동`, whoever that is, with its honorific kept; `@minji_k`, `@<PHONE>`; but no @all and no @강남역."""
+    korean = rf"[가-힣]{{2,4}}?{_glue(OPEN_PARTICLES + CLOSED_PARTICLES)}|[가-힣]{{2,}}(?!@)"
+    places = rf"{_any_of(PLACES)}(?:[시군구동역에]|에서)?{_WORD_END}"
+    return (
+        rf"(?<![\w.@])@(?!(?i:all|everyone|here|channel)\b|모두|전체|{places})(?:{_PHONE}|{korean}|[A-Za-z_][\w.]*\w)"
+    )
+
+
+def _as_word(names: Iterable[str], particles: list[str], not_before: str = "") -> str:
+    return f"{_any_of(names)}{not_before}{_glue(particles)}"
+
+
+def _glue(particles: list[str]) -> str:
+    """What may follow a given name: up to three particles and no more Korean, or what anything may follow."""
+    chain = f"(?:{'|'.join(particles + PARTICLES)}){{0,3}}{_WORD_END}(?! 중(?:$|[ 이에]))"  # 철수 중: they withdraw
+    call = "야|" if particles is OPEN_PARTICLES else "아|이가|이랑|이는|"
+    return f"(?=이?(?:{chain}|{call}{'|'.join(GLUED)}))"
+
+
+def _as_call(names: Iterable[str]) -> str:
+    honorifics = "|".join(HONORIFICS)
+    return rf"{_any_of(names)}(?=(?:[아야]|\s?(?:{honorifics})(?:{'|'.join(PARTICLES)})?){_WORD_END})"
+
+
+def _any_of(patterns: Iterable[str]) -> str:
+    ordered = sorted(patterns, key=lambda pattern: (-len(pattern), pattern))
+    return f"(?:{'|'.join(ordered)})" if ordered else ""
 
 
 def _bounded(name: str) -> str:
     """The name, written with or without its spaces; Latin letters and digits only at a word's bounds (al in also)."""
     body = r"\s?".join(map(re.escape, name.split()))
-    before = r"(?<![a-z0-9])" if name[0].isascii() and name[0].isalnum() else ""
-    after = r"(?![a-z0-9])" if name[-1].isascii() and name[-1].isalnum() else ""
+    before = r"(?<![A-Za-z0-9])" if name[0].isascii() and name[0].isalnum() else ""
+    after = r"(?![A-Za-z0-9])" if name[-1].isascii() and name[-1].isalnum() else ""
     return before + body + after
+
+
+class NamesError(ValueError):
+    """A list of names that cannot be used. The message is for the user."""
+
+
+def read_names(path: Path) -> list[str]:
+    """The names in a file of the user's, one a line; `#` begins a comment. No file is no names.
+
+    Raises NamesError, its message starting with the path and the line.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise NamesError(f"{path}: cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError as error:
+        bad = path.read_bytes().count(b"\n", 0, error.start) + 1
+        raise NamesError(f"{path}, line {bad}: is not UTF-8 text; save it as UTF-8") from None
+    names = []
+    for number, line in enumerate(lines, 1):
+        name = _plain(line.partition("#")[0])
+        if not name:
+            continue
+        if len(name) > 40 or "," in name or not any(map(str.isalpha, name)):
+            raise NamesError(f"{path}, line {number}: {name[:40]!r} is no name; write one name a line")
+        names.append(name)
+    return names

@@ -90,7 +90,7 @@ SENDERS = [
 @pytest.mark.parametrize(
     ("message", "cleaned"),
     [
-        ("철수야 김철수! @철수 철수형이랑", "<NAME>야 <NAME>! @<NAME> <NAME>형이랑"),
+        ("철수야 김철수! @철수 철수형이랑", "<NAME>야 <NAME>! <NAME> <NAME>형이랑"),
         ("민준이가 민수한테는 철수씨ㅋㅋ", "<NAME>이가 <NAME>한테는 <NAME>씨ㅋㅋ"),
         ("철수막 국민수당 민준법", "철수막 국민수당 민준법"),
         ("하늘이 맑다 하늘아 이하늘은 하늘 언니", "하늘이 맑다 <NAME>아 <NAME>은 <NAME> 언니"),
@@ -106,7 +106,8 @@ def test_names_of_senders_are_masked_and_particles_kept(message: str, cleaned: s
 
 
 def test_nobody_to_mask() -> None:
-    assert name_pattern(["엄마", "ㅋㅋ", "솔", "(알 수 없음)"]) is None
+    text = "엄마 ㅋㅋ 솔솔 알 수 없음"
+    assert clean(text, name_pattern(["엄마", "ㅋㅋ", "솔", "(알 수 없음)"])) == text
 
 
 # Texts

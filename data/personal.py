@@ -1,0 +1,156 @@
+"""Finds people's data in a message: e-mail, registration number, card, phone, account and address.
+
+`mask_emails` and `mask_numbers` put a mark (data.tags) in the place of each. Numbers are tried in the order in which
+one kind can be taken for another. Prices, times, dates, scores and quantities are nobody's data and stay: what has no
+shape of its own needs something beside it, an account a bank, a house number a street and its town.
+"""
+
+import re
+
+from data.addresses import mask_addresses
+from data.tags import mark
+
+_EMAIL, _ID, _CARD = mark("<EMAIL>"), mark("<ID>"), mark("<CARD>")
+_PHONE, _ACCOUNT = mark("<PHONE>"), mark("<ACCOUNT>")
+
+# ---------------------------------------------------------------------- e-mail
+
+_MAYBE_EMAIL = re.compile(r"[@＠]|골뱅이|[(\[]at[)\]]", re.IGNORECASE)
+_PROVIDER = "naver|gmail|daum|hanmail|kakao|nate|네이버|지메일|다음|한메일|카카오|네이트"
+_EMAIL_ADDRESS = re.compile(
+    r"[a-z0-9](?:[a-z0-9._%+-]{0,62}[a-z0-9_+-])?\s?(?:[@＠]|골뱅이|[(\[]at[)\]])\s?"
+    rf"(?:(?:[a-z0-9-]{{1,63}}\.){{1,5}}[a-z]{{2,24}}|(?:{_PROVIDER})(?:\s?(?:[.]|점|닷)\s?(?:com|net|컴|넷))?(?![a-z]))",
+    re.IGNORECASE,
+)
+
+
+def mask_emails(text: str) -> str:
+    """Addresses with a domain, or at a provider whose domain everybody knows (`hong @네이버`)."""
+    return _EMAIL_ADDRESS.sub(_EMAIL, text) if _MAYBE_EMAIL.search(text) else text
+
+
+# ---------------------------------------------------------------------- numbers
+
+_FULL_WIDTH = str.maketrans("０１２３４５６７８９－＋（）", "0123456789-+()")
+_MAYBE_FULL_WIDTH = re.compile("[０-９]")
+_EIGHT_DIGITS = re.compile(r"(?:\d[^\d\n]{0,3}){8}")
+
+_GAP = r"[ \t\u00a0]?"
+_DASH = r"[-‐‑–—−ㅡ~.·/_]"
+_JOINT = rf"{_GAP}{_DASH}?{_GAP}"
+
+
+def mask_numbers(text: str) -> str:
+    """Everything that is told by its digits. Digits of full width become ordinary ones."""
+    if _MAYBE_FULL_WIDTH.search(text):
+        text = text.translate(_FULL_WIDTH)
+    if _EIGHT_DIGITS.search(text):
+        text = _REGISTRATION.sub(_registration, text)
+        text = _CARD_NUMBER.sub(_card, text)
+        text = _INTERNATIONAL.sub(_international, text)
+        for pattern in _PHONES:
+            text = pattern.sub(_PHONE, text)
+        text = _HOTLINE.sub(_hotline, text)
+        text = _LAST_EIGHT.sub(_last_eight, text)
+        text = _ACCOUNT_AFTER_BANK.sub(_account, text)
+        text = _ACCOUNT_BEFORE_BANK.sub(_account, text)
+    if _MAYBE_SPELLED.search(text):
+        text = _SPELLED_MOBILE.sub(_PHONE, text)
+    return mask_addresses(text)
+
+
+# Six digits that are a day, one that tells century and sex (5 to 8: foreigners), six more or as many stars.
+_REGISTRATION = re.compile(
+    rf"(?<!\d)(?P<birth>\d{{2}}(?P<month>0[1-9]|1[0-2])(?P<day>0[1-9]|[12]\d|3[01]))"
+    rf"(?:{_JOINT}[1-8]\d{{6}}|{_GAP}{_DASH}{_GAP}[1-8][*xX●]{{6}})(?!\d)"
+)
+
+
+def _registration(found: re.Match[str]) -> str:
+    days = 29 if found["month"] == "02" else 30 if found["month"] in ("04", "06", "09", "11") else 31
+    return _ID if int(found["day"]) <= days else found[0]
+
+
+_CARD_NUMBER = re.compile(
+    rf"(?<!\d)(?:\d{{4}}{_JOINT}\d{{4}}{_JOINT}\d{{4}}{_JOINT}\d{{4}}|\d{{4}}{_JOINT}\d{{6}}{_JOINT}\d{{4,5}})(?!\d)"
+)
+_ISSUER = {16: re.compile("[34569]|2[2-7]"), 15: re.compile("3[47]"), 14: re.compile("3[068]")}  # by number of digits
+
+
+def _card(found: re.Match[str]) -> str:
+    digits = re.sub(r"\D", "", found[0])
+    return _CARD if _ISSUER[len(digits)].match(digits) and _has_luhn_checksum(digits) else found[0]
+
+
+def _has_luhn_checksum(digits: str) -> bool:
+    return sum(sum(divmod(int(digit) * (1 + place % 2), 10)) for place, digit in enumerate(reversed(digits))) % 10 == 0
+
+
+_PHONES = (
+    re.compile(  # from abroad: +82 10-…, 82-10-…, +82 (0)2 …
+        rf"(?<![\d+])(?:(?:\+|00)82{_JOINT}\(?0?\)?{_JOINT}(?:1[016-9]|2|[3-6][1-5]|[78]0|50\d?)|82{_JOINT}10)"
+        rf"\)?{_JOINT}\d{{3,4}}{_JOINT}\d{{4}}(?!\d)"
+    ),
+    re.compile(rf"(?<![\d+])\(?01[016-9]\)?{_JOINT}\d{{3,4}}{_JOINT}\d{{4}}(?!\d)"),
+    re.compile(  # landlines, 050…, 070, 080
+        rf"(?<!\d)(?<!\d[.,])\(?0(?:2|3[1-3]|4[1-4]|5[1-5]|6[1-4]|[78]0|50\d?)\)?{_JOINT}\d{{3,4}}{_JOINT}\d{{4}}(?!\d)"
+    ),
+    re.compile(r"(?<![\d-])(?:\([2-9]\d{2}\) ?|[2-9]\d{2}-)\d{3}-\d{4}(?![\d-])"),  # as in North America
+)
+
+_MAYBE_SPELLED = re.compile(r"[0oO공영]\s?[1lI일]\s?[0oO공영]")
+_SPELLED = r"[0-9oO공영일이삼사오육륙칠팔구]"
+_SPELLED_MOBILE = re.compile(  # 공일공 일이삼사 …, 0 1 0 1 2 3 4 …, o1o-1234-…
+    rf"(?<!\d)[0oO공영] ?[1lI일] ?[0oO공영](?:{_JOINT}{_SPELLED}(?: ?{_SPELLED}){{3}}){{2}}(?!\d)"
+)
+
+_HOTLINE = re.compile(
+    rf"(?<![\d.,-])(1(?:5(?:22|33|44|55|66|77|88|99)|6(?:00|11|44|55|60|61|66|68|70|77|88)|8(?:00|11|22|33|44|55|66|77|88|99)))"
+    rf"(?:{_GAP}[-–ㅡ]{_GAP}|[ ])(\d{{4}})(?![\d-])"
+)
+
+
+def _hotline(found: re.Match[str]) -> str:
+    """1588-1592 is a war, not a number to call."""
+    return found[0] if int(found[1]) < int(found[2]) < 2100 else _PHONE
+
+
+_LAST_EIGHT = re.compile(rf"((?:전화|연락처|폰)(?:번호)?[^\d\n]{{0,4}})(\d{{4}}){_GAP}-{_GAP}(\d{{4}})(?![\d-])")
+
+
+def _last_eight(found: re.Match[str]) -> str:
+    return found[0] if int(found[2]) < int(found[3]) < 2100 else found[1] + _PHONE
+
+
+_INTERNATIONAL = re.compile(
+    r"(?<![\d+])\+(?!82)\d{1,3}(?:[ .-]?\(?\d{1,4}\)?){2,5}(?!\d)(?! ?(?:원|점|명|개|%|만|억|회))"
+)
+
+
+def _international(found: re.Match[str]) -> str:
+    return _PHONE if 8 <= sum(map(str.isdigit, found[0])) <= 15 else found[0]
+
+
+# ---------------------------------------------------------------------- accounts
+
+_BANK = (
+    "(?:국민|우리|하나|신한|기업|산업|제일|대구|부산|경남|광주|전북|제주|외환)은행|카카오뱅크|케이뱅크|토스뱅크|아이엠뱅크"
+    "|저축은행|카뱅|케뱅|토뱅|농협|신한|신협|수협|우체국|새마을금고|IBK|KDB|SC제일|씨티은행|계좌"
+)
+_WORD_BANK = "국민|우리|하나|기업|토스|제일|KB|NH|케이|카카오"  # words too: the number must follow at once
+_ACCOUNT_NUMBER = r"(?P<number>\d{2,6}(?:\s?[-–]\s?\d{1,8}){1,4}|\d{10,16}|\d{3,6}(?: \d{2,7}){2,3})(?![\d-])"
+_NOT_MONEY = "송장|택배|등기|주문|상담|전화|예약|문의"
+_ACCOUNT_AFTER_BANK = re.compile(
+    rf"(?P<before>(?:{_BANK})(?:(?!{_NOT_MONEY})[^\d\n]){{0,15}}?|(?<![가-힣a-z])(?:{_WORD_BANK})\s?:?\s?)(?<!\d)"
+    rf"{_ACCOUNT_NUMBER}",
+    re.IGNORECASE,
+)
+_ACCOUNT_BEFORE_BANK = re.compile(
+    rf"(?P<before>(?<![\d-])(?<!송장)(?<!송장 )){_ACCOUNT_NUMBER}"
+    rf"(?=(?:(?!{_NOT_MONEY})[^\d\n]){{0,6}}?(?:{_BANK})|\s?(?:{_WORD_BANK})(?![가-힣]))",
+    re.IGNORECASE,
+)
+
+
+def _account(found: re.Match[str]) -> str:
+    return found["before"] + _ACCOUNT if 10 <= sum(map(str.isdigit, found["number"])) <= 16 else found[0]

@@ -1,0 +1,139 @@
+"""What exports write in the place of what is not text: a picture, a call, a poll, a message that was deleted.
+
+Each is known by its whole message, in Korean or English, as KakaoTalk, WhatsApp, LINE and Telegram write it. A few
+that nobody types are also known inside a message: the line of an attached file, above the words that came with it.
+"""
+
+import re
+
+from data.tags import mark
+
+DELETED = ""
+
+# Tag: what stands for it as a whole message, in lower case. {} around a word: also in (), [] or <>.
+_WORDS = {
+    "<PHOTO>": """
+        {사진}|{photo}|{photos}|{image}|{이미지}|<사진 읽지 않음>|사진을 보냈습니다|image omitted|photo omitted
+        gif omitted|<media omitted>|media omitted|<미디어 파일을 제외한 내보내기>|<미디어 파일 제외됨>|<미디어 제외>
+        <미디어 생략>|이미지 생략됨|사진 생략됨|gif 생략됨|{앨범}|{album}|{albums}|{gif}|sent a photo
+        """,
+    "<MOVIE>": """
+        {동영상}|{video}|{videos}|{비디오}|<동영상 읽지 않음>|동영상을 보냈습니다|video omitted|video note omitted
+        동영상 생략됨|비디오 생략됨|{animation}|{video message}|{video_message}|{video_file}|sent a video
+        """,
+    "<EMOJI>": """
+        {이모티콘}|{emoticon}|{emoticons}|{스티커}|{sticker}|{stickers}|스티커를 보냈습니다|sticker omitted
+        스티커 생략됨|sent a sticker
+        """,
+    "<FILE>": """
+        [파일]|[file]|(파일)|(file)|<파일 읽지 않음>|파일을 보냈습니다|document omitted|file omitted|문서 생략됨
+        {document}|sent a file
+        """,
+    "<VOICE>": """
+        {음성메시지}|{음성 메시지}|{음성메세지}|{voice note}|{voice notes}|{voice message}|{voice_message}|[voice]
+        [음성]|[audio]|{audio_file}|<음성메시지 읽지 않음>|음성 메시지를 보냈습니다|audio omitted|오디오 생략됨
+        음성 생략됨|음성 메시지 생략됨
+        """,
+    "<CALL>": """
+        missed voice call|missed video call|missed group voice call|missed group video call|missed call|canceled call
+        group call|부재중 음성통화|부재중 음성 통화|부재중 영상통화|부재중 영상 통화|부재중 전화|취소된 통화|통화 취소
+        no answer|{phone_call}
+        """,
+    "<MONEY>": """
+        {송금}|정산을 요청했어요|정산 요청|선물을 보냈습니다|선물과 메시지를 보냈습니다|선물과 메시지를 보냈어요|{gift}
+        """,
+    "<POLL>": "{투표}|{poll}",
+    "<NOTICE>": "[노트]|[note]|[notes]|[공지]|[notice]|[일정]|[event]",
+    "<PLACE>": """
+        {지도}|{map}|{위치}|{위치 정보}|{location}|{live location}|live location shared|실시간 위치 공유
+        실시간 위치를 공유했습니다
+        """,
+    "<CONTACT>": "{연락처}|{contact}|{contacts}|contact card omitted|연락처 생략됨|연락처 카드 생략됨|카카오톡 프로필",
+    DELETED: """
+        삭제된 메시지입니다|메시지가 삭제되었습니다|이 메시지는 삭제되었습니다|해당 메시지는 삭제되었습니다
+        삭제된 메시지|this message was deleted|this message has been deleted|you deleted this message|message deleted
+        deleted message|이 메시지를 삭제했습니다|관리자가 메시지를 가렸습니다|채팅방 관리자가 메시지를 가렸습니다
+        방장이 메시지를 가렸습니다|가려진 메시지입니다|this message was hidden by the admin
+        the admin has hidden this message|the admin has hidden a message|a message was hidden by the admin
+        this message was hidden|hidden message|message hidden by admin|unsent a message|you unsent a message
+        메시지 전송을 취소했습니다|메시지가 취소되었습니다|waiting for this message
+        waiting for this message. this may take a while|이 메시지를 기다리는 중입니다
+        """,
+}
+_PICTURES, _MOVIES, _SOUNDS = "jpe?g|png|gif|webp|heic|bmp", "mp4|mov|avi|mkv|3gp|webm", "m4a|opus|ogg|mp3|aac|amr|wav"
+_CALLS = (
+    "보이스톡|페이스톡|그룹콜|그룹 보이스톡|그룹 페이스톡|라이브톡|음성 ?통화|영상 ?통화"
+    "|(?:group )?(?:voice|video) ?(?:call|talk)|live ?talk"
+)
+_CALL_ENDS = "해요|시작|종료|취소|부재중|응답 ?없음|거절|ended|started|cancell?ed|missed|no answer"
+_PAID = "받으세요|보냈어요|보냈습니다|받았어요|받았습니다|송금했어요|송금했습니다|요청했어요"
+_DURATION = r"\d{1,3}:\d{2}(?::\d{2})?"
+_BOARD = r"톡 ?게시판|talk ?board|(?:chatroom )?board"
+_PATTERNS = {
+    "<PHOTO>": rf"사진 ?\d+ ?장|\d+ photos|[0-9a-f]{{64}}\.(?:{_PICTURES})",
+    "<MOVIE>": rf"동영상 ?\d+ ?개|\d+ videos|[0-9a-f]{{64}}\.(?:{_MOVIES})",
+    "<VOICE>": rf"[0-9a-f]{{64}}\.(?:{_SOUNDS})|(?:음성 ?메시지|voice (?:note|message)) {_DURATION}",
+    "<FILE>": r"(?:파일|file) ?: ?\S.*",
+    "<CALL>": rf"(?:{_CALLS})(?: ?(?:{_CALL_ENDS}))?(?:[ ,:]*{_DURATION})?!?|통화 ?(?:시간)? {_DURATION}"
+    r"|☎\ufe0f? ?(?:통화|call|부재중|missed|취소|cancel|응답|no answer).*",
+    "<MONEY>": rf"(?:₩|krw ?)?[\d,]+ ?(?:원|won)[을를]? ?(?:{_PAID})|(?:송금|정산) ?:? ?[\d,]+ ?원"
+    r"|you (?:sent|received) (?:₩|krw ?)?[\d,]+(?: ?won)?",
+    "<POLL>": rf"(?:{_BOARD}) ['\"‘“]?(?:투표|poll)['\"’”]? ?:(?s:.*)|(?:투표|poll) ?:(?:\s(?s:.*))"
+    r"|\[(?:투표|poll)\] .*",
+    "<NOTICE>": rf"(?:{_BOARD}) ['\"‘“].{{1,20}}['\"’”] ?:(?s:.*)|\[(?:노트|note)\] .*",
+    "<PLACE>": r"(?:지도|위치|map|location|live location) ?: ?\S.*|(?:위치|location)\s+https?://\S+",
+    "<CONTACT>": r"(?:연락처|contact) ?: ?\S.*|\S.*\.vcf",
+    "<URL>": r"샵검색 ?: ?#?.*|search ?: ?#.*",
+}
+# The line of an attached file: WhatsApp on Android, Korean and English, and on iOS.
+_ATTACHED = re.compile(
+    r"^(?:[^\n<>]{1,120}\.(?P<after>[a-z0-9]{2,5}) \((?:file attached|파일 첨부됨)\)"
+    r"|<(?:attached|첨부됨?)[:：] ?[^\n<>]{1,120}\.(?P<within>[a-z0-9]{2,5})>)$",
+    re.IGNORECASE | re.MULTILINE,
+)
+_EDITED = re.compile(r"\s*<(?:this message was edited|이 메시지가 수정되었습니다\.?|편집됨)>\s*$", re.IGNORECASE)
+_INSIDE = re.compile(r"\((?:이모티콘|emoticon)\)", re.IGNORECASE)
+_LONGEST_WORD = 64
+
+
+def _whole_messages() -> dict[str, str]:
+    table: dict[str, str] = {}
+    for tag, words in _WORDS.items():
+        for word in filter(None, map(str.strip, words.replace("\n", "|").split("|"))):
+            bare = word.strip("{}")
+            shapes = ("{}", "({})", "[{}]", "<{}>") if word != bare else ("{}",)
+            table.update({shape.format(bare): mark(tag) if tag else DELETED for shape in shapes})
+    return table
+
+
+_WHOLE = _whole_messages()
+_ORDER = list(_PATTERNS)
+_PATTERN = re.compile("|".join(f"({pattern})" for pattern in _PATTERNS.values()))
+
+
+def placeholder(text: str) -> str | None:
+    """The mark for a message that is nothing but a placeholder, DELETED for one to leave out, None for text."""
+    lowered = text.lower().rstrip(".")
+    if len(lowered) <= _LONGEST_WORD:
+        found = _WHOLE.get(lowered)
+        if found is not None:
+            return found
+    matched = _PATTERN.fullmatch(lowered)
+    return None if matched is None else mark(_ORDER[(matched.lastindex or 1) - 1])
+
+
+def mask_placeholders(text: str) -> str:
+    """Marks for the placeholders inside a message; a note that it was edited is taken away."""
+    if "(" in text or "<" in text:
+        text = _INSIDE.sub(mark("<EMOJI>"), text)
+        text = _ATTACHED.sub(_attached, text)
+        text = _EDITED.sub("", text)
+    return text
+
+
+def _attached(found: re.Match[str]) -> str:
+    kind = (found["after"] or found["within"]).lower()
+    for tag, kinds in {"<PHOTO>": _PICTURES, "<MOVIE>": _MOVIES, "<VOICE>": _SOUNDS, "<CONTACT>": "vcf"}.items():
+        if re.fullmatch(kinds, kind):
+            return mark(tag)
+    return mark("<FILE>")

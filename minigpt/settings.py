@@ -1,7 +1,7 @@
 """A run's settings: `config.json`, its defaults and what is allowed in it.
 
 The file is JSON with comments, in the shape of the original guide (`model`, `tokenizer`, `training`), with `swarm` in
-the place of `distributed`. Every key has a default. What all peers of a run must share is its identity
+the place of `distributed`, and `data`. Every key has a default. What all peers of a run must share is its identity
 (`run_identity`); the rest (batch size, paths, packing) is each device's own.
 """
 
@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal, Self
 
 import json5
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from data.options import DataSettings
 
 DISTRIBUTED_NOTICE = (
     '"distributed" is no longer needed and is ignored: devices find one another, so there is no world size to set '
@@ -83,6 +85,7 @@ class SwarmSettings(Section):
 class Settings(Section):
     """All of `config.json`."""
 
+    data: DataSettings = DataSettings()
     model: ModelSettings = ModelSettings()
     tokenizer: TokenizerSettings = TokenizerSettings()
     training: TrainingSettings = TrainingSettings()
@@ -91,6 +94,8 @@ class Settings(Section):
 
 # Settings that belong to the run and not to a device: everything of `model`, and these.
 SHARED = (
+    "data.lower_case",
+    "data.speakers",
     "tokenizer.vocab_size",
     "training.lr",
     "training.warmup_sequences",
@@ -195,7 +200,13 @@ def lookup(document: dict[str, Any], name: str) -> Any:
 
 def run_id(settings: Settings, tokenizer_sha256: str) -> str:
     """The run's name and 12 hex digits of a hash of its identity and its tokenizer, as in "cellmind-1a2b3c4d5e6f"."""
-    identity = {**run_identity(settings), "tokenizer": tokenizer_sha256}
+    default = run_identity(Settings())
+    identity = {
+        name: value
+        for name, value in run_identity(settings).items()
+        if not name.startswith("data.") or value != default[name]  # younger than the runs that have none of them
+    }
+    identity["tokenizer"] = tokenizer_sha256
     canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"))
     return f"{settings.swarm.run}-{hashlib.sha256(canonical.encode()).hexdigest()[:12]}"
 

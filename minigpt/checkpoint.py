@@ -55,20 +55,6 @@ MOMENTS = ("exp_avg", "exp_avg_sq")  # of AdamW
 TEMPORARY = ".incoming-"  # begins the name of a folder that is being written or thrown away
 LEFTOVER_SECONDS = 600  # a temporary folder this old was left by a process that died
 
-# With this, Hugging Face's LlamaTokenizer gives the same ids as sentencepiece does (the space prefix would differ).
-TOKENIZER_SETTINGS = {
-    "tokenizer_class": "LlamaTokenizer",
-    "legacy": False,
-    "add_prefix_space": False,
-    "add_bos_token": True,
-    "add_eos_token": False,
-    "bos_token": "<|start|>",
-    "eos_token": "<|endoftext|>",
-    "unk_token": "<unk>",
-    "pad_token": "<|pad|>",
-    "clean_up_tokenization_spaces": False,
-}
-
 
 @dataclass(frozen=True)
 class Checkpoint:
@@ -368,7 +354,7 @@ def write_files(
         write_tensors(folder / LOCAL, local, torch.bfloat16)
     (folder / MODEL_CONFIG).write_text(json.dumps(model_config, indent=2), encoding="utf-8")
     (folder / SETTINGS).write_text(dump_settings(settings), encoding="utf-8")
-    (folder / TOKENIZER_CONFIG).write_text(json.dumps(TOKENIZER_SETTINGS, indent=2), encoding="utf-8")
+    (folder / TOKENIZER_CONFIG).write_text(json.dumps(tokenizer.HUGGING_FACE_SETTINGS, indent=2), encoding="utf-8")
     shutil.copyfile(tokenizer_model, folder / TOKENIZER)
 
 

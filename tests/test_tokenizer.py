@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 import sentencepiece
 
+import tokenizer
+from tests.tiny import LINES, write_jsonl
 from tokenizer import TAGS, TokenizerError, fitting_vocab_size, load, train
+from tokenizer.report import report
 
 REPOSITORY = Path(__file__).parents[1]
 REVIEWS = REPOSITORY.parent / "shared/corpora/nsmc-reviews.txt"
@@ -96,7 +99,35 @@ def test_same_input_same_bytes_wherever_it_is_written(corpus: Path, model: Path,
     again = quiet(corpus, output_dir=tmp_path / "elsewhere", model_prefix="other", vocab_size=340)
     assert again == tmp_path / "elsewhere/other.model"
     assert sha256(again) == sha256(model)
-    assert sorted(path.name for path in again.parent.iterdir()) == ["other.model", "other.vocab"]
+    files = {path.name: path.read_bytes() for path in again.parent.iterdir()}
+    assert sorted(files) == ["other.model", "other.vocab", "tokenizer.model", "tokenizer_config.json"]
+    assert files["tokenizer.model"] == files["other.model"]
+
+
+def test_the_folder_is_a_hugging_face_tokenizer(model: Path) -> None:
+    from transformers import AutoTokenizer
+
+    processor, theirs = load(model), AutoTokenizer.from_pretrained(model.parent)
+    texts = [*LINES, "<|start|> <|endoftext|> <unk> <|pad|>", "a<NAME>b <NAME> <PHOTO><URL>", "\n\t 끝 ", "<s></s>"]
+    assert theirs(texts)["input_ids"] == [[1, *ids] for ids in processor.encode(texts)]
+    assert theirs.convert_ids_to_tokens([1, 2, 3]) == ["<|start|>", "<|endoftext|>", "<|pad|>"]
+    assert [theirs.decode(processor.encode(text)) for text in texts] == texts
+
+
+def test_of_more_text_than_memory_is_meant_for_every_so_many_lines_count(
+    tmp_path: Path, corpus: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    characters = len(corpus.read_text(encoding="utf-8").replace("\n", ""))
+    monkeypatch.setattr(tokenizer, "_MAX_CHARACTERS", characters // 3 + 1)
+    told: list[str] = []
+    train(corpus, output_dir=tmp_path / "third", vocab_size=340, report=told.append)
+    assert f"on one line in 3 of {corpus} (3,000 lines, {characters:,} characters)" in told[0]
+    (tmp_path / "third.txt").write_text(
+        "\n".join(corpus.read_text(encoding="utf-8").split("\n")[::3]), encoding="utf-8"
+    )
+    third = quiet(tmp_path / "third.txt", output_dir=tmp_path / "same", vocab_size=340)
+    assert sha256(third) == sha256(tmp_path / "third/minigpt.model")
+    assert sha256(third) != sha256(model)
 
 
 @pytest.mark.parametrize("model_type", ["bpe", "unigram"])
@@ -177,6 +208,39 @@ def test_command_line(tmp_path: Path, corpus: Path) -> None:
     done = run("--input", str(corpus), "--model-prefix", "m", "--vocab-size", "330", "--output-dir", "out")
     assert (done.returncode, done.stderr) == (0, "")
     assert load(tmp_path / "out/m.model").get_piece_size() == 330
+    shown = run("--report", "--input", str(corpus), "--model-prefix", "m", "--output-dir", "out")
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert "exact round trip      3,000 of 3,000 texts" in shown.stdout
+    failed = run("--report", "--output-dir", "out")
+    assert failed.returncode == 2
+    assert failed.stderr.startswith("error: tokenizer out/minigpt.model cannot be read")
+
+
+def test_report_counts_what_a_tokenizer_does(tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    processor = load(model)
+    texts = ["오늘 저녁", "뷁", "밑줄 ▁ 은 빈칸이 된다", ""]
+    source = write_jsonl(tmp_path / "valid.jsonl", texts)
+    table = {line[:22].strip(): line[22:] for line in report(model, source).splitlines()[1:]}
+    ids = [id for text in texts for id in processor.encode(text)]
+    assert table["texts"] == "4"
+    assert table["characters"] == str(sum(map(len, texts)))
+    assert table["tokens"] == str(len(ids))
+    assert table["tokens per character"] == f"{len(ids) / sum(map(len, texts)):.3f}"
+    assert table["bytes per token"] == f"{sum(len(text.encode()) for text in texts) / len(ids):.2f}"
+    assert table["byte tokens"] == f"{sum(map(processor.is_byte, ids)) / len(ids):.2%}"
+    assert table["unknown tokens"] == "0"
+    assert table["exact round trip"] == "3 of 4 texts; not line 3"
+    assert table["pieces used"] == f"{len(set(ids))} of 340"
+    learnt = {processor.id_to_piece(id) for id in range(4, 340) if not processor.is_byte(id)} - set(TAGS)
+    assert len(table["longest pieces"].split("  ")[0]) == max(map(len, learnt))
+
+    (tmp_path / "valid.txt").write_text("오늘 저녁\r\n\n뷁\n", encoding="utf-8")
+    assert "2 of 2 texts" in report(model, tmp_path / "valid.txt")
+    with source.open("a", encoding="utf-8") as file:
+        file.write('{"tex')
+    for bad, told in ((source, "line 5: every line must be"), (tmp_path / "none.jsonl", "name a file with --input")):
+        with pytest.raises(TokenizerError, match=told):
+            report(model, bad)
 
 
 def test_real_reviews_round_trip_through_both_packages(tmp_path: Path) -> None:
@@ -186,6 +250,7 @@ def test_real_reviews_round_trip_through_both_packages(tmp_path: Path) -> None:
 
     with REVIEWS.open(encoding="utf-8") as file:
         raw_lines = [next(file) for _ in range(2000)]
+        unseen = [next(file).rstrip("\n") for _ in range(10_000)]
     (tmp_path / "raw").mkdir()
     (tmp_path / "raw/reviews.txt").write_text("".join(raw_lines), encoding="utf-8")
     prepare(tmp_path / "raw", tmp_path, report=lambda line: None)
@@ -198,6 +263,12 @@ def test_real_reviews_round_trip_through_both_packages(tmp_path: Path) -> None:
     encoded = processor.encode(lines)
     assert [processor.decode(ids) for ids in encoded] == lines
     assert not any(i < 4 for ids in encoded for i in ids)
+
+    from transformers import AutoTokenizer
+
+    encoded = processor.encode(unseen)
+    assert processor.decode(encoded) == unseen
+    assert AutoTokenizer.from_pretrained(tmp_path)(unseen)["input_ids"] == [[1, *ids] for ids in encoded]
 
 
 def test_little_text_gets_a_vocabulary_that_a_model_can_learn(tmp_path: Path) -> None:

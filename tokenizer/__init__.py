@@ -3,9 +3,12 @@
 The settings are those that give back Korean chat exactly, character by character (emoji, ㅋㅋㅋ, spaces, newlines):
 no normalization, spaces kept, characters outside the vocabulary as bytes. The one exception is `▁` (U+2581), which is
 how sentencepiece writes a space.
+
+The folder that `train` writes into is a Hugging Face tokenizer as well: `AutoTokenizer.from_pretrained("tokenizer")`.
 """
 
 import io
+import json
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -27,7 +30,24 @@ SMALLEST_VOCAB_SIZE = 2000  # tags, bytes and the single characters of Korean ch
 # Control symbols by id. Wrap sequences by id: the string `<|start|>` in a text stays plain characters.
 _CONTROL_SYMBOLS = ("<unk>", "<|start|>", "<|endoftext|>", "<|pad|>")
 _MAX_SENTENCES = 500_000  # more change no vocabulary of this size, but take memory that a phone does not have
-_MAX_CHARACTERS = 1000  # a line; sentencepiece skips lines over 4192 bytes without a word
+_MAX_CHARACTERS = 20_000_000  # in all of them: 0.4 GB while it trains
+_LONGEST = 1000  # characters of a line; sentencepiece skips lines over 4192 bytes without a word
+
+# With this in tokenizer_config.json and the model as tokenizer.model, Hugging Face's tokenizer gives the same ids as
+# sentencepiece does: no space of its own at the start, and `<|start|>` in a text stays plain characters.
+HUGGING_FACE_SETTINGS = {
+    "tokenizer_class": "LlamaTokenizer",
+    "legacy": False,
+    "add_prefix_space": False,
+    "add_bos_token": True,
+    "add_eos_token": False,
+    "bos_token": "<|start|>",
+    "eos_token": "<|endoftext|>",
+    "unk_token": "<unk>",
+    "pad_token": "<|pad|>",
+    "split_special_tokens": True,
+    "clean_up_tokenization_spaces": False,
+}
 
 
 class TokenizerError(ValueError):
@@ -44,7 +64,7 @@ def train(
     model_type: str = "bpe",
     report: Callable[[str], None] = print,
 ) -> Path:
-    """Train on a UTF-8 file, a sentence a line; returns the path of the .model file, with a .vocab beside it.
+    """Train on a UTF-8 file, a sentence a line; returns the path of the .model file, with the others beside it.
 
     A file too small for `vocab_size` gets the largest vocabulary that fits, and `report` says so. The same input and
     settings give the same bytes. Raises TokenizerError, leaving files of earlier calls alone.
@@ -55,12 +75,17 @@ def train(
         raise TokenizerError(f"character coverage {character_coverage} is not between 0.98 and 1")
     if vocab_size < 1:
         raise TokenizerError(f"a vocabulary of {vocab_size} pieces is not possible; the usual size is 8000")
-    step = _sentence_step(input)
+    lines, characters = _size(input)
+    step = max(-(-lines // _MAX_SENTENCES), -(-characters // _MAX_CHARACTERS))
 
     def attempt(size: int) -> bytes:
         return _train(_sentences(input, step), size, character_coverage, model_type)
 
-    report(f"training a {model_type} tokenizer of {vocab_size:,} pieces on {input}")
+    which = "" if step == 1 else f" one line in {step} of"
+    report(
+        f"training a {model_type} tokenizer of {vocab_size:,} pieces on{which} {input} "
+        f"({lines:,} lines, {characters:,} characters) …"
+    )
     try:
         model = attempt(vocab_size)
     except RuntimeError as error:
@@ -108,31 +133,30 @@ def load(path: Path) -> sentencepiece.SentencePieceProcessor:
     return processor
 
 
-def _sentence_step(input: Path) -> int:
-    """Every so many lines one is trained on; 1 for all. Raises TokenizerError if the file is of no use."""
-    count = 0
+def _size(input: Path) -> tuple[int, int]:
+    """How many lines and characters there are to train on. Raises TokenizerError if the file is of no use."""
+    lines = characters = 0
     try:
-        for _ in _sentences(input, 1):
-            count += 1
+        for sentence in _sentences(input, 1):
+            lines += 1
+            characters += len(sentence)
     except OSError as error:
         raise TokenizerError(f"{input} cannot be read ({error.strerror}); run: python -m data") from None
     except UnicodeDecodeError:
         raise TokenizerError(f"{input} is not UTF-8 text; run: python -m data") from None
-    if count == 0:
+    if not lines:
         raise TokenizerError(f"{input} has no text in it; run: python -m data")
-    return -(-count // _MAX_SENTENCES)
+    return lines, characters
 
 
 def _sentences(input: Path, step: int) -> Iterator[str]:
-    """Every `step`-th of the file's lines that are not blank, long ones in pieces."""
+    """Every `step`-th of the file's lines that are not blank, long ones in pieces and never whole in memory."""
 
     def all_sentences() -> Iterator[str]:
         with input.open(encoding="utf-8", newline="\n") as file:
-            for line in file:
-                line = line.rstrip("\r\n")
+            while line := file.readline(_LONGEST):
                 if line.strip():
-                    for start in range(0, len(line), _MAX_CHARACTERS):
-                        yield line[start : start + _MAX_CHARACTERS]
+                    yield line.rstrip("\r\n")
 
     return islice(all_sentences(), 0, None, step)
 
@@ -177,15 +201,21 @@ def _explained(error: RuntimeError, vocab_size: int) -> TokenizerError:
 
 
 def _save(model: bytes, output_dir: Path, model_prefix: str) -> Path:
-    """Write <prefix>.vocab (a piece and its score a line), then <prefix>.model."""
+    """Write <prefix>.vocab (a piece and its score a line) and what Hugging Face asks for, then <prefix>.model."""
     processor = sentencepiece.SentencePieceProcessor(model_proto=model)
     size = processor.get_piece_size()
     vocabulary = "".join(f"{processor.id_to_piece(piece)}\t{processor.get_score(piece):g}\n" for piece in range(size))
     path = output_dir / f"{model_prefix}.model"
+    files = {
+        f"{model_prefix}.vocab": vocabulary.encode(),
+        "tokenizer_config.json": json.dumps(HUGGING_FACE_SETTINGS, indent=2).encode(),
+        "tokenizer.model": model,
+        path.name: model,
+    }
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _replace(output_dir / f"{model_prefix}.vocab", vocabulary.encode())
-        _replace(path, model)
+        output_dir.mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            _replace(output_dir / name, content)
     except OSError as error:
         raise TokenizerError(f"cannot write {path}: {error.strerror}") from None
     return path

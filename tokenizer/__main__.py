@@ -1,41 +1,80 @@
-"""Train the tokenizer: `python -m tokenizer`."""
+"""Train the tokenizer: `python -m tokenizer`; look at one: `python -m tokenizer --report`."""
 
 import argparse
 import sys
 from pathlib import Path
 
 from tokenizer import MODEL_TYPES, TokenizerError, load, train
+from tokenizer.report import report
+
+TRAINING_TEXT = Path("data/for-tokenizer-training/textonly.txt")
+HELD_OUT_TEXT = Path("data/for-model-training/valid.jsonl")
 
 
-def main() -> int:
+def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m tokenizer",
-        description="Trains a sentencepiece tokenizer on clean text and writes PREFIX.model and PREFIX.vocab.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        description="Trains a sentencepiece tokenizer on clean text and writes PREFIX.model and PREFIX.vocab, and "
+        "beside them what makes the folder a Hugging Face tokenizer. With --report it only shows what the tokenizer "
+        "that is there does to texts.",
     )
     parser.add_argument(
         "--input",
         type=Path,
-        default=Path("data/for-tokenizer-training/textonly.txt"),
         metavar="FILE",
-        help="UTF-8 text, a sentence a line",
+        help=f"UTF-8 text, a sentence a line (default: {TRAINING_TEXT}); with --report, texts that the tokenizer "
+        f'was not trained on, one a line, or {{"text": …}} a line in a .jsonl (default: {HELD_OUT_TEXT})',
     )
-    parser.add_argument("--model-prefix", default="minigpt", metavar="PREFIX", help="name of the two files written")
-    parser.add_argument("--vocab-size", type=int, default=8000, metavar="N", help="pieces, at most")
+    parser.add_argument(
+        "--report",
+        action="store_true",
+        help="train nothing: show tokens per character, byte tokens, longest pieces, whether texts come back exactly",
+    )
+    parser.add_argument(
+        "--model-prefix", default="minigpt", metavar="PREFIX", help="name of the two files (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--vocab-size", type=int, default=8000, metavar="N", help="pieces, at most (default: %(default)s)"
+    )
     parser.add_argument(
         "--character-coverage",
         type=float,
         default=0.9995,
         metavar="SHARE",
-        help="share of all characters with a piece of their own, 0.98 to 1; the rest become bytes",
+        help="share of all characters with a piece of their own, 0.98 to 1; the rest become bytes "
+        "(default: %(default)s)",
     )
-    parser.add_argument("--model-type", choices=MODEL_TYPES, default="bpe", help="unigram takes many times longer")
     parser.add_argument(
-        "--output-dir", type=Path, default=Path("tokenizer"), metavar="DIR", help="where the files are written"
+        "--model-type",
+        choices=MODEL_TYPES,
+        default="bpe",
+        help="unigram takes many times longer (default: %(default)s)",
     )
-    arguments = parser.parse_args()
+    parser.add_argument(
+        "--output-dir",
+        type=Path,
+        default=Path("tokenizer"),
+        metavar="DIR",
+        help="where the files are (default: %(default)s)",
+    )
+    return parser.parse_args()
+
+
+def main() -> int:
+    arguments = parse_arguments()
     try:
-        path = train(**vars(arguments))
+        if arguments.report:
+            model = arguments.output_dir / f"{arguments.model_prefix}.model"
+            print(report(model, arguments.input or HELD_OUT_TEXT))
+            return 0
+        path = train(
+            arguments.input or TRAINING_TEXT,
+            model_prefix=arguments.model_prefix,
+            output_dir=arguments.output_dir,
+            vocab_size=arguments.vocab_size,
+            character_coverage=arguments.character_coverage,
+            model_type=arguments.model_type,
+        )
         print(f"wrote {path} and .vocab: {load(path).get_piece_size():,} pieces")
     except TokenizerError as error:
         print(f"error: {error}", file=sys.stderr)

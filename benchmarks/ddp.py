@@ -18,6 +18,7 @@ import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
 from minigpt import checkpoint
+from minigpt.dataset import Batches
 from minigpt.device import pick_autocast
 from minigpt.manifest import TOKENIZER
 from peer.display import Display
@@ -42,7 +43,8 @@ def main() -> None:
     assert start is not None
     settings, display = start.settings, Display()
     sentencepiece = start.load_tokenizer()
-    batches, _ = open_dataset(settings, sentencepiece, start.folder / TOKENIZER, f"rank {arguments.rank}", display)
+    dataset = open_dataset(settings, sentencepiece, start.folder / TOKENIZER, f"rank {arguments.rank}", display)
+    batches = Batches(dataset, settings.training.batch_size)
     held_out = open_held_out(settings, sentencepiece, display)
     assert held_out is not None
     device = torch.device("cpu")

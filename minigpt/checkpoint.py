@@ -7,6 +7,7 @@
         settings.json            the run's settings
         optimizer.safetensors    AdamW's moments, bfloat16 (where there are some)
         local.safetensors        this device's parameters minus the anchor, bfloat16 (its own business: never sent)
+        position.json            where this device is in its own texts (never sent either)
         README.md                the model card, for people (who may edit it: no hash, and never sent)
         training.json            how far the run was, and size and hash of every other file; written last
 
@@ -39,12 +40,14 @@ from minigpt.manifest import (
     MODEL,
     MODEL_CONFIG,
     OPTIMIZER,
+    POSITION,
     SETTINGS,
     TOKENIZER,
     TOKENIZER_CONFIG,
     CheckpointError,
     FileEntry,
     Manifest,
+    Position,
     Progress,
     parse_manifest,
 )
@@ -83,6 +86,15 @@ class Checkpoint:
         """This device's parameters minus the anchor as float32, or None if they were not kept."""
         shapes = expected_shapes(self.settings, self.vocab_size)
         return self.load(LOCAL, shapes, torch.bfloat16) if LOCAL in self.files else None
+
+    def position(self) -> Position | None:
+        """Where this device was in its own texts, or None if it was not kept."""
+        if POSITION not in self.files:
+            return None
+        try:
+            return Position.model_validate_json((self.folder / POSITION).read_bytes())
+        except (OSError, ValueError) as error:
+            raise CheckpointError(f"{self.folder}: {POSITION} cannot be read: {reason(error)}") from error
 
     def load(self, name: str, shapes: Mapping[str, torch.Size], dtype: torch.dtype) -> dict[str, Tensor]:
         """The tensors of one file as float32, after a check of names, shapes, type and every number."""
@@ -143,6 +155,7 @@ def save(
     tokenizer_model: Path,
     optimizer: Mapping[str, Tensor] | None = None,
     local: Mapping[str, Tensor] | None = None,
+    position: Position | None = None,
     keep: int = 3,
 ) -> Path:
     """Write a checkpoint folder under `root`, let `latest` point at it, keep the newest `keep` of this run id.
@@ -161,6 +174,8 @@ def save(
             try:
                 temporary.mkdir()
                 write_files(temporary, parameters, model_config, settings, tokenizer_model, optimizer, local)
+                if position is not None:
+                    (temporary / POSITION).write_text(position.model_dump_json(), encoding="utf-8")
                 write_card(temporary, progress, settings, parameters)
                 manifest = write_manifest(temporary, progress)
                 if folder.exists():

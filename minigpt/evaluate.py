@@ -15,11 +15,11 @@ from torch import Tensor
 
 from minigpt import IGNORED, PADDING, START
 from minigpt.checkpoint import Checkpoint, read
-from minigpt.dataset import DatasetError, piece_bytes, read_texts, wrap
 from minigpt.device import pick_device
+from minigpt.encoding import DatasetError, piece_bytes, read_texts, wrap
 from minigpt.generate import say
 from minigpt.manifest import CheckpointError
-from minigpt.model import MiniGPT
+from minigpt.model import MiniGPT, mask_between_texts
 
 ROWS_AT_ONCE = 8
 HEADING = "bits/byte  nats/token     tokens  trained tokens   round     step  checkpoint"
@@ -58,8 +58,13 @@ class HeldOut:
         return int((self.labels != IGNORED).sum())
 
     @torch.no_grad()
-    def evaluate(self, model: MiniGPT, autocast: torch.dtype | None = None) -> tuple[float, float]:
-        """Mean loss in nats per token, and bits per byte of the text, which compares across tokenizers."""
+    def evaluate(
+        self, model: MiniGPT, autocast: torch.dtype | None = None, block_attention: bool = False
+    ) -> tuple[float, float]:
+        """Mean loss in nats per token, and bits per byte of the text, which compares across tokenizers.
+
+        :param block_attention: whether the texts in a sequence are hidden from each other, as they were in training
+        """
         device = next(model.parameters()).device
         was_training = model.training
         model.eval()
@@ -67,8 +72,10 @@ class HeldOut:
         try:
             for input_ids, labels in zip(self.input_ids.split(ROWS_AT_ONCE), self.labels.split(ROWS_AT_ONCE)):
                 if count := int((labels != IGNORED).sum()):
+                    input_ids, labels = input_ids.to(device), labels.to(device)
+                    mask = mask_between_texts(input_ids) if block_attention else None
                     with torch.autocast(device.type, autocast, enabled=autocast is not None):
-                        nats += float(model(input_ids.to(device), labels.to(device))) * count
+                        nats += float(model(input_ids, labels, mask)) * count
                     tokens += count
         finally:
             model.train(was_training)
@@ -78,7 +85,7 @@ class HeldOut:
 def held_out_texts(path: Path) -> Iterator[str]:
     """The texts of a .jsonl file as training takes it, or of any other file one a line. Raises DatasetError."""
     if path.suffix == ".jsonl":
-        yield from (text for _, text in read_texts(path))
+        yield from (text.text for text in read_texts(path))
         return
     try:
         with path.open(encoding="utf-8-sig") as file:

@@ -21,8 +21,8 @@ from torch import Tensor
 
 from minigpt import END_OF_TEXT, PADDING, START, UNKNOWN
 from minigpt.checkpoint import Checkpoint, newest, read
-from minigpt.dataset import piece_bytes
 from minigpt.device import pick_device
+from minigpt.encoding import piece_bytes
 from minigpt.manifest import CheckpointError
 from minigpt.model import LayerCache, MiniGPT
 

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 MODEL, OPTIMIZER, LOCAL = "model.safetensors", "optimizer.safetensors", "local.safetensors"
 MODEL_CONFIG, SETTINGS, MANIFEST = "config.json", "settings.json", "training.json"
 TOKENIZER, TOKENIZER_CONFIG = "tokenizer.model", "tokenizer_config.json"
+POSITION = "position.json"
 
 # What may be in a checkpoint, and how many bytes of each are believable; nothing else is ever taken from anybody.
 SIZE_LIMITS = {
@@ -23,8 +24,9 @@ SIZE_LIMITS = {
     SETTINGS: 2**16,
     TOKENIZER: 2**26,
     TOKENIZER_CONFIG: 2**16,
+    POSITION: 2**12,
 }
-OPTIONAL = {OPTIMIZER, LOCAL}
+OPTIONAL = {OPTIMIZER, LOCAL, POSITION}
 MANIFEST_LIMIT = 2**16
 
 
@@ -60,6 +62,15 @@ class FileEntry(BaseModel):
 
     size: Count
     sha256: Sha256
+
+
+class Position(BaseModel):
+    """Where a device is in its own data: the name of its dataset, and the number of the next sequence."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    dataset: str
+    sequence: Count
 
 
 class Manifest(BaseModel):

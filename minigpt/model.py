@@ -42,6 +42,17 @@ def rotate(x: Tensor, rotation: Rotation) -> Tensor:
     return x * cos + torch.cat((-second, first), dim=-1) * sin  # (B, nh, T, hs)
 
 
+def mask_between_texts(input_ids: Tensor) -> Tensor:
+    """Which token sees which, (B, 1, T, T) bool, where a token sees those before it in its own text only.
+
+    Positions count on from text to text: RoPE knows only how far two tokens are from each other.
+    """
+    T = input_ids.shape[1]
+    text = (input_ids == START).cumsum(dim=1)  # (B, T)
+    same = text[:, None, :, None] == text[:, None, None, :]  # (B, 1, T, T)
+    return same & torch.ones(T, T, dtype=torch.bool, device=input_ids.device).tril()
+
+
 class LayerCache:
     """Keys and values of the tokens that one layer has seen, so that none is computed twice.
 
@@ -79,7 +90,9 @@ class Attention(nn.Module):
         self.v_proj = nn.Linear(d_model, d_model, bias=False)
         self.o_proj = nn.Linear(d_model, d_model, bias=False)
 
-    def forward(self, x: Tensor, rotation: Rotation, cache: LayerCache | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, rotation: Rotation, cache: LayerCache | None = None, mask: Tensor | None = None
+    ) -> Tensor:
         B, T, C = x.shape
         q, k, v = (
             projection(x).view(B, T, self.nhead, C // self.nhead).transpose(1, 2)  # (B, nh, T, hs)
@@ -90,9 +103,10 @@ class Attention(nn.Module):
         if cache is not None:
             k, v = cache.extend(k, v)  # (B, nh, S tokens so far, hs)
         S = k.shape[2]
-        # a single new token sees all; several see what came before them, and of themselves no later one
-        mask = torch.ones(T, S, dtype=torch.bool, device=x.device).tril(S - T) if 1 < T < S else None
-        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=1 < T == S)
+        if mask is None and 1 < T < S:
+            # a single new token sees all; several see what came before them, and of themselves no later one
+            mask = torch.ones(T, S, dtype=torch.bool, device=x.device).tril(S - T)
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None and 1 < T == S)
         return self.o_proj(y.transpose(1, 2).reshape(B, T, C))
 
 
@@ -120,8 +134,10 @@ class Block(nn.Module):
         self.mlp = FeedForward(d_model)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor, rotation: Rotation, cache: LayerCache | None = None) -> Tensor:
-        x = x + self.dropout(self.self_attn(self.input_layernorm(x), rotation, cache))
+    def forward(
+        self, x: Tensor, rotation: Rotation, cache: LayerCache | None = None, mask: Tensor | None = None
+    ) -> Tensor:
+        x = x + self.dropout(self.self_attn(self.input_layernorm(x), rotation, cache, mask))
         return x + self.dropout(self.mlp(self.post_attention_layernorm(x)))
 
 
@@ -134,10 +150,16 @@ class Decoder(nn.Module):
         self.layers = nn.ModuleList(Block(d_model, nhead, dropout) for _ in range(num_layers))
         self.norm = nn.RMSNorm(d_model, eps=NORM_EPSILON)
 
-    def forward(self, input_ids: Tensor, rotation: Rotation, caches: Sequence[LayerCache] | None = None) -> Tensor:
+    def forward(
+        self,
+        input_ids: Tensor,
+        rotation: Rotation,
+        caches: Sequence[LayerCache] | None = None,
+        mask: Tensor | None = None,
+    ) -> Tensor:
         x = self.embed_tokens(input_ids)  # (B, T, C)
         for number, layer in enumerate(self.layers):
-            x = layer(x, rotation, None if caches is None else caches[number])
+            x = layer(x, rotation, None if caches is None else caches[number], mask)
         return self.norm(x)
 
 
@@ -194,15 +216,16 @@ class MiniGPT(nn.Module):
         angles = torch.cat((angles, angles), dim=-1)  # (T, hs)
         return angles.cos(), angles.sin()
 
-    def forward(self, input_ids: Tensor, labels: Tensor | None = None) -> Tensor:
+    def forward(self, input_ids: Tensor, labels: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
         """Logits (B, T, V) in float32 for input_ids (B, T); with labels (B, T) the mean loss in nats per token instead.
 
         labels[b, t] is the token that follows input_ids[b, t] (already shifted), or -100 where none is to be learnt.
+        Every token sees those before it, or what the mask lets it see (`mask_between_texts`), which is slower.
         """
         T = input_ids.shape[1]
         if self.cosines.shape[0] < T:
             self.cosines, self.sines = (part.to(self.cosines) for part in self.rotation(T))
-        x = self.model(input_ids, (self.cosines[:T], self.sines[:T]))  # (B, T, C)
+        x = self.model(input_ids, (self.cosines[:T], self.sines[:T]), mask=mask)  # (B, T, C)
         logits = F.linear(x, self.model.embed_tokens.weight).float()  # (B, T, V)
         if labels is None:
             return logits

@@ -58,11 +58,15 @@ class TokenizerSettings(Section):
 
 
 class DatasetSettings(Section):
-    """What this device trains on: sequences of `seq_len` tokens, packed from the texts or one padded text each."""
+    """What this device trains on: sequences of `seq_len` tokens, packed from the texts or one padded text each.
+
+    `block_attention` hides the texts in a packed sequence from each other.
+    """
 
     path: Annotated[Path, Field(strict=False)] = Path("data/for-model-training/train.jsonl")
     seq_len: Annotated[int, Field(ge=2, le=65_536)] = 256
     packed: bool = True
+    block_attention: bool = False
 
 
 class TrainingSettings(Section):

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import data
 import tokenizer
-from minigpt import dataset
+from minigpt.encoding import DatasetError
 from minigpt.manifest import CheckpointError
 from minigpt.settings import Settings, SettingsError, load_settings
 from peer.discovery import LOOPBACK, lan_address
@@ -32,7 +32,7 @@ NICENESS = 10  # whoever uses the device goes first
 USER_ERRORS = (
     data.DataError,
     tokenizer.TokenizerError,
-    dataset.DatasetError,
+    DatasetError,
     CheckpointError,
     SettingsError,
     JoinError,

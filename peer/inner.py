@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from minigpt.model import MiniGPT
+from minigpt.model import MiniGPT, mask_between_texts
 
 BETAS = (0.9, 0.95)
 WEIGHT_DECAY = 0.1  # on matrices; norms are left alone
@@ -33,6 +33,7 @@ class InnerLoop:
 
     :param batches: endless (input_ids, labels), each (B, T) int64 on the CPU
     :param autocast: number format for matrix products, or None for float32
+    :param block_attention: whether no token sees another text of its sequence
     """
 
     def __init__(
@@ -41,8 +42,10 @@ class InnerLoop:
         batches: Iterator[tuple[Tensor, Tensor]],
         device: torch.device,
         autocast: torch.dtype | None,
+        block_attention: bool = False,
     ):
         self.model, self.device, self.autocast = model.to(device).train(), device, autocast
+        self.block_attention = block_attention
         self._batches = batches
         self.steps = 0
         self.step_seconds = 0.0  # smoothed
@@ -71,9 +74,10 @@ class InnerLoop:
 
     def backward(self) -> tuple[float, int]:
         """Gradients of one batch; returns (loss, sequences)."""
-        input_ids, labels = next(self._batches)
+        input_ids, labels = (part.to(self.device) for part in next(self._batches))
+        mask = mask_between_texts(input_ids) if self.block_attention else None
         with torch.autocast(self.device.type, dtype=self.autocast, enabled=self.autocast is not None):
-            loss = self.model(input_ids.to(self.device), labels.to(self.device))
+            loss = self.model(input_ids, labels, mask)
         loss.backward()
         return loss.item(), len(input_ids)
 

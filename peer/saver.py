@@ -9,7 +9,8 @@ from pathlib import Path
 import torch
 
 from minigpt import checkpoint
-from minigpt.manifest import CheckpointError
+from minigpt.dataset import Batches
+from minigpt.manifest import CheckpointError, Position
 from minigpt.settings import Settings, with_identity_of
 from peer.display import Display
 from peer.inner import InnerLoop
@@ -23,6 +24,7 @@ class Saver:
     def __init__(
         self,
         *,
+        batches: Batches,
         inner: InnerLoop,
         outer: OuterLoop | SynchronousOuter,
         settings: Settings,
@@ -30,7 +32,7 @@ class Saver:
         checkpoints: Path,
         display: Display,
     ):
-        self._inner, self._outer, self._display = inner, outer, display
+        self._batches, self._inner, self._outer, self._display = batches, inner, outer, display
         self._settings = with_identity_of(Settings(), settings)  # paths are nobody else's business
         self._tokenizer_model, self._checkpoints = tokenizer_model, checkpoints
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
@@ -63,6 +65,7 @@ class Saver:
             tokenizer_model=self._tokenizer_model,
             optimizer=inner.moments() or None,
             local=local,
+            position=Position(dataset=self._batches.dataset.name, sequence=self._batches.position),
         )
         if wait:
             self._report(self._pending)

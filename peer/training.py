@@ -8,17 +8,16 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 import tokenizer
 from minigpt import START, checkpoint
-from minigpt.dataset import DatasetError, PackedDataset, PaddedDataset, encode
+from minigpt.dataset import Batches, PackedDataset, PaddedDataset
 from minigpt.device import pick_autocast, pick_device
+from minigpt.encoding import DatasetError, encode
 from minigpt.evaluate import HeldOut
 from minigpt.generate import Sampling, generate, stream_text
 from minigpt.model import MiniGPT
@@ -31,7 +30,7 @@ from peer.membership import Notice, came_and_left, held_up_by
 from peer.metrics import Metrics, RoundLine
 from peer.network import Network
 from peer.outer import CaughtUp, OuterLoop, Reconnected, RoundClosed, Setback
-from peer.processes import StopSignal
+from peer.processes import Stopped, StopSignal
 from peer.saver import Saver
 from peer.strangers import Strangers
 from peer.synchronous import SynchronousInner, SynchronousOuter
@@ -71,11 +70,11 @@ class Trainer:
         sentencepiece = tokenizer.load(run.tokenizer_model)
         device = pick_device()
         autocast = pick_autocast(device)
-        order = f"{me.peer} {progress.step}"  # the device's own, and another after every start
-        batches, sequences = open_dataset(self.settings, sentencepiece, run.tokenizer_model, order, display)
+        batches = open_batches(run, sentencepiece, me.peer, display, stop)
         self.held_out = open_held_out(self.settings, sentencepiece, display)
         self.inner, self.outer = open_loops(run, batches, device, autocast, network, me, checkpoints, stop)
         self.saver = Saver(
+            batches=batches,
             inner=self.inner,
             outer=self.outer,
             settings=self.settings,
@@ -91,9 +90,10 @@ class Trainer:
         self._clock_shift = network.view.clock_shift
         self._strangers = Strangers(network, self.settings, progress.run_id, display)
         kind = f"{device.type}, {'bfloat16' if autocast is torch.bfloat16 else 'float32'}"
+        sequences = f"{len(batches.dataset):,} sequences of {self.settings.training.dataset.seq_len} tokens"
         display.note(
-            f"{me.name} trains {self.outer.anchor.parameter_count() / 1e6:.1f} M parameters on {kind}, {sequences:,} "
-            f"sequences of {self.settings.training.dataset.seq_len} tokens; Ctrl+C ends it and keeps the state"
+            f"{me.name} trains {self.outer.anchor.parameter_count() / 1e6:.1f} M parameters on {kind}, {sequences}; "
+            "Ctrl+C ends it and keeps the state"
         )
 
     def train(self) -> None:
@@ -203,7 +203,8 @@ class Trainer:
         if self.held_out is None or rested * EVALUATION_SHARE < self._evaluation_seconds:
             return None
         started = time.monotonic()
-        result = self.held_out.evaluate(self.outer.anchor, pick_anchor_autocast(self.inner))
+        autocast, blocked = pick_anchor_autocast(self.inner), self.inner.block_attention
+        result = self.held_out.evaluate(self.outer.anchor, autocast, blocked)
         self._evaluated_at, self._evaluation_seconds = time.monotonic(), time.monotonic() - started
         return result
 
@@ -247,23 +248,41 @@ class Trainer:
         self._strangers.look(self.network.view.notices)
 
 
+def open_batches(run: Run, sentencepiece: Any, peer: str, display: Display, stop: StopSignal) -> Batches:
+    """Endless batches of this device's texts, in an order of its own, from where it was.
+
+    Raises Stopped and DatasetError.
+    """
+    progress, order = run.start.progress, f"{run.start.progress.run_id} {peer}"
+    dataset = open_dataset(run.settings, sentencepiece, run.tokenizer_model, order, display, stop)
+    number = progress.samples  # in texts where this device has not been: not always the same ones first
+    if run.how == "resumed" and (was := run.start.position()) and was.dataset == dataset.name:
+        number = was.sequence
+    return Batches(dataset, run.settings.training.batch_size, number)
+
+
 def open_dataset(
-    settings: Settings, sentencepiece: Any, tokenizer_model: Path, order: str, display: Display
-) -> tuple[Iterator[tuple[Tensor, Tensor]], int]:
-    """Endless batches in an order that follows from the words in `order`, and how many sequences are behind them."""
-    dataset = settings.training.dataset
-    seed = int.from_bytes(hashlib.sha256(order.encode()).digest()[:4], "big")
-    opened: PackedDataset | PaddedDataset
-    if dataset.packed:
-        sha256 = checkpoint.file_sha256(tokenizer_model)
-        with display.bytes("turning text into tokens", dataset.path.stat().st_size) as advance:
-            ids = encode(
-                dataset.path, sentencepiece, tokenizer_sha256=sha256, progress=lambda done, total: advance(done)
-            )
-        opened = PackedDataset(ids, dataset.seq_len, seed)
-    else:
-        opened = PaddedDataset(dataset.path, sentencepiece, dataset.seq_len, seed)
-    return opened.batches(settings.training.batch_size), len(opened)
+    settings: Settings,
+    sentencepiece: Any,
+    tokenizer_model: Path,
+    order: str,
+    display: Display,
+    stop: StopSignal | None = None,
+) -> PackedDataset | PaddedDataset:
+    """The texts of the settings, as sequences in an order that follows from the words in `order`."""
+    path, seq_len = settings.training.dataset.path, settings.training.dataset.seq_len
+    seed = int.from_bytes(hashlib.sha256(order.encode()).digest()[:8], "big")
+    if not settings.training.dataset.packed:
+        return PaddedDataset(path, sentencepiece, seq_len, seed)
+    sha256 = checkpoint.file_sha256(tokenizer_model)
+    with display.bytes("turning text into tokens", path.stat().st_size) as advance:
+
+        def told(done: int, total: int) -> None:
+            advance(done)
+            if stop is not None and stop.received:
+                raise Stopped  # what is done is kept
+
+        return PackedDataset(encode(path, sentencepiece, tokenizer_sha256=sha256, progress=told), seq_len, seed)
 
 
 def open_held_out(settings: Settings, sentencepiece: Any, display: Display) -> HeldOut | None:
@@ -278,7 +297,7 @@ def open_held_out(settings: Settings, sentencepiece: Any, display: Display) -> H
 
 def open_loops(
     run: Run,
-    batches: Iterator[tuple[Tensor, Tensor]],
+    batches: Batches,
     device: torch.device,
     autocast: torch.dtype | None,
     network: Network,
@@ -290,13 +309,14 @@ def open_loops(
     progress = run.start.progress
     me = me.model_copy(update={"run_id": progress.run_id})
     anchor, model = run.start.build_model(), start_model(run)
+    blocked = run.settings.training.dataset.block_attention
     if run.settings.swarm.averaging == "sync":
-        synchronous = SynchronousInner(model, batches, device, autocast)
+        synchronous = SynchronousInner(model, batches, device, autocast, blocked)
         synchronous.join(network, progress.run_id, run.settings, progress, stop)
         return synchronous, SynchronousOuter(
             inner=synchronous, anchor=anchor, progress=progress, me=me, network=network, settings=run.settings
         )
-    inner = InnerLoop(model, batches, device, autocast)
+    inner = InnerLoop(model, batches, device, autocast, blocked)
     moments = run.start.optimizer()
     inner.steps = progress.step
     if moments is not None:

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from minigpt import checkpoint
 from minigpt.checkpoint import Checkpoint
-from minigpt.manifest import LOCAL, MANIFEST, OPTIMIZER, TOKENIZER, CheckpointError, Manifest, parse_manifest
+from minigpt.manifest import LOCAL, MANIFEST, OPTIMIZER, POSITION, TOKENIZER, CheckpointError, Manifest, parse_manifest
 from minigpt.settings import run_id
 from peer import history
 from peer.codec import code_bytes
@@ -41,7 +41,7 @@ LINEAGE = re.compile("[0-9a-f]{64}")
 PARTIAL = ".fetch-"  # begins the name of what is on its way
 MAX_MEANS = 16  # taken in one go
 MEAN_HEADER_LIMIT = 2**16
-OWN_BUSINESS = (LOCAL,)  # never shipped: what the donor itself has trained since the anchor
+OWN_BUSINESS = (LOCAL, POSITION)  # never shipped: what the donor itself has trained since the anchor, and on what
 
 
 class TransferError(Exception):

@@ -2,7 +2,11 @@
 
 import errno
 import os
-from itertools import islice
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +14,9 @@ import numpy as np
 import pytest
 import torch
 
-from minigpt import END_OF_TEXT, IGNORED, PADDING, START
-from minigpt.dataset import DatasetError, PackedDataset, PaddedDataset, encode, piece_bytes
+from minigpt import END_OF_TEXT, IGNORED, PADDING, START, encoding
+from minigpt.dataset import Batches, PackedDataset, PaddedDataset, shuffled
+from minigpt.encoding import DatasetError, encode, piece_bytes
 from tests.tiny import LINES, write_jsonl
 
 
@@ -123,6 +128,120 @@ def test_full_disk_leaves_nothing_half_written(tmp_path: Path, processor: Any, m
     assert list(tmp_path.iterdir()) == [jsonl]
 
 
+class Interrupting:
+    """The tokenizer, until its user has had enough."""
+
+    def __init__(self, processor: Any, texts: int) -> None:
+        self.processor, self.left = processor, texts
+
+    def get_piece_size(self) -> int:
+        return self.processor.get_piece_size()
+
+    def encode(self, texts: list[str]) -> list[list[int]]:
+        if self.left <= 0:
+            raise KeyboardInterrupt
+        self.left -= len(texts)
+        return self.processor.encode(texts)
+
+
+@pytest.fixture
+def small_commits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encoding, "TEXTS_AT_ONCE", 10)
+    monkeypatch.setattr(encoding, "COMMIT_BYTES", 1000)
+
+
+def interrupted(jsonl: Path, processor: Any, texts: int) -> Interrupting:
+    tokenizer = Interrupting(processor, texts)
+    with pytest.raises(KeyboardInterrupt):
+        encode(jsonl, tokenizer, tokenizer_sha256="a")
+    return tokenizer
+
+
+def test_an_interrupted_encoding_goes_on_from_where_it_was(tmp_path: Path, processor: Any, small_commits: None) -> None:
+    texts = [f"{number}번 {line}" for number, line in enumerate(LINES * 50)]
+    whole = np.load(encode(write_jsonl(tmp_path / "whole.jsonl", texts), processor, tokenizer_sha256="a")).tolist()
+    jsonl = write_jsonl(tmp_path / "train.jsonl", texts)
+    interrupted(jsonl, processor, 200)
+    interrupted(jsonl, processor, 100)
+    rest = Interrupting(processor, len(texts))
+    assert np.load(encode(jsonl, rest, tokenizer_sha256="a")).tolist() == whole
+    assert len(texts) - rest.left <= 500 - 280  # at most a commit was done twice
+    assert len(list(tmp_path.iterdir())) == 4  # two of each
+
+
+def test_what_cannot_be_gone_on_from_is_done_again(tmp_path: Path, processor: Any, small_commits: None) -> None:
+    texts = LINES * 50
+    jsonl = write_jsonl(tmp_path / "train.jsonl", texts)
+    whole = [id for ids in processor.encode(texts) for id in (START, *ids, END_OF_TEXT)]
+
+    def damaged(harm: Callable[[Path, Path], object]) -> int:
+        """Texts encoded after an interruption and some harm to what is on the disk."""
+        interrupted(jsonl, processor, 200)
+        (part,), (note,) = tmp_path.glob("*.part"), tmp_path.glob("*.done")
+        harm(part, note)
+        rest = Interrupting(processor, len(texts))
+        path = encode(jsonl, rest, tokenizer_sha256="a")
+        assert np.load(path).tolist() == whole
+        path.unlink()
+        return len(texts) - rest.left
+
+    def flip(part: Path, note: Path) -> None:
+        content = bytearray(part.read_bytes())
+        content[200] ^= 1
+        part.write_bytes(content)
+
+    assert damaged(lambda part, note: None) < len(texts)
+    assert damaged(flip) == len(texts)
+    assert damaged(lambda part, note: os.truncate(part, 300)) == len(texts)
+    assert damaged(lambda part, note: note.write_text("[1, 2")) == len(texts)
+    assert damaged(lambda part, note: note.write_text('[1, 2, 3, "4"]')) == len(texts)
+    assert damaged(lambda part, note: note.unlink()) == len(texts)
+
+    interrupted(jsonl, processor, 200)
+    write_jsonl(jsonl, ["다른 글"])
+    path = encode(jsonl, processor, tokenizer_sha256="a")
+    assert np.load(path).tolist() == [START, *processor.encode("다른 글"), END_OF_TEXT]
+    assert sorted(tmp_path.iterdir()) == sorted([jsonl, path])
+
+
+def test_line_numbers_are_right_after_an_interruption(tmp_path: Path, processor: Any, small_commits: None) -> None:
+    jsonl = write_jsonl(tmp_path / "train.jsonl", LINES * 50)
+    with jsonl.open("a") as file:
+        file.write("\nnonsense\n")
+    interrupted(jsonl, processor, 200)
+    with pytest.raises(DatasetError, match=r"train\.jsonl line 502: not valid JSON"):
+        encode(jsonl, processor, tokenizer_sha256="a")
+    assert list(tmp_path.iterdir()) == [jsonl]
+
+
+def test_a_killed_encoding_goes_on_and_two_at_once_do_it_once(tmp_path: Path, tokenizer_model: Path) -> None:
+    jsonl = write_jsonl(tmp_path / "train.jsonl", [f"{number} {LINES[number % 10]}" for number in range(5000)])
+    script = (
+        "import sys, time, tokenizer; from pathlib import Path; from minigpt import encoding\n"
+        "encoding.COMMIT_BYTES = 10_000; encoding.TEXTS_AT_ONCE = 100\n"
+        "def told(done, total):\n    print(done, flush=True); time.sleep(float(sys.argv[3]))\n"
+        "path = encoding.encode(Path(sys.argv[1]), tokenizer.load(sys.argv[2]), tokenizer_sha256='a', progress=told)\n"
+        "print(path, flush=True)"
+    )
+
+    def start(pause: float) -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", script, str(jsonl), str(tokenizer_model), str(pause)]
+        return subprocess.Popen(command, cwd=Path(__file__).parents[1], stdout=subprocess.PIPE, text=True)
+
+    killed = start(0.01)
+    assert killed.stdout is not None
+    reached = [int(next(killed.stdout)) for _ in range(10)][-1]
+    killed.kill()
+    killed.communicate()
+    both = [start(0.0), start(0.0)]
+    told = [process.communicate(timeout=60)[0].split() for process in both]
+    assert told[0][-1] == told[1][-1]
+    ids = np.load(told[0][-1])
+    assert (ids == START).sum() == 5000
+    began = [int(lines[0]) for lines in told]
+    assert max(began) > reached - 25_000  # not from the start
+
+
 def test_damaged_ids_are_refused(tmp_path: Path) -> None:
     path = write_ids(tmp_path / "train.ids-0.npy", range(1000))
     os.truncate(path, 500)
@@ -141,14 +260,33 @@ def test_bytes_of_the_tokens_are_the_bytes_of_the_text(processor: Any) -> None:
 
 def epoch_of(dataset: PackedDataset, number: int) -> list[list[int]]:
     """The input_ids of one epoch."""
-    rows = islice(dataset.batches(1), number * len(dataset), (number + 1) * len(dataset))
+    rows = islice(Batches(dataset, 1, position=number * len(dataset)), len(dataset))
     return [input_ids[0].tolist() for input_ids, _ in rows]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 10, 1000, 1024, 1025])
+def test_a_shuffled_order_has_everything_once(count: int) -> None:
+    order = [shuffled(index, count, b"key") for index in range(count)]
+    assert sorted(order) == list(range(count))
+    if count >= 1000:
+        assert order != [shuffled(index, count, b"another") for index in range(count)]
+        away = [abs(there - index) for index, there in enumerate(order)]
+        assert 0.3 < sum(away) / count**2 < 0.37  # a third of the way, as between any two places
+        steps = [(second - first) % count for first, second in pairwise(order)]
+        assert len(set(steps)) > 0.55 * count  # 0.63 of all differences turn up in a random order
+
+
+def test_an_order_of_twenty_million_costs_neither_time_nor_memory() -> None:
+    started = time.process_time()
+    places = {shuffled(index, 20_000_000, b"key") for index in range(20_000_000 - 1000, 20_000_000)}
+    assert len(places) == 1000 and max(places) < 20_000_000
+    assert time.process_time() - started < 1  # 0.02 s
 
 
 def test_labels_are_the_ids_one_later(tmp_path: Path) -> None:
     dataset = PackedDataset(write_ids(tmp_path / "ids.npy", range(100)), seq_len=8, seed=0)
     assert len(dataset) == 12
-    for input_ids, labels in islice(dataset.batches(3), 10):
+    for input_ids, labels in islice(Batches(dataset, 3), 10):
         assert input_ids.shape == labels.shape == (3, 8)
         assert input_ids.dtype == labels.dtype == torch.int64
         assert torch.equal((input_ids + 1) % 100, labels)
@@ -173,9 +311,42 @@ def test_epochs_are_cut_differently_and_a_seed_repeats_them(tmp_path: Path) -> N
 def test_fewer_ids_than_one_sequence_go_round(tmp_path: Path) -> None:
     dataset = PackedDataset(write_ids(tmp_path / "ids.npy", range(5)), seq_len=12, seed=0)
     assert len(dataset) == 1
-    input_ids, labels = next(dataset.batches(4))
+    input_ids, labels = next(Batches(dataset, 4))
     assert input_ids.shape == (4, 12)
     assert torch.equal((input_ids + 1) % 5, labels)
+
+
+def test_whoever_knows_the_position_goes_on_whatever_the_batch_size(tmp_path: Path) -> None:
+    path = write_ids(tmp_path / "ids.npy", range(960))
+    whole = [row.tolist() for batch, _ in islice(Batches(PackedDataset(path, 8, 1), 1), 200) for row in batch]
+    before = Batches(PackedDataset(path, 8, 1), 4)
+    rows = [row.tolist() for batch, _ in islice(before, 7) for row in batch]
+    assert before.position == 28
+    after = Batches(PackedDataset(path, 8, 1), 3, before.position)
+    rows += [row.tolist() for batch, _ in islice(after, 50) for row in batch]
+    assert rows == whole[:178]
+
+
+def test_ten_gigabytes_of_ids_are_open_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "ids.npy"
+    count = 5 * 10**9
+    np.lib.format.open_memmap(path, "w+", np.uint16, (count,)).flush()  # a hole: it takes no room on the disk
+    script = (
+        "import resource, sys, time; from itertools import islice; from pathlib import Path\n"
+        "from minigpt.dataset import Batches, PackedDataset\n"
+        "resident = lambda: int(open('/proc/self/statm').read().split()[1]) * resource.getpagesize()\n"
+        "before, started = resident(), time.process_time()\n"
+        "dataset = PackedDataset(Path(sys.argv[1]), 256, 0)\n"
+        "list(islice(Batches(dataset, 4, len(dataset) - 2), 25))\n"
+        "print(len(dataset), time.process_time() - started, resident() - before)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, path], cwd=Path(__file__).parents[1], capture_output=True, text=True, check=True
+    )
+    sequences, seconds, grown = map(float, done.stdout.split())
+    assert sequences == count // 256
+    assert seconds < 1  # 0.03
+    assert grown < 50e6
 
 
 # -- padded
@@ -204,7 +375,7 @@ def test_long_text_is_cut_and_empty_text_is_a_sequence(tmp_path: Path, processor
 def test_padded_batches_go_through_all_texts_every_epoch(tmp_path: Path, processor: Any) -> None:
     dataset = PaddedDataset(write_jsonl(tmp_path / "train.jsonl", LINES), processor, seq_len=256, seed=0)
     assert len(dataset) == len(LINES)
-    texts = [processor.decode(input_ids[0].tolist()) for input_ids, _ in islice(dataset.batches(1), 2 * len(LINES))]
+    texts = [processor.decode(input_ids[0].tolist()) for input_ids, _ in islice(Batches(dataset, 1), 2 * len(LINES))]
     first, second = texts[: len(LINES)], texts[len(LINES) :]
     assert sorted(first) == sorted(second) == sorted(LINES)
     assert first != second

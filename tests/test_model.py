@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from minigpt import END_OF_TEXT, IGNORED, PADDING, START, device
-from minigpt.dataset import DatasetError
+from minigpt.encoding import DatasetError
 from minigpt.evaluate import HeldOut
-from minigpt.model import MiniGPT
+from minigpt.model import MiniGPT, mask_between_texts
 from minigpt.settings import Settings
 from tests.tiny import LINES, build_model, write_jsonl
 
@@ -51,6 +51,25 @@ def test_no_token_sees_a_later_one(model: MiniGPT) -> None:
         before, after = model(ids), model(changed)
     torch.testing.assert_close(before[:, :8], after[:, :8])
     assert not torch.allclose(before[:, 8:], after[:, 8:])
+
+
+def test_blocked_attention_hides_texts_from_each_other(model: MiniGPT) -> None:
+    ids = some_ids(2, 16)
+    ids[:, 6] = START
+    changed = ids.clone()
+    changed[:, :6] = some_ids(2, 20)[:, 14:]
+    mask = mask_between_texts(ids)
+    with torch.no_grad():
+        before, after = model(ids, mask=mask), model(changed, mask=mask_between_texts(changed))
+        alone, open_to_all = model(ids[:, 6:]), model(ids)
+    assert torch.equal(before[:, 6:], after[:, 6:])
+    torch.testing.assert_close(before[:, 6:], alone, atol=1e-5, rtol=1e-5)  # as if nothing stood before it
+    torch.testing.assert_close(before[:, :6], open_to_all[:, :6], atol=1e-5, rtol=1e-5)
+    assert not torch.allclose(open_to_all[:, 6:], alone, atol=1e-3)
+    later = ids.clone()
+    later[:, 12] = 4
+    with torch.no_grad():
+        torch.testing.assert_close(model(later, mask=mask)[:, :12], before[:, :12])
 
 
 def test_order_matters(model: MiniGPT) -> None:

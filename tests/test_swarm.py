@@ -74,6 +74,10 @@ def test_two_devices_started_at_the_same_instant_train_one_run(tmp_path: Path) -
         again.wait_for(f"going on with run {newest.progress.run_id} from round {newest.progress.round}", START)
         assert again.wait(START) == 0
         assert list(devices[0].folder.glob("checkpoints/cellmind/tensorboard/events.*"))
+        was, later = newest.position(), checkpoint.newest(devices[0].folder / "checkpoints")
+        assert was is not None and later is not None and (now := later.position()) is not None
+        assert now.dataset == was.dataset
+        assert was.sequence < now.sequence <= was.sequence + 4 * (later.progress.step - newest.progress.step)
 
         devices[1].wait_for_rounds(len(devices[1].metrics()) + 2, START)
         synced = devices[0].start("peer", "--sync", "--name", "host1")

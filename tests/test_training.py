@@ -1,0 +1,107 @@
+"""What a device trains on, and that a run which goes on does so where it was."""
+
+from itertools import islice
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+import tokenizer
+from minigpt import PADDING, checkpoint
+from minigpt.dataset import Batches
+from minigpt.manifest import Progress
+from peer.display import Display
+from peer.inner import InnerLoop
+from peer.join import Run
+from peer.processes import Stopped
+from peer.saver import Saver
+from peer.training import open_batches
+from tests.tiny import LINES, SETTINGS, build_model, save_model, write_jsonl
+
+ME = "QmZAmAb3czWsDcRtVyp34XrFKson3BrVkLTB4RoU7yKsw9"
+
+
+class Device:
+    """A device with its texts and a checkpoint, without the network."""
+
+    def __init__(self, folder: Path, tokenizer_model: Path, **training: object):
+        self.folder, self.tokenizer_model = folder, tokenizer_model
+        self.sentencepiece = tokenizer.load(tokenizer_model)
+        write_jsonl(folder / "train.jsonl", LINES * 20)
+        self.settings = self.with_training(**training)
+
+    def with_training(self, batch_size: int = 4, **dataset: object) -> Any:
+        document = SETTINGS.model_dump()
+        document["training"]["batch_size"] = batch_size
+        document["training"]["dataset"] |= {"path": self.folder / "train.jsonl", **dataset}
+        return type(SETTINGS).model_validate(document)
+
+    def batches(self, how: str = "resumed", peer: str = ME, settings: Any = None, stop: Any = None) -> Batches:
+        start = checkpoint.newest(self.folder)
+        assert start is not None
+        run = Run(settings or self.settings, self.tokenizer_model, start, how)
+        return open_batches(run, self.sentencepiece, peer, Display(), stop or SimpleNamespace(received=False))
+
+    def train(self, batches: Batches, steps: int) -> None:
+        """Some steps, and a checkpoint as a peer leaves it at its end."""
+        start = checkpoint.newest(self.folder)
+        assert start is not None
+        inner = InnerLoop(start.build_model(), batches, torch.device("cpu"), None)
+        for _ in range(steps):
+            inner.step(1e-3)
+        progress = Progress(**{**vars(start.progress), "samples": start.progress.samples + 4 * steps})
+        outer: Any = SimpleNamespace(anchor=start.build_model(), progress=progress, saved_samples=0)
+        Saver(
+            batches=batches,
+            inner=inner,
+            outer=outer,
+            settings=self.settings,
+            tokenizer_model=self.tokenizer_model,
+            checkpoints=self.folder,
+            display=Display(),
+        ).save(wait=True)
+
+
+@pytest.fixture
+def device(tmp_path: Path, tokenizer_model: Path) -> Device:
+    device = Device(tmp_path, tokenizer_model)
+    save_model(tmp_path, tokenizer_model, build_model(device.sentencepiece.get_piece_size()), round=0, step=0)
+    return device
+
+
+def rows(batches: Batches, count: int) -> list[list[int]]:
+    """The next so many sequences, without what they are padded with."""
+    some = islice(batches, count // batches.batch_size)
+    return [[id for id in row.tolist() if id != PADDING] for input_ids, _ in some for row in input_ids]
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_a_resumed_run_goes_on_with_the_sequence_that_would_have_followed(device: Device, packed: bool) -> None:
+    device.settings = device.with_training(packed=packed)
+    expected = rows(device.batches(), 60)
+    device.train(device.batches(), steps=5)
+    assert rows(device.batches(), 40) == expected[20:]
+    smaller = device.with_training(batch_size=1, packed=packed)
+    assert rows(device.batches(settings=smaller), 40) == expected[20:]
+    device.train(device.batches(), steps=5)
+    assert rows(device.batches(), 20) == expected[40:]
+
+
+def test_every_device_has_an_order_of_its_own_and_new_texts_begin_elsewhere(device: Device) -> None:
+    assert rows(device.batches(), 40) == rows(device.batches(), 40)
+    assert rows(device.batches(), 40) != rows(device.batches(peer=ME[::-1]), 40)
+    device.train(device.batches(), steps=5)
+    assert device.batches().position == 20
+    write_jsonl(device.folder / "train.jsonl", LINES * 10)
+    changed = device.batches()
+    start = checkpoint.newest(device.folder)
+    assert start is not None
+    assert changed.position == start.progress.samples
+
+
+def test_ctrl_c_is_heeded_while_text_is_turned_into_tokens(device: Device) -> None:
+    stop: Any = SimpleNamespace(received=True)
+    with pytest.raises(Stopped):
+        device.batches(stop=stop)

@@ -1,7 +1,8 @@
 """From a joiner's start to its first contribution:  python -m benchmarks.join --corpus FILE --mbits 20
 
 The guide's model, one core a device: one trains alone, then another one comes with nothing but a clone and the same
-text, through links of so many Mbit/s. Its contribution counts when the first device's anchor has moved by it.
+text, through links of so many Mbit/s. Its contribution counts when the first device's anchor has moved by it. With
+--share-data it has no text, and trains on what the first one shares.
 """
 
 from __future__ import annotations
@@ -27,17 +28,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.join", description=__doc__.splitlines()[0])
     parser.add_argument("--corpus", type=Path, required=True, help="UTF-8, one text a line")
     parser.add_argument("--mbits", type=float, default=20.0, help="limit of every link (default: %(default)s)")
+    parser.add_argument(
+        "--share-data", action="store_true", help="the first device shares its text, the joiner has none"
+    )
     arguments = parser.parse_args()
+    share = ["--share-data"] if arguments.share_data else []
     with tempfile.TemporaryDirectory(prefix="cellmind-join-") as folder, Lan(2, arguments.mbits) as lan:
         first, joiner = devices = [Device(host, Path(folder) / host.name) for host in lan.hosts]
         prepare(devices, arguments.corpus)
         shutil.rmtree(joiner.folder / "checkpoints")
-        processes = [first.start("peer", "--join", "--name", "first", cpus=[0])]
+        if share:
+            shutil.rmtree(joiner.folder / "data")
+        processes = [first.start("peer", "--join", "--name", "first", *share, cpus=[0])]
         processes[0].wait_for("held-out loss at the start", 300)
         wait(lambda: False, time.time() + ALONE_SECONDS)
         began = time.time()
         processes.append(joiner.start("peer", "--join", "--name", "joiner", cpus=[1]))
-        trains = processes[1].wait_for(r"^joined run", LIMIT_SECONDS) and time.time() - began
+        taken_after = processes[1].wait_for(r"^joined run", LIMIT_SECONDS) and time.time() - began
+        trains_after = processes[1].wait_for(r"^joiner trains", LIMIT_SECONDS) and time.time() - began
         wait(lambda: contributed(first), began + LIMIT_SECONDS)
         contribution = time.time() - began
         taken = json.loads((joiner.folder / "checkpoints" / "latest" / "training.json").read_text())["files"]
@@ -45,7 +53,7 @@ def main() -> None:
     size = sum(entry["size"] for name, entry in taken.items() if name != "local.safetensors") / 1e6
     bar = 1.5 * size * 8 / arguments.mbits + 10
     print(
-        f"state of {size:.0f} MB taken after {trains:.0f} s, "
+        f"state of {size:.0f} MB taken after {taken_after:.0f} s, training after {trains_after:.0f} s, "
         f"first contribution after {contribution:.0f} s (bar {bar:.0f} s)"
     )
 

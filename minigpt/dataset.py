@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from minigpt import IGNORED, PADDING
-from minigpt.encoding import DatasetError, no_text, parse_text, read_texts, wrap
+from minigpt.encoding import no_text, open_ids, parse_text, read_texts, wrap
 
 Batch: TypeAlias = tuple[Tensor, Tensor]  # input_ids and labels, each (B, T) int64
 
@@ -46,6 +46,11 @@ def digest(key: bytes, *numbers: int) -> int:
     """64 pseudo-random bits that follow from the key and the numbers."""
     message = " ".join(map(str, numbers)).encode()
     return int.from_bytes(hashlib.blake2b(message, digest_size=8, key=key).digest(), "little")
+
+
+def seed_of(words: str) -> int:
+    """A seed that follows from a device's and its run's names."""
+    return int.from_bytes(hashlib.sha256(words.encode()).digest()[:8], "big")
 
 
 def epoch_key(seed: int, epoch: int) -> bytes:
@@ -92,10 +97,7 @@ class PackedDataset:
     """
 
     def __init__(self, ids_path: Path, seq_len: int, seed: int) -> None:
-        try:
-            self.ids = np.load(ids_path, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError) as error:
-            raise DatasetError(f"{ids_path} cannot be read ({error}); delete it, it will be made again") from error
+        self.ids = open_ids(ids_path)
         self.name, self.seq_len, self.seed = ids_path.name, seq_len, seed
 
     def __len__(self) -> int:
@@ -114,6 +116,19 @@ class PackedDataset:
         """Sequences of T + 1 ids to (input_ids, labels), each (B, T); labels are the ids one step later."""
         rows = torch.from_numpy(np.stack(sequences).astype(np.int64))  # (B, T + 1)
         return rows[:, :-1].contiguous(), rows[:, 1:].contiguous()
+
+
+class GrowingDataset(PackedDataset):
+    """The same of a file of bare ids to which more are added. Whenever it has grown, it is cut and ordered anew."""
+
+    def __init__(self, path: Path, dtype: np.dtype[Any], seq_len: int, seed: int) -> None:
+        self.path, self.dtype = path, dtype
+        self.name, self.seq_len, self.seed = path.name, seq_len, seed
+        self.ids = np.empty(0, dtype)
+
+    def grow(self, count: int) -> None:
+        """From now on the file has so many ids, one at least."""
+        self.ids = np.memmap(self.path, self.dtype, mode="r", shape=(count,))
 
 
 class PaddedDataset:

@@ -91,6 +91,19 @@ def no_text(jsonl: Path) -> DatasetError:
     return DatasetError(f'{jsonl} has no text in it; every line must be {{"text": "…"}}')
 
 
+def id_type(vocab_size: int) -> np.dtype[Any]:
+    """The numbers that ids are kept as: two bytes each, or four where the vocabulary needs them."""
+    return np.dtype("<u2" if vocab_size <= 2**16 else "<u4")
+
+
+def open_ids(path: Path) -> np.ndarray:
+    """The ids that `encode` has written, mapped into memory. Raises DatasetError."""
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise DatasetError(f"{path} cannot be read ({error}); delete it, it will be made again") from error
+
+
 def encode(
     jsonl: Path,
     tokenizer: Any,
@@ -114,7 +127,7 @@ def encode(
     target = jsonl.with_name(f"{jsonl.stem}.ids-{key}.npy")
     if target.exists():
         return target
-    unfinished = Unfinished(target, np.dtype("<u2" if tokenizer.get_piece_size() <= 2**16 else "<u4"))
+    unfinished = Unfinished(target, id_type(tokenizer.get_piece_size()))
     told = (lambda done: progress(done, source.st_size)) if progress else (lambda done: None)
     try:
         with unfinished.locked(lambda: told(0)):

@@ -82,6 +82,12 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         "--checkpoints", type=Path, default=Path("checkpoints"), help="where state is kept (default: %(default)s)"
     )
     parser.add_argument(
+        "--share-data",
+        action="store_true",
+        help="let devices without text of their own train on this one's: whoever is on this network can then take the "
+        "cleaned chats, data/for-model-training/train.jsonl as token ids, and read them (default: they stay here)",
+    )
+    parser.add_argument(
         "--tensorboard",
         action="store_true",
         help="write logs for TensorBoard as well: tensorboard --logdir checkpoints",
@@ -91,6 +97,8 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         parser.error("--tensorboard needs one more package: pip install -e '.[tensorboard]'")
     if parsed.join and parsed.sync:
         parser.error("--join trains and --sync does not: choose one")
+    if parsed.sync and parsed.share_data:
+        parser.error("--sync ends when it has the state, and shares nothing: leave --share-data out")
     if not (parsed.join or parsed.sync):
         parser.print_help()
         parser.exit(2, "\nnothing to do: add --join, or --sync\n")
@@ -170,6 +178,7 @@ def run_peer(arguments: argparse.Namespace, display: Display) -> int:
             checkpoints=arguments.checkpoints,
             display=display,
             stop=stop,
+            minutes=arguments.minutes,
         )
         if arguments.sync:
             joiner.sync()
@@ -184,6 +193,7 @@ def run_peer(arguments: argparse.Namespace, display: Display) -> int:
             stop=stop,
             minutes=arguments.minutes,
             rounds=arguments.rounds,
+            share_data=arguments.share_data,
             tensorboard=arguments.tensorboard,
         )
         trainer.train()

@@ -1,7 +1,8 @@
 """From nothing to a run this device can train in: resume it, join it, or found it.
 
 A run that exists, in `checkpoints/` or in the swarm, brings its own settings and tokenizer; `config.json` speaks for a
-run that is founded, and for what is each device's own (batch size, paths).
+run that is founded, and for what is each device's own (batch size, paths). A device without text trains on what others
+share, and keeps the newest state for others as long as nobody does.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -36,6 +37,8 @@ from peer.membership import Notice, Role, Start, decide_start
 from peer.network import Network
 from peer.node import View
 from peer.processes import Stopped, StopSignal
+from peer.relaying import Relay
+from peer.shared_text import SharedText, kept_text, only_samples, raw_files
 from peer.transfer import TransferError, verified
 
 TOKENIZER_TEXT = Path("data/for-tokenizer-training/textonly.txt")
@@ -59,12 +62,15 @@ class Run:
     tokenizer_model: Path
     start: Checkpoint
     how: str  # "resumed", "joined" or "founded"
+    has_text: bool = True  # of its own
+    shared: SharedText | None = None  # what it trains on instead
 
 
 class Joiner:
     """Takes one device from its start to a Run. Waits where it must, and says for what.
 
     :param insists: the user named a settings file, so a run that differs from it is an error and not a notice
+    :param minutes: that a device without text waits for some, at most
     :param given: addresses the user typed; if none of them answers, founding another run is not what was meant
     """
 
@@ -79,7 +85,9 @@ class Joiner:
         checkpoints: Path,
         display: Display,
         stop: StopSignal,
+        minutes: float | None = None,
     ):
+        self.deadline = None if minutes is None else time.monotonic() + 60 * minutes
         self.settings, self.insists, self.given = settings, insists, given
         self.network, self.me, self.checkpoints = network, me, checkpoints
         self.display, self.stop = display, stop
@@ -88,6 +96,10 @@ class Joiner:
 
     def open(self) -> Run:
         """Raises JoinError, data.DataError, tokenizer.TokenizerError, CheckpointError, Stopped."""
+        run = self._open()
+        return run if run.has_text else self._wait_for_text(run)
+
+    def _open(self) -> Run:
         newest = checkpoint.newest(self.checkpoints, self.settings.swarm.run, report=self.display.note)
         if newest is not None:
             return self._resume(newest)
@@ -136,9 +148,9 @@ class Joiner:
         self._mention(f"looking for devices that train '{run}' on this network …")
         while True:
             view = self._breathe()
-            training = [notice for notice in view.notices if notice.role == Role.TRAINING]
-            if training:
-                return max(training, key=lambda notice: notice.state)
+            donors = [notice for notice in view.notices if notice.has_state]
+            if donors:
+                return max(donors, key=lambda notice: notice.state)
             if time.monotonic() - started > UNANSWERED_SECONDS:
                 if self.given and not view.connected:
                     raise JoinError(self._unanswered(view.refused))
@@ -153,8 +165,8 @@ class Joiner:
         settings = self._settings_of(newest.settings, f"the run in {newest.folder}")
         progress = newest.progress
         self.display.note(f"going on with run {progress.run_id} from round {progress.round} ({newest.folder.name})")
-        self._prepare_text()
-        return Run(settings, self._keep_tokenizer(newest.folder / TOKENIZER), newest, "resumed")
+        has_text = self._has_text()
+        return Run(settings, self._keep_tokenizer(newest.folder / TOKENIZER), newest, "resumed", has_text)
 
     def _settings_of(self, run: Settings, what: str) -> Settings:
         """The run's settings on this device. Raises JoinError if the user insists on others."""
@@ -202,18 +214,18 @@ class Joiner:
 
     def _join(self) -> Run | None:
         """Take settings, tokenizer and state from the peer that is furthest; None if everybody left meanwhile."""
-        self._prepare_text()
+        has_text = self._has_text()
         for _ in range(DONOR_ATTEMPTS):
-            training = [notice for notice in self._breathe().notices if notice.role == Role.TRAINING]
-            if not training:
+            donors = [notice for notice in self._breathe().notices if notice.has_state]
+            if not donors:
                 return None
-            donor = max(training, key=lambda notice: notice.state)
+            donor = max(donors, key=lambda notice: notice.state)
             try:
-                return self._join_through(donor)
+                return replace(self._join_through(donor), has_text=has_text)
             except (TransferError, CheckpointError, SettingsError) as error:
                 self.display.note(f"taking the state from {donor.name}: {error}; trying again")
                 self._pause(1.0)
-        raise JoinError(f"no state could be taken from the {len(training)} device(s) that train; try again later")
+        raise JoinError(f"no state could be taken from the {len(donors)} device(s) that have one; try again later")
 
     def _join_through(self, donor: Notice) -> Run:
         run = self.settings.swarm.run
@@ -311,6 +323,53 @@ class Joiner:
         if path != DatasetSettings().path:
             raise JoinError(f"training.dataset.path is {path}, which does not exist. Correct it in the settings.")
         data.prepare(report=self.display.note)
+
+    # ------------------------------------------------------------------ without text
+
+    def _has_text(self) -> bool:
+        """Whether this device has text of its own to train on, cleaned by now. Raises JoinError: see `_prepare_text`.
+
+        The samples of a fresh clone are some, but where somebody shares real text, that is taken instead.
+        """
+        shared = any(other.gives_text for other in self.network.view.notices) or kept_text(self.run_folder)
+        if shared and not self.settings.training.dataset.path.exists() and only_samples():
+            self._mention("only the sample chats are in data/raw: text that others share is trained on instead")
+            return False
+        try:
+            self._prepare_text()
+        except data.DataError as error:
+            self._mention(f"no text of its own: {error}")
+            return False
+        return True
+
+    def _wait_for_text(self, run: Run) -> Run:
+        """Until there is text to train on; as long as nobody shares any, the newest state is kept for others."""
+        shared = SharedText(self.network, self.run_folder, run.start, self.me.peer, self.display)
+        relay = Relay(self.network, self.checkpoints, run.start, self.display)
+        raw = raw_files()
+        while not shared.is_here:
+            self.me = relay.notice(self.me)
+            view = self._breathe()
+            shared.look(view.notices)
+            sharers = [other.name for other in view.notices if other.gives_text and other.run_id == self.me.run_id]
+            if sharers:
+                self._mention(f"taking text that {sharers[0]} shares …")
+            elif not shared.is_busy:
+                self._mention(
+                    "nothing to train on: this device keeps the newest state for others, and trains as soon as there "
+                    "are chats in data/raw, or a device that has some is started with --share-data"
+                )
+                relay.look(self.me, view.notices)
+                if raw != (raw := raw_files()) and self._has_text():
+                    return self._after(run, relay)
+            if self.deadline is not None and time.monotonic() > self.deadline:
+                raise Stopped
+        self.me = self.me.model_copy(update={"role": Role.JOINING})
+        return replace(self._after(run, relay), shared=shared)
+
+    def _after(self, run: Run, relay: Relay) -> Run:
+        """The run, from the state that was kept for others meanwhile."""
+        return run if relay.start is run.start else replace(run, start=relay.start, how="joined")
 
     # ------------------------------------------------------------------ small things
 

@@ -27,6 +27,7 @@ class Role(enum.StrEnum):
     LOOKING = "looking"  # for a run to join
     FOUNDING = "founding"  # preparing a new run, because nobody had one
     JOINING = "joining"  # taking settings, tokenizer and state from a donor
+    RELAYING = "relaying"  # keeping the newest state for others, without text to train on
     TRAINING = "training"
     LEFT = "left"  # a goodbye
 
@@ -53,10 +54,16 @@ class Notice(BaseModel):
     trained: Count = 0  # sequences behind the anchor, of the whole swarm
     offered: Count = 0  # sequences this peer has trained since the anchor
     sharing: bool = False  # its newest checkpoint leads to its anchor of now, by means that it has kept
+    gives_text: bool = False  # it was started with --share-data
     tokens_per_second: float = Field(default=0.0, ge=0, lt=1e12, allow_inf_nan=False)
     ready: bool = False  # to exchange at its anchor
     pause: float = Field(default=0.0, ge=0, lt=1e4, allow_inf_nan=False)  # seconds that it needs between exchanges
     step_seconds: float = Field(default=0.0, ge=0, lt=1e6, allow_inf_nan=False)
+
+    @property
+    def has_state(self) -> bool:
+        """Whether it has a state of the run to give."""
+        return self.role in (Role.RELAYING, Role.TRAINING)
 
     @property
     def state(self) -> State:
@@ -133,9 +140,9 @@ class Start(enum.Enum):
 
 
 def decide_start(me: Notice, others: Iterable[Notice], looked_long_enough: bool) -> Start:
-    """Join whoever trains; let the founder found; of several that look or found at once, the lowest peer id founds."""
+    """Join whoever has a state; let the founder found; of several at once, the one with the lowest peer id founds."""
     others = list(others)
-    if any(other.role == Role.TRAINING for other in others):
+    if any(other.has_state for other in others):
         return Start.JOIN
     founders = [other.peer for other in others if other.role == Role.FOUNDING]
     if me.role == Role.FOUNDING:
@@ -213,7 +220,7 @@ def held_up_by(group: Iterable[Notice]) -> tuple[Notice, float] | None:
 
 def newer_state(me: Notice, others: Iterable[Notice]) -> Notice | None:
     """The peer of our run with the newest state, if it is newer than ours."""
-    same_run = [other for other in others if other.role == Role.TRAINING and other.run_id == me.run_id]
+    same_run = [other for other in others if other.has_state and other.run_id == me.run_id]
     newest = max(same_run, key=lambda other: other.state, default=None)
     return newest if newest is not None and newest.state > me.state else None
 

@@ -22,6 +22,7 @@ from hivemind.dht import DHTNode
 from hivemind.p2p import PeerID
 from hivemind.utils import MPFuture
 
+from minigpt.encoding import DatasetError
 from minigpt.manifest import SETTINGS, Manifest
 from peer import clock
 from peer.discovery import LOOPBACK
@@ -29,6 +30,7 @@ from peer.history import HistoryError
 from peer.membership import Notice, State
 from peer.node import Node, View
 from peer.processes import keep_sockets_together, outlive_the_dead
+from peer.shards import KeptShards, Stock
 from peer.transfer import TransferError, fetch, fetch_bytes, fetch_manifest, fetch_means
 
 STARTUP_SECONDS = 60.0
@@ -146,6 +148,7 @@ class Network:
         self._looked_at = time.monotonic()  # at our own address
         self._not_before = 0.0  # after a start that failed
         self._asked: MPFuture | None = None  # for the newest view
+        self._shared: Callable[..., Any] | None = None  # how a new child is told what text to give
         self._traffic_before = (0, 0)  # bytes sent and received before the last start
         self.view = View()
         self.zeroconf_problem: str | None = None
@@ -207,6 +210,8 @@ class Network:
             known=[*self._given, *self._remembered],
         )
         self.zeroconf_problem = self._call(start)
+        if self._shared is not None:
+            self._call(self._shared)
 
     def _has_moved(self) -> bool:
         """Whether this device is elsewhere on the LAN than it was: a phone roams, a laptop wakes at another place."""
@@ -254,6 +259,21 @@ class Network:
         return self._begin(
             partial(_fetch_means, peer=peer, run_folder=run_folder.resolve(), lineage=lineage, size=size)
         )
+
+    def share(self, ids_path: Path, tokenizer_sha256: str) -> None:
+        """From now on give the token ids in that file to whoever asks. Waits; raises TransferError."""
+        self._shared = partial(_share, ids_path=ids_path.resolve(), tokenizer_sha256=tokenizer_sha256)
+        self._call(self._shared)
+
+    def take_shard(
+        self, peer: str | None, folder: Path, run_id: str, tokenizer_sha256: str, vocab_size: int
+    ) -> Callable[[], Stock | None]:
+        """Begin to take one more shard of the peer's text into `folder`; the function returned tells what is there.
+
+        Without a peer it only tells what is there, once it is checked. It raises TransferError and OSError.
+        """
+        kept = partial(KeptShards, folder.resolve(), run_id, vocab_size)
+        return self._begin(partial(_take_shard, peer=peer, kept=kept, tokenizer_sha256=tokenizer_sha256))
 
     def stop(self) -> None:
         """Say goodbye and end the child process. Waits a few seconds at most."""
@@ -391,6 +411,26 @@ async def _fetch(
             raise TransferError("the donor has not written its newest state yet")
         donors = [donor, *_the_node().others_of(manifest.run_id, donor)][:MAX_DONORS]
         return await fetch(node.p2p, donors, manifest, root, _the_node().service, skip)
+    except TransferError as error:
+        return Failure(TransferError, str(error))
+    except OSError as error:
+        return Failure(OSError, str(error))
+
+
+async def _share(dht: DHT, node: DHTNode, *, ids_path: Path, tokenizer_sha256: str) -> Failure | None:
+    try:
+        await _the_node().share(ids_path, tokenizer_sha256)
+    except DatasetError as error:
+        return Failure(TransferError, str(error))
+    return None
+
+
+async def _take_shard(
+    dht: DHT, node: DHTNode, *, peer: str | None, kept: Callable[[], KeptShards], tokenizer_sha256: str
+) -> Stock | Failure:
+    donor = None if peer is None else PeerID.from_base58(peer)
+    try:
+        return await _the_node().take_shard(donor, kept, tokenizer_sha256)
     except TransferError as error:
         return Failure(TransferError, str(error))
     except OSError as error:

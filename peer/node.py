@@ -22,6 +22,7 @@ from hivemind.utils.multiaddr import Multiaddr
 from peer import clock
 from peer.discovery import Discovery
 from peer.membership import SILENCE_SECONDS, Heard, Members, Notice, Passed, Role, apply, parse_notice
+from peer.shards import Gathering, KeptShards, ShardService, Stock
 from peer.transfer import StateService
 
 PERIOD_SECONDS = 1.0  # between two looks at the notice board, and between two notices of our own
@@ -83,6 +84,7 @@ class Node:
         self.peer = dht.peer_id.to_base58()
         self.service = StateService(checkpoints)
         self.discovery: Discovery | None = None
+        self._gathering: Gathering | None = None
         self.members = Members()
         self.heard: dict[str, str] = {}
         self.addresses: dict[str, _Attempt] = {}
@@ -139,9 +141,20 @@ class Node:
         )
 
     def others_of(self, run_id: str, donor: PeerID) -> list[PeerID]:
-        """Who else trains that run, and so may have what the donor has."""
-        training = [notice for notice in self.members.here if (notice.run_id, notice.role) == (run_id, Role.TRAINING)]
-        return [PeerID.from_base58(notice.peer) for notice in training if notice.peer != donor.to_base58()]
+        """Who else has a state of that run, and so may have what the donor has."""
+        others = [notice for notice in self.members.here if notice.run_id == run_id and notice.has_state]
+        return [PeerID.from_base58(notice.peer) for notice in others if notice.peer != donor.to_base58()]
+
+    async def share(self, ids_path: Path, tokenizer_sha256: str) -> None:
+        """From now on give the ids in that file to whoever asks."""
+        await ShardService(ids_path, tokenizer_sha256, self.service).add_p2p_handlers(self.dht.p2p)
+
+    async def take_shard(self, donor: PeerID | None, kept: Callable[[], KeptShards], tokenizer_sha256: str) -> Stock:
+        """One more shard of the donor's, or of nobody: then it is only looked at what is here."""
+        if self._gathering is None:
+            opened = await asyncio.get_running_loop().run_in_executor(None, kept)  # which hashes all that is here
+            self._gathering = Gathering(self.dht.p2p, opened, tokenizer_sha256, self.service)
+        return await self._gathering.take(donor)
 
     def remember(self, address: str) -> None:
         if address not in self.addresses and len(self.addresses) < MAX_ADDRESSES:

@@ -5,7 +5,6 @@ Every round that closes leaves a line in metrics.jsonl (`peer/metrics.py`) and a
 
 from __future__ import annotations
 
-import hashlib
 import math
 import time
 from pathlib import Path
@@ -15,7 +14,7 @@ import torch
 
 import tokenizer
 from minigpt import START, checkpoint
-from minigpt.dataset import Batches, PackedDataset, PaddedDataset
+from minigpt.dataset import Batches, PackedDataset, PaddedDataset, seed_of
 from minigpt.device import pick_autocast, pick_device
 from minigpt.encoding import DatasetError, encode
 from minigpt.evaluate import HeldOut
@@ -47,6 +46,7 @@ class Trainer:
 
     :param minutes: end by itself after so long, None for never
     :param rounds: end by itself after so many rounds of its own
+    :param share_data: give this device's text to whoever asks for it
     :param tensorboard: write what metrics.jsonl gets for TensorBoard as well, and samples of text
     """
 
@@ -61,6 +61,7 @@ class Trainer:
         stop: StopSignal,
         minutes: float | None,
         rounds: int | None,
+        share_data: bool,
         tensorboard: bool,
     ):
         self.run, self.settings, self.network, self.display, self.stop = run, run.settings, network, display, stop
@@ -71,6 +72,8 @@ class Trainer:
         device = pick_device()
         autocast = pick_autocast(device)
         batches = open_batches(run, sentencepiece, me.peer, display, stop)
+        if share_data:
+            me = me.model_copy(update={"gives_text": share_text(run, sentencepiece, network, display)})
         self.held_out = open_held_out(self.settings, sentencepiece, display)
         self.inner, self.outer = open_loops(run, batches, device, autocast, network, me, checkpoints, stop)
         self.saver = Saver(
@@ -118,6 +121,8 @@ class Trainer:
             rate = learning_rate(training.lr * factor, outer.trained_by_all, training.warmup_sequences)
             loss, sequences = self.inner.step(rate, rate * factor)
             outer.offered += sequences
+            if self.run.shared is not None:
+                self.run.shared.look(self.network.view.notices)
             line.add(loss, sequences * self.settings.training.dataset.seq_len)
             started = time.monotonic()
             self.saver.look()
@@ -254,7 +259,11 @@ def open_batches(run: Run, sentencepiece: Any, peer: str, display: Display, stop
     Raises Stopped and DatasetError.
     """
     progress, order = run.start.progress, f"{run.start.progress.run_id} {peer}"
-    dataset = open_dataset(run.settings, sentencepiece, run.tokenizer_model, order, display, stop)
+    dataset: PackedDataset | PaddedDataset
+    if run.shared is not None:
+        dataset = run.shared.dataset
+    else:
+        dataset = open_dataset(run.settings, sentencepiece, run.tokenizer_model, order, display, stop)
     number = progress.samples  # in texts where this device has not been: not always the same ones first
     if run.how == "resumed" and (was := run.start.position()) and was.dataset == dataset.name:
         number = was.sequence
@@ -271,7 +280,7 @@ def open_dataset(
 ) -> PackedDataset | PaddedDataset:
     """The texts of the settings, as sequences in an order that follows from the words in `order`."""
     path, seq_len = settings.training.dataset.path, settings.training.dataset.seq_len
-    seed = int.from_bytes(hashlib.sha256(order.encode()).digest()[:8], "big")
+    seed = seed_of(order)
     if not settings.training.dataset.packed:
         return PaddedDataset(path, sentencepiece, seq_len, seed)
     sha256 = checkpoint.file_sha256(tokenizer_model)
@@ -283,6 +292,20 @@ def open_dataset(
                 raise Stopped  # what is done is kept
 
         return PackedDataset(encode(path, sentencepiece, tokenizer_sha256=sha256, progress=told), seq_len, seed)
+
+
+def share_text(run: Run, sentencepiece: Any, network: Network, display: Display) -> bool:
+    """Give the ids of this device's own text to whoever asks, and say what that means; False if there is none."""
+    if run.shared is not None:
+        display.note("--share-data: this device has no text of its own to share")
+        return False
+    sha256 = checkpoint.file_sha256(run.tokenizer_model)
+    network.share(encode(run.settings.training.dataset.path, sentencepiece, tokenizer_sha256=sha256), sha256)
+    display.note(
+        f"--share-data: whoever is on this network can take the text in {run.settings.training.dataset.path}, as token "
+        "ids, and read it; without --share-data it stays on this device"
+    )
+    return True
 
 
 def open_held_out(settings: Settings, sentencepiece: Any, display: Display) -> HeldOut | None:

@@ -148,7 +148,7 @@ async def fetch_manifest(p2p: P2P, donor: PeerID, run: str) -> Manifest:
         stub = StateService.get_stub(p2p, donor)
         answer = await stub.rpc_manifest(runtime_pb2.ExpertUID(uid=run), timeout=ANSWER_SECONDS)
     except Exception as error:
-        raise TransferError(f"the donor does not answer ({_reason(error)})") from error
+        raise TransferError(f"the donor does not answer ({reason(error)})") from error
     if not answer.serialized_info:
         raise TransferError("the donor has no checkpoint yet")
     try:
@@ -240,7 +240,7 @@ class _File:
         try:
             answer = await stub.rpc_pieces(runtime_pb2.ExpertUID(uid=json.dumps(request)), timeout=ANSWER_SECONDS)
         except Exception as error:
-            self._problem = TransferError(f"{self.name}: the donor does not give it ({_reason(error)})")
+            self._problem = TransferError(f"{self.name}: the donor does not give it ({reason(error)})")
             return None
         size, content = hashlib.sha256().digest_size, answer.serialized_info
         digests = [content[at : at + size] for at in range(0, len(content), size)]
@@ -357,11 +357,11 @@ async def fetch_means(
 async def _mean_chunks(p2p: P2P, donor: PeerID, run: str, previous: str) -> AsyncIterator[bytes]:
     request = runtime_pb2.ExpertUID(uid=json.dumps({"run": run, "previous": previous}))
     try:
-        stream = await _begun(StateService.get_stub(p2p, donor).rpc_mean(request))
+        stream = await begun(StateService.get_stub(p2p, donor).rpc_mean(request))
         async for message in aiter_with_timeout(stream, ANSWER_SECONDS):
             yield message.serialized_info
     except Exception as error:
-        raise TransferError(f"the donor stopped sending ({_reason(error)})") from error
+        raise TransferError(f"the donor stopped sending ({reason(error)})") from error
 
 
 async def _chunks(
@@ -377,7 +377,7 @@ async def _chunks(
     }
     try:
         stub = StateService.get_stub(p2p, donor)
-        stream = await _begun(stub.rpc_file(runtime_pb2.ExpertUID(uid=json.dumps(request))))
+        stream = await begun(stub.rpc_file(runtime_pb2.ExpertUID(uid=json.dumps(request))))
         async for message in aiter_with_timeout(stream, ANSWER_SECONDS):
             size -= len(message.serialized_info)
             if size < 0:
@@ -386,14 +386,14 @@ async def _chunks(
     except TransferError:
         raise
     except Exception as error:
-        raise TransferError(f"{name}: the donor stopped sending ({_reason(error)})") from error
+        raise TransferError(f"{name}: the donor stopped sending ({reason(error)})") from error
 
 
-async def _begun(stream: Awaitable[AsyncIterator[runtime_pb2.ExpertInfo]]) -> AsyncIterator[runtime_pb2.ExpertInfo]:
+async def begun(stream: Awaitable[AsyncIterator[runtime_pb2.ExpertInfo]]) -> AsyncIterator[runtime_pb2.ExpertInfo]:
     """A stream that hivemind opens, for which it would wait for ever where the connection has just been cut."""
     return await asyncio.wait_for(stream, ANSWER_SECONDS)
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
     text = re.sub(r"\s+", " ", str(error)).strip()
     return text[:120] or type(error).__name__

@@ -187,6 +187,11 @@ def test_the_newest_state_is_the_one_with_the_most_training_behind_it() -> None:
     assert newer_state(ME, [ahead, further]) == further
     assert newer_state(ME, [notice("A"), notice("B", trained=200, round=2)]) is None
     assert newer_state(ME, [notice("A", trained=900, run_id="other"), notice("B", Role.JOINING, trained=900)]) is None
+    relay = notice("R", Role.RELAYING, trained=900)
+    assert newer_state(ME, [relay]) == relay
+    assert groupmates(ME, [relay]) == expected_group(ME, [relay], [relay.peer]) == [], "it does not exchange"
+    assert not in_company(ME, [relay])
+    assert decide_start(notice("M", Role.LOOKING), [relay], True) is Start.JOIN
 
 
 def test_of_two_anchors_at_the_same_place_one_wins_on_both_sides() -> None:

@@ -1,0 +1,82 @@
+"""A device with nothing to train on keeps the newest state of the run for others: it serves it, and does not train."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from minigpt import checkpoint
+from minigpt.checkpoint import Checkpoint
+from minigpt.manifest import OPTIMIZER, CheckpointError
+from peer.display import Display
+from peer.membership import Notice, Role, newer_state
+from peer.network import Network
+from peer.transfer import TransferError, verified
+
+PAUSE_SECONDS = 30.0  # at least, from one state to the next
+TIME_SHARE = 0.05  # of the link's time, at most, goes into taking them
+KEPT = 2  # states: somebody may be taking the older one
+
+
+class Relay:
+    """What others see of such a device, and its newest state.
+
+    :param start: the state that it has
+    """
+
+    def __init__(self, network: Network, checkpoints: Path, start: Checkpoint, display: Display):
+        self.start = start
+        self._network, self._checkpoints, self._display = network, checkpoints, display
+        self._donor: Notice | None = None
+        self._poll: Callable[[], Path | None] | None = None
+        self._began = self._not_before = 0.0
+        self._problem = ""  # that was said last
+
+    def notice(self, me: Notice) -> Notice:
+        """Our notice, with the state that we have."""
+        progress = self.start.progress
+        return me.model_copy(
+            update={
+                "role": Role.RELAYING,
+                "run_id": progress.run_id,
+                "round": progress.round,
+                "anchor": progress.lineage or progress.anchor,
+                "trained": progress.samples,
+                "sharing": True,
+            }
+        )
+
+    def look(self, me: Notice, notices: Iterable[Notice]) -> None:
+        """Take in a newer state that has come, or begin to take one when it is time to. Never waits for the network."""
+        now = time.monotonic()
+        if self._poll is None:
+            newer = newer_state(me, notices)
+            if newer is not None and now >= self._not_before:
+                self._donor, self._began = newer, now
+                self._poll = self._network.fetch(
+                    newer.peer, self.start.progress.run, self._checkpoints, skip=(OPTIMIZER,), newer_than=me.state
+                )
+            return
+        assert self._donor is not None
+        try:
+            folder = self._poll()
+            if folder is None:
+                return
+            self._keep(folder)
+            self._display.note(f"keeps the state of {self._donor.name} for others: round {self.start.progress.round}")
+            self._problem = ""
+        except (TransferError, CheckpointError, OSError) as error:
+            if str(error) != self._problem:
+                self._problem = str(error)
+                self._display.note(f"the state of {self._donor.name} was not taken: {error}; it is tried again")
+        self._poll = None
+        self._not_before = now + max(PAUSE_SECONDS, (now - self._began) / TIME_SHARE)
+
+    def _keep(self, folder: Path) -> None:
+        state, _ = verified(folder)
+        if state.progress.run_id != self.start.progress.run_id:
+            raise TransferError("it is the state of another run")
+        self.start = state
+        checkpoint.point_latest(self._checkpoints, self._checkpoints / state.progress.run / folder.name)
+        checkpoint.prune(self._checkpoints, state.progress, KEPT)

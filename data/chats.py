@@ -214,23 +214,27 @@ def _unquoted(records: Iterator[Record], message: re.Pattern[str]) -> Iterator[R
         if record is None or match is None or not match["text"].startswith('"'):
             yield number, record
             continue
-        text = match["text"]
+        parts = [match["text"]]
         taken: list[Record] = []
-        if text.count('"') % 2:
-            for one in following:
-                taken.append(one)
-                text = text if one[1] is None else f"{text}\n{one[1]}"
-                if one[1] is None or len(taken) >= _MOST_QUOTED_LINES or _is_closed(text):
-                    break
-        begun = [message.match(line or "") is not None for _, line in taken]  # what may be others' messages
-        others = begun[-1:] == [True] or (sum(begun) >= 2 and 2 * sum(begun) > len(begun))
-        if "\n" in text and _is_closed(text) and not others:
-            inner = text.rstrip()[1:-1].replace('""', '"')
+        opened = parts[0].count('"') % 2 == 1
+        begun = 0  # messages that seem to begin inside
+        while opened and len(taken) < _MOST_QUOTED_LINES and 2 * begun <= max(len(taken), 2):
+            if (one := next(following, None)) is None:
+                break
+            taken.append(one)
+            if one[1] is None:
+                break
+            parts.append(one[1])
+            begins = message.match(one[1]) is not None
+            begun += begins
+            opened ^= one[1].count('"') % 2 == 1
+            if begins and not opened:
+                opened = True  # it is rather another's message, with a quote that is not closed either
+                break
+        text = "\n".join(parts).rstrip()
+        if not opened and "\n" in text and text.endswith('"'):
+            inner = text[1:-1].replace('""', '"')
             yield number, record[: match.start("text")] + inner
         else:
             yield number, record
             following.take_back(taken)
-
-
-def _is_closed(text: str) -> bool:
-    return text.count('"') % 2 == 0 and text.rstrip().endswith('"')

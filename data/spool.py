@@ -84,8 +84,10 @@ class Spool:
             for number, (_, chat) in enumerate(groupby(messages, key=lambda message: message.chat)):
                 entry.chats.append(self._write(f"{stem}-{number}", chat, progress))
             if not entry.chats:
-                told = f", line {counts.broken[0]}: is broken, and nothing else is there" if counts.broken else ": "
-                raise DataError(f"{source.name}{told if counts.broken else ': has no messages'}")
+                told = ": has no messages"
+                if counts.broken:
+                    told = f", line {counts.broken[0]}: is broken or far too long, and nothing else is there"
+                raise DataError(f"{source.name}{told}")
         except DataError as error:
             entry.refused, entry.chats = str(error), []
         entry.system, entry.deleted, entry.broken = counts.system, counts.deleted, counts.broken

@@ -2,7 +2,7 @@
 
 The file is JSON with comments, in the shape of the original guide (`model`, `tokenizer`, `training`), with `swarm` in
 the place of `distributed`, and `data`. Every key has a default. What all peers of a run must share is its identity
-(`run_identity`); the rest (batch size, paths, packing) is each device's own.
+(`run_identity`); the rest (batch size, paths, packing, `device`) is each device's own.
 """
 
 import hashlib
@@ -86,6 +86,17 @@ class SwarmSettings(Section):
     samples_per_round: Annotated[int, Field(ge=1, le=2**40)] = 256
 
 
+class DeviceSettings(Section):
+    """When this device rests from training: on a low battery that is not being charged, and when it is hot.
+
+    Battery in per cent, temperatures in degrees Celsius; what a device cannot tell is never a reason to rest.
+    """
+
+    lowest_battery: Annotated[int, Field(ge=0, le=90)] = 20
+    hottest_battery: Annotated[int, Field(ge=20, le=80)] = 42
+    hottest_processor: Annotated[int, Field(ge=40, le=120)] = 95
+
+
 class Settings(Section):
     """All of `config.json`."""
 
@@ -94,6 +105,7 @@ class Settings(Section):
     tokenizer: TokenizerSettings = TokenizerSettings()
     training: TrainingSettings = TrainingSettings()
     swarm: SwarmSettings = SwarmSettings()
+    device: DeviceSettings = DeviceSettings()
 
 
 # Settings that belong to the run and not to a device: everything of `model`, and these.

@@ -22,6 +22,7 @@ from peer.discovery import LOOPBACK, lan_address
 from peer.display import Display
 from peer.join import Joiner, JoinError
 from peer.membership import Notice, Role
+from peer.memory import OutOfMemory
 from peer.network import Network, NetworkError, check_port, free_port
 from peer.node import parse_address
 from peer.processes import Stopped, StopSignal, leave, leave_nothing_behind
@@ -37,6 +38,7 @@ USER_ERRORS = (
     SettingsError,
     JoinError,
     NetworkError,
+    OutOfMemory,
     argparse.ArgumentTypeError,
 )
 
@@ -65,6 +67,13 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--run", default=None, help="name of the run, if several share a network (default: cellmind)")
     parser.add_argument("--minutes", type=positive, default=None, help="end by itself after so many minutes")
     parser.add_argument("--rounds", type=int, default=None, help="end by itself after so many rounds")
+    parser.add_argument(
+        "--share-of-time",
+        type=share,
+        default=1.0,
+        metavar="SHARE",
+        help="train in so much of the time, such as 0.5, and rest between steps; a phone stays cooler (default: 1)",
+    )
     parser.add_argument(
         "--averaging",
         choices=("background", "sync"),
@@ -109,6 +118,13 @@ def positive(text: str) -> float:
     value = float(text)
     if not value > 0:
         raise argparse.ArgumentTypeError(f"{text} is not more than 0")
+    return value
+
+
+def share(text: str) -> float:
+    value = float(text)
+    if not 0.01 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is no share; choose one from 0.01 to 1")
     return value
 
 
@@ -194,6 +210,7 @@ def run_peer(arguments: argparse.Namespace, display: Display) -> int:
             minutes=arguments.minutes,
             rounds=arguments.rounds,
             share_data=arguments.share_data,
+            share_of_time=arguments.share_of_time,
             tensorboard=arguments.tensorboard,
         )
         trainer.train()

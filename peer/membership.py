@@ -59,6 +59,7 @@ class Notice(BaseModel):
     ready: bool = False  # to exchange at its anchor
     pause: float = Field(default=0.0, ge=0, lt=1e4, allow_inf_nan=False)  # seconds that it needs between exchanges
     step_seconds: float = Field(default=0.0, ge=0, lt=1e6, allow_inf_nan=False)
+    paused: str = Field(default="", max_length=64)  # why it does not train now, such as "battery at 9 %"
 
     @property
     def has_state(self) -> bool:
@@ -77,7 +78,7 @@ def parse_notice(peer: str, value: object) -> Notice | None:
         notice = Notice.model_validate(value)
     except ValidationError:
         return None
-    return notice if notice.peer == peer and notice.name.isprintable() else None
+    return notice if notice.peer == peer and (notice.name + notice.paused).isprintable() else None
 
 
 @dataclass(frozen=True)
@@ -156,11 +157,11 @@ def decide_start(me: Notice, others: Iterable[Notice], looked_long_enough: bool)
 
 
 def groupmates(me: Notice, others: Iterable[Notice]) -> list[Notice]:
-    """The others that stand at our anchor: those we can exchange with."""
+    """The others that stand at our anchor: those we can exchange with. Who rests is not waited for."""
     return [
         other
         for other in others
-        if other.role == Role.TRAINING and (other.run_id, other.anchor) == (me.run_id, me.anchor)
+        if not other.paused and other.role == Role.TRAINING and (other.run_id, other.anchor) == (me.run_id, me.anchor)
     ]
 
 
@@ -178,9 +179,19 @@ def expected_group(me: Notice, others: Iterable[Notice], last_group: Iterable[st
     others, last_group = list(others), set(last_group)
     mates = {mate.peer: mate for mate in groupmates(me, others)}
     for other in others:
-        if other.peer in last_group and other.role == Role.TRAINING and other.run_id == me.run_id:
+        if other.peer in last_group and other.role == Role.TRAINING and other.run_id == me.run_id and not other.paused:
             mates[other.peer] = other
     return list(mates.values())
+
+
+def somebody_is_behind(mates: list[Notice], others: Iterable[Notice]) -> bool:
+    """Whether somebody is on the way to our anchor, which had better move rarely until they are here.
+
+    A joiner counts only where there are no mates: it has the means of a while to take anyway. Who rests does not come.
+    """
+    awake = [other for other in others if not other.paused]
+    training = [other for other in awake if other.role == Role.TRAINING]
+    return len(mates) < len(training) if mates else bool(awake)
 
 
 def is_quorum(came: int, expected: int) -> bool:
@@ -223,6 +234,12 @@ def newer_state(me: Notice, others: Iterable[Notice]) -> Notice | None:
     same_run = [other for other in others if other.has_state and other.run_id == me.run_id]
     newest = max(same_run, key=lambda other: other.state, default=None)
     return newest if newest is not None and newest.state > me.state else None
+
+
+def pauses_changed(before: Iterable[Notice], now: Iterable[Notice]) -> list[Notice]:
+    """Who rests now and did not before, or did and no longer does."""
+    rested = {notice.peer for notice in before if notice.paused}
+    return [notice for notice in now if bool(notice.paused) != (notice.peer in rested)]
 
 
 def came_and_left(before: Iterable[Notice], now: Iterable[Notice]) -> tuple[list[Notice], list[Notice]]:

@@ -31,6 +31,10 @@ class RoundLine:
         self.waited_seconds += seconds
         self.longest_wait_seconds = max(self.longest_wait_seconds, seconds)
 
+    def rested(self, seconds: float) -> None:
+        """The device did not train for so long, to be spared: that is not its speed."""
+        self.started += seconds
+
     @property
     def loss(self) -> float:
         """Mean training loss, nats per token."""

@@ -33,6 +33,7 @@ from peer.membership import (
     in_company,
     is_quorum,
     rate_factor,
+    somebody_is_behind,
     steps_of,
 )
 from peer.network import Network
@@ -105,6 +106,7 @@ class OuterLoop:
         self.others: list[Notice] = []  # of our run, training or about to
         self.saved_samples = progress.samples  # behind the newest checkpoint on the disk; who writes them sets it
         self.exchange_seconds = 0.0  # of the last one, once its group was there
+        self.paused = ""  # why this device does not train now; who trains sets it
         self._me = me
         self._run_folder = checkpoints / progress.run
         self._averager = GradientAverager(self.swarm.size, network.dht, me.run_id)
@@ -201,20 +203,23 @@ class OuterLoop:
         if now < self._not_before:
             return None
         me = self._notice()
-        ahead = self._catching_up.ahead(me, self.others)
+        ahead = None if self.paused else self._catching_up.ahead(me, self.others)  # who rests catches up afterwards
         if ahead is not None:
             self._catching_up.begin(ahead, me, self.shared)
         elif in_company(me, self.others):
             self._last_company = now
             if not self.shared:
                 return self._share()
+            if self.paused:
+                self._ready = False
+                return None
             group, at = self._last_group
             self._met.update((mate.peer, self.progress.samples) for mate in groupmates(me, self.others))
             mates = expected_group(me, self.others, group if now < at + GRACE_SECONDS else ())
             if any(mate.peer in view.suspected for mate in mates):
                 return None  # it speaks again in a moment, or has left
-            training = [other for other in self.others if other.role == Role.TRAINING]
-            self._ready = now >= self._moved_at + self._pace.pause_with(mates, len(mates) < len(training))
+            behind = somebody_is_behind(mates, self.others)
+            self._ready = now >= self._moved_at + self._pace.pause_with(mates, behind)
             if self._ready and (not mates or any(mate.ready or mate.peer in group for mate in mates)):
                 return self._give(mates)
         elif self.shared:
@@ -257,6 +262,7 @@ class OuterLoop:
                 "offered": self.offered,
                 "pause": self._pace.pause,
                 "ready": self._ready,
+                "paused": self.paused,
                 "sharing": self._shared_from is not None and self.saved_samples >= self._shared_from,
             }
         )
@@ -449,7 +455,7 @@ class OuterLoop:
         before, progress = stand(self.swarm.parameters), newer.progress
         apart = self.progress.samples - self._met.get(newer.donor.peer, self.progress.samples)
         steps = self.inner.steps - self._given_until + (self._given.steps if self._given is not None else 0)
-        others = sum(other.role == Role.TRAINING for other in self.others)
+        others = sum(other.role == Role.TRAINING and not other.paused for other in self.others)
         missed = (progress.samples - self.progress.samples) / max(1, others)  # sequences of each of them
         parallel = min(1.0, self.offered / max(1.0, missed))
         self.swarm.begin([newer.parameters[name] for name, _ in self.anchor.named_parameters()])

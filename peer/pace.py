@@ -60,7 +60,7 @@ class Pace:
 
     def pause_with(self, mates: Sequence[Notice], somebody_is_behind: bool) -> float:
         """Seconds from the last move of the anchor to the next exchange: the longest that anybody needs."""
-        if mates and not somebody_is_behind:  # a joiner still has the means of a while to take anyway
+        if not somebody_is_behind:
             self._slow_pause = 0.0
         elif not self._slow_pause:
             self._slow_pause = CATCHING_UP_SECONDS[0 if mates else 1]

@@ -96,6 +96,7 @@ class SynchronousOuter:
         self.rate_factor = 1.0
         self.exchange_seconds = 0.0  # is waited for, and known from that
         self.others: list[Notice] = []
+        self.paused = ""  # why this device does not train now; who trains sets it
         self.group: list[Notice] = []  # all wait for all, and none needs a pause
         self._me = me
         self._starts = network.starts
@@ -127,6 +128,7 @@ class SynchronousOuter:
                 "offered": self.offered,
                 "tokens_per_second": tokens_per_second,
                 "step_seconds": self.inner.step_seconds,
+                "paused": self.paused,
             }
         )
         view = self.network.post(self._me)

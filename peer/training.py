@@ -25,10 +25,12 @@ from peer import clock
 from peer.display import Display
 from peer.inner import InnerLoop, learning_rate
 from peer.join import Run
-from peer.membership import Notice, came_and_left, held_up_by
+from peer.membership import Notice, came_and_left, held_up_by, pauses_changed
+from peer.memory import available_memory, fitting_batch, step_within_memory
 from peer.metrics import Metrics, RoundLine
 from peer.network import Network
 from peer.outer import CaughtUp, OuterLoop, Reconnected, RoundClosed, Setback
+from peer.power import Breather, Rest, Watch
 from peer.processes import Stopped, StopSignal
 from peer.saver import Saver
 from peer.strangers import Strangers
@@ -37,6 +39,7 @@ from peer.synchronous import SynchronousInner, SynchronousOuter
 EVALUATION_SHARE = 0.05  # of the time, at most, goes into measuring the held-out loss
 BAR_SECONDS = 0.5
 SAMPLE_TOKENS = 60
+NAP_SECONDS = 0.25  # longest pause between two looks at what the swarm is due, and at Ctrl+C
 SLOW_EXCHANGE_SECONDS = 2.0  # of a tiny model that is many steps, and nobody's loss
 SLOW_EXCHANGE_STEPS = 16  # in simulation, what arrives up to 4 steps late is worth as much as what is 2 late
 
@@ -47,6 +50,7 @@ class Trainer:
     :param minutes: end by itself after so long, None for never
     :param rounds: end by itself after so many rounds of its own
     :param share_data: give this device's text to whoever asks for it
+    :param share_of_time: in which it trains; it rests between steps
     :param tensorboard: write what metrics.jsonl gets for TensorBoard as well, and samples of text
     """
 
@@ -62,6 +66,7 @@ class Trainer:
         minutes: float | None,
         rounds: int | None,
         share_data: bool,
+        share_of_time: float,
         tensorboard: bool,
     ):
         self.run, self.settings, self.network, self.display, self.stop = run, run.settings, network, display, stop
@@ -71,13 +76,17 @@ class Trainer:
         sentencepiece = tokenizer.load(run.tokenizer_model)
         device = pick_device()
         autocast = pick_autocast(device)
-        batches = open_batches(run, sentencepiece, me.peer, display, stop)
+        self.batches = open_batches(run, sentencepiece, me.peer, display, stop)
+        self.batches.batch_size = affordable_batch(run, device, autocast, display)
         if share_data:
             me = me.model_copy(update={"gives_text": share_text(run, sentencepiece, network, display)})
         self.held_out = open_held_out(self.settings, sentencepiece, display)
-        self.inner, self.outer = open_loops(run, batches, device, autocast, network, me, checkpoints, stop)
+        self.inner, self.outer = open_loops(run, self.batches, device, autocast, network, me, checkpoints, stop)
+        self.power = Watch(self.settings.device)
+        self._rest: Rest | None = None
+        self._breather = Breather(share_of_time)
         self.saver = Saver(
-            batches=batches,
+            batches=self.batches,
             inner=self.inner,
             outer=self.outer,
             settings=self.settings,
@@ -93,7 +102,7 @@ class Trainer:
         self._clock_shift = network.view.clock_shift
         self._strangers = Strangers(network, self.settings, progress.run_id, display)
         kind = f"{device.type}, {'bfloat16' if autocast is torch.bfloat16 else 'float32'}"
-        sequences = f"{len(batches.dataset):,} sequences of {self.settings.training.dataset.seq_len} tokens"
+        sequences = f"{len(self.batches.dataset):,} sequences of {self.settings.training.dataset.seq_len} tokens"
         display.note(
             f"{me.name} trains {self.outer.anchor.parameter_count() / 1e6:.1f} M parameters on {kind}, {sequences}; "
             "Ctrl+C ends it and keeps the state"
@@ -101,10 +110,12 @@ class Trainer:
 
     def train(self) -> None:
         """Until it is told to stop, or minutes or rounds are over. Raises NetworkError; see SynchronousOuter.tick."""
+        self.power.start()
         try:
             with self.display.training():
                 self._loop()
         finally:
+            self.power.stop()
             self.display.note("saving …")
             self.saver.save(wait=True)
             self.outer.stop()
@@ -119,11 +130,12 @@ class Trainer:
             training = self.settings.training
             factor = outer.rate_factor
             rate = learning_rate(training.lr * factor, outer.trained_by_all, training.warmup_sequences)
-            loss, sequences = self.inner.step(rate, rate * factor)
-            outer.offered += sequences
+            if not self._rests(line):
+                loss, sequences = self._step(rate, rate * factor)
+                outer.offered += sequences
+                line.add(loss, sequences * self.settings.training.dataset.seq_len)
             if self.run.shared is not None:
                 self.run.shared.look(self.network.view.notices)
-            line.add(loss, sequences * self.settings.training.dataset.seq_len)
             started = time.monotonic()
             self.saver.look()
             event = outer.tick(line.tokens_per_second)
@@ -149,6 +161,29 @@ class Trainer:
             if time.monotonic() > bar_at:
                 bar_at = time.monotonic() + BAR_SECONDS
                 self._show(line)
+
+    def _rests(self, line: RoundLine) -> bool:
+        """A nap instead of a step, where the device is to be spared; the swarm is looked after all the same."""
+        before, self._rest = self._rest, self.power.rest
+        self.outer.paused = "" if self._rest is None else self._rest.why
+        if self._rest is not None and (before is None or before.cause is not self._rest.cause):
+            self.display.note(f"training rests: {self._rest.why}; it goes on {self._rest.until}")
+        elif before is not None and self._rest is None:
+            self.display.note("training goes on")
+        if self._rest is not None:
+            time.sleep(NAP_SECONDS)
+            line.rested(NAP_SECONDS)
+            return True
+        left = self._breather.left(time.monotonic())
+        time.sleep(min(NAP_SECONDS, left))
+        return left > NAP_SECONDS
+
+    def _step(self, rate: float, word_rate: float) -> tuple[float, int]:
+        """An inner step, and how long to rest after it."""
+        started = time.monotonic()
+        result = step_within_memory(self.inner, rate, word_rate, self.batches, self.display.note)
+        self._breather.worked(started, time.monotonic())
+        return result
 
     def _over(self, first_round: int) -> bool:
         return (
@@ -246,6 +281,8 @@ class Trainer:
             self.display.note(f"{notice.name} is here ({notice.address.split('/')[2]})")
         for notice in left:
             self.display.note(f"{notice.name} left")
+        for notice in pauses_changed(self._others, self.outer.others):
+            self.display.note(f"{notice.name} {f'rests: {notice.paused}' if notice.paused else 'trains again'}")
         self._others = self.outer.others
         if self.network.view.clock_shift != self._clock_shift:
             self._clock_shift = self.network.view.clock_shift
@@ -306,6 +343,16 @@ def share_text(run: Run, sentencepiece: Any, network: Network, display: Display)
         "ids, and read it; without --share-data it stays on this device"
     )
     return True
+
+
+def affordable_batch(run: Run, device: torch.device, autocast: torch.dtype | None, display: Display) -> int:
+    """The batch size of the settings, or as much of it as this device has memory for, which is said."""
+    wanted = run.settings.training.batch_size
+    available = available_memory(device)
+    size = fitting_batch(wanted, run.start.build_model(), autocast, available)
+    if size < wanted and available is not None:
+        display.note(f"sequences a step: {size} instead of {wanted}, for {available / 1e6:,.0f} MB of memory are free")
+    return size
 
 
 def open_held_out(settings: Settings, sentencepiece: Any, display: Display) -> HeldOut | None:

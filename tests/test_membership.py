@@ -24,7 +24,9 @@ from peer.membership import (
     is_quorum,
     newer_state,
     parse_notice,
+    pauses_changed,
     rate_factor,
+    somebody_is_behind,
     steps_of,
 )
 
@@ -143,6 +145,30 @@ def test_only_peers_at_our_anchor_are_groupmates() -> None:
     assert [mate.peer[0] for mate in groupmates(ME, others)] == ["A"]
 
 
+def test_who_rests_is_not_waited_for() -> None:
+    resting = notice("R", paused="battery at 9 %")
+    assert groupmates(ME, [resting]) == []
+    assert expected_group(ME, [resting], [resting.peer]) == []
+    assert in_company(ME, [resting]), "but can follow us"
+    assert newer_state(ME, [notice("R", trained=900, paused="battery at 9 %")]) is not None, "and still gives its state"
+    assert not somebody_is_behind([], [resting])
+
+
+def test_whoever_is_on_the_way_to_our_anchor_is_behind() -> None:
+    mate, late, joiner = notice("A"), notice("B", anchor="bb"), notice("J", Role.JOINING)
+    assert somebody_is_behind([mate], [mate, late])
+    assert not somebody_is_behind([mate], [mate, joiner])
+    assert somebody_is_behind([], [joiner]) and somebody_is_behind([], [late])
+
+
+def test_that_somebody_rests_is_said_once_and_not_for_every_per_cent() -> None:
+    awake, resting, lower = notice("A"), notice("A", paused="battery at 9 %"), notice("A", paused="battery at 8 %")
+    assert pauses_changed([awake], [resting]) == [resting]
+    assert pauses_changed([resting], [lower]) == []
+    assert pauses_changed([lower], [awake]) == [awake]
+    assert pauses_changed([], [resting]) == [resting] and pauses_changed([], [awake]) == []
+
+
 def test_company_is_whoever_trains_our_run_or_is_about_to() -> None:
     assert in_company(ME, [notice("A", anchor="bb")])
     assert in_company(ME, [notice("J", Role.JOINING, round=0, anchor="", trained=0)])
@@ -221,6 +247,8 @@ def test_who_came_and_who_left() -> None:
         {"name": "x" * 65},
         {"name": "two\nlines"},
         {"name": "\x1b[31mred"},
+        {"paused": "\x1b[31mred"},
+        {"paused": "x" * 65},
         {"peer": "Z" * 12},
         {"extra": 1},
     ],

@@ -75,7 +75,7 @@ def test_every_problem_has_a_line_with_key_value_and_what_is_allowed(tmp_path: P
     assert sorted(refused(tmp_path, text)) == [
         'model.d_model is "512": it must be a whole number',
         "model.layers is not a known setting; allowed here: d_model, nhead, num_layers, dropout",
-        "speed is not a known setting; allowed here: data, model, tokenizer, training, swarm",
+        "speed is not a known setting; allowed here: data, model, tokenizer, training, swarm, device",
         "swarm.averaging is \"never\": it must be 'background' or 'sync'",
         'swarm.run is "우리 가족": it must be 1 to 40 small letters, digits and dashes',
         "training.batch_size is 0: it must be at least 1",

@@ -1,0 +1,137 @@
+"""How many sequences a step this device has the memory for: less is slower, more would be the end of the program.
+
+Linux hands out more memory than there is and ends whoever uses it, so the need is computed before training begins;
+where an allocation is refused all the same (a limit on the process, a graphics card), the batch is halved on the way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from minigpt.dataset import Batches
+from minigpt.model import MiniGPT
+from peer.inner import InnerLoop
+
+# bytes a parameter that a peer comes to while it trains in company, all its processes together (docs/benchmarks.md)
+FIXED_BYTES = 60
+PEAK = 1.6  # of what the forward pass keeps for the backward pass, with what the latter needs beside it
+KEPT_FREE = 0.2  # of the memory that is available, for whoever else uses the device
+
+
+class OutOfMemory(Exception):
+    """Not even one sequence a step fits; the message is for the user."""
+
+
+def fitting_batch(wanted: int, model: MiniGPT, autocast: torch.dtype | None, available: int | None) -> int:
+    """`wanted` sequences a step, or as many of its halves as there is memory for; at least one.
+
+    :param available: bytes; None where it is not known
+    """
+    if available is None:
+        return wanted
+    spare = (1 - KEPT_FREE) * available - FIXED_BYTES * model.parameter_count()
+    sequence = PEAK * kept_bytes(model, autocast)
+    while wanted > 1 and wanted * sequence > spare:
+        wanted //= 2
+    return wanted
+
+
+def kept_bytes(model: MiniGPT, autocast: torch.dtype | None) -> int:
+    """What a training step on one sequence keeps from its forward to its backward pass, measured on the CPU."""
+    kept: dict[int, int] = {}
+    own = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
+
+    def pack(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    ids = torch.zeros(1, model.seq_len, dtype=torch.long)
+    with (
+        torch.random.fork_rng(devices=[]),
+        torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor),
+        torch.autocast("cpu", dtype=autocast, enabled=autocast is not None),
+    ):
+        model(ids, ids)
+    return sum(kept.values())
+
+
+def step_within_memory(
+    inner: InnerLoop, rate: float, word_rate: float, batches: Batches, note: Callable[[str], None]
+) -> tuple[float, int]:
+    """An inner step, with half the sequences from now on if there is no memory for so many. Raises OutOfMemory."""
+    while True:
+        try:
+            return inner.step(rate, word_rate)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+        inner.optimizer.zero_grad(set_to_none=True)  # what there is of them belongs to a step that was not made
+        if batches.batch_size == 1:
+            raise OutOfMemory(
+                "training needs more memory than this device has free, even with one sequence a step: "
+                "end other programs, or found a run with a smaller model (model.d_model, training.dataset.seq_len)"
+            )
+        batches.batch_size //= 2
+        note(f"memory ran out; sequences a step from now on: {batches.batch_size}")
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an allocation was refused; torch has no type of its own for it on the CPU."""
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or (
+        isinstance(error, RuntimeError) and "allocate memory" in str(error)
+    )
+
+
+def available_memory(device: torch.device, root: Path = Path("/")) -> int | None:
+    """Bytes that a program may still take on `device`, None if that cannot be known.
+
+    :param root: below which the kernel shows itself: proc/ and sys/
+    """
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    found = [free for free in (_free_memory(root), *_left_in_groups(root)) if free is not None]
+    return min(found, default=None)
+
+
+def _free_memory(root: Path) -> int | None:
+    with suppress(OSError, ValueError, IndexError):
+        for line in (root / "proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    return None
+
+
+def _left_in_groups(root: Path) -> Iterator[int | None]:
+    """What the limits of our control groups leave, as in a container; versions 1 and 2, see cgroups(7)."""
+    try:
+        lines = (root / "proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, _, group_path = line.partition(":")
+        controllers, _, path = group_path.partition(":")
+        if path and controllers in ("", "memory"):
+            top = root / "sys/fs/cgroup" / controllers
+            names = ("limit_in_bytes", "usage_in_bytes") if controllers else ("max", "current")
+            group = top / path.lstrip("/")
+            for folder in (group, *group.parents):
+                yield _left_in(folder, *(folder / f"memory.{name}" for name in names))
+                if folder == top:
+                    break
+
+
+def _left_in(folder: Path, limit: Path, used: Path) -> int | None:
+    with suppress(OSError, ValueError):  # "max" is no number, and the uppermost group has no limit
+        reclaimable = 0
+        for line in (folder / "memory.stat").read_text().splitlines():
+            if line.startswith(("inactive_file ", "total_inactive_file ")):
+                reclaimable = int(line.split()[1])
+        return max(0, int(limit.read_text()) - int(used.read_text()) + reclaimable)
+    return None

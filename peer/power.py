@@ -1,0 +1,231 @@
+"""When a device had better not train: its battery is low and not being charged, or it is hot.
+
+What decides comes first, plain values in and out. What reads follows: `/sys/class/power_supply` and
+`/sys/class/thermal` where they can be read, `termux-battery-status` (Termux:API) where they say nothing of a battery.
+What cannot be read, or makes no sense, is not known, and what is not known is no reason to rest.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+import os
+import shutil
+import signal
+import subprocess
+import threading
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from minigpt.settings import DeviceSettings
+
+MARGIN_PERCENT = 10  # that a battery must have won before training goes on
+MARGIN_DEGREES = 4  # that a device must have cooled down before it does
+SENSIBLE_DEGREES = (-30.0, 150.0)  # what lies beyond is no temperature
+FED = ("Charging", "Full", "Not charging")  # what a battery says that is not being used up
+PERIOD_SECONDS = 3.0  # between two looks at files
+TERMUX_PERIOD_SECONDS = 30.0  # between two questions to Android, each of which starts a program
+TERMUX_SECONDS = 10.0  # that an answer may take: without the Termux:API app it never comes
+MAX_BYTES = 4096  # of a file or an answer; a reading is a word
+
+
+class Cause(enum.Enum):
+    BATTERY = "battery"
+    BATTERY_HEAT = "the battery's heat"
+    PROCESSOR_HEAT = "the processor's heat"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the device says of itself; None: it does not say."""
+
+    battery: float | None = None  # per cent
+    charging: bool = False  # or full, or held where it is by a charger
+    battery_celsius: float | None = None
+    processor_celsius: float | None = None
+
+
+@dataclass(frozen=True)
+class Rest:
+    """Why training rests, in words that others read too, and when it goes on."""
+
+    cause: Cause
+    why: str
+    until: str
+
+
+def decide(reading: Reading, limits: DeviceSettings, before: Rest | None) -> Rest | None:
+    """Whether to rest now. Who rests (`before`) goes on only when what made it rest is better by a margin."""
+
+    def margin(cause: Cause, size: int) -> int:
+        return size if before is not None and before.cause is cause else 0
+
+    charge = limits.lowest_battery + margin(Cause.BATTERY, MARGIN_PERCENT)
+    if limits.lowest_battery and reading.battery is not None and not reading.charging and reading.battery < charge:
+        enough = limits.lowest_battery + MARGIN_PERCENT
+        return Rest(Cause.BATTERY, f"battery at {reading.battery:.0f} %", f"at {enough} % or on a charger")
+    for cause, what, celsius, hottest in (
+        (Cause.BATTERY_HEAT, "battery", reading.battery_celsius, limits.hottest_battery),
+        (Cause.PROCESSOR_HEAT, "processor", reading.processor_celsius, limits.hottest_processor),
+    ):
+        if celsius is not None and celsius > hottest - margin(cause, MARGIN_DEGREES):
+            return Rest(cause, f"{what} at {celsius:.0f} °C", f"at {hottest - MARGIN_DEGREES} °C")
+    return None
+
+
+class Breather:
+    """Rest between steps, so that they take no more than a share of the time."""
+
+    def __init__(self, share: float):
+        self._rest_a_second = 1 / share - 1  # of work
+        self._until = 0.0
+
+    def worked(self, started: float, ended: float) -> None:
+        self._until = ended + (ended - started) * self._rest_a_second
+
+    def left(self, now: float) -> float:
+        """Seconds to rest before the next step."""
+        return max(0.0, self._until - now)
+
+
+# ---------------------------------------------------------------------- reading
+
+
+def read_device(sys: Path) -> Reading:
+    """What the kernel says below `sys`, which is /sys."""
+    charges: list[float | None] = []
+    temperatures: list[float | None] = []
+    statuses: set[str | None] = set()
+    plugged_in = False
+    for supply in _folders(sys / "class" / "power_supply"):
+        kind = _word(supply / "type")
+        if kind != "Battery":
+            plugged_in = plugged_in or (kind not in (None, "UPS") and _word(supply / "online") == "1")
+        elif (
+            _word(supply / "scope") != "Device" and _word(supply / "present") != "0"
+        ):  # not of a mouse, nor an empty bay
+            charges.append(_number(supply / "capacity", 1, (0.0, 100.0)))
+            temperatures.append(_number(supply / "temp", 10, SENSIBLE_DEGREES))
+            statuses.add(_word(supply / "status"))
+    known = [charge for charge in charges if charge is not None]
+    zones: dict[bool, list[float | None]] = {True: temperatures, False: []}
+    for zone in _folders(sys / "class" / "thermal"):
+        if zone.name.startswith("thermal_zone"):
+            is_battery = "batt" in (_word(zone / "type") or "").lower()
+            zones[is_battery].append(_number(zone / "temp", 1000, SENSIBLE_DEGREES))
+    return Reading(
+        battery=sum(known) / len(known) if known else None,
+        charging="Discharging" not in statuses and (plugged_in or not statuses.isdisjoint(FED)),
+        battery_celsius=_highest(zones[True]),
+        processor_celsius=_highest(zones[False]),
+    )
+
+
+def ask_termux() -> Reading:
+    """What Android says by way of the Termux:API app, if that is installed. Waits."""
+    command = shutil.which("termux-battery-status")
+    if command is None:
+        return Reading()
+    with subprocess.Popen(
+        [command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
+    ) as asking:
+        try:
+            answer, _ = asking.communicate(timeout=TERMUX_SECONDS)
+        except subprocess.TimeoutExpired:
+            return Reading()
+        finally:
+            with suppress(ProcessLookupError):  # it starts others, one of which waits for ever
+                os.killpg(asking.pid, signal.SIGKILL)
+    return parse_termux(answer)
+
+
+def parse_termux(answer: bytes) -> Reading:
+    """Such as {"percentage": 55, "plugged": "UNPLUGGED", "status": "DISCHARGING", "temperature": 29.7}."""
+    try:
+        status = json.loads(answer[:MAX_BYTES])
+    except (ValueError, RecursionError):
+        return Reading()
+    if not isinstance(status, dict):
+        return Reading()
+    return Reading(
+        battery=_sensible(status.get("percentage"), (0.0, 100.0)),
+        charging=status.get("status") in ("CHARGING", "FULL", "NOT_CHARGING") and status.get("plugged") != "UNPLUGGED",
+        battery_celsius=_sensible(status.get("temperature"), SENSIBLE_DEGREES),
+    )
+
+
+def _folders(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError:  # Android lets nobody look; some systems have no /sys at all
+        return []
+
+
+def _word(path: Path) -> str | None:
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_BYTES).decode(errors="replace").strip()
+    except OSError:
+        return None
+
+
+def _number(path: Path, divisor: int, allowed: tuple[float, float]) -> float | None:
+    try:
+        return _sensible(float(_word(path) or "") / divisor, allowed)
+    except ValueError:
+        return None
+
+
+def _sensible(value: object, allowed: tuple[float, float]) -> float | None:
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and allowed[0] <= value <= allowed[1]:
+        return float(value)
+    return None
+
+
+def _highest(values: Iterable[float | None]) -> float | None:
+    return max((value for value in values if value is not None), default=None)
+
+
+class Watch:
+    """Reads on a thread of its own, for a sensor may take seconds and Android may never answer; `rest` is at hand.
+
+    :param sys: where the kernel shows its devices
+    """
+
+    def __init__(self, limits: DeviceSettings, sys: Path = Path("/sys")):
+        self.reading = Reading()
+        self._limits, self._sys = limits, sys
+        self._rest: Rest | None = None
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._look, name="power", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._over.set()
+
+    @property
+    def rest(self) -> Rest | None:
+        """Why not to train now."""
+        self._rest = decide(self.reading, self._limits, self._rest)
+        return self._rest
+
+    def _look(self) -> None:
+        termux, asked_in = Reading(), 0.0
+        while not self._over.is_set():
+            reading = read_device(self._sys)
+            if reading.battery is None:
+                if asked_in <= 0:
+                    termux, asked_in = ask_termux(), TERMUX_PERIOD_SECONDS
+                reading = Reading(
+                    battery=termux.battery,
+                    charging=termux.charging,
+                    battery_celsius=_highest((termux.battery_celsius, reading.battery_celsius)),
+                    processor_celsius=reading.processor_celsius,
+                )
+            self.reading = reading
+            asked_in -= PERIOD_SECONDS
+            self._over.wait(PERIOD_SECONDS)

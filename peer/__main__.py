@@ -20,6 +20,7 @@ from minigpt.manifest import CheckpointError
 from minigpt.settings import Settings, SettingsError, load_settings
 from peer.discovery import LOOPBACK, lan_address
 from peer.display import Display
+from peer.doctor import examine
 from peer.join import Joiner, JoinError
 from peer.membership import Notice, Role
 from peer.memory import OutOfMemory
@@ -54,6 +55,9 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--sync", action="store_true", help="only fetch the newest state of those who train into checkpoints/, and end"
+    )
+    parser.add_argument(
+        "--doctor", action="store_true", help="say why devices do not find each other and what to do, and end"
     )
     parser.add_argument(
         "--initial-peers",
@@ -108,9 +112,9 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         parser.error("--join trains and --sync does not: choose one")
     if parsed.sync and parsed.share_data:
         parser.error("--sync ends when it has the state, and shares nothing: leave --share-data out")
-    if not (parsed.join or parsed.sync):
+    if not (parsed.join or parsed.sync or parsed.doctor):
         parser.print_help()
-        parser.exit(2, "\nnothing to do: add --join, or --sync\n")
+        parser.exit(2, "\nnothing to do: add --join, --sync or --doctor\n")
     return parsed
 
 
@@ -161,6 +165,16 @@ def run_peer(arguments: argparse.Namespace, display: Display) -> int:
             parse_address(address)
         except ValueError as error:
             raise NetworkError(str(error)) from error
+    if arguments.doctor:
+        leave_nothing_behind()
+        fine = examine(
+            settings,
+            arguments.host or lan_address(),
+            arguments.port or DEFAULT_PORT,
+            arguments.checkpoints,
+            arguments.initial_peers,
+        )
+        return 0 if fine else 1
     host = arguments.host or lan_address()
     if host == LOOPBACK:
         display.note("no network found: this device trains alone until there is one")

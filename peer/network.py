@@ -89,6 +89,23 @@ def lock_folder(folder: Path) -> TextIO:
     return file
 
 
+def runs_in(folder: Path) -> bool:
+    """Whether a peer runs in that folder."""
+    try:
+        with (folder / ".lock").open("r+") as file:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False
+
+
+def known_addresses(folder: Path) -> list[str]:
+    """Addresses of those whom the peer in that folder has met."""
+    return _read_addresses(folder / "peers.json")
+
+
 def start_dht(host: str, port: int, identity: Path) -> DHT:
     """A DHT node that listens on `host:port` under a kept identity. Raises NetworkError."""
     identity.parent.mkdir(parents=True, exist_ok=True)
@@ -123,7 +140,7 @@ class Network:
     identity; what stands on it has to be started again as well, whenever `starts` has grown.
 
     :param run: name of the run, which is the name of its notice board; "" for a bootstrap node
-    :param name: what people call the device
+    :param name: what people call the device; "" for one that only looks, and does not announce itself
     :param checkpoints: the folder whose newest checkpoint others may take, where identity and addresses are kept too
     :param addresses: multiaddrs to begin with, besides the remembered ones and what zeroconf finds
     :param own_address: tells the device's address on the LAN; `host` is kept where there is nobody to ask

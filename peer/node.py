@@ -46,6 +46,7 @@ class View:
     suspected: frozenset[str] = frozenset()  # peer ids of those among them that have fallen silent
     connected: list[str] = field(default_factory=list)  # peer ids
     refused: dict[str, str] = field(default_factory=dict)  # multiaddr -> why it could not be reached
+    reachable: bool = True  # whether others can open a connection to us; taken for granted until somebody has tried
     clock_shift: float = 0.0  # seconds that our clock is behind the swarm's
     bytes_sent: int = 0  # state given to others
     bytes_received: int = 0  # state taken from others
@@ -98,7 +99,10 @@ class Node:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self, *, name: str, address: str, known: list[str]) -> str | None:
-        """Begin to serve, to listen and to look; returns why zeroconf cannot be used here, if it cannot."""
+        """Begin to serve, to listen and to look; returns why zeroconf cannot be used here, if it cannot.
+
+        :param name: what people call the device; "" for one that only looks, and does not announce itself
+        """
         for other in known:
             self.remember(other)
         await self.service.add_p2p_handlers(self.dht.p2p)
@@ -106,6 +110,8 @@ class Node:
             asyncio.create_task(self._repeat(step))
             for step in (self._meet_peers, self._ask_who_is_here, self._post, self._read, self._end_with_p2pd)
         ]
+        if not name:
+            return None
         self.discovery = Discovery(address=address, name=name, run=self.run, found=self._on_found)
         try:
             await self.discovery.start()

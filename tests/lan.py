@@ -235,6 +235,15 @@ class Host:
                 *rule, "protocol", "ipv6", "u32", *to_many, "match", "ip6", "protocol", "17", "0xff", *to_the_drain
             )
 
+    def isolate(self) -> None:
+        """Keep this host from the others as a Wi-Fi with client isolation does: only what is for all gets through."""
+        to_one = ("match", "u16", "0x0000", "0x0100", "at", "-14")
+        to_the_drain = ("action", "mirred", "egress", "redirect", "dev", "drain")
+        for direction in ("ingress", "egress"):
+            for number, protocol in enumerate(("ip", "arp"), start=20):
+                rule = ("tc", "-n", self._switch, "filter", "add", "dev", self.name, direction, "prio", str(number))
+                _execute(*rule, "protocol", protocol, "u32", *to_one, *to_the_drain)
+
     def allow_multicast(self) -> None:
         for direction in ("ingress", "egress"):
             _execute("tc", "-n", self._switch, "filter", "del", "dev", self.name, direction)

@@ -1,0 +1,209 @@
+"""Why do devices not find each other?  python -m peer --doctor
+
+Looks at this device and its network for some seconds, beside a peer that runs here or without one, and takes part in
+nothing. What it means is decided in `peer/diagnosis.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import socket
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import torch
+from ifaddr import get_adapters
+from rich.console import Console
+from rich.table import Table
+
+from minigpt import checkpoint
+from minigpt.manifest import CheckpointError
+from minigpt.model import MiniGPT
+from minigpt.settings import Settings
+from peer import clock
+from peer.diagnosis import Answer, Device, Findings, first_to_mend, judge
+from peer.discovery import Listener
+from peer.memory import FIXED_BYTES, available_memory
+from peer.network import Network, NetworkError, check_port, free_port, known_addresses, runs_in
+from peer.node import View, parse_address
+
+LISTEN_SECONDS = 4.0  # for announcements
+MEET_SECONDS = 10.0  # longest, to become acquainted with those that answer
+SETTLE_SECONDS = 5.0  # shortest, for others to call back and to compare clocks
+ANSWER_SECONDS = 4.0  # that a connection may take; a network card that is not there is given up by then
+PROGRAM_BYTES = 700_000_000  # of a peer's processes without any model
+DISK_BYTES = 45  # a parameter: three checkpoints, and what moved them
+
+
+def examine(settings: Settings, host: str, port: int, checkpoints: Path, given: Sequence[str]) -> bool:
+    """Look, and print a table of what was found; whether all is fine.
+
+    :param given: addresses that the user typed, of devices that should be there
+    """
+    console = Console(highlight=False, markup=False, emoji=False)
+    console.print(f"looking at this device and its network; it takes about {LISTEN_SECONDS + MEET_SECONDS:.0f} s …")
+    checks = judge(find(settings, host, port, checkpoints, given))
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for check in checks:
+        table.add_row(check.what, check.state.value, check.found + (f"\n→ {check.mend}" if check.mend else ""))
+    console.print(table)
+    worst = first_to_mend(checks)
+    if worst is None:
+        console.print("fine")
+        return True
+    console.print(f"first to mend: {worst.what}: {worst.found}; {worst.mend}", soft_wrap=True)
+    return False
+
+
+def find(settings: Settings, host: str, port: int, checkpoints: Path, given: Sequence[str]) -> Findings:
+    """All that can be known from here, in some seconds."""
+    run, interfaces = settings.swarm.run, interfaces_here()
+    known = [*given, *known_addresses(checkpoints)]
+    is_running = runs_in(checkpoints)
+    port_is_taken = not is_running and is_taken(host, port)
+    needed = 0 if is_running else PROGRAM_BYTES + FIXED_BYTES * parameters_of(settings)  # it has what it needs
+    heard, problem = asyncio.run(listen(host))
+    everybody = merged(heard, known)
+    ours = {device.peer for device in everybody if device.address.split("/")[2] == host}  # a peer that runs here
+    devices = asyncio.run(dial_all([device for device in everybody if device.peer not in ours]))
+    view, seen_clock = meet(run, host, free_port(host, port), [device.address for device in devices])
+    return Findings(
+        host=host,
+        interface=interfaces.get(host, ""),
+        interfaces=interfaces,
+        port=port,
+        port_is_taken=port_is_taken,
+        multicast_problem=problem,
+        devices=devices,
+        met=frozenset(view.connected) - ours,
+        reachable=view.reachable,
+        clock=seen_clock,
+        run=run,
+        run_id=run_here(checkpoints, run),
+        notices=view.notices,
+        memory=(available_memory(torch.device("cpu")), needed),
+        disk=(free_disk(checkpoints), DISK_BYTES * parameters_of(settings)),
+    )
+
+
+def interfaces_here() -> dict[str, str]:
+    """IPv4 address -> interface; nothing where the system lets nobody look, as Android does."""
+    try:
+        return {str(ip.ip): adapter.nice_name for adapter in get_adapters() for ip in adapter.ips if ip.is_IPv4}
+    except OSError:
+        return {}
+
+
+def is_taken(host: str, port: int) -> bool:
+    try:
+        check_port(host, port)
+    except NetworkError:
+        return True
+    return False
+
+
+async def listen(host: str) -> tuple[list[Device], str | None]:
+    """Who announces itself, whatever its run; and why nobody can be heard at all, if that is so."""
+    heard: dict[str, Device] = {}
+
+    def found(address: str, name: str, run: str) -> None:
+        with suppress(ValueError):
+            parse_address(address)
+            heard[address] = Device(address, "".join(filter(str.isprintable, name))[:64], run, heard=True)
+
+    listener = Listener(host, found)
+    try:
+        await listener.start()
+        await asyncio.sleep(LISTEN_SECONDS)
+        await listener.stop()
+    except OSError as error:
+        return [], str(error)
+    return list(heard.values()), None
+
+
+def merged(heard: list[Device], known: Sequence[str]) -> list[Device]:
+    """Everybody once: who is at several addresses was at the others earlier."""
+    devices = {device.peer: device for device in heard}
+    for address in known:
+        with suppress(ValueError):
+            parse_address(address)
+            devices.setdefault(address.rpartition("/")[2], Device(address))
+    return list(devices.values())
+
+
+async def dial_all(devices: list[Device]) -> list[Device]:
+    answers = await asyncio.gather(*(dial(device.address) for device in devices))
+    return [
+        Device(device.address, device.name, device.run, device.heard, answer)
+        for device, answer in zip(devices, answers)
+    ]
+
+
+async def dial(address: str) -> Answer:
+    """What a connection to the peer's port comes to."""
+    _, _, host, _, port, *_ = address.split("/")
+    try:
+        _, writer = await asyncio.wait_for(asyncio.open_connection(host, int(port)), ANSWER_SECONDS)
+    except ConnectionRefusedError:
+        return Answer.REFUSED
+    except (OSError, TimeoutError):
+        return Answer.DROPPED if await asyncio.to_thread(answers_ping, host) else Answer.ABSENT
+    writer.close()
+    return Answer.OPEN
+
+
+def answers_ping(host: str) -> bool:
+    """Whether the device there answers, as most do whose firewall lets no connection in; False where we may not ask."""
+    echo_request = b"\x08\x00\xf7\xfe\x00\x00\x00\x01"
+    with suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP) as pinging:
+        pinging.settimeout(1.0)
+        pinging.connect((host, 0))
+        pinging.send(echo_request)
+        return bool(pinging.recv(64))
+    return False
+
+
+def meet(run: str, host: str, port: int, addresses: list[str]) -> tuple[View, str | None]:
+    """Become acquainted with those that can be reached, as one that only looks; the view, and what the clocks say."""
+    spoken: str | None = None
+    with tempfile.TemporaryDirectory(prefix="cellmind-doctor-") as folder:
+        network = Network(run=run, name="", host=host, port=port, checkpoints=Path(folder), addresses=addresses)
+        try:
+            started = time.monotonic()
+            while (elapsed := time.monotonic() - started) < MEET_SECONDS:
+                view = network.post(None)
+                spoken = spoken or next((text for text in view.refused.values() if "clock is" in text), None)
+                everybody = {address.rpartition("/")[2] for address in addresses} <= set(view.connected)
+                if elapsed > SETTLE_SECONDS and everybody and view.notices:
+                    break
+                time.sleep(0.2)
+        finally:
+            network.stop()
+    return view, clock.difference(view.clock_shift) or spoken
+
+
+def run_here(checkpoints: Path, run: str) -> str:
+    """Id of the run that this device would go on with."""
+    with suppress(CheckpointError):
+        newest = checkpoint.newest(checkpoints, run, report=lambda line: None)
+        return "" if newest is None else newest.progress.run_id
+    return ""
+
+
+def parameters_of(settings: Settings) -> int:
+    with torch.device("meta"):
+        model = MiniGPT.from_settings(settings.model, settings.tokenizer.vocab_size, settings.training.dataset.seq_len)
+    return model.parameter_count()
+
+
+def free_disk(folder: Path) -> int | None:
+    """Bytes, where checkpoints are or will be."""
+    existing = next(parent for parent in (folder.resolve(), *folder.resolve().parents) if parent.exists())
+    try:
+        return shutil.disk_usage(existing).free
+    except OSError:
+        return None

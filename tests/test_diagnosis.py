@@ -1,0 +1,99 @@
+"""What findings mean, without a socket: every fault is named, with what to do, and the first to mend comes first."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from peer.diagnosis import Answer, Device, Findings, State, first_to_mend, judge
+from peer.membership import Notice, Role
+
+RUN_ID = "cellmind-0123456789ab"
+OTHER_ID = "cellmind-ba9876543210"
+
+
+def device(letter: str, **fields: Any) -> Device:
+    given = {"name": f"device {letter}", "run": "cellmind", "heard": True, "answer": Answer.OPEN, **fields}
+    return Device(f"/ip4/192.168.0.2{ord(letter) % 10}/tcp/23457/p2p/{letter * 46}", **given)
+
+
+def notice(letter: str, run_id: str = RUN_ID) -> Notice:
+    return Notice(peer=letter * 46, name=f"device {letter}", address="", role=Role.TRAINING, run_id=run_id, round=3)
+
+
+FINE = Findings(
+    host="192.168.0.10",
+    interface="wlan0",
+    interfaces={"127.0.0.1": "lo", "172.17.0.1": "docker0", "192.168.0.10": "wlan0"},
+    port=23457,
+    devices=[device("A")],
+    met=frozenset({"A" * 46}),
+    run="cellmind",
+    run_id=RUN_ID,
+    notices=[notice("A")],
+    memory=(4_000_000_000, 1_000_000_000),
+    disk=(4_000_000_000, 1_000_000_000),
+)
+
+
+def test_where_nothing_is_wrong_nothing_is_to_mend() -> None:
+    checks = judge(FINE)
+    assert [check.state for check in checks] == [State.FINE] * len(checks)
+    assert first_to_mend(checks) is None
+
+
+@pytest.mark.parametrize(
+    ("fields", "what", "found", "mend"),
+    [
+        ({"host": "127.0.0.1", "interface": "lo"}, "address", "on no network", "--host 192.168.0.10"),
+        ({"host": "127.0.0.1", "interface": "lo", "interfaces": {}}, "address", "on no network", "join the Wi-Fi"),
+        ({"host": "169.254.3.4", "interface": "wlan0", "interfaces": {}}, "address", "no router gave", "reconnect"),
+        ({"host": "172.17.0.1", "interface": "docker0"}, "address", "containers", "--host 192.168.0.10"),
+        ({"host": "10.8.0.2", "interface": "wg0"}, "address", "VPN", "--host 192.168.0.10"),
+        (
+            {"host": "10.8.0.2", "interface": "tun0", "interfaces": {"10.8.0.2": "tun0"}},
+            "address",
+            "VPN",
+            "turn the VPN",
+        ),
+        ({"port_is_taken": True}, "port", "another program listens on TCP 23457", "--port"),
+        ({"devices": []}, "other devices", "nobody was heard", "--initial-peers"),
+        ({"devices": [device("A", answer=Answer.ABSENT)]}, "other devices", "the Wi-Fi lets nothing", "isolation"),
+        ({"devices": [device("A", answer=Answer.DROPPED)]}, "other devices", "lets no connection", "firewall of that"),
+        ({"devices": [device("A", answer=Answer.REFUSED)]}, "other devices", "nothing listens", "--join there"),
+        ({"devices": [device("A", heard=False, answer=Answer.ABSENT)]}, "other devices", "no answer", "that it runs"),
+        ({"multicast_problem": "No such device"}, "multicast", "No such device", "--initial-peers"),
+        ({"devices": [device("A", heard=False)]}, "multicast", "announcements do not arrive", "UDP 5353"),
+        ({"reachable": False}, "connections to here", "TCP 23457", "firewall of this device"),
+        ({"clock": "this device's clock is 3 h ahead of the others'"}, "clock", "3 h ahead", "automatically"),
+        ({"notices": []}, "version", "device A (192.168.0.25) says is not understood", "git pull"),
+        ({"run_id": OTHER_ID}, "run", f"device A trains {RUN_ID}", "without its checkpoints/cellmind"),
+        ({"run_id": "", "notices": [notice("A"), notice("B", OTHER_ID)]}, "run", "device B", "checkpoints/cellmind"),
+        ({"devices": [device("A", run="club")], "notices": []}, "run", "trains 'club'", "--run club"),
+        ({"memory": (900_000_000, 1_000_000_000)}, "memory", "0.9 GB free, about 1.0 GB needed", "smaller model"),
+        ({"disk": (900_000_000, 1_000_000_000)}, "disk", "0.9 GB free", "--checkpoints"),
+    ],
+)
+def test_every_fault_is_named_with_what_to_do(fields: dict[str, Any], what: str, found: str, mend: str) -> None:
+    worst = first_to_mend(judge(replace(FINE, **fields)))
+    assert worst is not None
+    assert worst.what == what
+    assert found in worst.found
+    assert mend in worst.mend
+
+
+def test_of_several_faults_the_one_behind_the_others_is_first() -> None:
+    checks = judge(replace(FINE, host="10.8.0.2", interface="tun0", devices=[], disk=(0, 1)))
+    assert [check.what for check in checks if check.state is State.MEND] == ["address", "other devices", "disk"]
+
+
+def test_what_cannot_be_known_is_not_called_a_fault() -> None:
+    unknown = replace(FINE, interface="", interfaces={}, memory=(None, 1), disk=(None, 1), run_id="")
+    assert first_to_mend(judge(unknown)) is None
+
+
+def test_a_bootstrap_node_speaks_no_version_and_is_no_other_run() -> None:
+    alone_with_it = replace(FINE, devices=[device("B", run="")], met=frozenset({"B" * 46}), notices=[], run_id="")
+    assert first_to_mend(judge(alone_with_it)) is None

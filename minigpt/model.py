@@ -9,19 +9,18 @@ Shapes in the comments: B batch, T time (tokens), C d_model, nh heads, hs size o
 
 import math
 from collections.abc import Sequence
-from typing import Self, TypeAlias
+from typing import Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from minigpt import END_OF_TEXT, IGNORED, PADDING, START
+from minigpt import END_OF_TEXT, PADDING, START
+from minigpt.fused import Dropout, RMSNorm, Rotation, linear_cross_entropy, rotate
 from minigpt.settings import ModelSettings
 
 NORM_EPSILON = 1e-5
 ROPE_THETA = 10_000.0
-
-Rotation: TypeAlias = tuple[Tensor, Tensor]  # cosines and sines, each (T, hs)
 
 
 def swiglu_size(d_model: int) -> int:
@@ -30,16 +29,6 @@ def swiglu_size(d_model: int) -> int:
     Three matrices of 8/3 have as many parameters as the two matrices of 4 in the original transformer.
     """
     return 64 * math.ceil(8 * d_model / (3 * 64))
-
-
-def rotate(x: Tensor, rotation: Rotation) -> Tensor:
-    """Turn each pair (x[i], x[i + hs/2]) by an angle that grows with the position (RoPE, arXiv 2104.09864).
-
-    This is the layout of Hugging Face's `rotate_half`; the paper pairs neighbours instead.
-    """
-    cos, sin = rotation
-    first, second = x.chunk(2, dim=-1)
-    return x * cos + torch.cat((-second, first), dim=-1) * sin  # (B, nh, T, hs)
 
 
 def mask_between_texts(input_ids: Tensor) -> Tensor:
@@ -128,11 +117,11 @@ class Block(nn.Module):
 
     def __init__(self, d_model: int, nhead: int, dropout: float) -> None:
         super().__init__()
-        self.input_layernorm = nn.RMSNorm(d_model, eps=NORM_EPSILON)
+        self.input_layernorm = RMSNorm(d_model, eps=NORM_EPSILON)
         self.self_attn = Attention(d_model, nhead)
-        self.post_attention_layernorm = nn.RMSNorm(d_model, eps=NORM_EPSILON)
+        self.post_attention_layernorm = RMSNorm(d_model, eps=NORM_EPSILON)
         self.mlp = FeedForward(d_model)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(
         self, x: Tensor, rotation: Rotation, cache: LayerCache | None = None, mask: Tensor | None = None
@@ -148,7 +137,7 @@ class Decoder(nn.Module):
         super().__init__()
         self.embed_tokens = nn.Embedding(vocab_size, d_model)
         self.layers = nn.ModuleList(Block(d_model, nhead, dropout) for _ in range(num_layers))
-        self.norm = nn.RMSNorm(d_model, eps=NORM_EPSILON)
+        self.norm = RMSNorm(d_model, eps=NORM_EPSILON)
 
     def forward(
         self,
@@ -226,10 +215,10 @@ class MiniGPT(nn.Module):
         if self.cosines.shape[0] < T:
             self.cosines, self.sines = (part.to(self.cosines) for part in self.rotation(T))
         x = self.model(input_ids, (self.cosines[:T], self.sines[:T]), mask=mask)  # (B, T, C)
-        logits = F.linear(x, self.model.embed_tokens.weight).float()  # (B, T, V)
+        words = self.model.embed_tokens.weight
         if labels is None:
-            return logits
-        return F.cross_entropy(logits.view(-1, self.vocab_size), labels.reshape(-1), ignore_index=IGNORED)
+            return F.linear(x, words).float()  # (B, T, V)
+        return linear_cross_entropy(x.flatten(0, 1), words, labels.flatten())
 
     @torch.no_grad()
     def next_logits(self, input_ids: Tensor, caches: Sequence[LayerCache]) -> Tensor:

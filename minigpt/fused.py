@@ -1,0 +1,129 @@
+"""Parts of the training step that PyTorch takes in many passes over memory, in few: their gradients are written out.
+
+On a CPU a step is matrix products and memory; what is here takes a third of what the plain formulas take (docs/log.md),
+and the loss never holds more of the vocabulary in float32 than some rows. Tests compare each with its plain formula.
+"""
+
+from typing import Any, TypeAlias
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
+
+from minigpt import IGNORED
+
+LOSS_ROWS = 512  # tokens whose logits are held at once; fewer make the matrix products slower
+
+Rotation: TypeAlias = tuple[Tensor, Tensor]  # cosines and sines, each (T, hs)
+
+
+class _Rotate(Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        ctx.save_for_backward(cos, sin)
+        return turn(x, cos, sin)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        cos, sin = ctx.saved_tensors
+        return turn(grad, cos, -sin), None, None  # back by the same angle
+
+
+def turn(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    half = x.shape[-1] // 2
+    turned = x * cos
+    turned[..., :half].addcmul_(x[..., half:], sin[..., :half], value=-1)
+    turned[..., half:].addcmul_(x[..., :half], sin[..., half:])
+    return turned
+
+
+def rotate(x: Tensor, rotation: Rotation) -> Tensor:
+    """Turn each pair (x[i], x[i + hs/2]) by an angle that grows with the position (RoPE, arXiv 2104.09864).
+
+    This is the layout of Hugging Face's `rotate_half`; the paper pairs neighbours instead. x is (B, nh, T, hs).
+    """
+    turned: Tensor = _Rotate.apply(x, *rotation)
+    return turned
+
+
+class _Normalize(Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
+        norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+        scale = (norm.square() / x.shape[-1] + epsilon).rsqrt()
+        normal = x * scale
+        ctx.save_for_backward(normal, scale, weight)
+        return normal * weight
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
+        normal, scale, weight = ctx.saved_tensors
+        along = grad * normal
+        grad_weight = along.flatten(0, -2).sum(0)
+        mean = (along @ weight)[..., None] / normal.shape[-1]
+        return (grad * weight).addcmul_(normal, mean, value=-1).mul_(scale), grad_weight, None
+
+
+class RMSNorm(nn.RMSNorm):
+    """Divides by the root of the mean square (arXiv 1910.07467), then times a weight each."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        normal: Tensor = _Normalize.apply(x, self.weight, self.eps)
+        return normal
+
+
+class Dropout(nn.Dropout):
+    """Leaves out a share `p` of all numbers in training; on a CPU by 16 random bits each, not by a float each."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.p == 0 or x.device.type != "cpu":
+            return F.dropout(x, self.p, self.training)
+        bits = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None).view(torch.int16)
+        kept = bits[: x.numel()].view(x.shape) >= round(self.p * 2**16) - 2**15
+        return x * kept * (1 / (1 - self.p))
+
+
+class _Loss(Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, labels: Tensor, learn: bool) -> Tensor:
+        number_format = torch.get_autocast_dtype(x.device.type) if torch.is_autocast_enabled(x.device.type) else x.dtype
+        words = weight.to(number_format)
+        counts = labels != IGNORED
+        total = counts.sum()
+        nats = x.new_zeros((), dtype=torch.float32)
+        grad_x, grad_weight = (torch.empty_like(x), torch.zeros_like(weight)) if learn else (None, None)
+        for start in range(0, len(x), LOSS_ROWS):
+            rows = slice(start, start + LOSS_ROWS)
+            some = x[rows].to(number_format)
+            scores = (some @ words.t()).float().log_softmax(dim=-1)  # (rows, V)
+            right = labels[rows].clamp(min=0)[:, None]
+            nats -= (scores.gather(1, right)[:, 0] * counts[rows]).sum()
+            if grad_x is not None and grad_weight is not None:
+                share = (counts[rows] / total)[:, None]
+                grad = scores.exp_().mul_(share).scatter_add_(1, right, -share).to(number_format)
+                grad_x[rows] = grad @ words
+                grad_weight.addmm_(grad.t(), some) if number_format == weight.dtype else grad_weight.add_(
+                    grad.t() @ some
+                )
+        ctx.gradients = grad_x, grad_weight
+        return nats / total
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        grad_x, grad_weight = ctx.gradients
+        ctx.gradients = None  # changed in place, and so good for once
+        return grad_x.mul_(grad), grad_weight.mul_(grad), None, None
+
+
+def linear_cross_entropy(x: Tensor, weight: Tensor, labels: Tensor) -> Tensor:
+    """The mean loss in nats of x (N, C) with the words' vectors (V, C), where labels (N,) are not -100.
+
+    The gradients are computed with it, while the logits of some rows are at hand: they are never all there.
+    """
+    loss: Tensor = _Loss.apply(x, weight, labels, torch.is_grad_enabled())
+    return loss

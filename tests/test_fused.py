@@ -1,0 +1,102 @@
+"""What the training step takes in fewer passes is the plain formula's, gradients included."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from minigpt import IGNORED, fused
+from minigpt.fused import Dropout, RMSNorm, linear_cross_entropy, rotate
+
+
+def compare(ours: Callable[..., Tensor], plain: Callable[..., Tensor], *inputs: Tensor) -> None:
+    """The same value, and the same gradient by every input."""
+    results = []
+    for function in (ours, plain):
+        leaves = [value.clone().requires_grad_() for value in inputs]
+        value = function(*leaves)
+        weights = torch.arange(1.0, 1 + value.numel()).view(value.shape) / value.numel()
+        (value * weights).sum().backward()
+        results.append([value, *(leaf.grad for leaf in leaves)])
+    for one, other in zip(*results):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
+
+
+def test_rotation() -> None:
+    angles = torch.randn(5, 4)
+    cos, sin = (part.repeat(1, 2) for part in (angles.cos(), angles.sin()))
+
+    def plain(x: Tensor) -> Tensor:
+        first, second = x.chunk(2, dim=-1)
+        return x * cos + torch.cat((-second, first), dim=-1) * sin
+
+    compare(lambda x: rotate(x, (cos, sin)), plain, torch.randn(2, 3, 5, 8))
+
+
+def test_norm() -> None:
+    norm, plain = RMSNorm(6, eps=1e-5), nn.RMSNorm(6, eps=1e-5)
+    x, weight = torch.randn(2, 3, 6), torch.randn(6)
+    compare(
+        lambda x, weight: torch.func.functional_call(norm, {"weight": weight}, x),
+        lambda x, weight: torch.func.functional_call(plain, {"weight": weight}, x),
+        x,
+        weight,
+    )
+
+
+@pytest.mark.parametrize("rows", [3, 7, 100])
+def test_loss(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fused, "LOSS_ROWS", rows)
+    labels = torch.randint(0, 11, (20,))
+    labels[[0, 5, 19]] = IGNORED
+    x, words = 3 * torch.randn(20, 4), torch.randn(11, 4)
+    compare(
+        lambda x, words: linear_cross_entropy(x, words, labels),
+        lambda x, words: F.cross_entropy(F.linear(x, words), labels, ignore_index=IGNORED),
+        x,
+        words,
+    )
+    with torch.no_grad():
+        expected = F.cross_entropy(F.linear(x, words), labels, ignore_index=IGNORED)
+        torch.testing.assert_close(linear_cross_entropy(x, words, labels), expected)
+
+
+def test_loss_of_a_token_that_is_all_but_impossible_is_finite() -> None:
+    x, words = torch.tensor([[300.0]]), torch.tensor([[1.0], [-1.0]])
+    assert linear_cross_entropy(x, words, torch.tensor([1])).item() == pytest.approx(600)
+
+
+def test_loss_in_bfloat16() -> None:
+    x, words, labels = (
+        torch.randn(20, 8, requires_grad=True),
+        torch.randn(11, 8, requires_grad=True),
+        torch.arange(20) % 11,
+    )
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = linear_cross_entropy(x, words, labels)
+    loss.backward()
+    rough = x.grad, words.grad
+    exact = torch.autograd.grad(F.cross_entropy(F.linear(x, words), labels), (x, words))
+    assert loss.dtype == torch.float32
+    for one, other in zip(rough, exact):
+        assert one is not None and float((one - other).norm() / other.norm()) < 0.02
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_dropout_leaves_out_its_share_and_keeps_the_mean(share: float) -> None:
+    torch.manual_seed(0)
+    dropout, x = Dropout(share), torch.ones(1001, 333, requires_grad=True)
+    y = dropout(x)
+    y.sum().backward()
+    y = y.detach()
+    left_out = float((y == 0).float().mean())
+    assert left_out == pytest.approx(share, abs=0.005)
+    assert float(y.mean()) == pytest.approx(1, abs=0.03)
+    assert float(y.max()) == pytest.approx(1 / (1 - share))
+    assert torch.equal(x.grad, y), "what is left out has no gradient, and the rest the same factor"
+    per_column = (y == 0).float().mean(0)
+    assert float((per_column - share).abs().max()) < 0.1, "no place is left out more often than others"
+    assert not torch.equal(dropout(x), y)
+    assert torch.equal(dropout.eval()(x), x)

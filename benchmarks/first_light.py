@@ -52,8 +52,9 @@ def fresh_clone(folder: Path) -> None:
         process = device.host.start(
             *(sys.executable, "-u", "-m", "peer", "--join"), cwd=device.folder, log=device.folder / "peer.log"
         )
-        at_start = float(process.wait_for(r"held-out loss at the start: ([\d.]+)", LONG)[1])
+        process.wait_for(r"trains [\d.]+ M parameters", LONG)
         training = time.monotonic() - started
+        at_start = float(process.wait_for(r"held-out loss at the start: ([\d.]+)", LONG)[1])
         say("fresh clone: training begins after", f"{training:.1f} s")
         wait_until(lambda: time.monotonic() - started > 180 or not process.running(), 200)
         later = [float(loss) for loss in re.findall(r"· held-out ([\d.]+)", process.output())]

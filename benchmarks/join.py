@@ -40,7 +40,7 @@ def main() -> None:
         if share:
             shutil.rmtree(joiner.folder / "data")
         processes = [first.start("peer", "--join", "--name", "first", *share, cpus=[0])]
-        processes[0].wait_for("held-out loss at the start", 300)
+        processes[0].wait_for(r"trains [\d.]+ M parameters", 300)
         wait(lambda: False, time.time() + ALONE_SECONDS)
         began = time.time()
         processes.append(joiner.start("peer", "--join", "--name", "joiner", cpus=[1]))

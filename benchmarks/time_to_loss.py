@@ -92,7 +92,7 @@ def run(way: str, devices: list[Device], minutes: float, target: float) -> Curve
             device.start("peer", "--join", "--name", device.host.name, cpus=[core]) for core, device in enumerate(used)
         ]
         for process in processes:
-            process.wait_for("held-out loss at the start", 300)
+            process.wait_for(r"trains [\d.]+ M parameters", 300)
         began = time.time()
         with slowed(used[-1], SLOW if way == "with a slow one" else 1.0):
             wait(lambda: reached(curve_of(used[0], began), target) and way != "alone", began + 60 * limit)

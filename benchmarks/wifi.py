@@ -78,7 +78,7 @@ def measure(way: str, devices: list[Device], minutes: float, second_core: bool =
             for core, device in enumerate(devices)
         ]
         for process in processes:
-            process.wait_for("held-out loss at the start", 300)
+            process.wait_for(r"trains [\d.]+ M parameters", 300)
         if second_core:
             for child in set(devices[0].host.pids()) - {processes[0].pid}:
                 for thread in Path(f"/proc/{child}/task").iterdir():  # p2pd has many

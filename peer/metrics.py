@@ -1,5 +1,6 @@
 """`checkpoints/RUN/metrics.jsonl`: one line a round, the source of every plot; the same for TensorBoard, if asked for.
 
+Beside it `samples.jsonl`: what the model wrote after rounds, always after the same prompts. Nobody else gets it.
 With `python -m peer --join --tensorboard`, look at it with `tensorboard --logdir checkpoints`.
 """
 
@@ -60,18 +61,13 @@ class Metrics:
 
             self._board = SummaryWriter(str(path.with_name("tensorboard")))
 
-    @property
-    def shows_text(self) -> bool:
-        return self._board is not None
-
     def write(self, entry: dict[str, object]) -> None:
         """Raises OSError where the disk does not take it."""
         finite = {
             key: None if isinstance(value, float) and not math.isfinite(value) else value
             for key, value in entry.items()
         }
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(finite, ensure_ascii=False) + "\n")
+        append(self._path, finite)
         if self._board is not None:
             for key, value in finite.items():
                 number = len(value) if isinstance(value, list) else value
@@ -79,6 +75,15 @@ class Metrics:
                     self._board.add_scalar(key, number, entry["tokens"])
             self._board.flush()
 
-    def write_text(self, text: str, tokens: int) -> None:
-        """A sample of what the model writes by now."""
-        self._board.add_text("sample", text, tokens)
+    def write_samples(self, entry: dict[str, object], samples: list[dict[str, str]]) -> None:
+        """What the model writes after the prompts, as of that line of metrics. Raises OSError."""
+        known = {key: entry[key] for key in ("time", "run_id", "round", "checkpoint")}
+        append(self._path.with_name("samples.jsonl"), {**known, "samples": samples})
+        if self._board is not None:
+            for number, sample in enumerate(samples):
+                self._board.add_text(f"sample {number}", sample["prompt"] + sample["text"], entry["tokens"])
+
+
+def append(path: Path, entry: dict[str, object]) -> None:
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(entry, ensure_ascii=False) + "\n")

@@ -5,24 +5,24 @@ Every round that closes leaves a line in metrics.jsonl (`peer/metrics.py`) and a
 
 from __future__ import annotations
 
-import math
 import time
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 import tokenizer
-from minigpt import START, checkpoint
+from minigpt import checkpoint
 from minigpt.dataset import Batches, PackedDataset, PaddedDataset, seed_of
 from minigpt.device import pick_autocast, pick_device
 from minigpt.encoding import DatasetError, encode
 from minigpt.evaluate import HeldOut
-from minigpt.generate import Sampling, generate, stream_text
 from minigpt.model import MiniGPT
 from minigpt.settings import Settings
 from peer import clock
 from peer.display import Display
+from peer.evaluator import Evaluator, Verdict
 from peer.inner import InnerLoop, learning_rate
 from peer.join import Run
 from peer.membership import Notice, came_and_left, held_up_by, pauses_changed
@@ -36,12 +36,21 @@ from peer.saver import Saver
 from peer.strangers import Strangers
 from peer.synchronous import SynchronousInner, SynchronousOuter
 
-EVALUATION_SHARE = 0.05  # of the time, at most, goes into measuring the held-out loss
 BAR_SECONDS = 0.5
-SAMPLE_TOKENS = 60
+LAST_VERDICT_SECONDS = 60.0  # that a run which ends by itself waits for what is still being measured
 NAP_SECONDS = 0.25  # longest pause between two looks at what the swarm is due, and at Ctrl+C
 SLOW_EXCHANGE_SECONDS = 2.0  # of a tiny model that is many steps, and nobody's loss
 SLOW_EXCHANGE_STEPS = 16  # in simulation, what arrives up to 4 steps late is worth as much as what is 2 late
+
+
+@dataclass
+class EndedRound:
+    """A round that is over, and what is said of it."""
+
+    entry: dict[str, object]  # for metrics.jsonl
+    beginning: str  # of the line on the screen, and the rest of it
+    rest: str
+    evaluated: bool  # whether its anchor is being judged
 
 
 class Trainer:
@@ -80,7 +89,7 @@ class Trainer:
         self.batches.batch_size = affordable_batch(run, device, autocast, display)
         if share_data:
             me = me.model_copy(update={"gives_text": share_text(run, sentencepiece, network, display)})
-        self.held_out = open_held_out(self.settings, sentencepiece, display)
+        held_out = open_held_out(self.settings, sentencepiece, display)
         self.inner, self.outer = open_loops(run, self.batches, device, autocast, network, me, checkpoints, stop)
         self.power = Watch(self.settings.device)
         self._rest: Rest | None = None
@@ -95,8 +104,10 @@ class Trainer:
             display=display,
         )
         self.metrics = Metrics(checkpoints / progress.run / "metrics.jsonl", tensorboard)
-        self._tokenizer = sentencepiece
-        self._evaluated_at, self._evaluation_seconds = -math.inf, 0.0
+        self._evaluator = Evaluator(
+            held_out, sentencepiece, autocast if device.type == "cpu" else None, self.inner.block_attention
+        )
+        self._ended_rounds: list[EndedRound] = []  # whose lines wait for what is being measured
         self._others: list[Notice] = []
         self._warned: set[str] = set()  # of a slow link, and of whom
         self._clock_shift = network.view.clock_shift
@@ -119,9 +130,10 @@ class Trainer:
             self.display.note("saving …")
             self.saver.save(wait=True)
             self.outer.stop()
+            self._write_last_rounds()
 
     def _loop(self) -> None:
-        self._say_held_out(self._evaluate(), "at the start")
+        self._evaluator.begin(self.outer.anchor)
         line = RoundLine()
         first_round, bar_at = self.outer.progress.round, 0.0
         setback: Setback | None = None
@@ -157,6 +169,7 @@ class Trainer:
             elif isinstance(event, Setback) and event != setback:
                 self.display.note(event.reason)
                 setback = event  # which may repeat every second until it is overcome
+            self._look_at_evaluation()
             self._warn_of_slow_exchanges()
             if time.monotonic() > bar_at:
                 bar_at = time.monotonic() + BAR_SECONDS
@@ -193,15 +206,14 @@ class Trainer:
         )
 
     def _on_round(self, event: RoundClosed, line: RoundLine, rate: float) -> None:
-        progress, speed = self.outer.progress, line.tokens_per_second  # of training: what follows takes its time
+        progress, speed = self.outer.progress, line.tokens_per_second
         self.saver.save()
-        bits = self._evaluate()
-        tokens = progress.samples * self.settings.training.dataset.seq_len
         entry: dict[str, object] = {
             "time": time.time(),
             "run_id": progress.run_id,
             "round": progress.round,
-            "tokens": tokens,
+            "checkpoint": checkpoint.folder_name(replace(progress, step=self.inner.steps)),
+            "tokens": progress.samples * self.settings.training.dataset.seq_len,
             "loss": line.loss,
             "learning_rate": rate,
             "tokens_per_second": speed,
@@ -214,19 +226,49 @@ class Trainer:
             "share": event.share,
             "anchor": progress.anchor,
         }
-        if bits is not None:
-            entry["valid_loss"], entry["valid_bits_per_byte"] = bits
-        try:
-            if bits is not None and self.metrics.shows_text:
-                self.metrics.write_text(self._sample(), tokens)
-            self.metrics.write(entry)
-        except OSError as error:
-            self.display.note(f"metrics.jsonl was not written: {error.strerror}; training goes on")
-        held_out = "" if bits is None else f" · held-out {bits[0]:.3f} ({bits[1]:.3f} bits/byte)"
         company = "alone" if len(event.peers) == 1 else "with " + ", ".join(event.peers[1:])
-        self.display.note(
-            f"round {progress.round} · loss {line.loss:.3f}{held_out} · {speed:,.0f} tokens/s · {company}"
+        evaluated = self._evaluator.begin(self.outer.anchor)
+        self._ended_rounds.append(
+            EndedRound(
+                entry, f"round {progress.round} · loss {line.loss:.3f}", f"{speed:,.0f} tokens/s · {company}", evaluated
+            )
         )
+        if not self._evaluator.busy:
+            self._write_rounds(None)
+
+    def _look_at_evaluation(self) -> None:
+        verdict = self._evaluator.poll()
+        if verdict is None:
+            return
+        if not any(ended.evaluated for ended in self._ended_rounds) and verdict.held_out is not None:
+            nats, bits = verdict.held_out
+            self.display.note(f"held-out loss at the start: {nats:.3f} ({bits:.3f} bits/byte)")
+        self._write_rounds(verdict)
+
+    def _write_rounds(self, verdict: Verdict | None) -> None:
+        """The lines of the rounds that have ended; the verdict is of the one whose anchor was judged, if any was."""
+        for ended in self._ended_rounds:
+            known = verdict if ended.evaluated else None
+            entry, held_out = ended.entry, ""
+            if known is not None and known.held_out is not None:
+                entry["valid_loss"], entry["valid_bits_per_byte"] = known.held_out
+                held_out = f" · held-out {known.held_out[0]:.3f} ({known.held_out[1]:.3f} bits/byte)"
+            try:
+                if known is not None:
+                    self.metrics.write_samples(entry, known.samples)
+                self.metrics.write(entry)
+            except OSError as error:
+                self.display.note(f"metrics.jsonl was not written: {error.strerror}; training goes on")
+            self.display.note(f"{ended.beginning}{held_out} · {ended.rest}")
+        self._ended_rounds = []
+
+    def _write_last_rounds(self) -> None:
+        """Once training is over: what is still being measured is waited for, unless somebody wants the end now."""
+        deadline = time.monotonic() + LAST_VERDICT_SECONDS
+        while self._evaluator.busy and not self.stop.received and time.monotonic() < deadline:
+            self._look_at_evaluation()
+            time.sleep(0.05)
+        self._write_rounds(None)
 
     def _show(self, line: RoundLine) -> None:
         names = ", ".join(notice.name for notice in self._others) or "alone"
@@ -236,26 +278,6 @@ class Trainer:
             self.settings.swarm.samples_per_round,
             f"loss {line.loss:.3f} · {line.tokens_per_second:,.0f} tokens/s · {names}",
         )
-
-    def _evaluate(self) -> tuple[float, float] | None:
-        """Held-out (loss, bits per byte) of the anchor, if its turn has come."""
-        rested = time.monotonic() - self._evaluated_at
-        if self.held_out is None or rested * EVALUATION_SHARE < self._evaluation_seconds:
-            return None
-        started = time.monotonic()
-        autocast, blocked = pick_anchor_autocast(self.inner), self.inner.block_attention
-        result = self.held_out.evaluate(self.outer.anchor, autocast, blocked)
-        self._evaluated_at, self._evaluation_seconds = time.monotonic(), time.monotonic() - started
-        return result
-
-    def _sample(self) -> str:
-        """A short text of the anchor's own, with the same dice every time."""
-        ids = generate(self.outer.anchor, [START], max_new_tokens=SAMPLE_TOKENS, sampling=Sampling(seed=1))
-        return "".join(stream_text(self._tokenizer, ids))
-
-    def _say_held_out(self, bits: tuple[float, float] | None, when: str) -> None:
-        if bits is not None:
-            self.display.note(f"held-out loss {when}: {bits[0]:.3f} ({bits[1]:.3f} bits/byte)")
 
     def _warn_of_slow_exchanges(self) -> None:
         """Once, where what the others learn arrives too late to be of much use, or too rarely for one device's sake."""
@@ -411,8 +433,3 @@ def start_model(run: Run) -> MiniGPT:
             for name, parameter in model.named_parameters():
                 parameter.add_(local[name].float())
     return model
-
-
-def pick_anchor_autocast(inner: InnerLoop) -> torch.dtype | None:
-    """The anchor lives on the CPU: the inner loop's number format if that is there too."""
-    return inner.autocast if inner.device.type == "cpu" else None

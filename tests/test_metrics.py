@@ -12,6 +12,7 @@ ENTRY = {
     "time": 1.7e9,
     "run_id": "r",
     "round": 2,
+    "checkpoint": "round-00000002-step-00000010",
     "tokens": 512,
     "loss": 5.5,
     "peers": ["desk", "phone"],
@@ -25,7 +26,7 @@ def test_a_line_is_one_object_and_has_no_nan(tmp_path: Path) -> None:
     metrics.write({**ENTRY, "loss": math.nan})
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert lines == [ENTRY, {**ENTRY, "loss": None}]
-    assert not metrics.shows_text and list((tmp_path / "run").iterdir()) == [tmp_path / "run" / "metrics.jsonl"]
+    assert list((tmp_path / "run").iterdir()) == [tmp_path / "run" / "metrics.jsonl"]
 
 
 def test_tensorboard_gets_the_same_numbers(tmp_path: Path) -> None:
@@ -33,7 +34,7 @@ def test_tensorboard_gets_the_same_numbers(tmp_path: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     metrics = Metrics(tmp_path / "metrics.jsonl", tensorboard=True)
-    metrics.write_text("안녕", 512)
+    metrics.write_samples(ENTRY, [{"prompt": "안", "text": "녕"}, {"prompt": "", "text": "밥"}])
     metrics.write(ENTRY)
     board = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
     assert {tag: [(event.step, event.value) for event in board.Scalars(tag)] for tag in board.Tags()["scalars"]} == {
@@ -41,4 +42,13 @@ def test_tensorboard_gets_the_same_numbers(tmp_path: Path) -> None:
         "loss": [(512, 5.5)],
         "peers": [(512, 2.0)],
     }
-    assert "안녕" in board.Tensors("sample/text_summary")[0].tensor_proto.string_val[0].decode()
+    assert "안녕" in board.Tensors("sample 0/text_summary")[0].tensor_proto.string_val[0].decode()
+
+
+def test_samples_say_which_checkpoint_wrote_them(tmp_path: Path) -> None:
+    metrics = Metrics(tmp_path / "metrics.jsonl")
+    for text in ("하나", "둘"):
+        metrics.write_samples(ENTRY, [{"prompt": "", "text": text}])
+    lines = [json.loads(line) for line in (tmp_path / "samples.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [line["samples"][0]["text"] for line in lines] == ["하나", "둘"]
+    assert lines[0]["checkpoint"] == ENTRY["checkpoint"] and lines[0]["round"] == 2

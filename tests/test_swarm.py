@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -68,6 +69,10 @@ def test_two_devices_started_at_the_same_instant_train_one_run(tmp_path: Path) -
         newest = checkpoint.newest(devices[0].folder / "checkpoints")
         assert newest is not None
         assert newest.local() is not None, "what was trained since the last round is kept as well"
+
+        judged = [line["checkpoint"] for line in devices[0].metrics() if line.get("valid_bits_per_byte")]
+        samples = (devices[0].folder / "checkpoints/cellmind/samples.jsonl").read_text(encoding="utf-8").splitlines()
+        assert judged and [json.loads(line)["checkpoint"] for line in samples] == judged
 
         again_from = newest.progress.round
         again = devices[0].join("--rounds", "1", "--tensorboard")

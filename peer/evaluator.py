@@ -1,0 +1,107 @@
+"""How good the anchor is on held-out text, and what it says: found out beside the training, not in its way."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from copy import deepcopy
+from dataclasses import dataclass
+from itertools import takewhile
+from typing import Any
+
+import torch
+
+from minigpt import PADDING, START
+from minigpt.evaluate import HeldOut
+from minigpt.generate import Sampling, generate, stream_text
+from minigpt.model import MiniGPT
+
+SHARE = 0.05  # of the processor's time, at most
+NICER = 5  # than training: where cores are few, training gets three times as much of them
+PROMPTS = 3  # one of them empty
+PROMPT_TOKENS = 6
+SAMPLE_TOKENS = 40
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was found out about an anchor."""
+
+    held_out: tuple[float, float] | None  # nats a token, bits a byte; None where there is no such text
+    samples: list[dict[str, str]]  # each with a prompt and the text that follows it
+
+
+class Evaluator:
+    """Judges copies of the anchor on a thread of its own: one core, a lower priority, and not more often than SHARE.
+
+    :param held_out: the texts to judge by, whose first words are the prompts of the samples as well
+    :param autocast: number format for matrix products on the CPU, or None for float32
+    :param block_attention: whether no token sees another text of its sequence, as in training
+    """
+
+    def __init__(
+        self, held_out: HeldOut | None, tokenizer: Any, autocast: torch.dtype | None, block_attention: bool = False
+    ):
+        self._held_out, self._tokenizer, self._autocast = held_out, tokenizer, autocast
+        self._block_attention = block_attention
+        self._prompts = [[START], *(openings(held_out) if held_out is not None else [])]
+        self._cores = torch.get_num_threads()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="evaluation", initializer=stand_back)
+        self._running: Future[tuple[Verdict, float]] | None = None
+        self._began, self._not_before = 0.0, 0.0
+
+    @property
+    def busy(self) -> bool:
+        return self._running is not None
+
+    def begin(self, anchor: MiniGPT) -> bool:
+        """Begin to judge the anchor as it is now; False where its turn has not come."""
+        if self.busy or time.monotonic() < self._not_before:
+            return False
+        self._began = time.monotonic()
+        self._running = self._thread.submit(self._judge, deepcopy(anchor))
+        return True
+
+    def poll(self) -> Verdict | None:
+        """What was found out, once it is; never waits."""
+        if self._running is None or not self._running.done():
+            return None
+        verdict, seconds = self._running.result()
+        self._running = None
+        self._not_before = self._began + seconds / self._cores / SHARE
+        return verdict
+
+    def _judge(self, anchor: MiniGPT) -> tuple[Verdict, float]:
+        """On the thread: the verdict, and the processor's seconds that it took."""
+        started = time.thread_time()
+        held_out = None
+        if self._held_out is not None:
+            held_out = self._held_out.evaluate(anchor, self._autocast, self._block_attention)
+        verdict = Verdict(held_out, [self._sample(anchor, prompt) for prompt in self._prompts])
+        return verdict, time.thread_time() - started
+
+    def _sample(self, anchor: MiniGPT, prompt: list[int]) -> dict[str, str]:
+        """With the same dice every time, so that the samples of two checkpoints differ by what was learnt."""
+        ids = generate(anchor, prompt, max_new_tokens=SAMPLE_TOKENS, sampling=Sampling(seed=1))
+        prompt_text, text = ("".join(stream_text(self._tokenizer, some)) for some in (prompt, ids))
+        return {"prompt": prompt_text, "text": text}
+
+
+def openings(held_out: HeldOut) -> list[list[int]]:
+    """The first words of the first texts, as prompts."""
+    ids: list[int] = held_out.input_ids.flatten().tolist()
+    starts = [place for place, id in enumerate(ids) if id == START][: PROMPTS - 1]
+    return [
+        [START, *takewhile(lambda id: id > PADDING, ids[place + 1 : place + 1 + PROMPT_TOKENS])] for place in starts
+    ]
+
+
+def stand_back() -> None:
+    """This thread takes one core, and training goes first."""
+    torch.set_num_threads(1)  # of products begun in this thread
+    if sys.platform == "linux":  # elsewhere a thread has no priority of its own
+        me = threading.get_native_id()
+        os.setpriority(os.PRIO_PROCESS, me, min(19, os.getpriority(os.PRIO_PROCESS, me) + NICER))

@@ -1,0 +1,104 @@
+"""The anchor is judged on a thread that training goes before."""
+
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from minigpt import START
+from minigpt.evaluate import HeldOut
+from minigpt.generate import Sampling, generate, stream_text
+from minigpt.model import MiniGPT
+from peer import evaluator
+from peer.evaluator import Evaluator, Verdict, openings
+from tests.lan import wait_until
+from tests.tiny import LINES, build_model, write_jsonl
+
+
+@pytest.fixture
+def held_out(tmp_path: Path, processor: Any) -> HeldOut:
+    return HeldOut.from_file(write_jsonl(tmp_path / "valid.jsonl", LINES), processor, seq_len=16)
+
+
+@pytest.fixture
+def anchor(processor: Any) -> Iterator[MiniGPT]:
+    threads = torch.get_num_threads()
+    yield build_model(processor.get_piece_size())
+    assert torch.get_num_threads() == threads, "training's threads are its own"
+
+
+def verdict_of(judge: Evaluator) -> Verdict:
+    found: list[Verdict | None] = []
+
+    def arrived() -> bool:
+        found.append(judge.poll())
+        return found[-1] is not None
+
+    assert wait_until(arrived, 60)
+    assert found[-1] is not None
+    return found[-1]
+
+
+def test_the_verdict_is_of_the_anchor_as_it_was(anchor: MiniGPT, held_out: HeldOut, processor: Any) -> None:
+    expected = held_out.evaluate(anchor)
+    said = list(generate(anchor, [START], max_new_tokens=40, sampling=Sampling(seed=1)))
+    judge = Evaluator(held_out, processor, None)
+    assert judge.begin(anchor)
+    with torch.no_grad():
+        for parameter in anchor.parameters():
+            parameter.zero_()  # as training goes on
+    verdict = verdict_of(judge)
+    assert verdict.held_out == pytest.approx(expected)
+    assert verdict.samples[0] == {"prompt": "", "text": "".join(stream_text(processor, said))}
+    assert [LINES[number].startswith(sample["prompt"]) for number, sample in enumerate(verdict.samples[1:])] == [
+        True
+    ] * 2
+    assert all(sample["prompt"] for sample in verdict.samples[1:])
+
+
+def test_one_at_a_time_and_no_more_than_its_share(
+    anchor: MiniGPT, held_out: HeldOut, processor: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judge = Evaluator(held_out, processor, None)
+    assert judge.begin(anchor) and not judge.begin(anchor) and judge.busy
+    verdict_of(judge)
+    assert not judge.begin(anchor), "it took more than a twentieth of the time since then"
+    monkeypatch.setattr(evaluator, "SHARE", 1e9)
+    assert Evaluator(held_out, processor, None).begin(anchor)
+
+
+def test_training_goes_first(
+    anchor: MiniGPT, held_out: HeldOut, processor: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[int, int]] = []
+
+    def evaluate(*arguments: Any) -> tuple[float, float]:
+        niceness = os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) if sys.platform == "linux" else 0
+        seen.append((niceness, torch.get_num_threads()))
+        return 1.0, 1.0
+
+    monkeypatch.setattr(held_out, "evaluate", evaluate)
+    judge = Evaluator(held_out, processor, None)
+    judge.begin(anchor)
+    verdict_of(judge)
+    niceness = os.nice(0)
+    assert seen == [(min(19, niceness + 5) if sys.platform == "linux" else 0, 1)]
+    assert os.nice(0) == niceness
+
+
+def test_without_held_out_texts_there_are_samples(anchor: MiniGPT, processor: Any) -> None:
+    judge = Evaluator(None, processor, None)
+    judge.begin(anchor)
+    verdict = verdict_of(judge)
+    assert verdict.held_out is None and [sample["prompt"] for sample in verdict.samples] == [""]
+
+
+def test_openings_stay_within_their_text() -> None:
+    ids = torch.tensor([[START, 9, 2, START, 10, 11, 12, 13], [14, 15, 16, 17, 2, START, 9, 9]])
+    held_out = HeldOut(ids, ids, 100)
+    assert openings(held_out) == [[START, 9], [START, 10, 11, 12, 13, 14, 15]]

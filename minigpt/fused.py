@@ -33,10 +33,10 @@ class _Rotate(Function):
 
 
 def turn(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    half = x.shape[-1] // 2
     turned = x * cos
-    turned[..., :half].addcmul_(x[..., half:], sin[..., :half], value=-1)
-    turned[..., half:].addcmul_(x[..., :half], sin[..., half:])
+    (first, second), (turned_first, turned_second), (sin, _) = (part.chunk(2, dim=-1) for part in (x, turned, sin))
+    turned_first.addcmul_(second, sin, value=-1)
+    turned_second.addcmul_(first, sin)
     return turned
 
 

@@ -21,10 +21,11 @@ from torch import Tensor
 
 from minigpt import END_OF_TEXT, PADDING, START, UNKNOWN
 from minigpt.checkpoint import Checkpoint, newest, read
+from minigpt.decoding import Decoding
 from minigpt.device import pick_device
 from minigpt.encoding import piece_bytes
 from minigpt.manifest import CheckpointError
-from minigpt.model import LayerCache, MiniGPT
+from minigpt.model import MiniGPT
 
 CHECKPOINTS = Path("checkpoints")
 FOLLOW_SECONDS = 2.0  # between two looks for a newer checkpoint
@@ -45,7 +46,7 @@ class Sampling:
 
 
 class Context:
-    """What the model has before it: the ids so far and, of each layer, their keys and values.
+    """What the model has before it: the ids so far, of which `Decoding` keeps what the model has made of them.
 
     The model looks back over `seq_len` ids at most. Where more have come it begins anew with the last half of that, so
     that half as many can follow before the next time: a window that moved with every id would have nothing to keep.
@@ -54,8 +55,7 @@ class Context:
     def __init__(self, model: MiniGPT, ids: Sequence[int]):
         self.model = model
         self.ids = list(ids)
-        self._seen = 0  # ids that are in the caches
-        self._caches: list[LayerCache] = []
+        self._decoding = Decoding(model)
 
     def append(self, id: int) -> None:
         self.ids.append(id)
@@ -64,12 +64,9 @@ class Context:
         """Logits (V,) of what follows."""
         window = self.model.seq_len
         if len(self.ids) > window:
-            self.ids, self._seen = self.ids[-window // 2 :], 0
-        if not self._seen:
-            self._caches = [LayerCache(window) for _ in range(self.model.num_layers)]
-        new = torch.tensor([self.ids[self._seen :]], device=self.model.cosines.device)
-        self._seen = len(self.ids)
-        return self.model.next_logits(new, self._caches)[0]
+            self.ids = self.ids[-window // 2 :]
+            self._decoding.used = 0
+        return self._decoding.next_logits(self.ids[self._decoding.used :])
 
 
 def generate(
@@ -95,10 +92,12 @@ def generate(
         yield id
 
 
+@torch.inference_mode()
 def sample(logits: Tensor, temperature: float, top_k: int | None, top_p: float | None, random: torch.Generator) -> int:
     """Draw an id by its logits (V,), from the `top_k` likeliest or the likeliest that make up `top_p` together."""
     logits = logits.clone()
-    logits[[UNKNOWN, START, PADDING]] = -math.inf  # these are not text
+    for id in (UNKNOWN, START, PADDING):
+        logits[id] = -math.inf  # these are not text
     if temperature == 0:
         return int(logits.argmax())
     logits = (logits - logits.max()) / temperature  # at most 0, so that no temperature is too small

@@ -8,7 +8,6 @@ Shapes in the comments: B batch, T time (tokens), C d_model, nh heads, hs size o
 """
 
 import math
-from collections.abc import Sequence
 from typing import Self
 
 import torch
@@ -42,28 +41,6 @@ def mask_between_texts(input_ids: Tensor) -> Tensor:
     return same & torch.ones(T, T, dtype=torch.bool, device=input_ids.device).tril()
 
 
-class LayerCache:
-    """Keys and values of the tokens that one layer has seen, so that none is computed twice.
-
-    Room for `length` tokens is taken at once: both are (B, nh, length, hs), of which the first `used` are filled.
-    """
-
-    def __init__(self, length: int) -> None:
-        self._length, self.used = length, 0
-        self._keys = self._values = torch.empty(0)
-
-    def extend(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Add those of new tokens, (B, nh, T, hs); returns all there are."""
-        if not self.used:
-            B, nh, _, hs = keys.shape
-            self._keys, self._values = keys.new_empty(2, B, nh, self._length, hs)
-        end = self.used + keys.shape[2]
-        self._keys[:, :, self.used : end] = keys
-        self._values[:, :, self.used : end] = values
-        self.used = end
-        return self._keys[:, :, :end], self._values[:, :, :end]
-
-
 class Attention(nn.Module):
     """Causal self-attention with rotary positions.
 
@@ -79,9 +56,7 @@ class Attention(nn.Module):
         self.v_proj = nn.Linear(d_model, d_model, bias=False)
         self.o_proj = nn.Linear(d_model, d_model, bias=False)
 
-    def forward(
-        self, x: Tensor, rotation: Rotation, cache: LayerCache | None = None, mask: Tensor | None = None
-    ) -> Tensor:
+    def forward(self, x: Tensor, rotation: Rotation, mask: Tensor | None = None) -> Tensor:
         B, T, C = x.shape
         q, k, v = (
             projection(x).view(B, T, self.nhead, C // self.nhead).transpose(1, 2)  # (B, nh, T, hs)
@@ -89,13 +64,7 @@ class Attention(nn.Module):
         )
         cos, sin = (part.to(q.dtype) for part in rotation)
         q, k = rotate(q, (cos, sin)), rotate(k, (cos, sin))
-        if cache is not None:
-            k, v = cache.extend(k, v)  # (B, nh, S tokens so far, hs)
-        S = k.shape[2]
-        if mask is None and 1 < T < S:
-            # a single new token sees all; several see what came before them, and of themselves no later one
-            mask = torch.ones(T, S, dtype=torch.bool, device=x.device).tril(S - T)
-        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None and 1 < T == S)
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None)
         return self.o_proj(y.transpose(1, 2).reshape(B, T, C))
 
 
@@ -123,10 +92,8 @@ class Block(nn.Module):
         self.mlp = FeedForward(d_model)
         self.dropout = Dropout(dropout)
 
-    def forward(
-        self, x: Tensor, rotation: Rotation, cache: LayerCache | None = None, mask: Tensor | None = None
-    ) -> Tensor:
-        x = x + self.dropout(self.self_attn(self.input_layernorm(x), rotation, cache, mask))
+    def forward(self, x: Tensor, rotation: Rotation, mask: Tensor | None = None) -> Tensor:
+        x = x + self.dropout(self.self_attn(self.input_layernorm(x), rotation, mask))
         return x + self.dropout(self.mlp(self.post_attention_layernorm(x)))
 
 
@@ -139,16 +106,10 @@ class Decoder(nn.Module):
         self.layers = nn.ModuleList(Block(d_model, nhead, dropout) for _ in range(num_layers))
         self.norm = RMSNorm(d_model, eps=NORM_EPSILON)
 
-    def forward(
-        self,
-        input_ids: Tensor,
-        rotation: Rotation,
-        caches: Sequence[LayerCache] | None = None,
-        mask: Tensor | None = None,
-    ) -> Tensor:
+    def forward(self, input_ids: Tensor, rotation: Rotation, mask: Tensor | None = None) -> Tensor:
         x = self.embed_tokens(input_ids)  # (B, T, C)
-        for number, layer in enumerate(self.layers):
-            x = layer(x, rotation, None if caches is None else caches[number], mask)
+        for layer in self.layers:
+            x = layer(x, rotation, mask)
         return self.norm(x)
 
 
@@ -219,14 +180,6 @@ class MiniGPT(nn.Module):
         if labels is None:
             return F.linear(x, words).float()  # (B, T, V)
         return linear_cross_entropy(x.flatten(0, 1), words, labels.flatten())
-
-    @torch.no_grad()
-    def next_logits(self, input_ids: Tensor, caches: Sequence[LayerCache]) -> Tensor:
-        """Logits (B, V) for what follows input_ids (B, T) and all that the caches, one a layer, have seen before."""
-        start, T = caches[0].used, input_ids.shape[1]
-        rotation = self.cosines[start : start + T], self.sines[start : start + T]
-        x = self.model(input_ids, rotation, caches)[:, -1]  # (B, C)
-        return F.linear(x, self.model.embed_tokens.weight).float()
 
     def parameter_count(self) -> int:
         """How many numbers training changes; the tied embedding counts once."""

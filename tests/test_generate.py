@@ -15,42 +15,54 @@ import pytest
 import torch
 
 from minigpt import END_OF_TEXT, PADDING, START, UNKNOWN
+from minigpt.decoding import Decoding
 from minigpt.generate import Sampling, chat, encode_prompt, generate, main, sample, stream_text
-from minigpt.model import LayerCache, MiniGPT
+from minigpt.model import MiniGPT
 from tests.lan import wait_until
 from tests.tiny import LINES, build_model, save_model
 
 REPOSITORY = Path(__file__).parent.parent
 
 
-class Parrot(MiniGPT):
+class Parrot(Decoding):
     """Knows one row of ids: after as many ids as it has been given, it is sure of the next one in the row."""
 
-    def __init__(self, row: list[int], seq_len: int = 8) -> None:
-        super().__init__(vocab_size=400, d_model=8, nhead=1, num_layers=1, seq_len=seq_len)
-        self.row = row
-        self.lengths: list[int] = []
-        self.seen: list[int] = []
+    row: list[int]
+    lengths: list[int]
+    seen: list[int]
 
-    def next_logits(self, input_ids: torch.Tensor, caches: Sequence[LayerCache]) -> torch.Tensor:
-        logits = torch.zeros(1, 400)
-        logits[0, self.row[len(self.lengths)]] = 50.0
-        self.lengths.append(input_ids.shape[1])
-        self.seen += input_ids[0].tolist()
+    def next_logits(self, ids: Sequence[int]) -> torch.Tensor:
+        logits = torch.zeros(400)
+        logits[self.row[len(self.lengths)]] = 50.0
+        self.used += len(ids)
+        self.lengths.append(len(ids))
+        self.seen += ids
         return logits
+
+
+@pytest.fixture
+def parrot(monkeypatch: pytest.MonkeyPatch) -> type[Parrot]:
+    """Speaks in place of every model."""
+    monkeypatch.setattr("minigpt.generate.Decoding", Parrot)
+    Parrot.lengths, Parrot.seen = [], []
+    return Parrot
+
+
+def silent_model(seq_len: int = 8) -> MiniGPT:
+    return MiniGPT(vocab_size=400, d_model=8, nhead=1, num_layers=1, seq_len=seq_len)
 
 
 # -- ids
 
 
-def test_stops_at_the_end_of_the_text() -> None:
-    parrot = Parrot([10, 11, 12, END_OF_TEXT, 13])
-    assert list(generate(parrot, [START, 9], max_new_tokens=100)) == [10, 11, 12]
+def test_stops_at_the_end_of_the_text(parrot: type[Parrot]) -> None:
+    parrot.row = [10, 11, 12, END_OF_TEXT, 13]
+    assert list(generate(silent_model(), [START, 9], max_new_tokens=100)) == [10, 11, 12]
 
 
-def test_stops_at_max_new_tokens_and_looks_back_over_seq_len_only() -> None:
-    parrot = Parrot(list(range(10, 30)))
-    assert list(generate(parrot, [START, 9, 9], max_new_tokens=12)) == list(range(10, 22))
+def test_stops_at_max_new_tokens_and_looks_back_over_seq_len_only(parrot: type[Parrot]) -> None:
+    parrot.row = list(range(10, 30))
+    assert list(generate(silent_model(), [START, 9, 9], max_new_tokens=12)) == list(range(10, 22))
     assert parrot.lengths == [3, 1, 1, 1, 1, 1, 4, 1, 1, 1, 1, 4], "the prompt in one go, and half of 8 when it is full"
 
 
@@ -73,11 +85,12 @@ def test_what_is_kept_changes_nothing(model: MiniGPT) -> None:
 def test_several_tokens_at_once_are_as_good_as_one_by_one(model: MiniGPT) -> None:
     ids = torch.randint(4, model.vocab_size, (1, 12), generator=torch.Generator().manual_seed(0))
     for cuts in ([12], [5, 7], [1, 4, 7], [11, 1]):
-        caches = [LayerCache(16) for _ in range(model.num_layers)]
-        for part in ids.split(cuts, dim=1):
-            logits = model.next_logits(part, caches)
+        decoding = Decoding(model)
+        for part in ids[0].split(cuts):
+            logits = decoding.next_logits(part.tolist())
+        assert decoding.used == 12
         with torch.no_grad():
-            torch.testing.assert_close(logits, model(ids)[:, -1], atol=1e-5, rtol=1e-5)
+            torch.testing.assert_close(logits, model(ids)[0, -1], atol=1e-5, rtol=1e-5)
 
 
 def test_temperature_zero_takes_the_likeliest(model: MiniGPT) -> None:
@@ -215,11 +228,19 @@ def test_several_samples_are_what_each_alone_would_be(folder: Path, capsys: pyte
 # -- a talk
 
 
-def test_a_talk_answers_a_line_with_a_line_and_remembers_it(processor: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_talk_answers_a_line_with_a_line_and_remembers_it(
+    parrot: type[Parrot], processor: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     newline = processor.encode("\n")
     greeting, rest = processor.encode("안녕"), processor.encode("뭐해")
-    parrot = Parrot([*newline, *greeting, *newline, *rest, *rest, *rest, *rest], seq_len=64)
-    chat(parrot, processor, ["잘 지내?\n", "응"], Sampling(), max_new_tokens=3 + len(newline) + len(greeting))
+    parrot.row = [*newline, *greeting, *newline, *rest, *rest, *rest, *rest]
+    chat(
+        silent_model(seq_len=64),
+        processor,
+        ["잘 지내?\n", "응"],
+        Sampling(),
+        max_new_tokens=3 + len(newline) + len(greeting),
+    )
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "안녕"
     assert lines[1].startswith("뭐해")

@@ -63,9 +63,12 @@ class Device:
     def log(self, module: str) -> str:
         return (self.folder / f"{module}.log").read_text()
 
+    def metrics_path(self, run: str = "cellmind") -> Path:
+        return self.folder / "checkpoints" / run / "metrics.jsonl"
+
     def metrics(self, run: str = "cellmind") -> list[dict[str, Any]]:
         """The lines of metrics.jsonl so far."""
-        path = self.folder / "checkpoints" / run / "metrics.jsonl"
+        path = self.metrics_path(run)
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
     def wait_for_rounds(self, count: int, timeout: float) -> list[dict[str, Any]]:

@@ -328,8 +328,11 @@ class Lan:
     def partition(self, hosts: Iterable[Host]) -> None:
         """Move these hosts to a second switch with no cable to the first: they reach each other and nobody else."""
         self.heal()
-        _execute("ip", "-n", self._switch, *"link add island type bridge stp_state 0 mcast_snooping 0".split())
-        _execute("ip", "-n", self._switch, "link", "set", "island", "up")
+        for arguments in (
+            ("add", "island", "type", "bridge", "stp_state", "0", "mcast_snooping", "0"),
+            ("set", "island", "up"),
+        ):
+            _execute("ip", "-n", self._switch, "link", *arguments)
         for host in hosts:
             _execute("ip", "-n", self._switch, "link", "set", host.name, "master", "island")
 

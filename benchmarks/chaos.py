@@ -45,7 +45,7 @@ from tests.lan import Lan
 POLL_SECONDS = 0.25
 PROGRESS_SECONDS = 30.0
 REUNITED_SHARE = 0.75  # of the time without faults at the end, in which all have to be one swarm
-SETTINGS = {**TINY, "training": {**TINY["training"], "lr": 5e-4}, "swarm": {"samples_per_round": 512}}
+SETTINGS = {**TINY, "training": {**TINY["training"], "lr": 5e-4}, "swarm": {"samples_per_round": 256}}
 SEQ_LEN = TINY["training"]["dataset"]["seq_len"]
 
 

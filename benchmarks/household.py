@@ -39,6 +39,7 @@ class Household:
         self.devices = [Device(host, folder / host.name, settings) for host in hosts[:peers]]
         self.problems: list[str] = []  # what should not have happened
         self._bootstrap, self._stranger = Device(hosts[peers], folder / "bootstrap"), hosts[peers + 1]
+        self._address = ""  # of the bootstrap node
         self._processes: list[HostProcess | None] = [None] * peers
         self._trains = [False] * peers
         self._stopped: set[int] = set()
@@ -59,7 +60,8 @@ class Household:
         with ExitStack() as stack:
             for device in self.devices:
                 stack.enter_context(disk(device))
-            self._start_bootstrap()
+            bootstrap = self._bootstrap.start("bootstrap")
+            self._address = bootstrap.wait_for(r"node at (\S+)", START_SECONDS)[1]  # the same after every start
             stack.callback(self._kill_everything)
             for number in range(self.peers):
                 self._start(number)
@@ -159,7 +161,7 @@ class Household:
                 self.lan.heal()
                 self._island = set()
             case Kind.BOOTSTRAP:
-                self._start_bootstrap()
+                self._bootstrap.start("bootstrap")
             case Kind.CLOCK:
                 self._signal(fault.target[0], signal.SIGUSR2)
             case Kind.DISK:
@@ -171,9 +173,6 @@ class Household:
             arguments += ["--initial-peers", self._address]
         self._processes[number] = self.devices[number].start(PEER, *arguments)
         self._trains[number] = False
-
-    def _start_bootstrap(self) -> None:
-        self._address = self._bootstrap.start("bootstrap").wait_for(r"node at (\S+)", START_SECONDS)[1]
 
     def _kill(self, numbers: Any) -> None:
         """kill -9 of their main processes alone; what they started has to be gone soon after."""

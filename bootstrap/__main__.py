@@ -57,6 +57,7 @@ def serve(arguments: argparse.Namespace, display: Display) -> int:
         host=host,
         port=arguments.port,
         checkpoints=arguments.state,
+        report=display.note,
         addresses=arguments.initial_peers,
         own_address=None if arguments.host else lan_address,
     )

@@ -190,6 +190,7 @@ def run_peer(arguments: argparse.Namespace, display: Display) -> int:
         host=host,
         port=listen,
         checkpoints=arguments.checkpoints,
+        report=display.note,
         addresses=arguments.initial_peers,
         own_address=None if arguments.host else lan_address,
     )

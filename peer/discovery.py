@@ -10,6 +10,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 
 from zeroconf import IPVersion, ServiceStateChange, Zeroconf
 from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
@@ -20,7 +21,7 @@ LOOKUPS, LOOKUP_MILLISECONDS = 10, 500
 LISTEN_SECONDS = 5.0  # for somebody who trains
 OTHERS_SECONDS = 1.0  # for others, once somebody was heard: the first one may have gone
 
-Found = Callable[[str, str, str], None]
+Found = Callable[[str, str, str, float], None]
 
 
 def lan_address() -> str:
@@ -39,7 +40,7 @@ class Listener:
     """Reports every peer that announces itself; lives on an asyncio loop.
 
     :param host: our own address on the network to listen to
-    :param found: called with (multiaddr, name, run) for every peer heard of, again when its address changes
+    :param found: called with (multiaddr, name, run, when it started) for every peer heard of, again when that changes
     """
 
     def __init__(self, host: str, found: Found):
@@ -82,9 +83,11 @@ class Listener:
         for _ in range(LOOKUPS):
             info = AsyncServiceInfo(service_type, service)
             await info.async_request(zeroconf, LOOKUP_MILLISECONDS)
-            address, name, run = (info.decoded_properties.get(key) or "" for key in ("address", "name", "run"))
-            if address:
-                self._found(address, name, run)
+            properties = {key: value or "" for key, value in info.decoded_properties.items()}
+            if address := properties.get("address"):
+                with suppress(ValueError):  # where it is nothing of ours
+                    started = float(properties.get("started", "nan"))
+                    self._found(address, properties.get("name", ""), properties.get("run", ""), started)
                 return
 
 
@@ -94,18 +97,20 @@ class Discovery(Listener):
     :param address: this peer's own, /ip4/ADDRESS/tcp/PORT/p2p/PEER
     :param name: what people call the device
     :param run: name of the run it trains, "" for a bootstrap node
+    :param started: when it did, in the swarm's time
     """
 
-    def __init__(self, *, address: str, name: str, run: str, found: Found):
+    def __init__(self, *, address: str, name: str, run: str, started: float, found: Found):
         _, _, host, _, port, _, peer = address.split("/")
+        label = f"{peer[-20:]}-{host.replace('.', '-')}"  # unique on the LAN, also where a peer's identity is not
         super().__init__(host, found)
         self._info = AsyncServiceInfo(
             SERVICE_TYPE,
-            f"{peer[-20:]}.{SERVICE_TYPE}",  # unique on the LAN; the readable name is a property
+            f"{label}.{SERVICE_TYPE}",  # the readable name is a property
             port=int(port),
             parsed_addresses=[host],
-            properties={"address": address, "name": name, "run": run},
-            server=f"cellmind-{peer[-20:].lower()}.local.",
+            properties={"address": address, "name": name, "run": run, "started": f"{started:.1f}"},
+            server=f"cellmind-{label.lower()}.local.",
         )
         self._own_service = self._info.name
 
@@ -123,7 +128,7 @@ async def who_trains(run: str) -> list[str]:
     addresses: list[str] = []
     heard = asyncio.Event()
 
-    def found(address: str, name: str, other: str) -> None:
+    def found(address: str, name: str, other: str, started: float) -> None:
         if other and run in ("", other) and address not in addresses:
             addresses.append(address)
             heard.set()

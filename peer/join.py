@@ -385,6 +385,7 @@ class Joiner:
         """Post our notice, look at the board, and mind Ctrl+C."""
         self._pause(POLL_SECONDS)
         view = self.network.post(self.me)
+        self.me = self.me.model_copy(update={"peer": self.network.peer})
         difference = clock.difference(view.clock_shift)
         if difference is not None:
             self._mention(difference)

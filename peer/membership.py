@@ -37,7 +37,7 @@ State = tuple[int, int, str]  # (sequences behind it, round, lineage): see Notic
 
 
 class Notice(BaseModel):
-    """What a peer says of itself on the swarm's notice board (a DHT key with one subkey a peer and a short expiry).
+    """What a peer says of itself on the swarm's notice board (a DHT key with one subkey an address and a short expiry).
 
     Comes from the network: everything is bounded, and what does not fit is no notice.
     """
@@ -48,6 +48,7 @@ class Notice(BaseModel):
     name: str = Field(min_length=1, max_length=64)
     address: str = Field(max_length=200)  # multiaddr
     role: Annotated[Role, Field(strict=False)]
+    started: float = Field(default=0.0, ge=0, lt=1e12, allow_inf_nan=False)  # in the swarm's time, seconds
     run_id: str = Field(default="", max_length=64)
     round: Count = 0
     anchor: str = Field(default="", max_length=64)  # lineage of the parameters the swarm agreed on
@@ -72,13 +73,30 @@ class Notice(BaseModel):
         return (self.trained, self.round, self.anchor)
 
 
-def parse_notice(peer: str, value: object) -> Notice | None:
-    """The notice that `peer` left under its own subkey; None if it is not one, or speaks for somebody else."""
+def parse_notice(address: str, value: object) -> Notice | None:
+    """The notice that a peer left under its own address; None if it is not one, or speaks for somebody else."""
     try:
         notice = Notice.model_validate(value)
     except ValidationError:
         return None
-    return notice if notice.peer == peer and (notice.name + notice.paused).isprintable() else None
+    is_its_own = notice.address == address and address.endswith(f"/p2p/{notice.peer}")
+    return notice if is_its_own and (notice.name + notice.paused).isprintable() else None
+
+
+def is_earlier_twin(other: Notice, me: Notice) -> bool:
+    """Whether the other one has our identity, and we, who started later, are to take another."""
+    return other.peer == me.peer and (other.started, other.address) < (me.started, me.address)
+
+
+def with_distinct_names(others: list[Notice], me: Notice | None) -> list[Notice]:
+    """The others; of devices with one name the first to start keeps it, the next ones are "name (2)", "name (3)"."""
+    known = others if me is None else [*others, me]
+    counts: dict[str, int] = {}
+    names: dict[str, str] = {}
+    for notice in sorted(known, key=lambda notice: (notice.started, notice.peer)):
+        count = counts[notice.name] = counts.get(notice.name, 0) + 1
+        names[notice.peer] = notice.name if count == 1 else f"{notice.name} ({count})"
+    return [notice.model_copy(update={"name": names[notice.peer]}) for notice in others]
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,8 @@ MAX_REMEMBERED = 50
 MAX_DONORS = 4  # that state is taken from at once
 LOOK_SECONDS = 2.0  # between two looks at our own address
 RETRY_SECONDS = 5.0  # between two starts of a network part that does not start
+IDENTITY = "identity.key"
+IDENTITY_SECONDS = 60.0  # that a new one is kept at least: somebody may follow us with claims to be us
 LOST = "the network part of this device ended unexpectedly"
 
 
@@ -137,12 +139,14 @@ class Network:
     """This device in the swarm.
 
     Where its process has died, or the device has moved to another address, it is started again, under the same
-    identity; what stands on it has to be started again as well, whenever `starts` has grown.
+    identity; where another device has that as well, and had it before us, under a new one. What stands on it has to be
+    started again then, whenever `starts` has grown.
 
     :param run: name of the run, which is the name of its notice board; "" for a bootstrap node
     :param name: what people call the device; "" for one that only looks, and does not announce itself
     :param checkpoints: the folder whose newest checkpoint others may take, where identity and addresses are kept too
     :param addresses: multiaddrs to begin with, besides the remembered ones and what zeroconf finds
+    :param report: gets a line where another device turns out to have the same identity
     :param own_address: tells the device's address on the LAN; `host` is kept where there is nobody to ask
     """
 
@@ -154,6 +158,7 @@ class Network:
         host: str,
         port: int,
         checkpoints: Path,
+        report: Callable[[str], None],
         addresses: Sequence[str] = (),
         own_address: Callable[[], str] | None = None,
     ):
@@ -162,6 +167,7 @@ class Network:
         self._remembered = _read_addresses(self._addresses_file)
         self._run, self._name, self._checkpoints, self._given = run, name, checkpoints.resolve(), list(addresses)
         self._host, self._port, self._own_address = host, port, own_address
+        self._report, self._identity_until = report, 0.0
         self._looked_at = time.monotonic()  # at our own address
         self._not_before = 0.0  # after a start that failed
         self._asked: MPFuture | None = None  # for the newest view
@@ -193,11 +199,23 @@ class Network:
             self.view = replace(view, bytes_sent=sent + view.bytes_sent, bytes_received=received + view.bytes_received)
             self._asked = None
             self._remember()
-        if self._asked is None:
+            if view.twin is not None and time.monotonic() > self._identity_until:
+                self._take_another_identity(view.twin)
+        if self._asked is None and self.is_alive:
             if notice is not None:
-                notice = notice.model_copy(update={"address": self.address})
+                notice = notice.model_copy(update={"peer": self.peer, "address": self.address})
             self._asked = self.dht.run_coroutine(partial(_post, notice=notice), return_future=True)
         return self.view
+
+    def _take_another_identity(self, twin: str) -> None:
+        """Whoever copies a folder to a second device copies who it is: everything of it is kept but that."""
+        self._identity_until = time.monotonic() + IDENTITY_SECONDS
+        (self._checkpoints / IDENTITY).unlink(missing_ok=True)
+        self._report(
+            f"the device at {twin.split('/')[2]} has the same identity, from a copied {IDENTITY}: "
+            "this one goes on with a new one"
+        )
+        self.start_again()
 
     def start_again(self) -> None:
         """End the child process, if it lives, and start another; not more often than every few seconds if it fails."""
@@ -212,7 +230,7 @@ class Network:
             self.view = replace(self.view, notices=[], suspected=frozenset(), connected=[])
 
     def _start(self) -> None:
-        self.dht = start_dht(self._host, self._port, self._checkpoints / "identity.key")
+        self.dht = start_dht(self._host, self._port, self._checkpoints / IDENTITY)
         self.starts += 1
         self.peer = self.dht.peer_id.to_base58()
         self.address = f"/ip4/{self._host}/tcp/{self._port}/p2p/{self.peer}"

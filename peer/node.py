@@ -21,7 +21,18 @@ from hivemind.utils.multiaddr import Multiaddr
 
 from peer import clock
 from peer.discovery import Discovery
-from peer.membership import SILENCE_SECONDS, Heard, Members, Notice, Passed, Role, apply, parse_notice
+from peer.membership import (
+    SILENCE_SECONDS,
+    Heard,
+    Members,
+    Notice,
+    Passed,
+    Role,
+    apply,
+    is_earlier_twin,
+    parse_notice,
+    with_distinct_names,
+)
 from peer.shards import Gathering, KeptShards, ShardService, Stock
 from peer.transfer import StateService
 
@@ -48,6 +59,7 @@ class View:
     refused: dict[str, str] = field(default_factory=dict)  # multiaddr -> why it could not be reached
     reachable: bool = True  # whether others can open a connection to us; taken for granted until somebody has tried
     clock_shift: float = 0.0  # seconds that our clock is behind the swarm's
+    twin: str | None = None  # address of a device that has our identity, and had it before us
     bytes_sent: int = 0  # state given to others
     bytes_received: int = 0  # state taken from others
 
@@ -91,6 +103,9 @@ class Node:
         self.addresses: dict[str, _Attempt] = {}
         self.refused: dict[str, str] = {}
         self.connected: list[str] = []
+        self.twin: str | None = None
+        self._address = ""
+        self._began = time.monotonic()
         self._notice: Notice | None = None
         self._noticed_at = 0.0
         self._asked = time.monotonic()
@@ -103,6 +118,7 @@ class Node:
 
         :param name: what people call the device; "" for one that only looks, and does not announce itself
         """
+        self._address = address
         for other in known:
             self.remember(other)
         await self.service.add_p2p_handlers(self.dht.p2p)
@@ -112,7 +128,7 @@ class Node:
         ]
         if not name:
             return None
-        self.discovery = Discovery(address=address, name=name, run=self.run, found=self._on_found)
+        self.discovery = Discovery(address=address, name=name, run=self.run, started=self.started, found=self._on_found)
         try:
             await self.discovery.start()
         except OSError as error:
@@ -130,18 +146,25 @@ class Node:
         if self.discovery is not None:
             await self.discovery.stop()
 
+    @property
+    def started(self) -> float:
+        """When this node did, in the swarm's time."""
+        return clock.now() - (time.monotonic() - self._began)
+
     def take(self, notice: Notice | None) -> None:
         """From now on this is what we say of ourselves."""
-        self._notice, self._noticed_at = notice, time.monotonic()
+        self._notice = None if notice is None else notice.model_copy(update={"started": round(self.started, 1)})
+        self._noticed_at = time.monotonic()
 
     def view(self) -> View:
         return View(
-            notices=self.members.here,
+            notices=with_distinct_names(self.members.here, self._notice),
             suspected=self.members.suspected,
             heard=dict(self.heard),
             connected=self.connected,
             refused=dict(self.refused),
             clock_shift=clock.shift(),
+            twin=self.twin,
             bytes_sent=self.service.bytes_sent,
             bytes_received=self.service.bytes_received,
         )
@@ -166,16 +189,25 @@ class Node:
         if address not in self.addresses and len(self.addresses) < MAX_ADDRESSES:
             self.addresses[address] = _Attempt()
 
-    def _on_found(self, address: str, name: str, run: str) -> None:
+    def _on_found(self, address: str, name: str, run: str, started: float) -> None:
         try:
-            parse_address(address)
+            peer, _ = parse_address(address)
         except ValueError:
+            return
+        if peer == self.dht.peer_id:
+            self._compare(Notice(peer=self.peer, name="?", address=address, role=Role.LOOKING, started=started))
             return
         self.remember(address)
         if address in self.addresses:
             self.addresses[address].not_before = 0.0
         if run == self.run and name.isprintable() and len(self.heard) < MAX_ADDRESSES:
             self.heard[address] = name[:64]
+
+    def _compare(self, other: Notice) -> None:
+        """Somebody has our identity: if it was there first, we are to take another (`peer/network.py`)."""
+        me = other.model_copy(update={"address": self._address, "started": round(self.started, 1)})
+        if other.role != Role.LEFT and other.address != self._address and is_earlier_twin(other, me):
+            self.twin = other.address
 
     async def _repeat(self, step: Callable[[], Awaitable[None]]) -> None:
         while True:
@@ -254,7 +286,7 @@ class Node:
         if notice.role == Role.TRAINING and time.monotonic() > self._noticed_at + patience:
             return
         value = notice.model_dump(mode="json")
-        await self.dht.store(self.board, value, clock.now() + SILENCE_SECONDS, subkey=self.peer)
+        await self.dht.store(self.board, value, clock.now() + SILENCE_SECONDS, subkey=self._address)
 
     async def _read(self) -> None:
         """Take in what the notice board says; an entry expires SILENCE_SECONDS after it was written."""
@@ -263,10 +295,13 @@ class Node:
             found = await asyncio.wait_for(self.dht.get(self.board, latest=True), READ_SECONDS)
         members = apply(self.members, Passed(asked))
         entries = found.value if found is not None and isinstance(found.value, dict) else {}
-        for peer, entry in entries.items():
-            notice = parse_notice(peer, entry.value) if isinstance(peer, str) else None
+        for address, entry in entries.items():
+            notice = parse_notice(address, entry.value) if isinstance(address, str) else None
+            said = entry.expiration_time - SILENCE_SECONDS
             if notice is not None and notice.peer != self.peer:
-                members = apply(members, Heard(notice, entry.expiration_time - SILENCE_SECONDS))
+                members = apply(members, Heard(notice, said))
+            elif notice is not None and said > self.started + clock.AGREEMENT_SECONDS:  # no word of our own from before
+                self._compare(notice)
         before = {notice.peer: notice.address for notice in self.members.here}
         self.members = members
         for notice in members.here:

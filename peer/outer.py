@@ -237,6 +237,7 @@ class OuterLoop:
             self._averager.kill()  # its shutdown would wait for p2pd
         self._averager = GradientAverager(self.swarm.size, self.network.dht, self._me.run_id)
         self._starts, self._exchange = self.network.starts, None
+        self._me = self._me.model_copy(update={"peer": self.network.peer})
         return Reconnected(self.network.address.split("/")[2])
 
     def stop(self) -> None:

@@ -21,6 +21,7 @@ from peer.membership import (
     groupmates,
     held_up_by,
     in_company,
+    is_earlier_twin,
     is_quorum,
     newer_state,
     parse_notice,
@@ -28,14 +29,16 @@ from peer.membership import (
     rate_factor,
     somebody_is_behind,
     steps_of,
+    with_distinct_names,
 )
 
 RUN = "cellmind-0123456789ab"
 
 
 def notice(letter: str, role: Role = Role.TRAINING, **fields: object) -> Notice:
-    known: dict[str, Any] = {"run_id": RUN, "anchor": "aa", "round": 3, "trained": 300}
-    return Notice(peer=letter * 12, name=f"device {letter}", address="", role=role, **{**known, **fields})
+    known: dict[str, Any] = {"run_id": RUN, "anchor": "aa", "round": 3, "trained": 300, "name": f"device {letter}"}
+    address = f"/ip4/10.0.0.1/tcp/1/p2p/{letter * 12}"
+    return Notice(**{"peer": letter * 12, "address": address, "role": role, **known, **fields})
 
 
 ME = notice("M", offered=10)
@@ -231,6 +234,29 @@ def test_who_came_and_who_left() -> None:
     assert ([peer.peer[0] for peer in came], [peer.peer[0] for peer in left]) == (["C"], ["A"])
 
 
+def test_of_two_with_one_identity_the_later_one_takes_another() -> None:
+    first, second = notice("A", started=10.0), notice("A", started=12.0, address="/ip4/10.0.0.2/tcp/1/p2p/AAAAAAAAAAAA")
+    assert is_earlier_twin(first, second) and not is_earlier_twin(second, first)
+    assert not is_earlier_twin(first, first) and not is_earlier_twin(notice("B", started=1.0), first)
+    at_once = second.model_copy(update={"started": first.started})
+    assert is_earlier_twin(first, at_once) != is_earlier_twin(at_once, first)
+
+
+def test_devices_of_one_name_are_told_apart_by_everybody_alike() -> None:
+    desk, second, third = (
+        notice(letter, name="desk", started=started) for letter, started in (("B", 1.0), ("C", 2.0), ("A", 3.0))
+    )
+    phone = notice("P", name="phone", started=0.0)
+
+    def seen_by(me: Notice | None) -> dict[str, str]:
+        others = [other for other in (desk, second, third, phone) if other != me]
+        return {other.peer[0]: other.name for other in with_distinct_names(others, me)}
+
+    assert seen_by(None) == {"B": "desk", "C": "desk (2)", "A": "desk (3)", "P": "phone"}
+    assert seen_by(second) == {"B": "desk", "A": "desk (3)", "P": "phone"}
+    assert seen_by(desk) == {"C": "desk (2)", "A": "desk (3)", "P": "phone"}
+
+
 @pytest.mark.parametrize(
     "broken",
     [
@@ -250,11 +276,16 @@ def test_who_came_and_who_left() -> None:
         {"paused": "\x1b[31mred"},
         {"paused": "x" * 65},
         {"peer": "Z" * 12},
+        {"address": "/ip4/10.0.0.2/tcp/1/p2p/MMMMMMMMMMMM"},
+        {"address": ""},
+        {"started": float("inf")},
+        {"started": -1.0},
         {"extra": 1},
     ],
 )
 def test_what_is_not_a_notice_is_not_taken_for_one(broken: object) -> None:
     good = ME.model_dump(mode="json")
-    assert parse_notice(ME.peer, good) == ME
+    assert parse_notice(ME.address, good) == ME
     value = {**good, **broken} if isinstance(broken, dict) and broken else broken
-    assert parse_notice(ME.peer, value) is None
+    assert parse_notice(ME.address, value) is None
+    assert parse_notice(f"{ME.address}M", good) is None

@@ -1,0 +1,77 @@
+"""Two devices that were made one: a folder copied with all that is in it, and a name given twice."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from pathlib import Path
+
+import peer  # noqa: F401 -- first, for it tells hivemind how little to log
+
+# isort: split
+
+import pytest
+from hivemind.dht import DHTNode
+
+from peer import clock
+from peer.membership import SILENCE_SECONDS, Notice, Role
+from peer.node import Node
+from tests.devices import TINY, Device
+from tests.lan import Lan, requirements_missing
+
+START = 90.0  # seconds; a machine that runs other things as well starts three peers in half of it
+
+
+@pytest.mark.skipif(requirements_missing() is not None, reason=f"no test LAN: {requirements_missing()}")
+def test_of_two_with_one_identity_the_later_one_takes_another(tmp_path: Path) -> None:
+    with Lan(hosts=2) as lan:
+        first, second = (Device(host, tmp_path / host.name, TINY) for host in lan.hosts)
+        earlier = first.start("peer", "--join", "--name", "desk")
+        earlier.wait_for("^round 1", START)
+        shutil.copytree(first.folder / "checkpoints", second.folder / "checkpoints", dirs_exist_ok=True)
+        later = second.start("peer", "--join", "--name", "desk")
+        later.wait_for(
+            r"the device at 10\.77\.0\.11 has the same identity, from a copied identity\.key: "
+            "this one goes on with a new one",
+            START,
+        )
+        earlier.wait_for(r"^round .* with desk \(2\)$", START)
+        later.wait_for("^round .* with desk$", START)
+        assert "has the same identity" not in earlier.output()
+        assert "going on with run" in later.output(), "its checkpoints are kept"
+        keys = [(device.folder / "checkpoints" / "identity.key").read_bytes() for device in (first, second)]
+        assert keys[0] != keys[1]
+        assert "Traceback" not in earlier.output() + later.output()
+
+
+@pytest.mark.parametrize(
+    ("ago", "started", "twin"),
+    [(0.0, 5.0, True), (0.0, -5.0, False), (5.0, 5.0, False)],
+    ids=["earlier", "later", "our own from before we started"],
+)
+def test_where_multicast_does_not_reach_the_notice_board_tells(
+    tmp_path: Path, ago: float, started: float, twin: bool
+) -> None:
+    """`ago`: seconds since the notice was left; `started`: seconds that its peer began before us."""
+
+    async def work() -> str | None:
+        dht = await DHTNode.create(use_relay=False, use_auto_relay=False, nat_port_map=False, auto_nat=False)
+        try:
+            node = Node(dht, "cellmind", tmp_path)
+            node._began -= 3.0  # we started so long ago
+            other = Notice(
+                peer=node.peer,
+                name="desk",
+                address=f"/ip4/10.77.0.99/tcp/23457/p2p/{node.peer}",
+                role=Role.TRAINING,
+                started=node.started - started,
+            )
+            expiration = clock.now() + SILENCE_SECONDS - ago
+            assert await dht.store(node.board, other.model_dump(mode="json"), expiration, subkey=other.address)
+            await node._read()
+            assert node.members.here == [], "it is nobody else"
+            return node.view().twin
+        finally:
+            await dht.shutdown()
+
+    assert (asyncio.run(work()) is not None) == twin

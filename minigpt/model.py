@@ -97,12 +97,20 @@ class Block(nn.Module):
         return x + self.dropout(self.mlp(self.post_attention_layernorm(x)))
 
 
+class Embedding(nn.Embedding):
+    """Left unfilled in a model of shapes alone, for which torch would load its compiler: a second and more."""
+
+    def reset_parameters(self) -> None:
+        if not self.weight.is_meta:
+            super().reset_parameters()
+
+
 class Decoder(nn.Module):
     """Embedding, layers and last norm; a module of its own because Hugging Face's names begin with `model.`."""
 
     def __init__(self, vocab_size: int, d_model: int, nhead: int, num_layers: int, dropout: float) -> None:
         super().__init__()
-        self.embed_tokens = nn.Embedding(vocab_size, d_model)
+        self.embed_tokens = Embedding(vocab_size, d_model)
         self.layers = nn.ModuleList(Block(d_model, nhead, dropout) for _ in range(num_layers))
         self.norm = RMSNorm(d_model, eps=NORM_EPSILON)
 
@@ -153,6 +161,8 @@ class MiniGPT(nn.Module):
     def initialize(self) -> None:
         """Normal with deviation 0.02, and less for what is added to the residual stream, for 2 x num_layers add up."""
         for name, parameter in self.named_parameters():
+            if parameter.is_meta:
+                continue
             if name.endswith(("o_proj.weight", "down_proj.weight")):
                 nn.init.normal_(parameter, std=0.02 / math.sqrt(2 * self.num_layers))
             elif parameter.dim() == 2:
@@ -161,8 +171,10 @@ class MiniGPT(nn.Module):
     def rotation(self, length: int) -> Rotation:
         """Cosines and sines of RoPE's angles for positions 0 to length - 1, each (length, hs) in float32."""
         head_size = self.d_model // self.nhead
-        frequencies = ROPE_THETA ** (-torch.arange(0, head_size, 2, dtype=torch.float32) / head_size)  # (hs/2,)
-        angles = torch.arange(length, dtype=torch.float32)[:, None] * frequencies  # (T, hs/2)
+        frequencies = ROPE_THETA ** (
+            -torch.arange(0, head_size, 2, dtype=torch.float32, device="cpu") / head_size
+        )  # (hs/2,)
+        angles = torch.arange(length, dtype=torch.float32, device="cpu")[:, None] * frequencies  # (T, hs/2)
         angles = torch.cat((angles, angles), dim=-1)  # (T, hs)
         return angles.cos(), angles.sin()
 

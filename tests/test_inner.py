@@ -175,10 +175,15 @@ def test_moments_are_copies_in_bfloat16_named_after_the_parameters() -> None:
 
 def test_training_does_without_the_compiler() -> None:
     """Loading it took a third of a peer's start."""
-    script = (
-        "import sys; from tests.test_inner import InnerLoop, build, sentences, torch; "
-        "torch.device('meta').__enter__(); build(); torch.set_default_device('cpu'); "  # as for expected shapes
-        "inner = InnerLoop(build(), sentences(), torch.device('cpu'), None); inner.step(1e-3); inner.step(1e-3); "
-        "inner.load_moments(inner.moments(), inner.updates); inner.step(1e-3); sys.exit('torch._dynamo' in sys.modules)"
-    )
+    script = """
+import sys
+from tests.test_inner import InnerLoop, build, sentences, torch
+with torch.device("meta"):
+    build()
+inner = InnerLoop(build(), sentences(), torch.device("cpu"), None)
+inner.step(1e-3)
+inner.load_moments(inner.moments(), inner.updates)
+inner.step(1e-3)
+sys.exit("torch._dynamo" in sys.modules)
+"""
     assert subprocess.run([sys.executable, "-c", script], timeout=90).returncode == 0

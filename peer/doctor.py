@@ -110,7 +110,7 @@ async def listen(host: str) -> tuple[list[Device], str | None]:
     """Who announces itself, whatever its run; and why nobody can be heard at all, if that is so."""
     heard: dict[str, Device] = {}
 
-    def found(address: str, name: str, run: str) -> None:
+    def found(address: str, name: str, run: str, started: float) -> None:
         with suppress(ValueError):
             parse_address(address)
             heard[address] = Device(address, "".join(filter(str.isprintable, name))[:64], run, heard=True)
@@ -171,7 +171,15 @@ def meet(run: str, host: str, port: int, addresses: list[str]) -> tuple[View, st
     """Become acquainted with those that can be reached, as one that only looks; the view, and what the clocks say."""
     spoken: str | None = None
     with tempfile.TemporaryDirectory(prefix="cellmind-doctor-") as folder:
-        network = Network(run=run, name="", host=host, port=port, checkpoints=Path(folder), addresses=addresses)
+        network = Network(
+            run=run,
+            name="",
+            host=host,
+            port=port,
+            checkpoints=Path(folder),
+            report=lambda line: None,
+            addresses=addresses,
+        )
         try:
             started = time.monotonic()
             while (elapsed := time.monotonic() - started) < MEET_SECONDS:

@@ -55,7 +55,7 @@ def test_a_network_part_that_dies_is_started_again(tmp_path: Path) -> None:
         for count, victim in enumerate((dht_of, p2pd_of, averager_of), start=1):
             os.kill(victim(second), signal.SIGKILL)
             second.wait_for(rf"(?s)({again}.*){{{count}}}", 15)
-            assert closes_rounds_in_company(devices[1], 2, 30), second.output()
+            assert closes_rounds_in_company(devices[1], 2, 60), second.output()
         sent = [line["bytes_sent"] for line in devices[1].metrics()]
         assert sent == sorted(sent), "what was sent before counts on"
         os.killpg(second.pid, signal.SIGINT)
@@ -80,6 +80,34 @@ def test_a_device_joins_once_there_is_a_network_and_follows_its_address(tmp_path
 
         lan.hosts[1].move("10.77.0.112")
         second.wait_for(r"the network part of this device was started again, at 10\.77\.0\.112", 15)
-        assert closes_rounds_in_company(devices[1], 2, 30), second.output()
+        assert closes_rounds_in_company(devices[1], 2, 60), second.output()
         assert first.running()
         assert "Traceback" not in first.output() + second.output()
+
+
+def test_two_halves_of_a_swarm_become_one_again(tmp_path: Path) -> None:
+    together = [f"host{number}" for number in (1, 2, 3, 4)]
+    with Lan(hosts=4) as lan:
+        devices = [Device(host, tmp_path / host.name, TINY) for host in lan.hosts]
+        peers = [device.join() for device in devices]
+        assert wait_until(lambda: rounds_of(devices[0], together), START), peers[0].output()
+        lan.partition(lan.hosts[:2])
+        peers[0].wait_for("(?s)^host3 left.*^host4 left|^host4 left.*^host3 left", 20)
+        for device, half in zip(devices, (together[:2], together[:2], together[2:], together[2:])):
+            assert wait_until(lambda: rounds_of(device, half), 30), f"{device.host.name} does not go on"  # noqa: B023
+        lan.heal()
+        before = max(rounds_of(devices[0], together))
+        one_again = lambda: all(max(rounds_of(device, together), default=0) > before for device in devices)  # noqa: E731
+        assert wait_until(one_again, START), peers[0].output()
+        last = [{line["round"]: line["anchor"] for line in device.metrics()[-2:]} for device in devices]
+        for round in set.intersection(*map(set, last)):
+            assert len({anchors[round] for anchors in last}) == 1
+        output = "".join(peer.output() for peer in peers)
+        assert re.search(r"^took the newer state of host\d", output, re.MULTILINE)
+        assert re.search(r"^what was averaged here since host\d was out of reach, [\d,]+ sequences, no", output, re.M)
+        assert "Traceback" not in output
+
+
+def rounds_of(device: Device, names: list[str]) -> list[int]:
+    """Rounds that these devices, and no others, closed together."""
+    return [line["round"] for line in device.metrics() if sorted(line["peers"]) == names]

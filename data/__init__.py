@@ -1,8 +1,9 @@
 """Chat exports in, clean text out: `python -m data`, or `prepare` from another program.
 
-What lies in data/raw (files.py) is read (reading.py; chats, tables, json_files) and kept (spool.py). Exports of
-one chat are put together (overlaps.py) and cut into conversations (conversations.py), which are cleaned (cleaning.py,
-names.py) on all cores (workers.py) and written, each text once (duplicates.py), as `{"text": ...}` a line:
+What lies in data/raw (files.py) is read (reading.py; chats, tables, json_files) and kept (spool.py). Exports
+of one chat are put together (overlaps.py) and cut into conversations (conversations.py), which are cleaned on all cores
+(workers.py; cleaning.py, placeholders.py, personal.py, names.py) and written, each text once (duplicates.py), as
+`{"text": ...}` a line:
 
     for-tokenizer-training/textonly.txt     every line of the texts in train.jsonl
     for-model-training/train.jsonl          nine conversations of ten
@@ -23,21 +24,27 @@ from typing import TextIO
 
 import numpy as np
 
+from data.cleaning import Plan
 from data.conversations import Conversation, conversations
 from data.duplicates import BANDS, held_out, keep
 from data.files import find
 from data.messages import DataError
+from data.names import read_names
+from data.options import DataSettings
 from data.overlaps import Group, group
+from data.review import Samples, check_place
 from data.spool import Entry, Spool, code_version, fingerprint, write_whole
-from data.tags import TAGS
+from data.tags import CONTENT_TAGS, TAGS
 from data.workers import all_texts
 
-__all__ = ["TAGS", "DataError", "Summary", "prepare"]
+__all__ = ["TAGS", "DataError", "DataSettings", "Summary", "prepare", "prepared_with"]
 
 _TOKENIZER_FILE = Path("for-tokenizer-training/textonly.txt")
 _TRAIN_FILE = Path("for-model-training/train.jsonl")
 _VALID_FILE = Path("for-model-training/valid.jsonl")
 _CACHE = Path(".cache")
+_ALIASES = Path("aliases.txt")
+_NOT_NAMES = Path("not-names.txt")
 
 Report = Callable[[str], None]  # takes lines for the user
 Progress = Callable[[str, int, int], None]  # what is being done, how much of it is done, and of how much
@@ -66,20 +73,33 @@ def prepare(
     output: Path = Path("data"),
     report: Report = print,
     progress: Progress = lambda what, done, total: None,
+    *,
+    options: DataSettings = DataSettings(),  # noqa: B008 (it cannot change)
+    lists: Path = Path("data"),
+    review: Path | None = None,
 ) -> Summary:
     """Read every export in `raw`, a folder or several files and folders, and write the three files under `output`.
 
-    `report` takes lines for the user. If nothing has changed since the last time, nothing is written. A file that
-    cannot be used is reported and left out. Raises DataError if none can be used or the output cannot be written; what
-    an earlier call wrote is then as it was.
+    `report` takes lines for the user. In the folder `lists` may be aliases.txt and not-names.txt (data/names.py).
+    Samples of what was masked go to the file `review`. If nothing has changed since the last time, nothing is written.
+    A file that cannot be used is reported and left out. Raises DataError if none can be used or the output cannot be
+    written; what an earlier call wrote is then as it was.
     """
     places = [raw] if isinstance(raw, Path) else list(raw)
     told = ", ".join(map(str, places))
+    samples = None
+    if review is not None:
+        check_place(
+            review, [*places, *(output / file.parent for file in (_TOKENIZER_FILE, _TRAIN_FILE)), output / _CACHE]
+        )
+        samples = Samples()
+    aliases, not_names = read_names(lists / _ALIASES), read_names(lists / _NOT_NAMES)
     sources, refused, passed_over = find(places)
     if not sources and (not refused or not any(map(Path.exists, places))):
         raise DataError(f"no chat export in {told}; put one there")
     state = fingerprint([[(s.name, s.size, s.modified) for s in sources], refused, passed_over, code_version()])
-    if (known := _unchanged(output, state)) is not None:
+    state = fingerprint([state, options.model_dump(), aliases, not_names])
+    if samples is None and (known := _unchanged(output, state)) is not None:
         report(
             f"nothing in {told} has changed: {known.train:,} texts to train on and {known.valid:,} held out are there"
         )
@@ -106,13 +126,19 @@ def prepare(
             "deleted": sum(entry.deleted for entry in used),
             "broken": sum(len(entry.broken) for entry in used),
         }
-        summary = _write_texts(groups, spool, output, counts, tuple(refused), progress)
+        senders = {sender for group in groups for chat in group.chats for sender in chat.senders}
+        plan = Plan(senders=sorted(senders), aliases=aliases, not_names=not_names, options=options)
+        summary = _write_texts(groups, spool, output, plan, samples, counts, tuple(refused), progress)
         if summary is None:
             raise DataError(f"nothing is left of the files in {told} once they are cleaned; put a chat export there")
-        _remember(output, state, summary)
+        _remember(output, state, options, summary)
+        if samples is not None and review is not None:
+            samples.write(review)
     except OSError as error:
         raise DataError(f"cannot write {error.filename or output}: {error.strerror}") from None
     _report_result(summary, output, report)
+    if review is not None:
+        report(f"  {review}: what was masked, before and after; nobody else should see it")
     return summary
 
 
@@ -120,19 +146,20 @@ def _write_texts(
     groups: list[Group],
     spool: Spool,
     output: Path,
+    plan: Plan,
+    samples: Samples | None,
     counts: dict[str, int],
     refused: tuple[str, ...],
     progress: Progress,
 ) -> Summary | None:
     """Clean everything and write the three files; None, and nothing is written, if no text is left."""
-    senders = {sender for group in groups for chat in group.chats for sender in chat.senders}
     cut = chain.from_iterable(conversations(group.messages(spool)) for group in groups)
     conversation, exact, bands = array("L"), array("Q"), array("Q")
     everything = spool.folder / f"texts.{os.getpid()}.part"
     try:
         with everything.open("w", encoding="utf-8", newline="\n") as file:
             seen = 0
-            for number, texts in enumerate(all_texts(_counted(cut, counts["messages"], progress), senders)):
+            for number, texts in enumerate(all_texts(_counted(cut, counts["messages"], progress), plan, samples)):
                 for text, key, likeness in texts:
                     file.write(json.dumps(text, ensure_ascii=False) + "\n")
                     conversation.append(number)
@@ -173,7 +200,7 @@ def _counted(cut: Iterable[Conversation], total: int, progress: Progress) -> Ite
 def _write(everything: Path, output: Path, kept: np.ndarray, valid: np.ndarray, masked: Counter[str]) -> int:
     """Write the texts that are kept to the three files; the number of their characters. Counts the tags."""
     characters = 0
-    masked.update(dict.fromkeys(TAGS, 0))
+    masked.update(dict.fromkeys(CONTENT_TAGS, 0))
     with (
         everything.open(encoding="utf-8") as lines,
         _whole_files(output / _TOKENIZER_FILE, output / _TRAIN_FILE, output / _VALID_FILE) as (words, train, held),
@@ -186,7 +213,7 @@ def _write(everything: Path, output: Path, kept: np.ndarray, valid: np.ndarray, 
             if not is_valid:  # with the held-out texts in it, their words would be in the vocabulary
                 words.write(f"{text}\n")
             characters += len(text)
-            for tag in TAGS:
+            for tag in CONTENT_TAGS:
                 masked[tag] += text.count(tag)
     return characters
 
@@ -219,8 +246,19 @@ def _written(output: Path) -> list[tuple[str, int, int]]:
     return [(str(path), found.st_size, found.st_mtime_ns) for path, found in status.items()]
 
 
-def _remember(output: Path, state: str, summary: Summary) -> None:
-    told = {"state": state, "written": _written(output), "summary": vars(summary)}
+def prepared_with(output: Path = Path("data")) -> DataSettings | None:
+    """The options with which `prepare` wrote the texts under `output`; None if others are there, or none."""
+    try:
+        told = json.loads((output / _CACHE / "state.json").read_text(encoding="utf-8"))
+        if [tuple(file) for file in told["written"]] != _written(output):
+            return None
+        return DataSettings(**told["options"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _remember(output: Path, state: str, options: DataSettings, summary: Summary) -> None:
+    told = {"state": state, "options": options.model_dump(), "written": _written(output), "summary": vars(summary)}
     write_whole(output / _CACHE / "state.json", [json.dumps(told, ensure_ascii=False)])
 
 
@@ -271,7 +309,8 @@ def _report_files(
 
 
 def _report_result(summary: Summary, output: Path, report: Report) -> None:
-    report("masked: " + ", ".join(f"{tag} {count:,}" for tag, count in summary.masked.items()))
+    masked = [f"{tag} {count:,}" for tag, count in summary.masked.items() if count]
+    report(f"masked: {', '.join(masked) or 'nothing'} (--review FILE shows samples)")
     left_out = f"; {summary.same:,} repeated and {summary.nearly_same:,} nearly repeated texts left out"
     report(f"wrote {summary.characters:,} characters" + (left_out if summary.same + summary.nearly_same else ""))
     report(f"  {output / _TOKENIZER_FILE}")

@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 import data
-from data import DataError, prepare
+from data import DataError, DataSettings, prepare
+from data.options import options_in
 from data.reading import explain
 
 
@@ -19,9 +20,10 @@ def main() -> int:
         prog="python -m data",
         description="Reads chat exports (KakaoTalk, WhatsApp, LINE, Telegram, CSV with the columns Date,User,Message) "
         "and texts (a text a line, or JSON Lines with a text in each), also in folders and .zip files, cleans them, "
-        "masks names, links and pictures, and writes the texts to train on.",
-        epilog="Nothing leaves this device. Files that cannot be used are named and left out; unchanged files are not "
-        "read again.",
+        "masks names, numbers of people, links and pictures, and writes the texts to train on.",
+        epilog="Nothing leaves this device. More names to mask, one a line, can stand in data/aliases.txt, and words "
+        "that are no names in data/not-names.txt. Files that cannot be used are named and left out; unchanged files "
+        "are not read again.",
     )
     parser.add_argument(
         "--raw",
@@ -44,6 +46,22 @@ def main() -> int:
         metavar="FILE",
         help="only say which format a file has and why, with ten of its messages",
     )
+    parser.add_argument(
+        "--review",
+        type=Path,
+        metavar="FILE",
+        help="write samples of what was masked, before and after, to a file outside the training data",
+    )
+    parser.add_argument(
+        "--keep-case",
+        action=argparse.BooleanOptionalAction,
+        help="leave capital letters as they are, instead of making them small (data.lower_case in config.json)",
+    )
+    parser.add_argument(
+        "--speakers",
+        action=argparse.BooleanOptionalAction,
+        help="begin every message with who says it, as in <P1>: (data.speakers in config.json)",
+    )
     arguments = parser.parse_args()
     try:
         if arguments.explain:
@@ -51,7 +69,8 @@ def main() -> int:
                 print(line)
         else:
             with _bar() as (note, progress):
-                prepare(arguments.raw, arguments.output, note, progress)
+                options = _options(arguments.keep_case, arguments.speakers)
+                prepare(arguments.raw, arguments.output, note, progress, options=options, review=arguments.review)
     except DataError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -59,6 +78,15 @@ def main() -> int:
         print("stopped; nothing was changed", file=sys.stderr)
         return 130
     return 0
+
+
+def _options(keep_case: bool | None, speakers: bool | None) -> DataSettings:
+    """As the user says, and where they say nothing, as config.json does."""
+    configured = options_in(Path("config.json"))
+    return DataSettings(
+        lower_case=configured.lower_case if keep_case is None else not keep_case,
+        speakers=configured.speakers if speakers is None else speakers,
+    )
 
 
 @contextmanager

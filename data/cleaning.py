@@ -2,8 +2,12 @@
 
 import re
 
+from pydantic import BaseModel
+
 from data.characters import normalize, replace_emoji
-from data.names import mask_names
+from data.messages import is_deleted
+from data.names import mask_names, name_pattern
+from data.options import DataSettings
 from data.personal import mask_emails, mask_numbers
 from data.placeholders import mask_placeholders, placeholder
 from data.tags import mark, with_tags, without_marks
@@ -18,11 +22,38 @@ _LONG_RUN = re.compile(r"([^\s\d])\1{4,}")
 _EMPTY_BRACKETS = re.compile(r"\(\s*\)|\[\s*\]|\{\s*\}|（\s*）|【\s*】|「\s*」|『\s*』|《\s*》|〈\s*〉")
 
 
+class Plan(BaseModel):
+    """How all messages are to be cleaned: whose names are masked, which words never are, and the run's options."""
+
+    senders: list[str] = []
+    aliases: list[str] = []
+    not_names: list[str] = []
+    options: DataSettings = DataSettings()
+
+
+class Cleaner:
+    """Cleans messages as planned. All senders are masked in every chat.
+
+    In documents, which have no sender, the user's aliases are masked and people who are mentioned with an @.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self.options = plan.options
+        self._in_chats = name_pattern(plan.senders, plan.aliases, plan.not_names)
+        self._in_documents = name_pattern((), plan.aliases, plan.not_names)
+
+    def __call__(self, sender: str | None, message: str) -> str:
+        names = self._in_documents if sender is None else self._in_chats
+        return clean(message, names, lower_case=self.options.lower_case)
+
+
 def clean(text: str, names: re.Pattern[str] | None = None, *, lower_case: bool = True) -> str:
     """The message with its private parts and pictures as TAGS; empty if nothing is left to learn from.
 
     `names` finds the people to mask (data.names). Lines are stripped, empty ones dropped.
     """
+    if is_deleted(text):
+        return ""
     text = without_marks(text)
     found = placeholder(normalize(text).strip())
     if found is not None:

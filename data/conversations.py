@@ -1,14 +1,16 @@
 """Messages into the texts that a model learns from: stretches of conversation, cut at pauses."""
 
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
-from data.cleaning import clean
+from data.cleaning import Cleaner
 from data.spool import Said
+from data.tags import SPEAKER_TAGS
 
 PAUSE = 60 * 60  # seconds of silence that end a conversation
 MOST_MESSAGES = 1000  # of one conversation; a room that never rests is cut here
 LONGEST_TEXT = 2000  # characters, 3 to 6 training sequences of 256 tokens
+
+_LONGEST_TAG = len(f"{SPEAKER_TAGS[-1]}: ")
 
 Conversation = list[tuple[str | None, str]]  # who said what
 
@@ -31,28 +33,43 @@ def conversations(messages: Iterable[Said]) -> Iterator[Conversation]:
         yield stretch
 
 
-def texts(conversation: Conversation, names: re.Pattern[str] | None) -> Iterator[str]:
-    """The cleaned messages of one conversation, a line each, in texts of LONGEST_TEXT at most."""
+def texts(
+    conversation: Conversation, cleaner: Cleaner, seen: Callable[[str, str], None] | None = None
+) -> Iterator[str]:
+    """The cleaned messages of one conversation, a line each, in texts of LONGEST_TEXT at most.
+
+    If the options say so, a message begins with its sender's tag, `<P1>: `, counted by first appearance in its text.
+    `seen` is told every message before and after.
+    """
     lines: list[str] = []
     length = 0
+    speakers: dict[str, str] = {}
     for sender, message in conversation:
-        line = clean(message, names if sender is not None else None)
-        if not line:
-            continue
-        if lines and length + len(line) > LONGEST_TEXT:
-            yield from pieces("\n".join(lines))
-            lines, length = [], 0
-        lines.append(line)
-        length += len(line) + 1
+        cleaned = cleaner(sender, message)
+        if seen is not None:
+            seen(message, cleaned)
+        tagged = cleaner.options.speakers and sender is not None
+        for piece in pieces(cleaned, LONGEST_TEXT - (_LONGEST_TAG if tagged else 0)):
+            if lines and length + len(piece) + (_LONGEST_TAG if tagged else 0) > LONGEST_TEXT:
+                yield "\n".join(lines)
+                lines, length, speakers = [], 0, {}
+            line = f"{_speaker(sender, speakers)}: {piece}" if tagged and sender is not None else piece
+            lines.append(line)
+            length += len(line) + 1
     if lines:
-        yield from pieces("\n".join(lines))
+        yield "\n".join(lines)
 
 
-def pieces(text: str) -> Iterator[str]:
-    """Cut a text that is longer than LONGEST_TEXT, at a line's or else a word's end where there is one."""
+def _speaker(sender: str, speakers: dict[str, str]) -> str:
+    """The sender's tag in this text. There are as many as SPEAKER_TAGS; all who come later share the last one."""
+    return speakers.setdefault(sender, SPEAKER_TAGS[min(len(speakers), len(SPEAKER_TAGS) - 1)])
+
+
+def pieces(text: str, longest: int = LONGEST_TEXT) -> Iterator[str]:
+    """Cut a text that has more than `longest` characters, at a line's or else a word's end where there is one."""
     start = 0
-    while len(text) - start > LONGEST_TEXT:
-        limit = start + LONGEST_TEXT
+    while len(text) - start > longest:
+        limit = start + longest
         end = max(text.rfind("\n", start + 1, limit), 0) or max(text.rfind(" ", start + 1, limit), 0) or limit
         yield text[start:end]
         start = end

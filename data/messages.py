@@ -65,6 +65,26 @@ _DELETED = frozenset(
     메시지 전송을 취소했습니다
     메시지를 삭제했습니다
     メッセージの送信を取り消しました
+    해당 메시지는 삭제되었습니다
+    삭제된 메시지
+    this message has been deleted
+    message deleted
+    deleted message
+    이 메시지를 삭제했습니다
+    방장이 메시지를 가렸습니다
+    가려진 메시지입니다
+    this message was hidden by the admin
+    the admin has hidden this message
+    the admin has hidden a message
+    a message was hidden by the admin
+    this message was hidden
+    hidden message
+    message hidden by admin
+    unsent a message
+    메시지가 취소되었습니다
+    waiting for this message
+    이 메시지를 기다리는 중입니다
+    waiting for this message. this may take a while
     """.strip().split("\n    ")
 )
 _LONGEST_DELETED = 60

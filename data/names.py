@@ -33,6 +33,7 @@ from data.korean_words import (
     VERB_ENDINGS,
     VERB_STEMS,
 )
+from data.messages import DataError
 from data.tags import mark
 
 _NAME, _PHONE = mark("<NAME>"), mark("<PHONE>")
@@ -234,30 +235,26 @@ def _bounded(name: str) -> str:
     return before + body + after
 
 
-class NamesError(ValueError):
-    """A list of names that cannot be used. The message is for the user."""
-
-
 def read_names(path: Path) -> list[str]:
     """The names in a file of the user's, one a line; `#` begins a comment. No file is no names.
 
-    Raises NamesError, its message starting with the path and the line.
+    Raises DataError, its message starting with the path and the line.
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise NamesError(f"{path}: cannot be read ({error.strerror})") from None
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
     except UnicodeDecodeError as error:
         bad = path.read_bytes().count(b"\n", 0, error.start) + 1
-        raise NamesError(f"{path}, line {bad}: is not UTF-8 text; save it as UTF-8") from None
+        raise DataError(f"{path}, line {bad}: is not UTF-8 text; save it as UTF-8") from None
     names = []
     for number, line in enumerate(lines, 1):
         name = _plain(line.partition("#")[0])
         if not name:
             continue
         if len(name) > 40 or "," in name or not any(map(str.isalpha, name)):
-            raise NamesError(f"{path}, line {number}: {name[:40]!r} is no name; write one name a line")
+            raise DataError(f"{path}, line {number}: {name[:40]!r} is no name; write one name a line")
         names.append(name)
     return names

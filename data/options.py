@@ -1,6 +1,11 @@
 """How chats become text. A run's choice: whoever trains in it prepares its text in the same way."""
 
-from pydantic import BaseModel, ConfigDict
+from pathlib import Path
+
+import json5
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from data.messages import DataError
 
 
 class DataSettings(BaseModel):
@@ -10,3 +15,24 @@ class DataSettings(BaseModel):
 
     lower_case: bool = True
     speakers: bool = False
+
+
+def options_in(config: Path) -> DataSettings:
+    """The section `data` of a settings file; the defaults if there is no file or no such section in it.
+
+    Raises DataError, its message starting with the path.
+    """
+    try:
+        document = json5.loads(config.read_text(encoding="utf-8-sig"))
+        section = document.get("data", {}) if isinstance(document, dict) else {}
+        return DataSettings.model_validate(section)
+    except FileNotFoundError:
+        return DataSettings()
+    except OSError as error:
+        raise DataError(f"{config}: cannot be read ({error.strerror})") from None
+    except ValidationError as error:
+        key = ".".join(map(str, ("data", *error.errors()[0]["loc"])))
+        allowed = ", ".join(DataSettings.model_fields)
+        raise DataError(f"{config}: {key} must be true or false, one of: {allowed}") from None
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{config}: is not valid JSON: {error}") from None

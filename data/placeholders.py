@@ -1,4 +1,4 @@
-"""What exports write in the place of what is not text: a picture, a call, a poll, a message that was deleted.
+"""What exports write in the place of what is not text: a picture, a call, a poll.
 
 Each is known by its whole message, in Korean or English, as KakaoTalk, WhatsApp, LINE and Telegram write it. A few
 that nobody types are also known inside a message: the line of an attached file, above the words that came with it.
@@ -7,8 +7,6 @@ that nobody types are also known inside a message: the line of an attached file,
 import re
 
 from data.tags import mark
-
-DELETED = ""
 
 # Tag: what stands for it as a whole message, in lower case. {} around a word: also in (), [] or <>.
 _WORDS = {
@@ -26,7 +24,7 @@ _WORDS = {
         스티커 생략됨|sent a sticker
         """,
     "<FILE>": """
-        [파일]|[file]|(파일)|(file)|<파일 읽지 않음>|파일을 보냈습니다|document omitted|file omitted|문서 생략됨
+        {파일}|[file]|(file)|<파일 읽지 않음>|파일을 보냈습니다|document omitted|file omitted|문서 생략됨
         {document}|sent a file
         """,
     "<VOICE>": """
@@ -49,16 +47,6 @@ _WORDS = {
         실시간 위치를 공유했습니다
         """,
     "<CONTACT>": "{연락처}|{contact}|{contacts}|contact card omitted|연락처 생략됨|연락처 카드 생략됨|카카오톡 프로필",
-    DELETED: """
-        삭제된 메시지입니다|메시지가 삭제되었습니다|이 메시지는 삭제되었습니다|해당 메시지는 삭제되었습니다
-        삭제된 메시지|this message was deleted|this message has been deleted|you deleted this message|message deleted
-        deleted message|이 메시지를 삭제했습니다|관리자가 메시지를 가렸습니다|채팅방 관리자가 메시지를 가렸습니다
-        방장이 메시지를 가렸습니다|가려진 메시지입니다|this message was hidden by the admin
-        the admin has hidden this message|the admin has hidden a message|a message was hidden by the admin
-        this message was hidden|hidden message|message hidden by admin|unsent a message|you unsent a message
-        메시지 전송을 취소했습니다|메시지가 취소되었습니다|waiting for this message
-        waiting for this message. this may take a while|이 메시지를 기다리는 중입니다
-        """,
 }
 _PICTURES, _MOVIES, _SOUNDS = "jpe?g|png|gif|webp|heic|bmp", "mp4|mov|avi|mkv|3gp|webm", "m4a|opus|ogg|mp3|aac|amr|wav"
 _CALLS = (
@@ -102,7 +90,7 @@ def _whole_messages() -> dict[str, str]:
         for word in filter(None, map(str.strip, words.replace("\n", "|").split("|"))):
             bare = word.strip("{}")
             shapes = ("{}", "({})", "[{}]", "<{}>") if word != bare else ("{}",)
-            table.update({shape.format(bare): mark(tag) if tag else DELETED for shape in shapes})
+            table.update({shape.format(bare): mark(tag) for shape in shapes})
     return table
 
 
@@ -112,7 +100,7 @@ _PATTERN = re.compile("|".join(f"({pattern})" for pattern in _PATTERNS.values())
 
 
 def placeholder(text: str) -> str | None:
-    """The mark for a message that is nothing but a placeholder, DELETED for one to leave out, None for text."""
+    """The mark for a message that is nothing but a placeholder, None for text."""
     lowered = text.lower().rstrip(".")
     if len(lowered) <= _LONGEST_WORD:
         found = _WHOLE.get(lowered)

@@ -11,12 +11,13 @@ import re
 
 SPEAKERS = 16  # with a tag of their own in one text; all who speak up later in it share the last one
 
-TAGS = (
+CONTENT_TAGS = (
     *("<PHOTO>", "<MOVIE>", "<EMOJI>", "<URL>", "<NAME>"),
     *("<FILE>", "<VOICE>", "<CALL>", "<MONEY>", "<POLL>", "<NOTICE>", "<PLACE>", "<CONTACT>"),
     *("<EMAIL>", "<PHONE>", "<ID>", "<CARD>", "<ACCOUNT>", "<ADDRESS>"),
-    *(f"<P{number}>" for number in range(1, SPEAKERS + 1)),
 )
+SPEAKER_TAGS = tuple(f"<P{number}>" for number in range(1, SPEAKERS + 1))
+TAGS = CONTENT_TAGS + SPEAKER_TAGS
 
 _MARKS = {tag: chr(0xE000 + place) for place, tag in enumerate(TAGS)}
 _TAG_OF_MARK = str.maketrans({mark: tag for tag, mark in _MARKS.items()})

@@ -1,27 +1,28 @@
 """Conversations into texts on all cores, in order, with little in memory at a time.
 
-A worker is a process of its own: the names of the senders come in as a line of JSON, then batches of conversations, and
-for each a line with their texts goes out. It ends with its input. The pools of the standard library fork a process that
+A worker is a process of its own: how to clean comes in as a line of JSON, then batches of conversations, and for each a
+line with their texts goes out. It ends with its input. The pools of the standard library fork a process that
 has threads, or let Ctrl+C reach processes that are just starting.
 """
 
 import json
 import os
-import re
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from itertools import chain, islice
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
+from data.cleaning import Cleaner, Plan
 from data.conversations import Conversation, texts
 from data.duplicates import likeness
 from data.messages import DataError
-from data.names import name_pattern
+from data.review import Samples
 from data.spool import hash64
 
 BATCH = 2000  # messages
@@ -29,10 +30,12 @@ WORTH_WORKERS = 50  # batches; below, processes take longer to start than they s
 _AHEAD = 3  # batches of each worker that are under way
 
 Text = tuple[str, int, list[int]]  # with its hash and its likeness
+Sample = tuple[str, str, str]  # a tag, a message that got it, and what became of it
+Cleaned = tuple[list[list[Text]], list[Sample]]  # a batch of conversations
 
 
-def all_texts(conversations: Iterable[Conversation], senders: set[str]) -> Iterator[list[Text]]:
-    """The texts of every conversation. The names of `senders` are masked in all of them.
+def all_texts(conversations: Iterable[Conversation], plan: Plan, samples: Samples | None) -> Iterator[list[Text]]:
+    """The texts of every conversation, cleaned as planned. `samples`, if there are any, take in what was masked.
 
     Raises DataError if a worker is killed. Ends its workers when it is closed.
     """
@@ -41,36 +44,40 @@ def all_texts(conversations: Iterable[Conversation], senders: set[str]) -> Itera
     batches = chain(first, batches)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if len(first) < WORTH_WORKERS or cores == 1:
-        names = name_pattern(sorted(senders))
-        for batch in batches:
-            yield from _texts(batch, names)
+        cleaner = Cleaner(plan)
+        cleaned: Generator[Cleaned] = (_clean(batch, cleaner, samples is not None) for batch in batches)
     else:
-        yield from _in_workers(batches, senders, cores)
+        cleaned = _in_workers(batches, plan, samples is not None, cores)
+    with closing(cleaned):
+        for found, seen in cleaned:
+            if samples is not None:
+                samples.take(seen)
+            yield from found
 
 
-def _in_workers(batches: Iterable[list[Conversation]], senders: set[str], cores: int) -> Iterator[list[Text]]:
+def _in_workers(batches: Iterable[list[Conversation]], plan: Plan, sample: bool, cores: int) -> Generator[Cleaned]:
     workers: list[_Worker] = []
     free: SimpleQueue[_Worker] = SimpleQueue()
 
-    def cleaned(batch: list[Conversation]) -> list[list[Text]]:
+    def cleaned(batch: list[Conversation]) -> Cleaned:
         worker = free.get()
         try:
-            return worker.texts(batch)
+            return worker.clean(batch)
         finally:
             free.put(worker)
 
     threads = ThreadPoolExecutor(cores)
-    waiting: deque[Future[list[list[Text]]]] = deque()
+    waiting: deque[Future[Cleaned]] = deque()
     try:
         for _ in range(cores):
-            workers.append(_Worker(senders))
+            workers.append(_Worker(plan, sample))
             free.put(workers[-1])
         for batch in batches:
             waiting.append(threads.submit(cleaned, batch))
             if len(waiting) >= _AHEAD * cores:
-                yield from waiting.popleft().result()
+                yield waiting.popleft().result()
         while waiting:
-            yield from waiting.popleft().result()
+            yield waiting.popleft().result()
     finally:
         for worker in workers:
             worker.end()
@@ -78,7 +85,7 @@ def _in_workers(batches: Iterable[list[Conversation]], senders: set[str], cores:
 
 
 class _Worker:
-    def __init__(self, senders: set[str]) -> None:
+    def __init__(self, plan: Plan, sample: bool) -> None:
         path = os.pathsep.join(filter(None, (str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH"))))
         self._process = subprocess.Popen(
             [sys.executable, "-c", "from data.workers import work; work()"],
@@ -88,9 +95,9 @@ class _Worker:
             env={**os.environ, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1"},
             start_new_session=True,  # Ctrl+C is for us, and we end it
         )
-        self._send(sorted(senders))
+        self._send([plan.model_dump(), sample])
 
-    def texts(self, batch: list[Conversation]) -> list[list[Text]]:
+    def clean(self, batch: list[Conversation]) -> Cleaned:
         self._send(batch)
         assert self._process.stdout is not None
         answer = self._process.stdout.readline()
@@ -103,7 +110,7 @@ class _Worker:
         try:
             self._process.stdin.write(json.dumps(value) + "\n")
             self._process.stdin.flush()
-        except BrokenPipeError:  # which `texts` will tell
+        except BrokenPipeError:  # which `clean` will tell
             pass
 
     def end(self) -> None:
@@ -111,8 +118,13 @@ class _Worker:
         self._process.wait()
 
 
-def _texts(batch: list[Conversation], names: re.Pattern[str] | None) -> list[list[Text]]:
-    return [[(text, hash64(text), likeness(text)) for text in texts(conversation, names)] for conversation in batch]
+def _clean(batch: list[Conversation], cleaner: Cleaner, sample: bool) -> Cleaned:
+    samples = Samples()
+    seen = samples.add if sample else None
+    found = [
+        [(text, hash64(text), likeness(text)) for text in texts(conversation, cleaner, seen)] for conversation in batch
+    ]
+    return found, samples.given()
 
 
 def _batches(conversations: Iterable[Conversation]) -> Iterator[list[Conversation]]:
@@ -130,12 +142,10 @@ def _batches(conversations: Iterable[Conversation]) -> Iterator[list[Conversatio
 
 def work() -> None:
     """What a worker does."""
-    names = None
-    for number, line in enumerate(sys.stdin):
-        if number == 0:
-            names = name_pattern(json.loads(line))
-            continue
+    plan, sample = json.loads(sys.stdin.readline())
+    cleaner = Cleaner(Plan.model_validate(plan))
+    for line in sys.stdin:
         try:
-            print(json.dumps(_texts(json.loads(line), names)), flush=True)
+            print(json.dumps(_clean(json.loads(line), cleaner, sample)), flush=True)
         except BrokenPipeError:  # whoever asked is gone
             os._exit(1)

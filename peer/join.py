@@ -165,7 +165,7 @@ class Joiner:
         settings = self._settings_of(newest.settings, f"the run in {newest.folder}")
         progress = newest.progress
         self.display.note(f"going on with run {progress.run_id} from round {progress.round} ({newest.folder.name})")
-        has_text = self._has_text()
+        has_text = self._has_text(settings)
         return Run(settings, self._keep_tokenizer(newest.folder / TOKENIZER), newest, "resumed", has_text)
 
     def _settings_of(self, run: Settings, what: str) -> Settings:
@@ -214,14 +214,13 @@ class Joiner:
 
     def _join(self) -> Run | None:
         """Take settings, tokenizer and state from the peer that is furthest; None if everybody left meanwhile."""
-        has_text = self._has_text()
         for _ in range(DONOR_ATTEMPTS):
             donors = [notice for notice in self._breathe().notices if notice.has_state]
             if not donors:
                 return None
             donor = max(donors, key=lambda notice: notice.state)
             try:
-                return replace(self._join_through(donor), has_text=has_text)
+                return self._join_through(donor)
             except (TransferError, CheckpointError, SettingsError) as error:
                 self.display.note(f"taking the state from {donor.name}: {error}; trying again")
                 self._pause(1.0)
@@ -232,12 +231,13 @@ class Joiner:
         manifest = self.network.fetch_manifest(donor.peer, run)
         theirs = parse_settings(self.network.fetch_bytes(donor.peer, manifest, SETTINGS), donor.name)
         settings = self._settings_of(theirs, f"run '{run}' of {donor.name}")
+        has_text = self._has_text(settings)
         self.me = self.me.model_copy(update={"role": Role.JOINING, "run_id": manifest.run_id})
         if settings.swarm.averaging == "background":
             self._wait_until_shared(donor)
         state = self._take(donor, manifest)
         self.display.note(f"joined run {state.progress.run_id} at round {state.progress.round} through {donor.name}")
-        return Run(settings, self._keep_tokenizer(state.folder / TOKENIZER), state, "joined")
+        return Run(settings, self._keep_tokenizer(state.folder / TOKENIZER), state, "joined", has_text)
 
     def _take(self, donor: Notice, manifest: Manifest) -> Checkpoint:
         """The donor's newest state, about as large as the manifest says. Raises TransferError and CheckpointError."""
@@ -263,7 +263,7 @@ class Joiner:
         """Prepare what is missing and write the state of round 0; None if somebody else founds or trains after all."""
         self.me = self.me.model_copy(update={"role": Role.FOUNDING})
         self._breathe()
-        self._prepare_text()
+        self._prepare_text(self.settings)
         path = self._train_tokenizer()
         if self._outvoted():
             self.display.note("another device has founded the run meanwhile: joining it")
@@ -315,18 +315,26 @@ class Joiner:
             report=self.display.note,
         )
 
-    def _prepare_text(self) -> None:
-        """Clean `data/raw` if there is no training text yet. Raises JoinError for a missing file of the user's own."""
-        path = self.settings.training.dataset.path
-        if path.exists():
-            return
+    def _prepare_text(self, settings: Settings) -> None:
+        """Clean `data/raw` as the run does, if there is no training text yet or one that was prepared otherwise.
+
+        Text that `python -m data` did not write is the user's own and left alone. Raises JoinError if it is missing.
+        """
+        path = settings.training.dataset.path
         if path != DatasetSettings().path:
+            if path.exists():
+                return
             raise JoinError(f"training.dataset.path is {path}, which does not exist. Correct it in the settings.")
-        data.prepare(report=self.display.note)
+        if path.exists():
+            found = data.prepared_with()
+            if found in (None, settings.data):
+                return
+            self.display.note("the texts here were prepared in another way than this run's: preparing them again")
+        data.prepare(report=self.display.note, options=settings.data)
 
     # ------------------------------------------------------------------ without text
 
-    def _has_text(self) -> bool:
+    def _has_text(self, settings: Settings) -> bool:
         """Whether this device has text of its own to train on, cleaned by now. Raises JoinError: see `_prepare_text`.
 
         The samples of a fresh clone are some, but where somebody shares real text, that is taken instead.
@@ -336,7 +344,7 @@ class Joiner:
             self._mention("only the sample chats are in data/raw: text that others share is trained on instead")
             return False
         try:
-            self._prepare_text()
+            self._prepare_text(settings)
         except data.DataError as error:
             self._mention(f"no text of its own: {error}")
             return False
@@ -360,7 +368,7 @@ class Joiner:
                     "are chats in data/raw, or a device that has some is started with --share-data"
                 )
                 relay.look(self.me, view.notices)
-                if raw != (raw := raw_files()) and self._has_text():
+                if raw != (raw := raw_files()) and self._has_text(run.settings):
                     return self._after(run, relay)
             if self.deadline is not None and time.monotonic() > self.deadline:
                 raise Stopped

@@ -12,7 +12,7 @@ import pytest
 
 import tokenizer
 from data import DataError, Summary, prepare
-from data.cleaning import clean
+from data.cleaning import Cleaner, Plan, clean
 from data.conversations import LONGEST_TEXT, conversations, texts
 from data.duplicates import BANDS, held_out, keep, likeness
 from data.names import name_pattern
@@ -130,7 +130,7 @@ def test_a_document_is_a_conversation_of_its_own() -> None:
 
 def test_no_text_is_longer_than_the_longest() -> None:
     essay = "단어 " * LONGEST_TEXT
-    cut = list(texts([("a", "앞"), ("b", essay), ("a", "뒤")], None))
+    cut = list(texts([("a", "앞"), ("b", essay), ("a", "뒤")], Cleaner(Plan())))
     assert max(map(len, cut)) <= LONGEST_TEXT
     assert "".join(cut).replace(" ", "").replace("\n", "") == "앞" + "단어" * LONGEST_TEXT + "뒤"
 

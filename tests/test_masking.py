@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from data import DataError
 from data.cleaning import clean
-from data.names import NamesError, mask_names, name_pattern, read_names
+from data.names import mask_names, name_pattern, read_names
 from data.tags import with_tags
 from tests.synthetic import CORPORA, GIVEN, SURNAMES, Chat, sentences
 
@@ -231,6 +232,6 @@ def test_lists_of_the_user(tmp_path: Path) -> None:
 def test_bad_line_in_a_list_is_named(tmp_path: Path, content: bytes, told: str) -> None:
     path = tmp_path / "aliases.txt"
     path.write_bytes(content)
-    with pytest.raises(NamesError) as caught:
+    with pytest.raises(DataError) as caught:
         read_names(path)
     assert str(caught.value).startswith(f"{path}, line ") and told in str(caught.value)

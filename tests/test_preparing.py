@@ -1,0 +1,188 @@
+"""How texts are prepared: options, speakers, lists and reviews, from `prepare` and from the command line."""
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import data
+from data import DataError, DataSettings, prepare, prepared_with
+from data.cleaning import Cleaner, Plan
+from data.conversations import LONGEST_TEXT, texts
+from data.review import PER_TAG, Samples
+from data.tags import SPEAKERS
+from minigpt.settings import Settings
+from peer.join import Joiner
+
+REPOSITORY = Path(__file__).parents[1]
+ROWS = [
+    "김철수,영희야 Hello 010-1234-5678로 전화해",
+    "이영희,철수오빠 메일은 ABC@naver.com",
+    "김철수,사진",
+    "박지훈,하늘이 맑다",
+]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with a chat in data/raw."""
+    (tmp_path / "data/raw").mkdir(parents=True)
+    rows = [f"2026-05-{day + 1:02d} 09:0{minute}:00,{row}" for day in range(9) for minute, row in enumerate(ROWS)]
+    (tmp_path / "data/raw/chat.csv").write_text("Date,User,Message\n" + "\n".join(rows) + "\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(**more: Any) -> data.Summary:
+    return prepare(report=lambda line: None, **more)
+
+
+def written() -> set[str]:
+    lines = [
+        *Path("data/for-model-training/train.jsonl").read_text(encoding="utf-8").splitlines(),
+        *Path("data/for-model-training/valid.jsonl").read_text(encoding="utf-8").splitlines(),
+    ]
+    return {line for text in lines for line in json.loads(text)["text"].split("\n")}
+
+
+def test_options_change_the_texts_and_are_remembered(folder: Path) -> None:
+    assert prepared_with() is None
+    run()
+    assert written() == {
+        "<NAME>야 hello <PHONE>로 전화해",
+        "<NAME>오빠 메일은 <EMAIL>",
+        "<PHOTO>",
+        "하늘이 맑다",
+    }
+    assert prepared_with() == DataSettings()
+    other = DataSettings(lower_case=False, speakers=True)
+    run(options=other)
+    assert written() == {
+        "<P1>: <NAME>야 Hello <PHONE>로 전화해",
+        "<P2>: <NAME>오빠 메일은 <EMAIL>",
+        "<P1>: <PHOTO>",
+        "<P3>: 하늘이 맑다",
+    }
+    assert prepared_with() == other
+    Path("data/for-model-training/train.jsonl").write_text("{}\n")
+    assert prepared_with() is None, "somebody else wrote this"
+
+
+def test_lists_of_the_user_are_heeded_and_a_change_is_seen(folder: Path) -> None:
+    run()
+    Path("data/aliases.txt").write_text("맑다\n하늘\n", encoding="utf-8")
+    Path("data/not-names.txt").write_text("영희\n", encoding="utf-8")
+    run()
+    assert {"<NAME>이 <NAME>", "영희야 hello <PHONE>로 전화해"} < written()
+    Path("data/aliases.txt").write_text("하늘, 바다\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"^data/aliases.txt, line 1: '하늘, 바다' is no name"):
+        run()
+
+
+def test_speakers_are_counted_anew_in_every_text_up_to_the_last_tag() -> None:
+    cleaner = Cleaner(Plan(options=DataSettings(speakers=True)))
+    crowd = [(f"사람{number}", "안녕") for number in range(SPEAKERS + 2)]
+    (text,) = texts([*crowd, ("사람0", "<P9>: 첫 줄\n둘째 줄")], cleaner)
+    lines = text.split("\n")
+    assert lines[0] == "<P1>: 안녕" and lines[SPEAKERS - 1 : SPEAKERS + 2] == [f"<P{SPEAKERS}>: 안녕"] * 3
+    assert lines[-2:] == ["<P1>: p9: 첫 줄", "둘째 줄"]
+    long = [("하나", "가 " * 800), ("둘", "나 " * 800), ("하나", "다 " * 3000), (None, "문서")]
+    cut = list(texts(long, cleaner))
+    assert max(map(len, cut)) <= LONGEST_TEXT
+    assert all(part.startswith("<P1>: ") for part in cut) and cut[-1].endswith("\n문서")
+
+
+def test_review_shows_what_was_masked_and_to_its_owner_only(folder: Path) -> None:
+    run()
+    told: list[str] = []
+    prepare(report=told.append, review=Path("out/review.txt"))
+    review = Path("out/review.txt").read_text(encoding="utf-8")
+    assert "before  영희야 Hello 010-1234-5678로 전화해\n  after   <NAME>야 hello <PHONE>로 전화해\n" in review
+    assert "<PHONE>  1 different messages" in review and "<CARD>" not in review
+    assert stat.S_IMODE(os.stat("out/review.txt").st_mode) == 0o600
+    assert "masked: <PHOTO> 1, <NAME> 2, <EMAIL> 1, <PHONE> 1 (--review FILE shows samples)" in told
+    prepare(report=told.append, review=Path("out/review.txt"))  # a review may be replaced
+    assert Path("out/review.txt").read_text(encoding="utf-8") == review
+
+
+@pytest.mark.parametrize(
+    ("place", "told"),
+    [
+        ("data/for-model-training/review.txt", "would lie in data/for-model-training"),
+        ("data/raw/../for-tokenizer-training/r.txt", "would lie in data/for-tokenizer-training"),
+        ("data/raw/review.txt", "would lie in data/raw"),
+        ("link/review.txt", "would lie in data/raw"),
+        ("data", "is a folder"),
+        ("mine.txt", "is there and is no review"),
+    ],
+)
+def test_review_does_not_come_near_the_training_data_or_replace_a_file(folder: Path, place: str, told: str) -> None:
+    (folder / "mine.txt").write_text("mine")
+    (folder / "link").symlink_to(folder / "data/raw")
+    with pytest.raises(DataError, match=told):
+        run(review=Path(place))
+    assert (folder / "mine.txt").read_text() == "mine"
+    assert not Path("data/for-model-training").exists()
+
+
+def test_samples_are_few_and_do_not_depend_on_their_order() -> None:
+    pairs = [(f"전화 {number}", "전화 <PHONE>") for number in range(100)]
+    some, others, merged = Samples(), Samples(), Samples()
+    for before, after in pairs:
+        some.add(before, after)
+    for place, (before, after) in enumerate(reversed(pairs)):
+        (others if place % 2 else merged).add(before, after)
+    merged.take(others.given())
+    assert merged._of_tag == some._of_tag and len(some._of_tag["<PHONE>"]) == PER_TAG
+
+
+def test_command_line_takes_its_defaults_from_the_settings(folder: Path) -> None:
+    def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+        line = [sys.executable, "-m", "data", *arguments]
+        return subprocess.run(line, env={"PYTHONPATH": str(REPOSITORY)}, capture_output=True, text=True)
+
+    Path("config.json").write_text('{"data": {"lower_case": false}, "model": {"what": "ever"}} // mine')
+    assert command("--speakers", "--review", "review.txt").returncode == 0
+    assert "<P1>: <NAME>야 Hello <PHONE>로 전화해" in written() and Path("review.txt").exists()
+    assert command("--no-keep-case").returncode == 0
+    assert "<NAME>야 hello <PHONE>로 전화해" in written()
+    Path("config.json").write_text('{"data": {"lower_case": "no"}}')
+    failed = command()
+    assert failed.returncode == 2
+    assert failed.stderr.startswith("error: config.json: data.lower_case") and failed.stderr.count("\n") == 1
+
+
+def test_a_joiner_prepares_its_text_as_the_run_does(folder: Path) -> None:
+    class Display:
+        def note(self, text: str) -> None:
+            told.append(text)
+
+    told: list[str] = []
+    anything: Any = None
+    settings = Settings.model_validate({"data": {"speakers": True}})
+    joiner = Joiner(
+        settings=Settings(),
+        insists=False,
+        given=[],
+        network=anything,
+        me=anything,
+        checkpoints=Path("checkpoints"),
+        display=Display(),  # type: ignore[arg-type]
+        stop=anything,
+    )
+    joiner._prepare_text(Settings())
+    assert "하늘이 맑다" in written()
+    joiner._prepare_text(settings)
+    assert "<P3>: 하늘이 맑다" in written() and any("prepared in another way" in line for line in told)
+    told.clear()
+    joiner._prepare_text(settings)
+    assert told == []
+    own = Path("data/for-model-training/train.jsonl")
+    own.write_text('{"text": "mine"}\n')
+    joiner._prepare_text(Settings())
+    assert own.read_text() == '{"text": "mine"}\n', "what the user wrote is not touched"

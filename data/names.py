@@ -2,7 +2,7 @@
 
 A whole name is found anywhere. A given name is found as a word of its own, with or without what Korean glues to it,
 which is kept (`철수야` -> `<NAME>야`, `민준이한테` -> `<NAME>이한테`: the 이 belongs to what is glued). One that is
-also a word of the language is found only in full or when somebody is called by it (`하늘아`, `보라 언니`); one of a
+also a word of the language is found only in full or as only people are spoken of (`하늘아`, `보라 언니`); one of a
 single syllable never without its surname. Of a Latin name every part counts as a word of its own, in any case, unless
 it is an English word (Will, May, Mark). `@` and whatever name follows is one <NAME>.
 
@@ -23,6 +23,7 @@ from data.korean_words import (
     FIRST_SYLLABLES,
     GLUED,
     HONORIFICS,
+    KEPT,
     LONG_SURNAMES,
     NOT_NAMES,
     OPEN_PARTICLES,
@@ -63,7 +64,7 @@ def name_pattern(senders: Iterable[str], aliases: Iterable[str] = (), kept: Iter
         roster.add(sender)
     for alias in aliases:
         roster.add_alias(alias)
-    return roster.pattern({_plain(word) for word in kept})
+    return roster.pattern({*map(_plain, kept), *KEPT})
 
 
 @dataclass
@@ -131,26 +132,25 @@ class _Roster:
             self.any_surname.add(name)
 
     def pattern(self, kept: set[str]) -> re.Pattern[str]:
-        calls = self.calls - self.words - kept
         words = self.words - kept
         verbs = words & VERB_STEMS
         vowel = {name for name in words - verbs if _ends_in_vowel(name)}
         surname = f"(?:{'|'.join(LONG_SURNAMES)}|[{SURNAMES}])"
+        at_a_words_start = [
+            rf"(?P<kept>(?i:{_as_word(map(_bounded, kept), CLOSED_PARTICLES)}))",
+            _any_of(map(_bounded, self.starts - kept)),
+            _as_word(vowel, OPEN_PARTICLES),
+            _as_word(words - verbs - vowel, CLOSED_PARTICLES),
+            _as_word(verbs, OPEN_PARTICLES, f"(?!{'|'.join(VERB_ENDINGS)})"),
+            _as_word(self.any_surname - kept, CLOSED_PARTICLES, before=surname),
+            _as_call(self.calls - self.words - kept),
+        ]
+        latin = _any_of(map(_bounded, self.latin - kept))
         branches = [
-            rf"(?P<mention>{_mention()})",
-            rf"(?P<kept>(?i:{_WORD_START}{_as_word(map(_bounded, kept), PARTICLES + CLOSED_PARTICLES)}))"
-            if kept
-            else "",
+            _mention(),
             _any_of(map(_bounded, self.anywhere - kept)),
-            _WORD_START + _any_of(map(_bounded, self.starts - kept)) if self.starts - kept else "",
-            _WORD_START + _as_word(vowel, OPEN_PARTICLES) if vowel else "",
-            _WORD_START + _as_word(words - verbs - vowel, CLOSED_PARTICLES) if words - verbs - vowel else "",
-            _WORD_START + _as_word(verbs, OPEN_PARTICLES, f"(?!{'|'.join(VERB_ENDINGS)})") if verbs else "",
-            _WORD_START + surname + _as_word(self.any_surname - kept, CLOSED_PARTICLES)
-            if self.any_surname - kept
-            else "",
-            _WORD_START + _as_call(calls) if calls else "",
-            rf"(?i:(?<![a-z0-9]){_any_of(map(_bounded, self.latin - kept))}(?![a-z0-9]))" if self.latin - kept else "",
+            f"{_WORD_START}(?:{'|'.join(filter(None, at_a_words_start))})",
+            f"(?i:(?<![a-z0-9]){latin})" if latin else "",
         ]
         return re.compile("|".join(filter(None, branches)))
 
@@ -199,15 +199,16 @@ def _ends_in_vowel(name: str) -> bool:
 
 def _mention() -> str:
     """`@홍길동`, whoever that is, with its honorific kept; `@minji_k`, `@<PHONE>`; but no @all and no @강남역."""
-    korean = rf"[가-힣]{{2,4}}?{_glue(OPEN_PARTICLES + CLOSED_PARTICLES)}|[가-힣]{{2,}}(?!@)"
+    korean = rf"[가-힣]{{2,4}}?{_glue(OPEN_PARTICLES + CLOSED_PARTICLES)}(?!@)|[가-힣]{{2,}}(?![@가-힣])"
     places = rf"{_any_of(PLACES)}(?:[시군구동역에]|에서)?{_WORD_END}"
     return (
         rf"(?<![\w.@])@(?!(?i:all|everyone|here|channel)\b|모두|전체|{places})(?:{_PHONE}|{korean}|[A-Za-z_][\w.]*\w)"
     )
 
 
-def _as_word(names: Iterable[str], particles: list[str], not_before: str = "") -> str:
-    return f"{_any_of(names)}{not_before}{_glue(particles)}"
+def _as_word(names: Iterable[str], particles: list[str], not_before: str = "", before: str = "") -> str:
+    found = _any_of(names)
+    return f"{before}{found}{not_before}{_glue(particles)}" if found else ""
 
 
 def _glue(particles: list[str]) -> str:
@@ -218,8 +219,10 @@ def _glue(particles: list[str]) -> str:
 
 
 def _as_call(names: Iterable[str]) -> str:
-    honorifics = "|".join(HONORIFICS)
-    return rf"{_any_of(names)}(?=(?:[아야]|\s?(?:{honorifics})(?:{'|'.join(PARTICLES)})?){_WORD_END})"
+    """Names that are words as well, before what only people are called and given (하늘이가, but 하늘이 맑다)."""
+    found = _any_of(names)
+    called = rf"[아야]|한테|이(?:가|는|를|도|의|한테)|\s?(?:{'|'.join(HONORIFICS)})(?:{'|'.join(PARTICLES)})?"
+    return f"{found}(?=(?:{called}){_WORD_END})" if found else ""
 
 
 def _any_of(patterns: Iterable[str]) -> str:

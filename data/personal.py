@@ -101,7 +101,7 @@ _PHONES = (
 _MAYBE_SPELLED = re.compile(r"[0oO공영]\s?[1lI일]\s?[0oO공영]")
 _SPELLED = r"[0-9oO공영일이삼사오육륙칠팔구]"
 _SPELLED_MOBILE = re.compile(  # 공일공 일이삼사 …, 0 1 0 1 2 3 4 …, o1o-1234-…
-    rf"(?<!\d)[0oO공영] ?[1lI일] ?[0oO공영](?:{_JOINT}{_SPELLED}(?: ?{_SPELLED}){{3}}){{2}}(?!\d)"
+    rf"(?<!\d)(?:[공영] ?[일1] ?[공영]|[0oO] ?[1lI] ?[0oO])(?:{_JOINT}{_SPELLED}(?: ?{_SPELLED}){{3}}){{2}}(?!\d)"
 )
 
 _HOTLINE = re.compile(

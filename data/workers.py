@@ -142,7 +142,10 @@ def _batches(conversations: Iterable[Conversation]) -> Iterator[list[Conversatio
 
 def work() -> None:
     """What a worker does."""
-    plan, sample = json.loads(sys.stdin.readline())
+    first = sys.stdin.readline()
+    if not first:  # ended before it began
+        return
+    plan, sample = json.loads(first)
     cleaner = Cleaner(Plan.model_validate(plan))
     for line in sys.stdin:
         try:

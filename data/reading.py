@@ -31,7 +31,7 @@ class PlainText:
                 yield Message(None, None, line.rstrip("\r\n"))
 
 
-FORMATS: tuple[Format, ...] = (Telegram(), JsonLines(), Table(), *LAYOUTS)
+FORMATS: tuple[Format, ...] = (Telegram(), JsonLines(), *LAYOUTS, Table())
 
 
 @dataclass(frozen=True)

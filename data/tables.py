@@ -38,13 +38,13 @@ class Table:
     name = "CSV export"
 
     def score(self, sample: list[str]) -> float:
-        """All, if the header says so; or else the share of the lines that begin with a date and go on with columns."""
+        """The share of the lines that are a row which begins with a date; at least a half with the right header."""
         shape = _shape(sample)
         if shape is None:
             return 0.0
-        lines = [line for line in sample if line.strip()]
-        dated = sum(_DATE_CELL.match(line) is not None for line in lines)
-        return 1.0 if shape.header else dated / len(lines)
+        lines = [line.rstrip("\r\n") for line in sample if line.strip()]
+        share = sum(_is_row(line, shape) for line in lines) / len(lines)
+        return max(share, 0.5) if shape.header else share
 
     def messages(self, source: Source, counts: Counts) -> Iterator[Message]:
         shape = _shape(source.sample)
@@ -73,6 +73,13 @@ class Table:
         every = (cell_numbers(row[column].strip()) for _, row in _rows(source, shape) if row is not None)
         usual = "dmy" if any("." in cell for cell in cells[:3]) else "mdy"
         return date_order(((triple, None) for triple in every if triple), usual)
+
+
+def _is_row(line: str, shape: _Shape) -> bool:
+    if not _DATE_CELL.match(line):
+        return False
+    cells = _cells(line, shape.delimiter)
+    return len(cells) == shape.width if cells else line.count('"') % 2 == 1  # it may go on in the next line
 
 
 def _says_the_app(sender: str, text: str) -> bool:

@@ -231,6 +231,7 @@ def test_the_header_may_be_another_ones(tmp_path: Path) -> None:
         "",
         "X with KakaoTalk Chats\nDate Saved : 2015-08-03 00:47:14\n\n",
         "[LINE] Chat history with X\n\n",
+        "Date,User,Message\n",
     ):
         name, messages, _ = parse(tmp_path / "a.txt", header + body)
         assert (name, messages) == ("KakaoTalk for Windows", WINDOWS_KOREAN_SAID)
@@ -286,3 +287,11 @@ def test_mixed_encodings_and_lines_that_are_no_text(tmp_path: Path) -> None:
     _, messages, counts = parse(tmp_path / "a.txt", b"\n".join([content, *raw]))
     assert messages == [(f"2020-06-28 13:{m:02d}", "김철수", f"말 {m}") for m in range(10) if m not in (4, 7)]
     assert counts.broken == [6, 9]
+
+
+def test_a_chat_full_of_commas_is_no_table(tmp_path: Path) -> None:
+    lines = [f"2025년 12월 15일 오후 1:{minute}, 철수 : 하나, 둘; 셋\t넷, {minute}" for minute in range(10, 40)]
+    for separator in (",", ";", "\t"):
+        content = "\n".join(line.replace(", 둘", f"{separator} 둘") for line in lines)
+        name, messages, _ = parse(tmp_path / "a.csv", content)
+        assert (name, len(messages)) == ("KakaoTalk Android, Korean", 30)

@@ -248,6 +248,22 @@ class Host:
         for direction in ("ingress", "egress"):
             _execute("tc", "-n", self._switch, "filter", "del", "dev", self.name, direction)
 
+    def block_incoming(self) -> None:
+        """Let nobody open a connection to this host, as behind a firewall; those that it opens itself work both ways.
+
+        The flags, byte 13 of the TCP header, of a packet that opens a connection have SYN (2) set and ACK (16) not.
+        """
+        self._block("10", "match", "ip", "protocol", "6", "0xff", "match", "u8", "0x02", "0x12", "at", "33")
+
+    def block_udp(self) -> None:
+        """Let no UDP reach this host, as behind a firewall that is open for TCP alone."""
+        self._block("11", "match", "ip", "protocol", "17", "0xff")
+
+    def _block(self, priority: str, *match: str) -> None:
+        to_the_drain = ("action", "mirred", "egress", "redirect", "dev", "drain")
+        rule = ("tc", "-n", self._switch, "filter", "add", "dev", self.name, "egress", "protocol", "ip")
+        _execute(*rule, "prio", priority, "u32", *match, *to_the_drain)
+
     def bytes_sent(self) -> int:
         """Bytes, headers included, that have left by this host's interface since it was made."""
         return self._statistics()["tx"]["bytes"]

@@ -203,6 +203,21 @@ def test_zeroconf_finds_nothing_through_blocked_multicast(tmp_path: Path) -> Non
             assert finds(searching, seconds=10) == "found"
 
 
+def test_a_host_that_lets_nothing_in_still_reaches_others(tmp_path: Path) -> None:
+    with Lan(hosts=2) as lan:
+        guarded, other = lan.hosts
+        start(guarded, tmp_path, ANNOUNCER, guarded.address).wait_for("announced", timeout=10)
+        for host in lan.hosts:
+            serve(host, tmp_path, count=1)
+        guarded.block_incoming()
+        assert not reaches(other, guarded)
+        assert reaches(guarded, other)
+        assert finds(other, seconds=10) == "found", "UDP is not TCP"
+        guarded.block_udp()
+        assert finds(other, seconds=1.5) == "nothing"
+        assert reaches(guarded, other)
+
+
 def test_process_is_the_program_itself(tmp_path: Path) -> None:
     with Lan(hosts=1) as lan:
         host, core = lan.hosts[0], min(os.sched_getaffinity(0))

@@ -22,7 +22,7 @@ from typing import Any, AsyncIterator  # noqa: UP035 -- hivemind tells streams b
 import torch
 from hivemind import DHT
 from hivemind.averaging import DecentralizedAverager
-from hivemind.averaging.allreduce import AllReduceRunner
+from hivemind.averaging.allreduce import AllReduceRunner, AveragingMode
 from hivemind.averaging.control import StepControl
 from hivemind.averaging.group_info import GroupInfo
 from hivemind.averaging.partition import AllreduceException, BannedException, TensorPartReducer
@@ -253,7 +253,15 @@ class GradientAverager(DecentralizedAverager):
         return float(self._seconds.value)
 
     def exchange(
-        self, given: torch.Tensor, *, lineage: str, samples: int, steps: int, group_size: int, patience: float
+        self,
+        given: torch.Tensor,
+        *,
+        lineage: str,
+        samples: int,
+        steps: int,
+        group_size: int,
+        patience: float,
+        reachable: bool = True,
     ) -> StepControl:
         """Average what is given with up to `group_size` peers at the same anchor, in the background.
 
@@ -261,6 +269,8 @@ class GradientAverager(DecentralizedAverager):
         :param samples: sequences behind what we give, its weight in the mean (0 is allowed: only take)
         :param steps: in which they were trained
         :param patience: seconds to wait for expected peers that do not come; the group starts as soon as it is full
+        :param reachable: whether others can open a connection to us; else we come to a group of somebody else's, and
+            the parts are put together by others
         :returns: a future of {peer id: {"samples": …, "steps": …, "bits": …}}; it fails where no group or no whole
             result came together
         """
@@ -273,6 +283,7 @@ class GradientAverager(DecentralizedAverager):
             "group_size": group_size,
             "patience": patience,
         }
+        self.mode = AveragingMode.NODE if reachable else AveragingMode.CLIENT
         return self.step(
             gather=gather, weight=float(samples), timeout=3 * patience + 5, allow_retries=False, wait=False
         )
@@ -315,11 +326,12 @@ class GradientAverager(DecentralizedAverager):
 
     async def _step(self, *, step: StepControl, future_for_init: MPFuture) -> None:
         """Point hivemind's matchmaking at the group of this round before it looks for it."""
-        _, _, gather = self.serializer.loads(step.data_for_gather)
+        _, mode, gather = self.serializer.loads(step.data_for_gather)
         wanted = self.serializer.loads(gather)
         matchmaking = self._matchmaking
         # peers at another anchor are turned away by hivemind's own schema check
         matchmaking.schema_hash = hashlib.sha256(self.schema_hash + wanted["lineage"].encode()).digest()
+        matchmaking.client_mode = mode == AveragingMode.CLIENT.value
         matchmaking.target_group_size = wanted["group_size"]
         matchmaking.min_matchmaking_time = wanted["patience"]
         matchmaking.potential_leaders.min_matchmaking_time = wanted["patience"]

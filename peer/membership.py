@@ -54,6 +54,7 @@ class Notice(BaseModel):
     anchor: str = Field(default="", max_length=64)  # lineage of the parameters the swarm agreed on
     trained: Count = 0  # sequences behind the anchor, of the whole swarm
     offered: Count = 0  # sequences this peer has trained since the anchor
+    reachable: bool = True  # others can open a connection to it
     sharing: bool = False  # its newest checkpoint leads to its anchor of now, by means that it has kept
     gives_text: bool = False  # it was started with --share-data
     tokens_per_second: float = Field(default=0.0, ge=0, lt=1e12, allow_inf_nan=False)
@@ -174,6 +175,16 @@ def decide_start(me: Notice, others: Iterable[Notice], looked_long_enough: bool)
     return Start.WAIT if lower else Start.FOUND
 
 
+def can_give(me: Notice, other: Notice) -> bool:
+    """Whether a peer is one to take state from: of two that accept no connection none reaches the other."""
+    return other.has_state and (me.reachable or other.reachable)
+
+
+def can_exchange(me: Notice, others: Iterable[Notice]) -> bool:
+    """Whether an exchange can come about, now or soon: all in it have to reach somebody who puts the parts together."""
+    return me.reachable or any(other.reachable for other in others if in_company(me, [other]))
+
+
 def groupmates(me: Notice, others: Iterable[Notice]) -> list[Notice]:
     """The others that stand at our anchor: those we can exchange with. Who rests is not waited for."""
     return [
@@ -249,7 +260,7 @@ def held_up_by(group: Iterable[Notice]) -> tuple[Notice, float] | None:
 
 def newer_state(me: Notice, others: Iterable[Notice]) -> Notice | None:
     """The peer of our run with the newest state, if it is newer than ours."""
-    same_run = [other for other in others if other.has_state and other.run_id == me.run_id]
+    same_run = [other for other in others if can_give(me, other) and other.run_id == me.run_id]
     newest = max(same_run, key=lambda other: other.state, default=None)
     return newest if newest is not None and newest.state > me.state else None
 

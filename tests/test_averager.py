@@ -116,9 +116,16 @@ def exchange(
     steps: int = 1,
     lineage: str = "aa",
     patience: float = PATIENCE,
+    reachable: bool = True,
 ) -> StepControl:
     return averager.exchange(
-        to_give[averager], lineage=lineage, samples=samples, steps=steps, group_size=group_size, patience=patience
+        to_give[averager],
+        lineage=lineage,
+        samples=samples,
+        steps=steps,
+        group_size=group_size,
+        patience=patience,
+        reachable=reachable,
     )
 
 
@@ -228,6 +235,23 @@ def test_a_process_killed_with_hivemind_s_lock_in_its_hands_stops_nobody(start: 
     began = time.monotonic()
     start(1)
     assert time.monotonic() - began < 15
+
+
+def test_peers_that_nobody_can_call_leave_the_parts_to_one_that_can_be_called(start: Start) -> None:
+    averagers = start()
+    for called in (averagers[0], averagers[1]):  # a device may come out of its firewall, or behind it
+        before = [averager.bytes_received for averager in averagers]
+        controls = [exchange(averager, 3, reachable=averager is called) for averager in averagers]
+        assert [len(outcome(control) or {}) for control in controls] == [3] * 3
+        assert len({bytes(mean_code(averager).numpy()) for averager in averagers}) == 1
+        assert_mean(called, torch.stack([given(averager) for averager in averagers]).mean(0))
+        received = {averager: averager.bytes_received - had for averager, had in zip(averagers, before)}
+        given_by_others = sum(len(to_give[averager]) for averager in averagers if averager is not called)
+        assert received.pop(called) == given_by_others, "all that the others gave came to it, and nothing else"
+        assert set(received.values()) == {len(mean_code(called))}
+
+    controls = [exchange(averager, 2, reachable=False, patience=1.0) for averager in averagers[:2]]
+    assert [outcome(control) for control in controls] == [None, None], "nobody there puts the parts together"
 
 
 def test_a_full_group_starts_at_once(start: Start) -> None:

@@ -16,6 +16,8 @@ from peer.membership import (
     Start,
     apply,
     came_and_left,
+    can_exchange,
+    can_give,
     decide_start,
     expected_group,
     groupmates,
@@ -221,6 +223,26 @@ def test_the_newest_state_is_the_one_with_the_most_training_behind_it() -> None:
     assert groupmates(ME, [relay]) == expected_group(ME, [relay], [relay.peer]) == [], "it does not exchange"
     assert not in_company(ME, [relay])
     assert decide_start(notice("M", Role.LOOKING), [relay], True) is Start.JOIN
+
+
+def test_of_two_devices_that_let_nothing_in_neither_gives_the_other_anything() -> None:
+    me, open_one, shut = (
+        notice("M", reachable=False),
+        notice("A", trained=400),
+        notice("Z", trained=500, reachable=False),
+    )
+    assert newer_state(me, [open_one, shut]) == open_one
+    assert newer_state(notice("M"), [open_one, shut]) == shut
+    assert not can_give(notice("M"), notice("A", Role.JOINING))
+
+
+def test_an_exchange_needs_one_device_that_the_others_can_reach() -> None:
+    me, open_one, shut = notice("M", reachable=False), notice("A"), notice("Z", reachable=False)
+    assert can_exchange(me, [open_one, shut])
+    assert can_exchange(me, [shut, notice("B", Role.JOINING)]), "a state that it can follow is made for it now"
+    assert not can_exchange(me, [shut, notice("B", Role.LOOKING)])
+    assert not can_exchange(me, [shut, notice("B", run_id="another")])
+    assert can_exchange(notice("M"), [shut])
 
 
 def test_of_two_anchors_at_the_same_place_one_wins_on_both_sides() -> None:

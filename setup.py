@@ -19,6 +19,8 @@ setup(
         "hivemind>=1.1.12,<1.2",  # DHT, P2P, averaging
         "numpy>=2,<2.4",  # hivemind's 8-bit codecs break on 2.4
         "zeroconf>=0.130",  # finding peers on the LAN
+        "ifaddr>=0.2",  # naming this device's addresses; zeroconf brings it
+        "segno>=1.6,<2",  # an invite as a QR code, on whatever device invites: 0.3 MB and nothing else
         "sentencepiece>=0.2",  # tokenizer
         "safetensors>=0.5",  # model files
         "pydantic>=2.7,<3",  # settings and their checks

@@ -11,9 +11,10 @@ import sys
 import time
 from pathlib import Path
 
-from peer.__main__ import port
+from peer.__main__ import host, port
 from peer.discovery import lan_address
 from peer.display import Display
+from peer.invite import Invite
 from peer.network import Network, NetworkError, check_port
 from peer.node import parse_address
 from peer.processes import StopSignal, leave, leave_nothing_behind
@@ -29,7 +30,9 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--port", type=port, default=DEFAULT_PORT, help=f"TCP port to listen on (default: {DEFAULT_PORT})"
     )
-    parser.add_argument("--host", default=None, help="this device's address on the LAN (default: found by itself)")
+    parser.add_argument(
+        "--host", type=host, default=None, help="this device's address on the LAN (default: found by itself)"
+    )
     parser.add_argument(
         "--initial-peers", nargs="+", default=[], metavar="ADDRESS", help="other bootstrap nodes or peers to connect to"
     )
@@ -43,8 +46,8 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def serve(arguments: argparse.Namespace, display: Display) -> int:
-    host = arguments.host or lan_address()
-    check_port(host, arguments.port)
+    address = arguments.host or lan_address()
+    check_port(address, arguments.port)
     for address in arguments.initial_peers:
         try:
             parse_address(address)
@@ -54,7 +57,7 @@ def serve(arguments: argparse.Namespace, display: Display) -> int:
     network = Network(
         run="",
         name="bootstrap",
-        host=host,
+        host=address,
         port=arguments.port,
         checkpoints=arguments.state,
         report=display.note,
@@ -69,8 +72,7 @@ def serve(arguments: argparse.Namespace, display: Display) -> int:
             if network.address != address:
                 address = network.address
                 display.note(f"bootstrap node at {address}")
-                line = f".venv/bin/python -m peer --join --initial-peers {address}"
-                display.note(f"on the other devices:\n\n    {line}\n")
+                display.invite(str(Invite(address)))
             view = network.post(None)
             if len(view.connected) != len(connected):
                 connected = view.connected

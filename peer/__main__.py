@@ -18,9 +18,10 @@ import tokenizer
 from minigpt.encoding import DatasetError
 from minigpt.manifest import CheckpointError
 from minigpt.settings import Settings, SettingsError, load_settings
-from peer.discovery import LOOPBACK, lan_address
+from peer.discovery import LOOPBACK, check_host, lan_address
 from peer.display import Display
 from peer.doctor import examine
+from peer.invite import Invite, InviteError, invite_of_running_peer, parse_invite
 from peer.join import Joiner, JoinError
 from peer.membership import Notice, Role
 from peer.memory import OutOfMemory
@@ -40,6 +41,7 @@ USER_ERRORS = (
     JoinError,
     NetworkError,
     OutOfMemory,
+    InviteError,
     argparse.ArgumentTypeError,
 )
 
@@ -51,13 +53,21 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         "python -m peer --join. Ctrl+C ends it and keeps the state; the same line again goes on from there.",
     )
     parser.add_argument(
-        "--join", action="store_true", help="join the run of this network, or found it if there is none"
+        "--join",
+        nargs="?",
+        type=invite,
+        const=True,
+        metavar="INVITE",
+        help="join the run of this network, or found it if there is none; with an invite, the run that it is for",
     )
     parser.add_argument(
         "--sync", action="store_true", help="only fetch the newest state of those who train into checkpoints/, and end"
     )
     parser.add_argument(
         "--doctor", action="store_true", help="say why devices do not find each other and what to do, and end"
+    )
+    parser.add_argument(
+        "--invite", action="store_true", help="show an invite to the run that this device trains in, and end"
     )
     parser.add_argument(
         "--initial-peers",
@@ -87,7 +97,9 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--config", type=Path, default=None, help="settings that must hold (default: config.json, if there)"
     )
-    parser.add_argument("--host", default=None, help="this device's address on the LAN (default: found by itself)")
+    parser.add_argument(
+        "--host", type=host, default=None, help="this device's address on the LAN (default: found by itself)"
+    )
     parser.add_argument(
         "--port", type=port, default=None, help=f"TCP port to listen on (default: {DEFAULT_PORT}, or a free one)"
     )
@@ -112,10 +124,30 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         parser.error("--join trains and --sync does not: choose one")
     if parsed.sync and parsed.share_data:
         parser.error("--sync ends when it has the state, and shares nothing: leave --share-data out")
-    if not (parsed.join or parsed.sync or parsed.doctor):
+    if not (parsed.join or parsed.sync or parsed.doctor or parsed.invite):
         parser.print_help()
-        parser.exit(2, "\nnothing to do: add --join, --sync or --doctor\n")
+        parser.exit(2, "\nnothing to do: add --join, --sync, --doctor or --invite\n")
+    if isinstance(parsed.join, Invite):
+        if parsed.run not in (None, parsed.join.run or parsed.run):
+            parser.error(f"the invite is for run '{parsed.join.run}', and --run says '{parsed.run}'")
+        parsed.run = parsed.join.run or parsed.run
+        parsed.initial_peers = [parsed.join.address, *parsed.initial_peers]
     return parsed
+
+
+def invite(text: str) -> Invite:
+    try:
+        return parse_invite(text)
+    except InviteError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def host(text: str) -> str:
+    try:
+        check_host(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text
 
 
 def positive(text: str) -> float:
@@ -160,6 +192,9 @@ def load_settings_section(settings: Settings, swarm: dict[str, object]) -> Setti
 def run_peer(arguments: argparse.Namespace, display: Display) -> int:
     """Everything between the command line and the exit code."""
     settings = settings_of(arguments, display)
+    if arguments.invite:
+        display.invite(str(invite_of_running_peer(arguments.checkpoints, settings.swarm.run)))
+        return 0
     for address in arguments.initial_peers:
         try:
             parse_address(address)
@@ -204,6 +239,7 @@ def run_peer(arguments: argparse.Namespace, display: Display) -> int:
             settings=settings,
             insists=arguments.config is not None,
             given=arguments.initial_peers,
+            invite=arguments.join if isinstance(arguments.join, Invite) else None,
             network=network,
             me=me,
             checkpoints=arguments.checkpoints,
@@ -215,6 +251,8 @@ def run_peer(arguments: argparse.Namespace, display: Display) -> int:
             joiner.sync()
             return 0
         run = joiner.open()
+        progress = run.start.progress
+        display.note(f"others join with --join {Invite(network.address, progress.run, progress.run_id)}")
         trainer = Trainer(
             run,
             network=network,

@@ -14,27 +14,36 @@ from hivemind import DHT
 from hivemind.dht import DHTNode
 
 from minigpt.manifest import OPTIMIZER
-from peer.discovery import who_trains
+from peer.discovery import Listener, lan_address
+from peer.invite import InviteError, parse_invite
 from peer.network import Failure, unwrap
 from peer.node import CONNECT_SECONDS, parse_address
+from peer.probe import probe
 from peer.processes import keep_sockets_together, leave_nothing_behind
 from peer.transfer import StateService, TransferError, fetch, fetch_manifest
 
+LISTEN_SECONDS = 5.0  # for somebody who trains
+OTHERS_SECONDS = 1.0  # for others, once somebody was heard: the first one may have gone
+
 
 def fetch_from_peer(address: str, root: Path) -> Path:
-    """The peer's newest checkpoint in a folder under `root`, which keeps nothing older of that run.
+    """The newest checkpoint of the peer at an address, or of an invite; in a folder under `root`.
 
     Its training goes on meanwhile: it only reads from its disk. Raises TransferError, and OSError for our disk.
     """
+    run_id = ""
     try:
+        if address[:2].upper() == "CM":
+            invite = parse_invite(address)
+            address, run_id = invite.address, invite.run_id
         parse_address(address)
-    except ValueError as error:
+    except (ValueError, InviteError) as error:
         raise TransferError(str(error)) from error
     leave_nothing_behind()
     keep_sockets_together()
     dht = DHT(start=True, client_mode=True, nat_port_map=False, auto_nat=False, use_relay=False)
     try:
-        folder: Path = unwrap(dht.run_coroutine(partial(_fetch, address=address, root=root.resolve())))
+        folder: Path = unwrap(dht.run_coroutine(partial(_fetch, address=address, run_id=run_id, root=root.resolve())))
     finally:
         dht.shutdown()
     for other in folder.parent.iterdir():
@@ -49,7 +58,7 @@ def fetch_from_swarm(run: str, root: Path) -> Path:
     Raises TransferError, and OSError for our disk.
     """
     try:
-        addresses = asyncio.run(who_trains(run))
+        addresses = asyncio.run(_who_trains(run))
     except OSError as error:
         raise TransferError(f"this network cannot be searched ({error}); name a peer with --from-peer") from error
     what = f"'{run}'" if run else "a run"
@@ -62,7 +71,33 @@ def fetch_from_swarm(run: str, root: Path) -> Path:
     raise problem
 
 
-async def _fetch(dht: DHT, node: DHTNode, *, address: str, root: Path) -> Path | Failure:
+async def _who_trains(run: str) -> list[str]:
+    """Addresses of the devices here that train `run`, or any run if it is ""; empty if none announces itself.
+
+    Raises OSError where multicast DNS cannot be used at all.
+    """
+    addresses: list[str] = []
+    heard = asyncio.Event()
+
+    def found(address: str, name: str, other: str, started: float) -> None:
+        if other and run in ("", other) and address not in addresses:
+            addresses.append(address)
+            heard.set()
+
+    host = lan_address()
+    listener = Listener(host, found)
+    await listener.start()
+    try:
+        await asyncio.wait_for(heard.wait(), LISTEN_SECONDS)
+        await asyncio.sleep(OTHERS_SECONDS)
+    except TimeoutError:
+        await probe(host, found)
+    finally:
+        await listener.stop()
+    return addresses
+
+
+async def _fetch(dht: DHT, node: DHTNode, *, address: str, run_id: str, root: Path) -> Path | Failure:
     peer, dialable = parse_address(address)
     try:
         await asyncio.wait_for(node.p2p._client.connect(peer, [dialable]), CONNECT_SECONDS)
@@ -70,6 +105,8 @@ async def _fetch(dht: DHT, node: DHTNode, *, address: str, root: Path) -> Path |
         return Failure(TransferError, f"nobody answers at {address}; is the peer running, and its address up to date?")
     try:
         manifest = await fetch_manifest(node.p2p, peer, "")
+        if run_id not in ("", manifest.run_id):
+            raise TransferError(f"the invite is for run {run_id}, and its peer trains {manifest.run_id}")
         return await fetch(node.p2p, [peer], manifest, root, StateService(root), skip=(OPTIMIZER,))
     except TransferError as error:
         return Failure(TransferError, str(error))

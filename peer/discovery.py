@@ -11,15 +11,16 @@ import logging
 import socket
 from collections.abc import Callable
 from contextlib import suppress
+from ipaddress import IPv4Address
 
-from zeroconf import IPVersion, ServiceStateChange, Zeroconf
+from ifaddr import get_adapters
+from zeroconf import IPVersion, ServiceInfo, ServiceStateChange, Zeroconf
 from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
 
 SERVICE_TYPE = "_cellmind._tcp.local."
 LOOPBACK = "127.0.0.1"  # where a device without a network is
+PROPERTIES = ("address", "name", "run", "started")  # of an announcement
 LOOKUPS, LOOKUP_MILLISECONDS = 10, 500
-LISTEN_SECONDS = 5.0  # for somebody who trains
-OTHERS_SECONDS = 1.0  # for others, once somebody was heard: the first one may have gone
 
 Found = Callable[[str, str, str, float], None]
 
@@ -34,6 +35,38 @@ def lan_address() -> str:
                 continue
             return str(probe.getsockname()[0])
     return LOOPBACK
+
+
+def check_host(host: str) -> None:
+    """Raises ValueError, which says what there is instead, if that is no address of this device."""
+    try:
+        address = IPv4Address(host)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.bind((host, 0))
+        if not (address.is_unspecified or address.is_multicast):
+            return
+    except OSError:
+        pass
+    except ValueError:
+        raise ValueError(f"{host!r} is no IPv4 address, such as {lan_address()}") from None
+    there = ", ".join(f"{address} ({interface})" for address, interface in interfaces_here().items())
+    there = there or f"{lan_address()}; the system does not tell of others, look for them in its network settings"
+    raise ValueError(f"{host} is no address of this device; what it has: {there}")
+
+
+def interfaces_here() -> dict[str, str]:
+    """IPv4 address -> interface; nothing where the system lets nobody look, as Android does."""
+    try:
+        return {str(ip.ip): adapter.nice_name for adapter in get_adapters() for ip in adapter.ips if ip.is_IPv4}
+    except OSError:
+        return {}
+
+
+def tell(info: ServiceInfo, found: Found) -> None:
+    """Call `found` with what an announcement says, if it is one of a peer."""
+    address, name, run, started = (info.decoded_properties.get(key) or "" for key in PROPERTIES)
+    with suppress(ValueError):  # where it is nothing of ours
+        found(address, name, run, float(started))
 
 
 class Listener:
@@ -83,11 +116,8 @@ class Listener:
         for _ in range(LOOKUPS):
             info = AsyncServiceInfo(service_type, service)
             await info.async_request(zeroconf, LOOKUP_MILLISECONDS)
-            properties = {key: value or "" for key, value in info.decoded_properties.items()}
-            if address := properties.get("address"):
-                with suppress(ValueError):  # where it is nothing of ours
-                    started = float(properties.get("started", "nan"))
-                    self._found(address, properties.get("name", ""), properties.get("run", ""), started)
+            if info.decoded_properties.get("address"):
+                tell(info, self._found)
                 return
 
 
@@ -109,7 +139,7 @@ class Discovery(Listener):
             f"{label}.{SERVICE_TYPE}",  # the readable name is a property
             port=int(port),
             parsed_addresses=[host],
-            properties={"address": address, "name": name, "run": run, "started": f"{started:.1f}"},
+            properties=dict(zip(PROPERTIES, (address, name, run, f"{started:.1f}"))),
             server=f"cellmind-{label.lower()}.local.",
         )
         self._own_service = self._info.name
@@ -118,28 +148,3 @@ class Discovery(Listener):
         await super().start()
         assert self._zeroconf is not None
         await self._zeroconf.async_register_service(self._info)
-
-
-async def who_trains(run: str) -> list[str]:
-    """Addresses of the devices here that train `run`, or any run if it is ""; empty if none announces itself.
-
-    Raises OSError where multicast DNS cannot be used at all.
-    """
-    addresses: list[str] = []
-    heard = asyncio.Event()
-
-    def found(address: str, name: str, other: str, started: float) -> None:
-        if other and run in ("", other) and address not in addresses:
-            addresses.append(address)
-            heard.set()
-
-    listener = Listener(lan_address(), found)
-    await listener.start()
-    try:
-        await asyncio.wait_for(heard.wait(), LISTEN_SECONDS)
-        await asyncio.sleep(OTHERS_SECONDS)
-    except TimeoutError:
-        pass
-    finally:
-        await listener.stop()
-    return addresses

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import segno
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
@@ -29,6 +31,15 @@ class Display:
         """One line, above the bar if there is one."""
         self._console.print(text)
         self._console.file.flush()
+
+    def invite(self, invite: str) -> None:
+        """What to type on another device, and the invite for its camera where a terminal that can show it watches."""
+        self.note(f"on the other devices:\n\n    .venv/bin/python -m peer --join {invite}\n")
+        drawing = io.StringIO()
+        segno.make(invite, micro=False).terminal(drawing, compact=True)
+        wide_enough = self._console.width > drawing.getvalue().index("\n")
+        if self._console.is_terminal and self._console.encoding.startswith("utf") and wide_enough:
+            self._console.print(drawing.getvalue(), style="bright_white on black")  # whatever the terminal's own are
 
     @contextmanager
     def training(self) -> Iterator[None]:

@@ -16,7 +16,6 @@ from contextlib import suppress
 from pathlib import Path
 
 import torch
-from ifaddr import get_adapters
 from rich.console import Console
 from rich.table import Table
 
@@ -26,7 +25,7 @@ from minigpt.model import MiniGPT
 from minigpt.settings import Settings
 from peer import clock
 from peer.diagnosis import Answer, Device, Findings, first_to_mend, judge
-from peer.discovery import Listener
+from peer.discovery import Listener, interfaces_here
 from peer.memory import FIXED_BYTES, available_memory
 from peer.network import Network, NetworkError, check_port, free_port, known_addresses, runs_in
 from peer.node import View, parse_address
@@ -88,14 +87,6 @@ def find(settings: Settings, host: str, port: int, checkpoints: Path, given: Seq
         memory=(available_memory(torch.device("cpu")), needed),
         disk=(free_disk(checkpoints), DISK_BYTES * parameters_of(settings)),
     )
-
-
-def interfaces_here() -> dict[str, str]:
-    """IPv4 address -> interface; nothing where the system lets nobody look, as Android does."""
-    try:
-        return {str(ip.ip): adapter.nice_name for adapter in get_adapters() for ip in adapter.ips if ip.is_IPv4}
-    except OSError:
-        return {}
 
 
 def is_taken(host: str, port: int) -> bool:

@@ -33,9 +33,10 @@ from minigpt.settings import (
 )
 from peer import clock
 from peer.display import Display
-from peer.membership import Notice, Role, Start, decide_start
+from peer.invite import Invite
+from peer.membership import Notice, Role, Start, can_give, decide_start
 from peer.network import Network
-from peer.node import View
+from peer.node import ANOTHER_DEVICE, View
 from peer.processes import Stopped, StopSignal
 from peer.relaying import Relay
 from peer.shared_text import SharedText, kept_text, only_samples, raw_files
@@ -72,6 +73,7 @@ class Joiner:
     :param insists: the user named a settings file, so a run that differs from it is an error and not a notice
     :param minutes: that a device without text waits for some, at most
     :param given: addresses the user typed; if none of them answers, founding another run is not what was meant
+    :param invite: what the user typed instead; then its run is meant, and no other of the same name
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class Joiner:
         settings: Settings,
         insists: bool,
         given: list[str],
+        invite: Invite | None = None,
         network: Network,
         me: Notice,
         checkpoints: Path,
@@ -88,7 +91,8 @@ class Joiner:
         minutes: float | None = None,
     ):
         self.deadline = None if minutes is None else time.monotonic() + 60 * minutes
-        self.settings, self.insists, self.given = settings, insists, given
+        self.settings, self.insists, self.given, self.invite = settings, insists, given, invite
+        self.run_id = invite.run_id if invite is not None else ""  # the one that is meant, "" for any of that name
         self.network, self.me, self.checkpoints = network, me, checkpoints
         self.display, self.stop = display, stop
         self.run_folder = checkpoints / settings.swarm.run
@@ -148,12 +152,12 @@ class Joiner:
         self._mention(f"looking for devices that train '{run}' on this network …")
         while True:
             view = self._breathe()
-            donors = [notice for notice in view.notices if notice.has_state]
+            donors = self._donors(view)
             if donors:
                 return max(donors, key=lambda notice: notice.state)
             if time.monotonic() - started > UNANSWERED_SECONDS:
                 if self.given and not view.connected:
-                    raise JoinError(self._unanswered(view.refused))
+                    raise JoinError(self._unanswered(view))
                 raise JoinError(
                     f"nobody trains '{run}' on this network; start python -m peer --join on a device, "
                     "or give the address of one that runs with --initial-peers"
@@ -162,8 +166,13 @@ class Joiner:
     # ------------------------------------------------------------------ resume
 
     def _resume(self, newest: Checkpoint) -> Run:
-        settings = self._settings_of(newest.settings, f"the run in {newest.folder}")
         progress = newest.progress
+        if self.run_id not in ("", progress.run_id):
+            raise JoinError(
+                f"the invite is for run {self.run_id}, and {newest.folder} is of run {progress.run_id}, which is not "
+                "mixed with it; choose another folder with --checkpoints"
+            )
+        settings = self._settings_of(newest.settings, f"the run in {newest.folder}")
         self.display.note(f"going on with run {progress.run_id} from round {progress.round} ({newest.folder.name})")
         has_text = self._has_text(settings)
         return Run(settings, self._keep_tokenizer(newest.folder / TOKENIZER), newest, "resumed", has_text)
@@ -192,22 +201,56 @@ class Joiner:
             elapsed = time.monotonic() - started
             seen = {notice.peer for notice in view.notices}
             unseen = [address for address in view.heard if address.rpartition("/")[2] not in seen]
-            enough = elapsed > (MEET_SECONDS if unseen else LOOK_SECONDS)
-            if self.given and not view.connected:
+            enough = elapsed > (MEET_SECONDS if unseen else LOOK_SECONDS) and view.searched
+            if (self.given and not view.connected) or self.run_id:
                 enough = False
                 if elapsed > UNANSWERED_SECONDS:
-                    raise JoinError(self._unanswered(view.refused))
-            start = decide_start(self.me, view.notices, enough)
-            if start in (Start.JOIN, Start.FOUND):
+                    raise JoinError(self._unanswered(view))
+            if self.invite is not None and not self._is_verified(self.invite, view) and elapsed < UNANSWERED_SECONDS:
+                continue
+            start = decide_start(self.me, [notice for notice in view.notices if self._is_meant(notice)], enough)
+            if start is Start.FOUND or (start is Start.JOIN and self._donors(view)):
                 return start
+            if start is Start.JOIN and elapsed > UNANSWERED_SECONDS:
+                if not any(notice.reachable for notice in view.notices):
+                    raise JoinError(self._out_of_reach(view))
+                self._mention("waiting for a device that is within reach to have the state of those who train …")
             if start is Start.WAIT:
                 self._mention("another device is founding the run; waiting for it …")
 
-    def _unanswered(self, refused: dict[str, str]) -> str:
-        reasons = "; ".join(f"{address}: {refused.get(address, 'no answer')}" for address in self.given)
+    def _is_verified(self, invite: Invite, view: View) -> bool:
+        """Whether the invite's address was tried. Raises JoinError if who answered is not the invite's device."""
+        if view.refused.get(invite.address) == ANOTHER_DEVICE:
+            raise JoinError(
+                f"at the address of the invite, {invite.address.split('/')[2]}, another device answers: its "
+                "fingerprint is not the one in the invite; ask for a new invite"
+            )
+        return invite.address in view.refused or invite.address.rpartition("/")[2] in view.connected
+
+    def _is_meant(self, other: Notice) -> bool:
+        """Whether it is in the run that this device was invited to, or could still come to it."""
+        return not self.run_id or other.run_id in ("", self.run_id)
+
+    def _donors(self, view: View) -> list[Notice]:
+        """Who has a state of the run that is meant, and can give it to us."""
+        return [notice for notice in view.notices if can_give(self.me, notice) and self._is_meant(notice)]
+
+    def _unanswered(self, view: View) -> str:
+        if view.connected:
+            others = {notice.run_id: notice.name for notice in view.notices if notice.role == Role.TRAINING}
+            trained = ", ".join(f"{name} trains {run_id}" for run_id, name in others.items()) or "nobody trains it"
+            return f"the invite is for run {self.run_id}, and {trained} on this network; ask for a new invite"
+        reasons = "; ".join(f"{address}: {view.refused.get(address, 'no answer')}" for address in self.given)
         return (
             f"nobody answers at the given address ({reasons}). "
             "Check that it is up to date and that the device is on this network, or leave --initial-peers out."
+        )
+
+    def _out_of_reach(self, view: View) -> str:
+        names = ", ".join(notice.name for notice in view.notices if notice.role == Role.TRAINING)
+        return (
+            f"{names} cannot be reached from this device, nor this device from there: a firewall lets no connection in "
+            f"on either. Let TCP port {self.me.address.split('/')[4]} in on one of them"
         )
 
     # ------------------------------------------------------------------ join
@@ -215,7 +258,8 @@ class Joiner:
     def _join(self) -> Run | None:
         """Take settings, tokenizer and state from the peer that is furthest; None if everybody left meanwhile."""
         for _ in range(DONOR_ATTEMPTS):
-            donors = [notice for notice in self._breathe().notices if notice.has_state]
+            view = self._breathe()
+            donors = self._donors(view)
             if not donors:
                 return None
             donor = max(donors, key=lambda notice: notice.state)
@@ -229,6 +273,8 @@ class Joiner:
     def _join_through(self, donor: Notice) -> Run:
         run = self.settings.swarm.run
         manifest = self.network.fetch_manifest(donor.peer, run)
+        if self.run_id not in ("", manifest.run_id):
+            raise TransferError(f"it gives run {manifest.run_id}, and the invite is for {self.run_id}")
         theirs = parse_settings(self.network.fetch_bytes(donor.peer, manifest, SETTINGS), donor.name)
         settings = self._settings_of(theirs, f"run '{run}' of {donor.name}")
         has_text = self._has_text(settings)
@@ -393,7 +439,7 @@ class Joiner:
         """Post our notice, look at the board, and mind Ctrl+C."""
         self._pause(POLL_SECONDS)
         view = self.network.post(self.me)
-        self.me = self.me.model_copy(update={"peer": self.network.peer})
+        self.me = self.me.model_copy(update={"peer": self.network.peer, "reachable": view.reachable})
         difference = clock.difference(view.clock_shift)
         if difference is not None:
             self._mention(difference)

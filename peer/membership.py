@@ -182,7 +182,8 @@ def can_give(me: Notice, other: Notice) -> bool:
 
 def can_exchange(me: Notice, others: Iterable[Notice]) -> bool:
     """Whether an exchange can come about, now or soon: all in it have to reach somebody who puts the parts together."""
-    return me.reachable or any(other.reachable for other in others if in_company(me, [other]))
+    able = [other for other in others if other.reachable and not other.paused]
+    return me.reachable or in_company(me, able)
 
 
 def groupmates(me: Notice, others: Iterable[Notice]) -> list[Notice]:

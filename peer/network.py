@@ -35,6 +35,7 @@ from peer.transfer import TransferError, fetch, fetch_bytes, fetch_manifest, fet
 
 STARTUP_SECONDS = 60.0
 MAX_REMEMBERED = 50
+PEERS, OWN_ADDRESS = "peers.json", "address.json"  # addresses of others, and ours, beside the runs
 MAX_DONORS = 4  # that state is taken from at once
 LOOK_SECONDS = 2.0  # between two looks at our own address
 RETRY_SECONDS = 5.0  # between two starts of a network part that does not start
@@ -105,7 +106,13 @@ def runs_in(folder: Path) -> bool:
 
 def known_addresses(folder: Path) -> list[str]:
     """Addresses of those whom the peer in that folder has met."""
-    return _read_addresses(folder / "peers.json")
+    return _read_addresses(folder / PEERS)
+
+
+def last_address(folder: Path) -> str | None:
+    """The address of the peer that runs in that folder, or ran there last."""
+    addresses = _read_addresses(folder / OWN_ADDRESS)
+    return addresses[0] if addresses else None
 
 
 def start_dht(host: str, port: int, identity: Path) -> DHT:
@@ -163,7 +170,7 @@ class Network:
         own_address: Callable[[], str] | None = None,
     ):
         self._lock = lock_folder(checkpoints)
-        self._addresses_file = checkpoints / "peers.json"
+        self._addresses_file = checkpoints / PEERS
         self._remembered = _read_addresses(self._addresses_file)
         self._run, self._name, self._checkpoints, self._given = run, name, checkpoints.resolve(), list(addresses)
         self._host, self._port, self._own_address = host, port, own_address
@@ -203,7 +210,8 @@ class Network:
                 self._take_another_identity(view.twin)
         if self._asked is None and self.is_alive:
             if notice is not None:
-                notice = notice.model_copy(update={"peer": self.peer, "address": self.address})
+                mine = {"peer": self.peer, "address": self.address, "reachable": self.view.reachable}
+                notice = notice.model_copy(update=mine)
             self._asked = self.dht.run_coroutine(partial(_post, notice=notice), return_future=True)
         return self.view
 
@@ -234,6 +242,7 @@ class Network:
         self.starts += 1
         self.peer = self.dht.peer_id.to_base58()
         self.address = f"/ip4/{self._host}/tcp/{self._port}/p2p/{self.peer}"
+        _write_addresses(self._checkpoints / OWN_ADDRESS, [self.address])
         self._traffic_before = self.view.bytes_sent, self.view.bytes_received
         self._asked = None
         start = partial(
@@ -353,12 +362,7 @@ class Network:
         addresses = list(dict.fromkeys([*known, *self._remembered]))[:MAX_REMEMBERED]
         if addresses != self._remembered:
             self._remembered = addresses
-            temporary = self._addresses_file.with_name(f".{self._addresses_file.name}.{os.getpid()}")
-            try:
-                temporary.write_text(json.dumps({"addresses": addresses}, indent=2))
-                os.replace(temporary, self._addresses_file)
-            except OSError:  # a convenience of the next start, no reason to stop this one
-                temporary.unlink(missing_ok=True)
+            _write_addresses(self._addresses_file, addresses)
 
 
 def _read_addresses(path: Path) -> list[str]:
@@ -367,6 +371,15 @@ def _read_addresses(path: Path) -> list[str]:
         return [address for address in addresses if isinstance(address, str)][:MAX_REMEMBERED]
     except (OSError, ValueError, KeyError, TypeError):
         return []
+
+
+def _write_addresses(path: Path, addresses: list[str]) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_text(json.dumps({"addresses": addresses}, indent=2))
+        os.replace(temporary, path)
+    except OSError:  # a convenience, no reason to stop
+        temporary.unlink(missing_ok=True)
 
 
 def unwrap(result: Any) -> Any:

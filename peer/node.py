@@ -29,10 +29,13 @@ from peer.membership import (
     Passed,
     Role,
     apply,
+    can_give,
     is_earlier_twin,
     parse_notice,
     with_distinct_names,
 )
+from peer.probe import probe
+from peer.reach import CallBack
 from peer.shards import Gathering, KeptShards, ShardService, Stock
 from peer.transfer import StateService
 
@@ -43,8 +46,11 @@ READ_SECONDS = 5.0  # that the notice board has for an answer; without one every
 STEP_SECONDS = 60.0  # that any of the things done every second takes at most
 CLOCK_SECONDS = 5.0  # that the device with the lower peer id waits for a newcomer to take its time
 MAX_CLOCK_SECONDS = 100 * 365 * 86_400.0  # a phone without a battery begins in 1970
+FIRST_PROBE_SECONDS = 1.0  # that others have to be found in before the neighbours are asked one by one
+PROBE_SECONDS = (60.0, 3600.0)  # first and longest pause before that is done again
 ASK_SECONDS = (10.0, 60.0)  # between two questions to the LAN who is here: while we are alone, and otherwise
 RETRY_SECONDS = (2.0, 30.0)  # first and longest pause before an address that did not answer is tried again
+ANOTHER_DEVICE = "another device answers there"  # why an address with a peer id could not be reached
 MAX_ADDRESSES = 256  # heard of and kept in mind; more is somebody playing tricks
 
 
@@ -56,6 +62,7 @@ class View:
     heard: dict[str, str] = field(default_factory=dict)  # multiaddr -> name, by zeroconf, of our run's name
     suspected: frozenset[str] = frozenset()  # peer ids of those among them that have fallen silent
     connected: list[str] = field(default_factory=list)  # peer ids
+    searched: bool = False  # whoever can be found here by themselves has had time to be
     refused: dict[str, str] = field(default_factory=dict)  # multiaddr -> why it could not be reached
     reachable: bool = True  # whether others can open a connection to us; taken for granted until somebody has tried
     clock_shift: float = 0.0  # seconds that our clock is behind the swarm's
@@ -77,6 +84,16 @@ def parse_address(address: str) -> tuple[PeerID, Multiaddr]:
             f"{address!r} is no peer address; it looks like /ip4/192.168.0.10/tcp/23456/p2p/Qm…"
         ) from error
     return peer, dialable
+
+
+def _reason(error: Exception) -> str:
+    """Why an address could not be reached; of what p2pd says, the part that is about the address."""
+    said = str(error).splitlines()
+    if not said:
+        return "no answer"
+    if "peer id mismatch" in said[-1]:
+        return ANOTHER_DEVICE
+    return said[-1].rpartition("] ")[2]
 
 
 @dataclass
@@ -108,7 +125,9 @@ class Node:
         self._began = time.monotonic()
         self._notice: Notice | None = None
         self._noticed_at = 0.0
+        self.searched = False
         self._asked = time.monotonic()
+        self._probe_at, self._probe_pause = time.monotonic() + FIRST_PROBE_SECONDS, PROBE_SECONDS[0]
         self._time_is_shared = False  # with anybody
         self._disagreed: dict[PeerID, float] = {}  # since when somebody's clock differs from ours
         self._tasks: list[asyncio.Task[None]] = []
@@ -122,9 +141,20 @@ class Node:
         for other in known:
             self.remember(other)
         await self.service.add_p2p_handlers(self.dht.p2p)
+        _, _, self.host, _, port, *_ = address.split("/")
+        self.call_back = CallBack(self.dht.p2p, int(port))
+        await self.call_back.add_p2p_handlers(self.dht.p2p)
         self._tasks = [
             asyncio.create_task(self._repeat(step))
-            for step in (self._meet_peers, self._ask_who_is_here, self._post, self._read, self._end_with_p2pd)
+            for step in (
+                self._meet_peers,
+                self._ask_who_is_here,
+                self._ask_neighbours,
+                self._ask_for_a_call,
+                self._post,
+                self._read,
+                self._end_with_p2pd,
+            )
         ]
         if not name:
             return None
@@ -162,7 +192,9 @@ class Node:
             suspected=self.members.suspected,
             heard=dict(self.heard),
             connected=self.connected,
+            searched=self.searched,
             refused=dict(self.refused),
+            reachable=self.call_back.reachable,
             clock_shift=clock.shift(),
             twin=self.twin,
             bytes_sent=self.service.bytes_sent,
@@ -170,9 +202,11 @@ class Node:
         )
 
     def others_of(self, run_id: str, donor: PeerID) -> list[PeerID]:
-        """Who else has a state of that run, and so may have what the donor has."""
-        others = [notice for notice in self.members.here if notice.run_id == run_id and notice.has_state]
-        return [PeerID.from_base58(notice.peer) for notice in others if notice.peer != donor.to_base58()]
+        """Who else has a state of that run and can give it, and so may have what the donor has."""
+        if self._notice is None:
+            return []
+        others = [other for other in self.members.here if other.run_id == run_id and can_give(self._notice, other)]
+        return [PeerID.from_base58(other.peer) for other in others if other.peer != donor.to_base58()]
 
     async def share(self, ids_path: Path, tokenizer_sha256: str) -> None:
         """From now on give the ids in that file to whoever asks."""
@@ -231,6 +265,21 @@ class Node:
             self._asked = time.monotonic()
             await self.discovery.ask_again()
 
+    async def _ask_neighbours(self) -> None:
+        """Once soon after the start and ever more rarely after that, and only while nobody else has been found."""
+        self.searched = self.searched or bool(self.connected)
+        if self.connected or time.monotonic() < self._probe_at:
+            return
+        self._probe_at = time.monotonic() + self._probe_pause
+        self._probe_pause = min(2 * self._probe_pause, PROBE_SECONDS[1])
+        try:
+            await probe(self.host, self._on_found)
+        finally:
+            self.searched = True
+
+    async def _ask_for_a_call(self) -> None:
+        await self.call_back.ask([PeerID.from_base58(peer) for peer in self.connected])
+
     async def _meet(self, address: str) -> None:
         attempt = self.addresses[address]
         try:
@@ -248,7 +297,7 @@ class Node:
             self.refused.pop(address, None)
             attempt.pause, attempt.not_before = RETRY_SECONDS[0], time.monotonic() + RETRY_SECONDS[0]
         except Exception as error:
-            self.refused[address] = str(error).splitlines()[0] if str(error) else "no answer"
+            self.refused[address] = _reason(error)
             attempt.not_before = time.monotonic() + attempt.pause
             attempt.pause = min(2 * attempt.pause, RETRY_SECONDS[1])
 

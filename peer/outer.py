@@ -28,6 +28,7 @@ from peer.inner import InnerLoop
 from peer.membership import (
     Notice,
     Role,
+    can_exchange,
     expected_group,
     groupmates,
     in_company,
@@ -206,7 +207,7 @@ class OuterLoop:
         ahead = None if self.paused else self._catching_up.ahead(me, self.others)  # who rests catches up afterwards
         if ahead is not None:
             self._catching_up.begin(ahead, me, self.shared)
-        elif in_company(me, self.others):
+        elif in_company(me, self.others) and can_exchange(me, self.others):
             self._last_company = now
             if not self.shared:
                 return self._share()
@@ -264,6 +265,7 @@ class OuterLoop:
                 "pause": self._pace.pause,
                 "ready": self._ready,
                 "paused": self.paused,
+                "reachable": self.network.view.reachable,
                 "sharing": self._shared_from is not None and self.saved_samples >= self._shared_from,
             }
         )
@@ -311,6 +313,7 @@ class OuterLoop:
             steps=self._given.steps,
             group_size=len(mates) + 1,
             patience=max(MATCHMAKING_SECONDS, 2 * slowest + 2),  # a phone looks up only between two long steps
+            reachable=self.network.view.reachable,
         )
         self._exchange = _Exchange(control, len(mates) + 1, moved, self._averager.processor_seconds)
         return None

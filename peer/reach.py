@@ -1,0 +1,68 @@
+"""Whether others can open a connection to this device: it asks them to call back, as a firewall may keep them out.
+
+A device that nobody can call still takes part, through the connections that it opens itself; only two such devices
+cannot reach each other. So neither is asked for state by the other, and neither leads or reduces in an exchange.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from hivemind.p2p import P2P, P2PContext, PeerID, ServicerBase
+from hivemind.proto import runtime_pb2
+
+CALL_SECONDS = 2.0  # on a LAN, whoever does not answer by then does not answer
+ANSWER_SECONDS = 4.0
+AGAIN_SECONDS = 60.0  # before somebody is asked once more
+CAME_THROUGH, FAILED = b"came through", b"failed"
+
+
+class CallBack(ServicerBase):
+    """Calls back whoever asks, and asks others.
+
+    :param port: TCP port that this device listens on
+    """
+
+    def __init__(self, p2p: P2P, port: int):
+        self._p2p, self._port = p2p, port
+        self._asked: dict[PeerID, float] = {}  # and when
+        self._failures = 0
+        self._came_through = False
+
+    @property
+    def reachable(self) -> bool:
+        """False once somebody has tried to call us and nobody has come through."""
+        return self._came_through or not self._failures
+
+    async def rpc_call_back(self, request: runtime_pb2.ExpertUID, context: P2PContext) -> runtime_pb2.ExpertInfo:
+        """Open a connection to a port of the device that asks, at the address it asks from and at no other."""
+        port = int(request.uid)
+        for info in await self._p2p.list_peers():
+            if info.peer_id == context.remote_id:
+                for host in {address["ip4"] for address in info.addrs if "ip4" in address}:
+                    if await accepts(host, port):
+                        return runtime_pb2.ExpertInfo(serialized_info=CAME_THROUGH)
+        return runtime_pb2.ExpertInfo(serialized_info=FAILED)
+
+    async def ask(self, peers: list[PeerID]) -> None:
+        """Ask one of the peers that we are connected to, until somebody has come through."""
+        now = time.monotonic()
+        due = [peer for peer in peers if now >= self._asked.get(peer, -AGAIN_SECONDS) + AGAIN_SECONDS]
+        if self._came_through or not due:
+            return
+        self._asked[due[0]] = now
+        stub = CallBack.get_stub(self._p2p, due[0])
+        answer = await stub.rpc_call_back(runtime_pb2.ExpertUID(uid=str(self._port)), timeout=ANSWER_SECONDS)
+        self._came_through = answer.serialized_info == CAME_THROUGH
+        self._failures += answer.serialized_info == FAILED
+
+
+async def accepts(host: str, port: int) -> bool:
+    """Whether a TCP connection to that port can be opened."""
+    try:
+        _, writer = await asyncio.wait_for(asyncio.open_connection(host, port), CALL_SECONDS)
+    except (OSError, TimeoutError):
+        return False
+    writer.close()
+    return True

@@ -1,0 +1,205 @@
+"""An invite: what it says comes out as it went in, and nothing else comes out of it."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+import segno
+from rich.console import Console
+
+import peer  # noqa: F401 -- first, for it tells hivemind how little to log
+
+# isort: split
+
+from minigpt.model import MiniGPT
+from peer import join
+from peer.__main__ import parse_arguments
+from peer.ask import fetch_from_peer
+from peer.display import Display
+from peer.invite import HEAD, Invite, InviteError, _checksum, invite_of_running_peer, parse_invite
+from peer.join import Joiner, JoinError
+from peer.membership import Notice, Role
+from peer.network import OWN_ADDRESS, Network, _write_addresses
+from peer.node import View
+from peer.processes import StopSignal
+from peer.transfer import TransferError
+from tests.tiny import SETTINGS, save_model
+
+ADDRESS = "/ip4/192.168.0.10/tcp/23457/p2p/QmZAmAb3czWsDcRtVyp34XrFKson3BrVkLTB4RoU7yKsw9"
+INVITE = Invite(ADDRESS, "cellmind", "cellmind-6f74de27adbc")
+TEXT = str(INVITE)
+HOLDER = (
+    "import fcntl, sys; f = open(sys.argv[1], 'w'); fcntl.lockf(f, fcntl.LOCK_EX); print('locked', flush=True); input()"
+)
+QUIET = re.compile("█{41}")  # the code's light margin: 33 modules and 4 on each side
+GARBLED = {
+    "cut short": lambda: [TEXT[:length] for length in range(4, len(TEXT))],
+    "a letter changed": lambda: [TEXT[:i] + ("A" if TEXT[i] != "A" else "B") + TEXT[i + 1 :] for i in range(4, 90)],
+    "a digit that no invite has": lambda: [TEXT[:20] + digit + TEXT[21:] for digit in "0189ㄱ"],
+    "too long": lambda: [TEXT + "ABCDEFGH", TEXT + TEXT],
+}
+
+
+def invite_of(payload: bytes) -> str:
+    return "CM1-" + base64.b32encode(payload + _checksum(payload)).decode().rstrip("=")
+
+
+def test_it_says_what_was_put_in_however_it_is_typed() -> None:
+    assert len(TEXT) < 100
+    for typed in (TEXT, TEXT.lower(), f"  {TEXT[:30]} {TEXT[30:60]}-{TEXT[60:]}\n"):
+        assert parse_invite(typed) == INVITE
+    for other in (Invite(ADDRESS), Invite(ADDRESS, "a"), Invite(ADDRESS, "a-b" * 13, f"{'a-b' * 13}-{'0f' * 6}")):
+        assert parse_invite(str(other)) == other
+
+
+@pytest.mark.parametrize("texts", GARBLED.values(), ids=GARBLED)
+def test_what_was_garbled_on_the_way_is_refused(texts: Callable[[], list[str]]) -> None:
+    for text in texts():
+        with pytest.raises(InviteError, match="cut short or has a wrong letter"):
+            parse_invite(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("CM0" + TEXT[3:], "older version"),
+        ("CM2" + TEXT[3:], "newer version"),
+        (ADDRESS, "is no invite.*--initial-peers"),
+        ("", "is no invite"),
+        (invite_of(HEAD.pack(b"\1\2\3\4", 0, bytes(32), bytes(6))), "no port"),
+        (invite_of(HEAD.pack(b"\1\2\3\4", 1, bytes(32), bytes(6)) + b"../up"), "no name of a run"),
+        (invite_of(HEAD.pack(b"\1\2\3\4", 1, bytes(32), bytes(6)) + b"\xff"), "no name of a run"),
+    ],
+)
+def test_what_is_of_no_use_is_refused_with_a_reason(text: str, problem: str) -> None:
+    with pytest.raises(InviteError, match=problem):
+        parse_invite(text)
+
+
+def test_the_command_line_takes_it_for_the_run_that_it_names(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = parse_arguments(["--join", TEXT, "--initial-peers", "/ip4/1.2.3.4/tcp/1/p2p/Qm"])
+    assert (arguments.join, arguments.run) == (INVITE, "cellmind")
+    assert arguments.initial_peers == [ADDRESS, "/ip4/1.2.3.4/tcp/1/p2p/Qm"]
+    assert parse_arguments(["--join", str(Invite(ADDRESS)), "--run", "mine"]).run == "mine"
+    assert parse_arguments(["--join", "--run", "mine"]).join is True
+    for arguments, problem in (
+        (["--join", TEXT[:40]], "cut short"),
+        (["--join", TEXT, "--run", "mine"], "the invite is for run 'cellmind', and --run says 'mine'"),
+        (["--join", "--host", "192.0.2.77"], "192.0.2.77 is no address of this device.*127.0.0.1"),
+        (["--join", "--host", "0.0.0.0"], "0.0.0.0 is no address of this device"),
+        (["--join", "--host", "desk"], "'desk' is no IPv4 address"),
+    ):
+        with pytest.raises(SystemExit) as ended:
+            parse_arguments(arguments)
+        assert ended.value.code == 2
+        assert re.search(problem, capsys.readouterr().err)
+
+
+def test_a_running_peer_s_invite_has_its_address_and_its_run(
+    tmp_path: Path, tokenizer_model: Path, model: MiniGPT
+) -> None:
+    save_model(tmp_path, tokenizer_model, model, run_id="cellmind-0123456789ab")
+    _write_addresses(tmp_path / OWN_ADDRESS, [ADDRESS])
+    for _ in range(2):  # never started, and ended
+        with pytest.raises(InviteError, match=r"no peer runs in .*start one with python -m peer --join"):
+            invite_of_running_peer(tmp_path, "cellmind")
+        with subprocess.Popen(
+            [sys.executable, "-c", HOLDER, str(tmp_path / ".lock")], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        ) as running:
+            assert running.stdout is not None and running.stdout.readline() == b"locked\n"
+            invite = invite_of_running_peer(tmp_path, "cellmind")
+            assert invite == Invite(ADDRESS, "cellmind", "cellmind-0123456789ab")
+            assert invite_of_running_peer(tmp_path, "other") == Invite(ADDRESS, "other"), "it has no state yet"
+            running.communicate(b"")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "terminal", "width", "drawn"),
+    [
+        ("utf-8", True, 80, True),
+        ("utf-8", True, 40, False),
+        ("utf-8", False, 80, False),
+        ("ascii", True, 80, False),
+    ],
+)
+def test_a_qr_code_is_drawn_where_it_can_be_read(encoding: str, terminal: bool, width: int, drawn: bool) -> None:
+    shown = io.BytesIO()
+    display = Display()
+    display._console = Console(
+        file=io.TextIOWrapper(shown, encoding), force_terminal=terminal, width=width, soft_wrap=True
+    )
+    display.invite(TEXT)
+    display._console.file.flush()
+    text = shown.getvalue().decode(encoding)
+    assert f"python -m peer --join {TEXT}\n" in text
+    assert bool(QUIET.search(text)) == drawn
+    if drawn:
+        assert "\x1b[97;40m" in text, "light on dark, whatever the terminal's own colours are"
+        rows = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in text.splitlines() if set(line) & set("█▀▄")]
+        halves = {"█": (0, 0), "▀": (0, 1), "▄": (1, 0), " ": (1, 1)}
+        modules = [[halves[letter][half] for letter in row] for row in rows for half in (0, 1)]
+        code = segno.make(TEXT, micro=False)
+        assert modules[: len(modules) - 1] == [list(row) for row in code.matrix_iter(border=4)]
+
+
+@pytest.mark.parametrize(
+    ("trained", "problem"),
+    [
+        ("cellmind-0123456789ab", "the invite is for run cellmind-6f74de27adbc, and desk trains cellmind-0123456789ab"),
+        ("", "and nobody trains it on this network"),
+    ],
+)
+def test_an_invite_to_a_run_that_is_not_there_takes_nothing_and_founds_nothing(
+    trained: str, problem: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(join, "UNANSWERED_SECONDS", 0.5)
+    peer_id = ADDRESS.rpartition("/")[2]
+    notice = Notice(peer=peer_id, name="desk", address=ADDRESS, role=Role.TRAINING, run_id=trained)
+    view = View(notices=[notice] if trained else [], connected=[peer_id], searched=True)
+    joiner = Joiner(
+        settings=SETTINGS,
+        insists=False,
+        given=[ADDRESS],
+        invite=INVITE,
+        network=cast(Network, SimpleNamespace(post=lambda notice: view)),  # which has nothing to take from
+        me=Notice(peer="M" * 12, name="phone", address="", role=Role.LOOKING),
+        checkpoints=tmp_path,
+        display=Display(),
+        stop=cast(StopSignal, SimpleNamespace(received=False)),
+    )
+    with pytest.raises(JoinError, match=problem):
+        joiner.open()
+    assert not list(tmp_path.glob("*/*"))
+
+
+def test_a_run_that_is_here_is_not_mixed_with_that_of_an_invite(
+    tmp_path: Path, tokenizer_model: Path, model: MiniGPT
+) -> None:
+    save_model(tmp_path, tokenizer_model, model, run_id="cellmind-0123456789ab")
+    joiner = Joiner(
+        settings=SETTINGS,
+        insists=False,
+        given=[ADDRESS],
+        invite=INVITE,
+        network=cast(Network, None),
+        me=Notice(peer="M" * 12, name="phone", address="", role=Role.LOOKING),
+        checkpoints=tmp_path,
+        display=Display(),
+        stop=cast(StopSignal, None),
+    )
+    with pytest.raises(JoinError, match=r"is of run cellmind-0123456789ab, which is not mixed with it"):
+        joiner.open()
+
+
+def test_who_is_asked_for_the_model_with_half_an_invite_is_told(tmp_path: Path) -> None:
+    with pytest.raises(TransferError, match="cut short"):
+        fetch_from_peer(TEXT[:40].lower(), tmp_path)

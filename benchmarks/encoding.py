@@ -67,8 +67,8 @@ def main() -> None:
             pass
         took = (time.process_time() - busy) / BATCHES
         print(
-            f"{large.stat().st_size / 1e9:.0f} GB of ids, {len(dataset):,} sequences, opened in {opened:.3f} s; a batch "
-            f"of {BATCH_SIZE} x {SEQ_LEN} in random order takes {1e3 * took:.1f} ms of the processor; "
+            f"{large.stat().st_size / 1e9:.0f} GB of ids, {len(dataset):,} sequences, opened in {opened:.3f} s; a "
+            f"batch of {BATCH_SIZE} x {SEQ_LEN} in random order takes {1e3 * took:.1f} ms of the processor; "
             f"{most_memory():.0f} MB at most"
         )
 

@@ -50,7 +50,7 @@ def test_a_clone_prefers_what_others_share_to_its_samples(tmp_path: Path, monkey
             "display": SimpleNamespace(note=said.append),
         }
         unused: dict[str, Any] = {"insists": False, "given": [], "me": sharer, "stop": None}
-        return Joiner(settings=Settings(), checkpoints=Path("checkpoints"), **stand_in, **unused)._has_text()
+        return Joiner(settings=Settings(), checkpoints=Path("checkpoints"), **stand_in, **unused)._has_text(Settings())
 
     assert not has_text(sharer)
     assert said == ["only the sample chats are in data/raw: text that others share is trained on instead"]

@@ -170,7 +170,9 @@ def test_an_invite_to_a_run_that_is_not_there_takes_nothing_and_founds_nothing(
         insists=False,
         given=[ADDRESS],
         invite=INVITE,
-        network=cast(Network, SimpleNamespace(post=lambda notice: view)),  # which has nothing to take from
+        network=cast(
+            Network, SimpleNamespace(post=lambda notice: view, peer="QmNobody")
+        ),  # which has nothing to take from
         me=Notice(peer="M" * 12, name="phone", address="", role=Role.LOOKING),
         checkpoints=tmp_path,
         display=Display(),

@@ -25,7 +25,6 @@ setup(
         "safetensors>=0.5",  # model files
         "pydantic>=2.7,<3",  # settings and their checks
         "json5>=0.9.25",  # comments in the settings
-        "pandas>=2.2",  # CSV exports
         "emoji>=2.10",  # emoji in chats, families and flags as one
         "rich>=13.7",  # terminal output
     ],

@@ -110,8 +110,11 @@ def prepare(
     try:
         entries = []
         for number, source in enumerate(sources):
-            progress(f"reading {source.name}", number, len(sources))
-            entries.append(spool.entry(source))
+
+            def read(messages: int, what: str = f"reading {source.name}", number: int = number) -> None:
+                progress(f"{what} ({messages:,} messages)", number, len(sources))
+
+            entries.append(spool.entry(source, read))
         spool.forget_others()
         refused += [entry.refused for entry in entries if entry.refused]
         used = [entry for entry in entries if not entry.refused]

@@ -84,7 +84,7 @@ class Source:
                     yield file
             else:
                 with zipfile.ZipFile(self.path) as archive, archive.open(archive.infolist()[self.member]) as file:
-                    yield file
+                    yield io.BufferedReader(file, 1 << 16)  # type: ignore[type-var]  # three times as fast
         except _UNREADABLE as error:
             raise DataError(f"{self.name}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
 

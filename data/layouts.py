@@ -94,10 +94,7 @@ LAYOUTS = (
     ),
 )
 
-_HEADER = re.compile(
-    r"카카오톡 대화|KakaoTalk Chats|저장한 날짜 ?:|Date Saved ?:|^\W*\[LINE\]|end-to-end encrypted|종단간 암호화",
-    re.MULTILINE,
-)
+_HEADER = re.compile(r"카카오톡 대화|KakaoTalk Chats|저장한 날짜 ?:|Date Saved ?:|^\W*\[LINE\]", re.MULTILINE)
 _ANY_CLOCK = re.compile(r".{0,60}?(?<!\d)\d{1,2}:\d{2}(?!\d)")
 _CLOCK_SHARE = 1 / 3  # of the lines tell a time of day: this is a chat, whoever wrote it
 

@@ -48,6 +48,8 @@ def group(entries: list[Entry], spool: Spool) -> tuple[list[Group], dict[str, in
         if chat.senders and chat.first is not None and dated > 1:
             keys = spool.keys(chat)
             for candidate in groups:
+                if any(other in entry.chats for other in candidate.chats):
+                    continue  # the chats of one file are different ones
                 known = _known(keys, candidate, chat, spool)
                 if known is not None:
                     home = home or candidate
@@ -76,14 +78,14 @@ def _known(keys: np.ndarray, group: Group, chat: Chat, spool: Spool) -> np.ndarr
         if other.first is None or other.last is None:
             continue
         first, last = max(chat.first, other.first) // 60, min(chat.last, other.last) // 60
-        if last < first:
+        renamed = not _MYSELF.isdisjoint(chat.senders) or not _MYSELF.isdisjoint(other.senders)
+        if last < first or (not renamed and set(chat.senders).isdisjoint(other.senders)):
             continue
         theirs = spool.keys(other)
         ours = (keys["minute"] >= first) & (keys["minute"] <= last)
         both = int(min(ours.sum(), ((theirs["minute"] >= first) & (theirs["minute"] <= last)).sum()))
         said = np.isin(keys["said"], theirs["said"]) & ours
         said_by = np.isin(keys["said_by"], theirs["said_by"]) & ours
-        renamed = not _MYSELF.isdisjoint(chat.senders) or not _MYSELF.isdisjoint(other.senders)
         if both and said.sum() >= _SAME * both and (renamed or said_by.sum() >= _SAME_BY * both):
             known |= said
             same = True

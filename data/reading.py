@@ -60,7 +60,7 @@ def detect(source: Source) -> Found:
     share = scores[best.name]
     if share >= _LEAST_SHARE or (share > 0 and has_header(sample)):
         return Found(best, scores, f"{share:.0%} of its first lines are written so")
-    if start.startswith(("{", "[{")):
+    if start.startswith(("{", "[{")) or start == "[":
         raise DataError(f'{source.name}, line 1: is JSON, but neither of Telegram nor with a "text" in every line')
     if source.name.lower().endswith((".csv", ".tsv")):
         missing = ", ".join(COLUMNS)

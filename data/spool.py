@@ -66,7 +66,10 @@ class Spool:
         self._used: set[str] = set()
 
     def entry(self, source: Source, progress: Callable[[int], None] = lambda messages: None) -> Entry:
-        """What the file holds, read now if it has changed or is new. Raises OSError if it cannot be kept."""
+        """What the file holds, read now if it has changed or is new. Raises OSError if it cannot be kept.
+
+        `progress` is told now and then how many messages of a chat have been read.
+        """
         stem = fingerprint([source.name, source.size, source.modified, code_version()])[:32]
         self._used.add(stem)
         try:
@@ -113,9 +116,8 @@ class Spool:
                 if time is not None:
                     first = time if first is None else min(first, time)
                     last = time if last is None else max(last, time)
-                if count % 10_000 == 0:
-                    progress(10_000)
-        progress(count % 10_000)
+                if count % 10_000 == 1:
+                    progress(count)
         return Chat(stem, count, list(senders), first, last)
 
     def messages(self, chat: Chat) -> Iterator[Said]:

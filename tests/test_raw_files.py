@@ -156,6 +156,20 @@ def test_different_chats_with_some_same_words_stay_whole(tmp_path: Path) -> None
     assert (summary.messages, summary.repeated) == (60, 0)
 
 
+def test_the_chats_of_one_telegram_export_are_different_ones(tmp_path: Path) -> None:
+    said = [
+        {"type": "message", "date": f"2025-01-15T00:{minute:02d}:00", "from": "Kim", "text": f"말 {minute}"}
+        for minute in range(10, 20)
+    ]
+    write(tmp_path / "raw/result.json", json.dumps({"chats": {"list": [{"messages": said}, {"messages": said}]}}))
+    summary, _ = run(tmp_path)
+    assert (summary.messages, summary.repeated, summary.same) == (20, 0, 1)
+    write(tmp_path / "raw/result.json", json.dumps({"messages": said}))
+    write(tmp_path / "raw/again.json", json.dumps({"messages": said[:5]}))
+    summary, _ = run(tmp_path)
+    assert (summary.messages, summary.repeated) == (10, 5)
+
+
 def test_every_message_is_accounted_for(tmp_path: Path) -> None:
     content = kakao({"15 1:18": "하나", "15 1:19": "삭제된 메시지입니다.", "15 1:20": "둘"})
     write(tmp_path / "raw/a.txt", content + "2025년 12월 15일 오후 1:21, 김철수님이 나갔습니다.\r\n")

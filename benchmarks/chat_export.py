@@ -22,7 +22,7 @@ ENCODE = """
 import sys
 from pathlib import Path
 import tokenizer
-from minigpt.dataset import encode
+from minigpt.encoding import encode
 model = Path(sys.argv[2])
 print(encode(Path(sys.argv[1]), tokenizer.load(model), tokenizer_sha256="benchmark"))
 """

@@ -6,8 +6,9 @@ For `python -m minigpt.generate --from-peer`, and `--from-swarm`, which finds on
 from __future__ import annotations
 
 import asyncio
+import atexit
 import shutil
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 from hivemind import DHT
@@ -26,6 +27,16 @@ LISTEN_SECONDS = 5.0  # for somebody who trains
 OTHERS_SECONDS = 1.0  # for others, once somebody was heard: the first one may have gone
 
 
+@cache
+def _node() -> DHT:
+    """The node that asks, for as long as the program runs: with --follow that is every few seconds."""
+    leave_nothing_behind()
+    keep_sockets_together()
+    dht = DHT(start=True, client_mode=True, nat_port_map=False, auto_nat=False, use_relay=False)
+    atexit.register(dht.shutdown)
+    return dht
+
+
 def fetch_from_peer(address: str, root: Path) -> Path:
     """The newest checkpoint of the peer at an address, or of an invite; in a folder under `root`.
 
@@ -39,13 +50,8 @@ def fetch_from_peer(address: str, root: Path) -> Path:
         parse_address(address)
     except (ValueError, InviteError) as error:
         raise TransferError(str(error)) from error
-    leave_nothing_behind()
-    keep_sockets_together()
-    dht = DHT(start=True, client_mode=True, nat_port_map=False, auto_nat=False, use_relay=False)
-    try:
-        folder: Path = unwrap(dht.run_coroutine(partial(_fetch, address=address, run_id=run_id, root=root.resolve())))
-    finally:
-        dht.shutdown()
+    task = partial(_fetch, address=address, run_id=run_id, root=root.resolve())
+    folder: Path = unwrap(_node().run_coroutine(task))
     for other in folder.parent.iterdir():
         if other != folder:
             shutil.rmtree(other, ignore_errors=True)

@@ -30,6 +30,7 @@ from peer.history import HistoryError
 from peer.membership import Notice, State
 from peer.node import Node, View
 from peer.processes import keep_sockets_together, outlive_the_dead
+from peer.records import SoundRecords, board_of
 from peer.shards import KeptShards, Stock
 from peer.transfer import TransferError, fetch, fetch_bytes, fetch_manifest, fetch_means
 
@@ -115,7 +116,7 @@ def last_address(folder: Path) -> str | None:
     return addresses[0] if addresses else None
 
 
-def start_dht(host: str, port: int, identity: Path) -> DHT:
+def start_dht(host: str, port: int, identity: Path, run: str) -> DHT:
     """A DHT node that listens on `host:port` under a kept identity. Raises NetworkError."""
     identity.parent.mkdir(parents=True, exist_ok=True)
     keep_sockets_together()
@@ -132,6 +133,7 @@ def start_dht(host: str, port: int, identity: Path) -> DHT:
             use_relay=False,
             startup_timeout=STARTUP_SECONDS,
             wait_timeout=2,
+            record_validators=[SoundRecords(board_of(run))],
             # notices are a second old at most; a cache would only make them older
             cache_locally=False,
             cache_on_store=False,
@@ -238,7 +240,7 @@ class Network:
             self.view = replace(self.view, notices=[], suspected=frozenset(), connected=[])
 
     def _start(self) -> None:
-        self.dht = start_dht(self._host, self._port, self._checkpoints / IDENTITY)
+        self.dht = start_dht(self._host, self._port, self._checkpoints / IDENTITY, self._run)
         self.starts += 1
         self.peer = self.dht.peer_id.to_base58()
         self.address = f"/ip4/{self._host}/tcp/{self._port}/p2p/{self.peer}"

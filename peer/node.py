@@ -7,15 +7,17 @@ Everything here runs on the DHT process's asyncio loop and is reached through `D
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from hivemind.dht import DHTNode
-from hivemind.p2p import PeerID
+from hivemind.p2p import P2P, PeerID
 from hivemind.proto import dht_pb2
 from hivemind.utils.multiaddr import Multiaddr
 
@@ -36,6 +38,7 @@ from peer.membership import (
 )
 from peer.probe import probe
 from peer.reach import CallBack
+from peer.records import board_of, forget_if_too_much
 from peer.shards import Gathering, KeptShards, ShardService, Stock
 from peer.transfer import StateService
 
@@ -96,6 +99,11 @@ def _reason(error: Exception) -> str:
     return said[-1].rpartition("] ")[2]
 
 
+def _say_nothing(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """What hivemind's own background tasks fail with is the doing of others, and no traceback for our user."""
+    logging.getLogger(__name__).debug("%s: %r", context.get("message"), context.get("exception"))
+
+
 @dataclass
 class _Attempt:
     """When an address may be dialled again."""
@@ -110,7 +118,7 @@ class Node:
     def __init__(self, dht: DHTNode, run: str, checkpoints: Path):
         self.dht = dht
         self.run = run
-        self.board = f"cellmind.{run}.peers"
+        self.board = board_of(run)
         self.peer = dht.peer_id.to_base58()
         self.service = StateService(checkpoints)
         self.discovery: Discovery | None = None
@@ -121,6 +129,8 @@ class Node:
         self.refused: dict[str, str] = {}
         self.connected: list[str] = []
         self.twin: str | None = None
+        self._suspected: str | None = None  # address of a device that seems to be one
+        self._not_asked_before = 0.0
         self._address = ""
         self._began = time.monotonic()
         self._notice: Notice | None = None
@@ -138,6 +148,7 @@ class Node:
         :param name: what people call the device; "" for one that only looks, and does not announce itself
         """
         self._address = address
+        asyncio.get_running_loop().set_exception_handler(_say_nothing)
         for other in known:
             self.remember(other)
         await self.service.add_p2p_handlers(self.dht.p2p)
@@ -153,6 +164,7 @@ class Node:
                 self._ask_for_a_call,
                 self._post,
                 self._read,
+                self._ask_twin,
                 self._end_with_p2pd,
             )
         ]
@@ -238,10 +250,27 @@ class Node:
             self.heard[address] = name[:64]
 
     def _compare(self, other: Notice) -> None:
-        """Somebody has our identity: if it was there first, we are to take another (`peer/network.py`)."""
+        """Somebody says to have our identity: if it was there first, we are to take another (`peer/network.py`)."""
         me = other.model_copy(update={"address": self._address, "started": round(self.started, 1)})
         if other.role != Role.LEFT and other.address != self._address and is_earlier_twin(other, me):
-            self.twin = other.address
+            self._suspected = other.address
+
+    async def _ask_twin(self) -> None:
+        """Believe in a device with our identity once it has proved to hold our key; anybody can say so.
+
+        Connecting is the proof. p2pd does not connect to its own identity, so another one does, for that moment.
+        """
+        if self._suspected is None or time.monotonic() < self._not_asked_before:
+            return
+        address, self._suspected = self._suspected, None
+        self._not_asked_before = time.monotonic() + RETRY_SECONDS[1]
+        asker = await P2P.create(auto_nat=False, nat_port_map=False, use_relay=False)
+        try:
+            dialable = parse_address(address)[1]
+            await asyncio.wait_for(asker._client.connect(self.dht.peer_id, [dialable]), CONNECT_SECONDS)
+            self.twin = address
+        finally:
+            await asker.shutdown()
 
     async def _repeat(self, step: Callable[[], Awaitable[None]]) -> None:
         while True:
@@ -252,6 +281,7 @@ class Node:
 
     async def _meet_peers(self) -> None:
         """Connect to every address known and take the peer into the routing table: so two DHTs become one."""
+        forget_if_too_much(self.dht.protocol.storage)
         self.connected = [info.peer_id.to_base58() for info in await self.dht.p2p.list_peers()]
         for notice in self.members.here:
             self.remember(notice.address)

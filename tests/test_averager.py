@@ -62,7 +62,7 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[DHT]]:
     started: list[DHT] = []
     try:
         for number in range(3):
-            started.append(start_dht("127.0.0.1", 0, folder / str(number) / "identity.key"))
+            started.append(start_dht("127.0.0.1", 0, folder / str(number) / "identity.key", "cellmind"))
         first = str(started[0].get_visible_maddrs()[0])
         for node in started[1:]:
             node.run_coroutine(partial(meet, address=first))

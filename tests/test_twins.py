@@ -49,7 +49,7 @@ def test_of_two_with_one_identity_the_later_one_takes_another(tmp_path: Path) ->
     [(0.0, 5.0, True), (0.0, -5.0, False), (5.0, 5.0, False)],
     ids=["earlier", "later", "our own from before we started"],
 )
-def test_where_multicast_does_not_reach_the_notice_board_tells(
+def test_where_multicast_does_not_reach_the_notice_board_tells_whom_to_ask(
     tmp_path: Path, ago: float, started: float, twin: bool
 ) -> None:
     """`ago`: seconds since the notice was left; `started`: seconds that its peer began before us."""
@@ -70,7 +70,8 @@ def test_where_multicast_does_not_reach_the_notice_board_tells(
             assert await dht.store(node.board, other.model_dump(mode="json"), expiration, subkey=other.address)
             await node._read()
             assert node.members.here == [], "it is nobody else"
-            return node.view().twin
+            assert node.view().twin is None, "nothing is proved yet"
+            return node._suspected
         finally:
             await dht.shutdown()
 

@@ -1,0 +1,61 @@
+"""What the DHT keeps for others, and believes of what others kept: small, short-lived, readable records.
+
+Without this a single odd value makes hivemind's search fail for everybody who looks at the notice board, and a plain
+value in the board's place keeps all notices out of it, for as long as its sender likes.
+"""
+
+from __future__ import annotations
+
+from hivemind.dht.protocol import DHTProtocol
+from hivemind.dht.routing import DHTID
+from hivemind.dht.storage import DHTLocalStorage, DictionaryDHTValue
+from hivemind.dht.validation import DHTRecord, RecordValidatorBase
+from hivemind.utils import MSGPackSerializer
+
+from peer import clock
+from peer.membership import FUTURE_SECONDS, SILENCE_SECONDS
+
+MAX_RECORD_BYTES = 4096  # a notice has some 500
+MAX_LIFE_SECONDS = 3600.0
+MAX_STORED_BYTES = 16_000_000  # of everybody
+
+
+def board_of(run: str) -> str:
+    """The DHT key of a run's notice board."""
+    return f"cellmind.{run}.peers"
+
+
+class SoundRecords(RecordValidatorBase):
+    """Refuses what no honest peer stores.
+
+    :param board: key of the notice board, which holds nothing but notices: an entry an address, gone in seconds
+    """
+
+    def __init__(self, board: str):
+        self._board = DHTID.generate(source=board).to_bytes()
+
+    def validate(self, record: DHTRecord) -> bool:
+        on_the_board = record.key == self._board
+        life = SILENCE_SECONDS + FUTURE_SECONDS if on_the_board else MAX_LIFE_SECONDS
+        if len(record.value) > MAX_RECORD_BYTES or len(record.subkey) > MAX_RECORD_BYTES:
+            return False
+        if not record.expiration_time <= clock.now() + life:  # also where it is not a number
+            return False
+        is_plain = record.subkey == DHTProtocol.IS_REGULAR_VALUE
+        try:
+            MSGPackSerializer.loads(record.value)
+            subkey = None if is_plain else MSGPackSerializer.loads(record.subkey)
+            hash(subkey)
+        except Exception:  # msgpack and its extensions fail in many ways
+            return False
+        return isinstance(subkey, str) if on_the_board else True
+
+
+def forget_if_too_much(storage: DHTLocalStorage) -> None:
+    """Empty a storage that somebody has filled up; who is honest stores again what matters within seconds."""
+    stored = 0
+    for _, (value, _) in storage.items():
+        entries = value.items() if isinstance(value, DictionaryDHTValue) else [("", (value, 0.0))]
+        stored += sum(100 + len(str(subkey)) + len(content) for subkey, (content, _) in entries)
+    if stored > MAX_STORED_BYTES:
+        storage.clear()

@@ -1,0 +1,97 @@
+"""What is no record of an honest peer never comes onto the notice board, nor in the way of those who look at it."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from pathlib import Path
+
+import peer  # noqa: F401 -- first, for it tells hivemind how little to log
+
+# isort: split
+
+import pytest
+from hivemind.dht import DHTNode
+from hivemind.dht.protocol import DHTProtocol
+from hivemind.dht.routing import DHTID
+from hivemind.dht.storage import DHTLocalStorage
+from hivemind.dht.validation import DHTRecord
+from hivemind.proto import dht_pb2
+from hivemind.utils import MSGPackSerializer
+
+from peer import clock, records
+from peer.membership import SILENCE_SECONDS, Notice, Role
+from peer.node import Node
+from peer.records import MAX_LIFE_SECONDS, MAX_RECORD_BYTES, SoundRecords, board_of, forget_if_too_much
+
+BOARD = DHTID.generate(source=board_of("cellmind")).to_bytes()
+ELSEWHERE = DHTID.generate(source="averager.all_averagers").to_bytes()
+ADDRESS = MSGPackSerializer.dumps("/ip4/10.0.0.1/tcp/1/p2p/QmA")
+NOTICE = MSGPackSerializer.dumps({"peer": "QmA"})
+NOT_MSGPACK = MSGPackSerializer.dumps({1: "a key that is no text"})
+
+REFUSED = {
+    "not msgpack": (BOARD, ADDRESS, NOT_MSGPACK, 5.0),
+    "not msgpack, elsewhere": (ELSEWHERE, ADDRESS, b"\xc1", 5.0),
+    "a plain value in the board's place": (BOARD, DHTProtocol.IS_REGULAR_VALUE, NOTICE, 5.0),
+    "under no text": (BOARD, MSGPackSerializer.dumps(7), NOTICE, 5.0),
+    "under a list": (ELSEWHERE, MSGPackSerializer.dumps([1]), NOTICE, 5.0),
+    "too large": (ELSEWHERE, ADDRESS, MSGPackSerializer.dumps("x" * MAX_RECORD_BYTES), 5.0),
+    "under too much": (ELSEWHERE, MSGPackSerializer.dumps("x" * MAX_RECORD_BYTES), NOTICE, 5.0),
+    "a notice for ever": (BOARD, ADDRESS, NOTICE, 60.0),
+    "for ever": (ELSEWHERE, ADDRESS, NOTICE, 2 * MAX_LIFE_SECONDS),
+    "until never": (ELSEWHERE, ADDRESS, NOTICE, math.nan),
+}
+
+
+@pytest.mark.parametrize(("key", "subkey", "value", "life"), REFUSED.values(), ids=REFUSED)
+def test_what_no_honest_peer_stores_is_refused(key: bytes, subkey: bytes, value: bytes, life: float) -> None:
+    sound = SoundRecords(board_of("cellmind"))
+    assert not sound.validate(DHTRecord(key, subkey, value, clock.now() + life))
+
+
+def test_notices_and_what_hivemind_stores_are_taken() -> None:
+    sound = SoundRecords(board_of("cellmind"))
+    assert sound.validate(DHTRecord(BOARD, ADDRESS, NOTICE, clock.now() + SILENCE_SECONDS))
+    for subkey in (DHTProtocol.IS_REGULAR_VALUE, MSGPackSerializer.dumps(b"peer id")):
+        assert sound.validate(DHTRecord(ELSEWHERE, subkey, MSGPackSerializer.dumps((1, 2.0)), clock.now() + 60))
+
+
+def test_odd_records_hide_no_notice(tmp_path: Path) -> None:
+    async def work() -> list[str]:
+        quiet = {"use_relay": False, "use_auto_relay": False, "nat_port_map": False, "auto_nat": False}
+        dht = await DHTNode.create(record_validator=SoundRecords(board_of("cellmind")), **quiet)
+        stranger = await DHTNode.create(initial_peers=await dht.get_visible_maddrs(), **quiet)
+        try:
+            node = Node(dht, "cellmind", tmp_path)
+            other = stranger.peer_id.to_base58()
+            honest = Notice(peer=other, name="desk", address=f"/ip4/10.0.0.2/tcp/1/p2p/{other}", role=Role.TRAINING)
+            for key, subkey, value, life in REFUSED.values():
+                request = dht_pb2.StoreRequest(
+                    keys=[key], subkeys=[subkey], values=[value], expiration_time=[clock.now() + life], in_cache=[False]
+                )
+                answer = await stranger.protocol.get_stub(dht.peer_id).rpc_store(request)
+                assert list(answer.store_ok) == [False]
+            expiration = clock.now() + SILENCE_SECONDS
+            await stranger.store(node.board, honest.model_dump(mode="json"), expiration, subkey=honest.address)
+            await node._read()
+            return [notice.name for notice in node.members.here]
+        finally:
+            await stranger.shutdown()
+            await dht.shutdown()
+
+    assert asyncio.run(work()) == ["desk"]
+
+
+def test_a_storage_that_somebody_fills_up_is_emptied(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(records, "MAX_STORED_BYTES", 10_000)
+    storage = DHTLocalStorage()
+    for _ in range(40):
+        storage.store(DHTID.generate(), b"x" * 100, clock.now() + 60)
+    forget_if_too_much(storage)
+    assert len(storage) == 40
+    board = DHTID.generate()
+    for number in range(40):
+        storage.store(board, b"x" * 100, clock.now() + 60, subkey=str(number))
+    forget_if_too_much(storage)
+    assert len(storage) == 0

@@ -30,7 +30,7 @@ setup(
     ],
     extras_require={
         "dev": [
-            *("pytest>=8", "ruff>=0.9", "mypy>=1.14", "transformers>=5,<6", "openai>=2,<4"),
+            *("pytest>=8", "pytest-xdist>=3.6", "ruff>=0.9", "mypy>=1.14", "transformers>=5,<6", "openai>=2,<4"),
             *(GGUF + SERVE + TENSORBOARD),
         ],
         "benchmarks": ["matplotlib>=3.9"],  # draws time_to_loss.png

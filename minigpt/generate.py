@@ -175,6 +175,10 @@ def first_line(texts: Iterable[str]) -> Iterator[str]:
 
 def typed_lines() -> Iterator[str]:
     """What the user types, line by line, until an empty line or Ctrl+D."""
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(
+            errors="strict"
+        )  # where no language is set, bytes that are no text would pass as characters
     at_a_terminal = sys.stdin.isatty()
     if at_a_terminal:
         say("write a message; an empty line or Ctrl+D ends the talk")

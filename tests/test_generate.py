@@ -259,6 +259,16 @@ def test_talking_as_a_program(folder: Path) -> None:
     assert len(talk.stdout.splitlines()) == 2
 
 
+@pytest.mark.parametrize("errors", ["strict", "surrogateescape"])  # the second where no language is set
+def test_a_talk_that_is_no_text(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, errors: str
+) -> None:
+    typed = io.BytesIO("안녕\n".encode() + "뭐해\n".encode("cp949"))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(typed, encoding="utf-8", errors=errors))
+    assert main(["--chat", "--seed", "1", "--max-new-tokens", "4"]) == 2
+    assert capsys.readouterr().err == "standard input is not UTF-8 text\n"
+
+
 def holds(path: Path, text: str) -> bool:
     return path.read_bytes() == text.encode()
 

@@ -80,12 +80,15 @@ class Telegram:
 
     name = "Telegram"
     _HEAD = re.compile(r'\s*\{.*?"(?:messages|chats|about|personal_information)"\s*:', re.DOTALL)
+    _ITEM = re.compile(r'"chats"\s*:|"messages"\s*:.*?"type"\s*:\s*"(?:message|service)"', re.DOTALL)
 
     def score(self, sample: list[str]) -> float:
-        text = "".join(sample[:1000])
-        if not self._HEAD.match(text[:10000]):
+        text = "".join(sample)
+        if not self._HEAD.match(text[:10_000]):
             return 0.0
-        return 1.0 if '"messages"' in text or '"chats"' in text else 0.5
+        if self._ITEM.search(text):
+            return 1.0
+        return 0.5 if '"personal_information"' in text else 0.0  # an export of everything may have the chats far below
 
     def messages(self, source: Source, counts: Counts) -> Iterator[Message]:
         with source.open() as file:

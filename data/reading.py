@@ -95,9 +95,12 @@ def explain(path: Path) -> Iterator[str]:
             for score, name in reversed(others):
                 yield f"  {score:.0%} would be {name}"
             counts = Counts()
+            message = None
             for message in islice(found.format.messages(source, counts), 10):
                 time = message.time.isoformat(" ") if message.time else "no time"
                 yield f"  {time}  {printable(message.sender or 'nobody')}: {printable(message.text)}"
+            if message is None:
+                yield "  no messages"
             if counts.broken:
                 yield f"  broken so far: line {', '.join(map(str, counts.broken[:5]))}"
         except DataError as error:

@@ -198,6 +198,7 @@ def test_a_line_that_is_too_long_is_left_out(tmp_path: Path, monkeypatch: pytest
         ("image.csv", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\1\0" + bytes(range(256)) * 20, "is neither UTF-8"),
         ("a.html", b"<!DOCTYPE html>\n<p>hi</p>\n", "line 1: is a page"),
         ("a.json", b'{"menu": {"id": 1}}', "line 1: is JSON, but neither"),
+        ("a.json", b'{"messages": [{"sender_name": "a", "content": "hi"}]}', "line 1: is JSON, but neither"),
         ("a.txt", b"Chats with X\n2015 Jul 9, 20:34 <X> hi\n2015 Jul 9, 20:35 <Y> hi\n", "layout that is not known"),
     ],
 )

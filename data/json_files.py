@@ -80,7 +80,7 @@ class Telegram:
 
     name = "Telegram"
     _HEAD = re.compile(r'\s*\{.*?"(?:messages|chats|about|personal_information)"\s*:', re.DOTALL)
-    _ITEM = re.compile(r'"chats"\s*:|"messages"\s*:.*?"type"\s*:\s*"(?:message|service)"', re.DOTALL)
+    _ITEM = re.compile(r'"chats"\s*:|"messages"\s*:.{0,2000}?"type"\s*:\s*"(?:message|service)"', re.DOTALL)
 
     def score(self, sample: list[str]) -> float:
         text = "".join(sample)

@@ -13,8 +13,8 @@ setup(
     python_requires=">=3.11,<3.14",  # hivemind forks its processes, which 3.14 no longer does by default
     packages=["bootstrap", "data", "minigpt", "peer", "tokenizer"],
     install_requires=[
-        # newer aarch64 wheels for Linux bring several GB of CUDA packages, which no phone can use
-        "torch>=2.9,<2.11; sys_platform == 'linux' and platform_machine == 'aarch64'",
+        # from 2.11 on aarch64 wheels for Linux bring several GB of CUDA packages, and 2.10 is 140 MB larger: a phone
+        "torch>=2.9,<2.10; sys_platform == 'linux' and platform_machine == 'aarch64'",
         "torch>=2.9,<2.14; sys_platform != 'linux' or platform_machine != 'aarch64'",
         "hivemind>=1.1.12,<1.2",  # DHT, P2P, averaging
         "numpy>=2,<2.4",  # hivemind's 8-bit codecs break on 2.4

@@ -44,7 +44,7 @@ def test_each_planted_fault_is_named(tmp_path: Path, small_disk: Path, tokenizer
     with Lan(hosts=8) as lan:
         healthy, *devices = (Device(host, tmp_path / host.name, TINY) for host in lan.hosts)
         fine, vpn, isolated, deaf, taken, other_run, wrong_clock = devices
-        trains = healthy.join()
+        trains = healthy.join("--share-of-time", "0.1")  # leaves the processor to those that look
         address = trains.wait_for(r"listens at (/ip4/\S+)", START)[1]
         trains.wait_for("^host1 trains", START)
 
@@ -98,6 +98,6 @@ def test_a_peer_of_another_version_is_named(tmp_path: Path) -> None:
         source = membership.read_text()
         membership.write_text(source.replace("    ready: bool", "    mood: str = 'new'\n    ready: bool", 1))
         assert membership.read_text() != source
-        newer.join().wait_for("^host1 trains", START)
+        newer.join("--share-of-time", "0.1").wait_for("^host1 trains", START)
         said = verdict(device.start("peer", "--doctor"))
         assert re.search(r"^first to mend: version: what host1 \(10\.77\.0\.11\) says is not understood", said)

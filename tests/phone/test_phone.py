@@ -36,11 +36,11 @@ def folder(request: pytest.FixtureRequest) -> Path:
     return Path(given)
 
 
-def readme_line() -> tuple[str, str]:
-    """How README installs on a phone, and how it joins: the two halves of one line."""
+def readme_lines() -> tuple[str, str]:
+    """How README installs on a phone, and how it joins."""
     section = re.search(r"^## On a phone$(.*?)^## ", (REPOSITORY / "README.md").read_text(), re.MULTILINE | re.DOTALL)
     assert section is not None
-    line = re.search(r"^(python3 -m venv .*) && (\S+python -m peer --join.*)$", section[1], re.MULTILINE)
+    line = re.search(r"^(python3 -m venv .*)\n(\S+python -m peer --join.*)$", section[1], re.MULTILINE)
     assert line is not None
     return line[1], line[2]
 
@@ -54,7 +54,7 @@ def test_an_emulated_phone_installs_joins_and_contributes(folder: Path, tmp_path
     root, log = folder / "root", folder / "phone.log"
     emulation.build(root, log)
     home = clone(root / "root" / "cellmind")
-    install, join = readme_line()
+    install, join = readme_lines()
     emulation.run(root, "/bin/sh", "-c", f"cd /root/cellmind && {install}", log=log)
     installed = size(home / ".venv")
     print(f"installed: {installed / 1e6:.0f} MB")

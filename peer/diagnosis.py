@@ -57,7 +57,7 @@ class Findings:
     multicast_problem: str | None = None  # why it cannot be used at all
     devices: list[Device] = field(default_factory=list)
     met: frozenset[str] = frozenset()  # peer ids of those we are connected to
-    reachable: bool = True  # False: others tried to open a connection to us and could not
+    reachable: bool | None = None  # whether others can open a connection to us; None: nobody has tried
     clock: str | None = None  # how our clock differs from the others', if it does
     run: str = ""
     run_id: str = ""  # of the run in checkpoints/, "" for none
@@ -171,8 +171,8 @@ def multicast(found: Findings) -> Check:
 
 def incoming(found: Findings) -> Check:
     what = "connections to here"
-    if not found.met:
-        return Check(what, State.UNKNOWN, "there was nobody to try")
+    if found.reachable is None:
+        return Check(what, State.UNKNOWN, "nobody has tried to open one")
     if not found.reachable:
         return Check(
             *(what, State.MEND, f"the others cannot open one to TCP {found.port}"),

@@ -32,7 +32,7 @@ from peer.node import View, parse_address
 
 LISTEN_SECONDS = 4.0  # for announcements
 MEET_SECONDS = 10.0  # longest, to become acquainted with those that answer
-SETTLE_SECONDS = 5.0  # shortest, for others to call back and to compare clocks
+SETTLE_SECONDS = 5.0  # shortest, to compare clocks and to hear what everybody says
 ANSWER_SECONDS = 4.0  # that a connection may take; a network card that is not there is given up by then
 PROGRAM_BYTES = 700_000_000  # of a peer's processes without any model
 DISK_BYTES = 45  # a parameter: three checkpoints, and what moved them
@@ -70,6 +70,7 @@ def find(settings: Settings, host: str, port: int, checkpoints: Path, given: Seq
     ours = {device.peer for device in everybody if device.address.split("/")[2] == host}  # a peer that runs here
     devices = asyncio.run(dial_all([device for device in everybody if device.peer not in ours]))
     view, seen_clock = meet(run, host, free_port(host, port), [device.address for device in devices])
+    met = frozenset(view.connected) - ours
     return Findings(
         host=host,
         interface=interfaces.get(host, ""),
@@ -77,9 +78,9 @@ def find(settings: Settings, host: str, port: int, checkpoints: Path, given: Seq
         port=port,
         port_is_taken=port_is_taken,
         multicast_problem=problem,
-        devices=devices,
-        met=frozenset(view.connected) - ours,
-        reachable=view.reachable,
+        devices=[*devices, *asked(view, run, met - {device.peer for device in devices})],
+        met=met,
+        reachable=view.reachable if view.tried else None,
         clock=seen_clock,
         run=run,
         run_id=run_here(checkpoints, run),
@@ -124,6 +125,12 @@ def merged(heard: list[Device], known: Sequence[str]) -> list[Device]:
             parse_address(address)
             devices.setdefault(address.rpartition("/")[2], Device(address))
     return list(devices.values())
+
+
+def asked(view: View, run: str, peers: frozenset[str]) -> list[Device]:
+    """Those of these peers that were found by asking the neighbours one by one: without multicast."""
+    found = [Device(address, name, run, answer=Answer.OPEN) for address, name in view.heard.items()]
+    return [device for device in found if device.peer in peers]
 
 
 async def dial_all(devices: list[Device]) -> list[Device]:
@@ -177,7 +184,7 @@ def meet(run: str, host: str, port: int, addresses: list[str]) -> tuple[View, st
                 view = network.post(None)
                 spoken = spoken or next((text for text in view.refused.values() if "clock is" in text), None)
                 everybody = {address.rpartition("/")[2] for address in addresses} <= set(view.connected)
-                if elapsed > SETTLE_SECONDS and everybody and view.notices:
+                if elapsed > SETTLE_SECONDS and everybody and view.notices and view.tried:
                     break
                 time.sleep(0.2)
         finally:

@@ -68,6 +68,7 @@ class View:
     searched: bool = False  # whoever can be found here by themselves has had time to be
     refused: dict[str, str] = field(default_factory=dict)  # multiaddr -> why it could not be reached
     reachable: bool = True  # whether others can open a connection to us; taken for granted until somebody has tried
+    tried: bool = False  # to open one
     clock_shift: float = 0.0  # seconds that our clock is behind the swarm's
     twin: str | None = None  # address of a device that has our identity, and had it before us
     bytes_sent: int = 0  # state given to others
@@ -207,6 +208,7 @@ class Node:
             searched=self.searched,
             refused=dict(self.refused),
             reachable=self.call_back.reachable,
+            tried=self.call_back.tried,
             clock_shift=clock.shift(),
             twin=self.twin,
             bytes_sent=self.service.bytes_sent,

@@ -35,6 +35,11 @@ class CallBack(ServicerBase):
         """False once somebody has tried to call us and nobody has come through."""
         return self._came_through or not self._failures
 
+    @property
+    def tried(self) -> bool:
+        """Whether anybody has tried to call us yet."""
+        return self._came_through or self._failures > 0
+
     async def rpc_call_back(self, request: runtime_pb2.ExpertUID, context: P2PContext) -> runtime_pb2.ExpertInfo:
         """Open a connection to a port of the device that asks, at the address it asks from and at no other."""
         port = int(request.uid)

@@ -30,6 +30,7 @@ FINE = Findings(
     port=23457,
     devices=[device("A")],
     met=frozenset({"A" * 46}),
+    reachable=True,
     run="cellmind",
     run_id=RUN_ID,
     notices=[notice("A")],
@@ -90,7 +91,7 @@ def test_of_several_faults_the_one_behind_the_others_is_first() -> None:
 
 
 def test_what_cannot_be_known_is_not_called_a_fault() -> None:
-    unknown = replace(FINE, interface="", interfaces={}, memory=(None, 1), disk=(None, 1), run_id="")
+    unknown = replace(FINE, interface="", interfaces={}, reachable=None, memory=(None, 1), disk=(None, 1), run_id="")
     assert first_to_mend(judge(unknown)) is None
 
 

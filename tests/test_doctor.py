@@ -41,11 +41,10 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_each_planted_fault_is_named(tmp_path: Path, small_disk: Path, tokenizer_model: Path, model: object) -> None:
-    with Lan(hosts=8) as lan:
+    with Lan(hosts=9) as lan:
         healthy, *devices = (Device(host, tmp_path / host.name, TINY) for host in lan.hosts)
-        fine, vpn, isolated, deaf, taken, other_run, wrong_clock = devices
+        fine, vpn, isolated, deaf, taken, other_run, closed, wrong_clock = devices
         trains = healthy.join("--share-of-time", "0.1")  # leaves the processor to those that look
-        address = trains.wait_for(r"listens at (/ip4/\S+)", START)[1]
         trains.wait_for("^host1 trains", START)
 
         for command in ("link add tun0 type bridge", "address add 10.8.0.2/24 dev tun0", "link set tun0 up"):
@@ -53,6 +52,7 @@ def test_each_planted_fault_is_named(tmp_path: Path, small_disk: Path, tokenizer
         assert vpn.host.run("ip", "route", "add", "default", "dev", "tun0").returncode == 0
         isolated.host.isolate()
         deaf.host.block_multicast()
+        closed.host.block_incoming()
         save_model(other_run.folder / "checkpoints", tokenizer_model, model)  # type: ignore[arg-type]
         squatter = (
             "import socket, time; s = socket.create_server(('10.77.0.16', 23457)); print('here'); time.sleep(600)"
@@ -68,13 +68,16 @@ def test_each_planted_fault_is_named(tmp_path: Path, small_disk: Path, tokenizer
             cwd=taken.folder,
             log=tmp_path / "local.log",
         )
-        looking = {device: device.start("peer", "--doctor") for device in (fine, vpn, isolated, other_run)}
-        looking |= {taken: local, deaf: deaf.start("peer", "--doctor", "--initial-peers", address)}
+        looking = {
+            device: device.start("peer", "--doctor") for device in (fine, vpn, isolated, deaf, other_run, closed)
+        }
+        looking[taken] = local
         said = {device: verdict(process) for device, process in looking.items()}
         assert said[fine] == "fine"
         assert re.search(r"^first to mend: address: 10\.8\.0\.2 \(tun0\) is a VPN; .*--host 10\.77\.0\.13", said[vpn])
         assert re.search(r"^first to mend: other devices: heard host1 .* lets nothing .*isolation", said[isolated])
         assert re.search("^first to mend: multicast: .* announcements do not arrive", said[deaf])
+        assert re.search("^first to mend: connections to here: .* cannot open one to TCP 23457", said[closed])
         assert re.search("^first to mend: port: another program listens on TCP 23457", said[taken])
         assert re.search("^memory +mend +0.3 GB free", local.output(), re.MULTILINE)
         assert re.search("^disk +mend +0.0 GB free", local.output(), re.MULTILINE)

@@ -2,7 +2,7 @@
 
 On a test LAN, one peer of a tiny model, and a stranger with `benchmarks/attacker.py`. Prints what became of the
 messages, and of the peer: whether anything in it ended or was started again, its longest time without a round, and how
-its memory (PSS of all its processes) grew. The same with a smaller count is tests/test_attack.py.
+its memory (of all its processes) grew. The same with a smaller count is tests/test_attack.py.
 """
 
 from __future__ import annotations
@@ -53,8 +53,11 @@ def attacked(folder: Path, count: int, seed: int) -> Outcome:
             return attacker.output()
 
         send(WARM_UP, seed + 1)
-        pids, memory, began = sorted(lan.hosts[0].pids()), pss_mb(lan.hosts[0].pids()), len(device.metrics())
-        print({pid: round(pss_mb([pid])) for pid in pids})
+        pids, memory, began = (
+            sorted(lan.hosts[0].pids()),
+            memory_mb(lan.hosts[0].pids(), "Pss_Anon"),
+            len(device.metrics()),
+        )
         answers = send(count, seed)
         ended = len(device.metrics())
         goes_on = wait_until(lambda: len(device.metrics()) >= ended + 2, 30)
@@ -71,16 +74,17 @@ def attacked(folder: Path, count: int, seed: int) -> Outcome:
         ]
         times = [line["time"] for line in device.metrics()[max(0, began - 1) :]]
         longest = max((after - before for before, after in pairwise(times)), default=float("inf"))
-        print({pid: round(pss_mb([pid])) for pid in pids})
-        return Outcome(problems, pss_mb(lan.hosts[0].pids()) - memory, longest, len(times) - 1, answers)
+        return Outcome(problems, memory_mb(lan.hosts[0].pids(), "Pss_Anon") - memory, longest, len(times) - 1, answers)
 
 
-def pss_mb(pids: list[int]) -> float:
-    """Memory of processes, shared parts counted once, in MB (proc(5), smaps_rollup)."""
+def memory_mb(pids: list[int], kind: str = "Pss") -> float:
+    """Memory of processes, shared parts counted once, in MB; "Pss_Anon" is without files such as torch's libraries,
+    of which these have the more to themselves the fewer others use them (proc(5), smaps_rollup).
+    """
     total = 0
     for pid in pids:
         text = Path(f"/proc/{pid}/smaps_rollup").read_text()
-        total += sum(map(int, re.findall(r"^Pss:\s+(\d+) kB", text, re.MULTILINE)))
+        total += sum(map(int, re.findall(rf"^{kind}:\s+(\d+) kB", text, re.MULTILINE)))
     return total * 1024 / 1e6
 
 

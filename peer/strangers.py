@@ -1,4 +1,4 @@
-"""Two runs of one name on a network: said, with what differs, and never mixed."""
+"""Who trains here and not with us: another run of the same name, or out of reach. It is said, and why."""
 
 from __future__ import annotations
 
@@ -12,14 +12,27 @@ from peer.transfer import TransferError
 
 
 class Strangers:
-    """Peers that train another run of the same name: they are not mixed with, and it is said what differs."""
+    """Peers that train another run of the same name are not mixed with, and it is said what differs; it is said as well
+    where a firewall on every device keeps our own run from exchanging anything.
+    """
 
     def __init__(self, network: Network, settings: Settings, run_id: str, display: Display):
         self._network, self._settings, self._run_id, self._display = network, settings, run_id, display
         self._asked: dict[str, Callable[[], bytes | None] | None] = {}  # by run id; None once it has been said
+        self._said_out_of_reach = False
 
     def look(self, notices: list[Notice]) -> None:
         """Ask a stranger for its settings, in the background, and compare them when they are here."""
+        training = [notice for notice in notices if notice.role == Role.TRAINING and notice.run_id == self._run_id]
+        reachable = self._network.view.reachable or any(notice.reachable for notice in training)
+        if training and not reachable and not self._said_out_of_reach:
+            self._said_out_of_reach = True
+            names = ", ".join(notice.name for notice in training)
+            port = self._network.address.split("/")[4]
+            self._display.note(
+                f"nothing can be exchanged with {names}: a firewall lets no connection in there, and none here. "
+                f"Let TCP port {port} in on one device"
+            )
         for notice in notices:
             if notice.role != Role.TRAINING or notice.run_id == self._run_id:
                 continue

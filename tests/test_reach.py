@@ -25,6 +25,7 @@ from tests.lan import HostProcess, Lan, requirements_missing, wait_until
 
 ROOT = Path(__file__).parent
 START = 90.0  # seconds; a machine that runs other things as well starts three peers in half of it
+SLOWLY = ("--share-of-time", "0.2")  # nobody waits for what is learnt here
 TO_JOIN = 10.0  # from the first look at the network to the state that is taken
 
 on_a_lan = pytest.mark.skipif(requirements_missing() is not None, reason=f"no test LAN: {requirements_missing()}")
@@ -33,7 +34,7 @@ on_a_lan = pytest.mark.skipif(requirements_missing() is not None, reason=f"no te
 def join_without_netlink(device: Device, *arguments: str) -> HostProcess:
     return device.host.start(
         *(sys.executable, str(ROOT / "without_netlink.py")),
-        *(sys.executable, "-u", "-m", "peer", "--name", device.host.name, *arguments),
+        *(sys.executable, "-u", "-m", "peer", "--name", device.host.name, *SLOWLY, *arguments),
         cwd=device.folder,
         log=device.folder / "peer.log",
         env={"OMP_NUM_THREADS": "1"},
@@ -69,9 +70,9 @@ def test_a_phone_joins_by_a_probe_by_a_remembered_address_and_by_an_invite(tmp_p
     with Lan(hosts=2) as lan:
         desk, phone = (Device(host, tmp_path / host.name, TINY) for host in lan.hosts)
         lan.hosts[1].block_multicast()
-        desk_process = desk.join()
+        desk_process = desk.join(*SLOWLY)
         shown = desk_process.wait_for(r"others join with --join (CM1-\S+)", START)[1]
-        desk_process.wait_for("^round 1", START)
+        desk_process.wait_for("^host1 trains", START)
         assert str(invite_of_running_peer(desk.folder / "checkpoints", "cellmind")) == shown
 
         by_probe = join_without_netlink(phone, "--join")
@@ -106,13 +107,14 @@ def test_a_phone_joins_by_a_probe_by_a_remembered_address_and_by_an_invite(tmp_p
 
 @on_a_lan
 def test_devices_that_accept_no_connection_take_part_through_one_that_does(tmp_path: Path) -> None:
+    settings = {**TINY, "swarm": {"samples_per_round": 500}}
     with Lan(hosts=3) as lan:
-        devices = [Device(host, tmp_path / host.name, TINY) for host in lan.hosts]
+        devices = [Device(host, tmp_path / host.name, settings) for host in lan.hosts]
         for host in lan.hosts[1:]:
             host.block_incoming()
-        processes = [devices[1].join()]
-        processes[0].wait_for("^round 1", START)
-        processes += [devices[0].join(), devices[2].join()]
+        processes = [devices[1].join(*SLOWLY)]
+        processes[0].wait_for("^host2 trains", START)
+        processes += [devices[0].join(*SLOWLY), devices[2].join(*SLOWLY)]
 
         def shared_rounds() -> list[dict[str, Any]]:
             """The lines of all devices for a round that all three have closed, and host3 has trained for."""

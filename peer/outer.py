@@ -85,6 +85,7 @@ class OuterLoop:
 
     :param inner: the peer's own training, which is moved along with the anchor
     :param anchor: a second model, on the CPU, that holds the parameters the swarm agreed on
+    :param averager: for as many numbers as the swarm's state has
     :param me: our notice, with everything in it that does not change
     """
 
@@ -93,6 +94,7 @@ class OuterLoop:
         *,
         inner: InnerLoop,
         anchor: MiniGPT,
+        averager: GradientAverager,
         progress: Progress,
         me: Notice,
         network: Network,
@@ -110,7 +112,7 @@ class OuterLoop:
         self.paused = ""  # why this device does not train now; who trains sets it
         self._me = me
         self._run_folder = checkpoints / progress.run
-        self._averager = GradientAverager(self.swarm.size, network.dht, me.run_id)
+        self._averager = averager
         self._starts = network.starts  # of the network part that it stands on
         self._traffic_before = (0, 0)  # bytes sent and received by averagers before it
         self._shared_from: int | None = None  # sequences behind the first anchor that others can follow

@@ -33,6 +33,11 @@ MAX_MOVE = 20.0  # of the anchor's norm: a tiny model may well move by five time
 CHUNK = 2**16  # numbers that go through all arithmetic while they are in the processor's cache
 
 
+def padded(numbers: int) -> int:
+    """How many numbers a code says for so many parameters."""
+    return -(-numbers // PART) * PART
+
+
 class SwarmState:
     """The anchor, and what this peer could not say yet. A code for it says `size` numbers, in the bits it is asked for.
 
@@ -43,8 +48,7 @@ class SwarmState:
     def __init__(self, anchor: nn.Module, rate: float):
         self._rate = rate
         self.parameters = [parameter.detach() for parameter in anchor.parameters()]
-        numbers = sum(parameter.numel() for parameter in self.parameters)
-        self.size = -(-numbers // PART) * PART
+        self.size = padded(sum(parameter.numel() for parameter in self.parameters))
         self._numbers = torch.zeros(self.size)  # one for every parameter, and padding
         self._left = torch.zeros(self.size)  # what the codes given so far could not say
 

@@ -21,6 +21,7 @@ from minigpt.evaluate import HeldOut
 from minigpt.model import MiniGPT
 from minigpt.settings import Settings
 from peer import clock
+from peer.averager import GradientAverager
 from peer.display import Display
 from peer.evaluator import Evaluator, Verdict
 from peer.inner import InnerLoop, learning_rate
@@ -34,6 +35,7 @@ from peer.power import Breather, Rest, Watch
 from peer.processes import Stopped, StopSignal
 from peer.saver import Saver
 from peer.strangers import Strangers
+from peer.swarm_state import padded
 from peer.synchronous import SynchronousInner, SynchronousOuter
 
 BAR_SECONDS = 0.5
@@ -400,14 +402,18 @@ def open_loops(
     """The two loops, background or synchronous as the run is, at the state that the run goes on from."""
     progress = run.start.progress
     me = me.model_copy(update={"run_id": progress.run_id})
-    anchor, model = run.start.build_model(), start_model(run)
     blocked = run.settings.training.dataset.block_attention
     if run.settings.swarm.averaging == "sync":
+        anchor, model = run.start.build_model(), start_model(run)
         synchronous = SynchronousInner(model, batches, device, autocast, blocked)
         synchronous.join(network, progress.run_id, run.settings, progress, stop)
         return synchronous, SynchronousOuter(
             inner=synchronous, anchor=anchor, progress=progress, me=me, network=network, settings=run.settings
         )
+    shapes = checkpoint.expected_shapes(run.start.settings, run.start.vocab_size).values()
+    # before there are models: its process would keep the memory of their first numbers for as long as it lives
+    averager = GradientAverager(padded(sum(shape.numel() for shape in shapes)), network.dht, progress.run_id)
+    anchor, model = run.start.build_model(), start_model(run)
     inner = InnerLoop(model, batches, device, autocast, blocked)
     moments = run.start.optimizer()
     inner.steps = progress.step
@@ -416,6 +422,7 @@ def open_loops(
     return inner, OuterLoop(
         inner=inner,
         anchor=anchor,
+        averager=averager,
         progress=progress,
         me=me,
         network=network,

@@ -42,7 +42,7 @@ from peer.membership import Notice, Role
 from peer.network import Network, NetworkError, start_dht
 from peer.node import View, parse_address
 from peer.outer import OuterLoop, RoundClosed, Setback
-from peer.swarm_state import COARSE, FINE, MEAN_BITS
+from peer.swarm_state import COARSE, FINE, MEAN_BITS, padded
 from peer.transfer import TransferError
 from tests.lan import wait_until
 from tests.tiny import SETTINGS, build_model
@@ -393,6 +393,7 @@ def start_outer(node: DHT, folder: Path, **network: Any) -> OuterLoop:
     return OuterLoop(
         inner=InnerLoop(model, iter(()), torch.device("cpu"), None),
         anchor=copy.deepcopy(model),
+        averager=GradientAverager(padded(model.parameter_count()), node, progress.run_id),
         progress=progress,
         me=me,
         network=cast(Network, SimpleNamespace(dht=node, view=View(), **network)),

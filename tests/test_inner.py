@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from benchmarks.step import apart, curves
 from minigpt.model import MiniGPT
 from peer.inner import HOLD_SEQUENCES, InnerLoop, learning_rate
 
@@ -89,6 +90,12 @@ def test_training_lowers_the_loss() -> None:
     assert losses[-1] < 0.5 * losses[0]
     assert inner.steps == 80
     assert inner.step_seconds > 0
+
+
+def test_the_loss_falls_as_it_does_by_the_plain_formulas() -> None:
+    ours, plain = curves(build(), list(islice(sentences(), 60)), None)
+    assert ours[-1] < 0.95 * ours[0]
+    assert apart(ours, plain) < 0.005
 
 
 def test_the_embedding_may_go_at_a_rate_of_its_own() -> None:

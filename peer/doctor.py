@@ -31,7 +31,7 @@ from peer.network import Network, NetworkError, check_port, free_port, known_add
 from peer.node import View, parse_address
 
 LISTEN_SECONDS = 4.0  # for announcements
-MEET_SECONDS = 10.0  # longest, to become acquainted with those that answer
+MEET_SECONDS = 16.0  # longest, to become acquainted with those that answer and to ask all neighbours
 SETTLE_SECONDS = 5.0  # shortest, to compare clocks and to hear what everybody says
 ANSWER_SECONDS = 4.0  # that a connection may take; a network card that is not there is given up by then
 PROGRAM_BYTES = 700_000_000  # of a peer's processes without any model
@@ -44,7 +44,7 @@ def examine(settings: Settings, host: str, port: int, checkpoints: Path, given: 
     :param given: addresses that the user typed, of devices that should be there
     """
     console = Console(highlight=False, markup=False, emoji=False)
-    console.print(f"looking at this device and its network; it takes about {LISTEN_SECONDS + MEET_SECONDS:.0f} s …")
+    console.print(f"looking at this device and its network; it takes up to {LISTEN_SECONDS + MEET_SECONDS:.0f} s …")
     checks = judge(find(settings, host, port, checkpoints, given))
     table = Table(box=None, pad_edge=False, show_header=False)
     for check in checks:

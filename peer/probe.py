@@ -8,6 +8,7 @@ with all of its properties. Only in private ranges, at a walking pace, and `peer
 from __future__ import annotations
 
 import asyncio
+import secrets
 from ipaddress import IPv4Address, ip_network
 
 from zeroconf import DNSIncoming, DNSOutgoing, DNSQuestion, DNSText, ServiceInfo
@@ -34,7 +35,8 @@ async def probe(host: str, found: Found) -> None:
     :param host: our own address
     :param found: called with (multiaddr, name, run, when it started) for every peer that answers
     """
-    question = DNSOutgoing(_FLAGS_QR_QUERY, multicast=False)
+    own_id = secrets.randbelow(2**16)  # zeroconf takes a question in the same bytes within a second for the same one
+    question = DNSOutgoing(_FLAGS_QR_QUERY, multicast=False, id_=own_id)
     question.add_question(DNSQuestion(SERVICE_TYPE, _TYPE_PTR, _CLASS_IN))
     packet = question.packets()[0]
     loop = asyncio.get_running_loop()

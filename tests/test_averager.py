@@ -39,9 +39,9 @@ from peer.codec import BLOCK, PART, bits_of, code_bytes, decode, encode
 from peer.history import Mean, path_of
 from peer.inner import InnerLoop
 from peer.membership import Notice, Role
-from peer.network import Network, NetworkError, start_dht
+from peer.network import Network, start_dht
 from peer.node import View, parse_address
-from peer.outer import OuterLoop, RoundClosed, Setback
+from peer.outer import OuterLoop, Reconnected, RoundClosed, Setback
 from peer.swarm_state import COARSE, FINE, MEAN_BITS, padded
 from peer.transfer import TransferError
 from tests.lan import wait_until
@@ -396,20 +396,27 @@ def start_outer(node: DHT, folder: Path, **network: Any) -> OuterLoop:
         averager=GradientAverager(padded(model.parameter_count()), node, progress.run_id),
         progress=progress,
         me=me,
-        network=cast(Network, SimpleNamespace(dht=node, view=View(), **network)),
+        network=cast(Network, SimpleNamespace(dht=node, view=View(), starts=1, **network)),
         settings=SETTINGS,
         checkpoints=folder,
     )
 
 
-def test_the_outer_loop_says_that_its_averager_has_died(nodes: list[DHT], tmp_path: Path) -> None:
-    outer = start_outer(nodes[0], tmp_path, post=lambda notice: View())
+def test_the_outer_loop_replaces_an_averager_that_has_died(nodes: list[DHT], tmp_path: Path) -> None:
+    def start_again() -> None:
+        network.dht, network.starts = nodes[1], network.starts + 1
+
+    outer = start_outer(nodes[0], tmp_path, post=lambda notice: View(), start_again=start_again)
+    network = cast(Any, outer.network)
+    network.peer, network.address = nodes[1].peer_id.to_base58(), "/ip4/127.0.0.1/tcp/1/p2p/Qm"
+    dead = outer._averager
     try:
         assert outer.tick(1.0) is None
-        send(outer._averager, signal.SIGKILL)
-        outer._averager.join(BOUND)
-        with pytest.raises(NetworkError, match="start it again"):
-            outer.tick(1.0)
+        send(dead, signal.SIGKILL)
+        dead.join(BOUND)
+        assert outer.tick(1.0) == Reconnected("127.0.0.1")
+        assert outer._averager.is_alive()
+        assert outer.tick(1.0) is None
     finally:
         outer.stop()
 

@@ -1,9 +1,9 @@
 """Odd messages to everything that a peer answers:  python -m benchmarks.attacker ADDRESS RUN_ID --count 300
 
-From a node of its own, to the handlers of the DHT, of the averager and of the state service, and raw bytes to the TCP
-port. Messages are the real ones with odd values in their fields, some with bytes cut off or exchanged on top; among
-them are notices that are not what they should be, stored where the swarm looks for them. What a peer makes of it is
-measured by `benchmarks/odd_messages.py`.
+From a node of its own, to the handlers of the DHT, of the averager and of the services for state and text, and raw
+bytes to the TCP port. Messages are the real ones with odd values in their fields, some with bytes cut off or exchanged
+on top; among them are notices that are not what they should be, stored where the swarm looks for them. What a peer makes
+of it is measured by `benchmarks/odd_messages.py`.
 """
 
 from __future__ import annotations
@@ -37,6 +37,8 @@ from peer import clock
 from peer.averager import GradientAverager
 from peer.membership import Notice, Role
 from peer.node import parse_address
+from peer.reach import CallBack
+from peer.shards import ShardService
 from peer.transfer import StateService
 
 AT_ONCE = 8
@@ -62,6 +64,9 @@ HANDLERS = (
     Handler(StateService, "rpc_pieces", runtime_pb2.ExpertUID, runtime_pb2.ExpertInfo),
     Handler(StateService, "rpc_file", runtime_pb2.ExpertUID, runtime_pb2.ExpertInfo, is_stream=True),
     Handler(StateService, "rpc_mean", runtime_pb2.ExpertUID, runtime_pb2.ExpertInfo, is_stream=True),
+    Handler(ShardService, "rpc_shards", runtime_pb2.ExpertUID, runtime_pb2.ExpertInfo),
+    Handler(ShardService, "rpc_shard", runtime_pb2.ExpertUID, runtime_pb2.ExpertInfo, is_stream=True),
+    Handler(CallBack, "rpc_call_back", runtime_pb2.ExpertUID, runtime_pb2.ExpertInfo),
     Handler(GradientAverager, "rpc_join_group", averaging.JoinRequest, averaging.MessageFromLeader, is_stream=True),
     Handler(GradientAverager, "rpc_aggregate_part", averaging.AveragingData, averaging.AveragingData, is_stream=True),
     Handler(GradientAverager, "rpc_download_state", averaging.DownloadRequest, averaging.DownloadData, is_stream=True),

@@ -331,6 +331,7 @@ class Network:
         self.dht.shutdown()
         if self.dht.is_alive():
             self.dht.kill()
+            self.dht.join(1.0)  # leaves no zombie
 
     def _begin(self, task: Callable[..., Any]) -> Callable[[], Any]:
         """Begin a task in the child process; the function returned gives its result, and None until it is there.

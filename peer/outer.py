@@ -238,6 +238,7 @@ class OuterLoop:
         self._traffic_before = sent + self._averager.bytes_sent, received + self._averager.bytes_received
         if self._averager.is_alive():
             self._averager.kill()  # its shutdown would wait for p2pd
+        self._averager.join(1.0)  # leaves no zombie
         self._averager = GradientAverager(self.swarm.size, self.network.dht, self._me.run_id)
         self._starts, self._exchange = self.network.starts, None
         self._me = self._me.model_copy(update={"peer": self.network.peer})

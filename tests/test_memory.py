@@ -87,7 +87,7 @@ model = MiniGPT(vocab_size=1500, d_model=32, nhead=2, num_layers=1, seq_len=32)
 batches = Batches(PackedDataset(Path(sys.argv[1]), 32, seed=0), 1024)  # 0.8 MB a sequence
 inner = InnerLoop(model, batches, torch.device("cpu"), None)
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
-resource.setrlimit(resource.RLIMIT_AS, (used + 400_000_000,) * 2)
+resource.setrlimit(resource.RLIMIT_AS, (used + 120_000_000,) * 2)
 loss, sequences = step_within_memory(inner, 1e-3, 1e-3, batches, print)
 print("done", loss, sequences)
 batches.batch_size, batches.dataset.seq_len = 2, 10_000_000

@@ -29,9 +29,10 @@ def closes_rounds_in_company(device: Device, count: int, timeout: float) -> bool
 
 
 def children(pid: int, named: str = "") -> list[int]:
-    """Child processes of a process, those with a command line that holds `named`."""
+    """Living child processes of a process, those with a command line that holds `named`."""
     listed = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [int(child) for child in listed if named in Path(f"/proc/{child}/cmdline").read_text()]
+    lines = {int(child): Path(f"/proc/{child}/cmdline").read_text() for child in listed}
+    return [child for child, line in lines.items() if line and named in line]  # a zombie has none
 
 
 def p2pd_of(peer: HostProcess) -> int:

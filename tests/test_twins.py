@@ -70,7 +70,7 @@ def test_where_multicast_does_not_reach_the_notice_board_tells_whom_to_ask(
             assert await dht.store(node.board, other.model_dump(mode="json"), expiration, subkey=other.address)
             await node._read()
             assert node.members.here == [], "it is nobody else"
-            assert node.view().twin is None, "nothing is proved yet"
+            assert node.twin is None, "nothing is proved yet"
             return node._suspected
         finally:
             await dht.shutdown()

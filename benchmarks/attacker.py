@@ -2,8 +2,8 @@
 
 From a node of its own, to the handlers of the DHT, of the averager and of the services for state and text, and raw
 bytes to the TCP port. Messages are the real ones with odd values in their fields, some with bytes cut off or exchanged
-on top; among them are notices that are not what they should be, stored where the swarm looks for them. What a peer makes
-of it is measured by `benchmarks/odd_messages.py`.
+on top; among them are notices that are not what they should be, stored where the swarm looks for them. What a peer
+makes of it is measured by `benchmarks/odd_messages.py`.
 """
 
 from __future__ import annotations

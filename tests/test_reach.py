@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import shutil
 import signal
+import socket
 import sys
 import time
 from dataclasses import replace
@@ -18,6 +20,7 @@ import peer  # noqa: F401 -- first, for it tells hivemind how little to log
 
 # isort: split
 
+from peer import probe
 from peer.invite import invite_of_running_peer, parse_invite
 from peer.probe import AT_ONCE, neighbours
 from tests.devices import TINY, Device
@@ -62,6 +65,20 @@ def test_only_private_neighbours_are_asked_and_no_more_than_share_three_bytes() 
     for host in ("8.8.8.8", "172.32.0.1", "100.64.0.1", "169.254.1.1", "127.0.0.1"):
         assert neighbours(host) == []
     assert AT_ONCE <= 64
+
+
+def test_two_that_ask_at_once_do_not_ask_in_the_same_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """zeroconf answers a question in the same bytes once a second, whoever asks."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as neighbour:
+        neighbour.bind(("127.0.0.1", 0))
+        neighbour.settimeout(5)
+        monkeypatch.setattr(probe, "_MDNS_PORT", neighbour.getsockname()[1])
+        monkeypatch.setattr(probe, "neighbours", lambda host: ["127.0.0.1"])
+        questions = set()
+        for _ in range(3):
+            asyncio.run(probe.probe("127.0.0.1", lambda *found: None))
+            questions.add(neighbour.recv(1000))
+    assert len(questions) > 1
 
 
 @on_a_lan

@@ -8,6 +8,7 @@ they come is decided in `peer/pace.py`, what was missed comes by `peer/catching_
 
 from __future__ import annotations
 
+import math
 import time
 from concurrent.futures import CancelledError
 from dataclasses import dataclass, replace
@@ -130,6 +131,7 @@ class OuterLoop:
         self._last_company: float | None = None  # counted from the first tick: what comes before it takes its time
         self._not_before = 0.0  # after a setback
         self._moved_at = 0.0  # when the anchor did last
+        self._caught_up_at = -math.inf  # when we last took means that we had missed
         self._ready = False  # to exchange
         self._round_start = self.progress.samples
         self._follow_from_here()
@@ -221,6 +223,8 @@ class OuterLoop:
             mates = expected_group(me, self.others, group if now < at + GRACE_SECONDS else ())
             if any(mate.peer in view.suspected for mate in mates):
                 return None  # it speaks again in a moment, or has left
+            if not mates and now < self._caught_up_at + GRACE_SECONDS:
+                return None  # notices are older than the means that we took: who gave them stands here, or is ahead
             behind = somebody_is_behind(mates, self.others)
             self._ready = now >= self._moved_at + self._pace.pause_with(mates, behind)
             if self._ready and (not mates or any(mate.ready or mate.peer in group for mate in mates)):
@@ -453,7 +457,7 @@ class OuterLoop:
                 self._missed = []
                 self._catching_up.stray()
                 return self._set_back(f"what was missed could not be taken: {_reason(error)}")
-        self._moved_at = 0.0  # whoever is at this anchor has waited for us
+        self._moved_at, self._caught_up_at = 0.0, time.monotonic()  # whoever is at this anchor has waited for us
         return closed
 
     @torch.no_grad()

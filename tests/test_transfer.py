@@ -38,6 +38,7 @@ from peer.transfer import (
     fetch_means,
     verified,
 )
+from tests.lan import wait_until
 from tests.tiny import SETTINGS, build_model, save_model, train_tokenizer
 
 RUN = "cellmind"
@@ -280,6 +281,8 @@ def test_a_donor_that_freezes_is_given_up(
         frozen = donor if side == "donor" else joiner
         assert frozen._child is not None
         frozen._child.send_signal(signal.SIGSTOP)
+        threads = list(Path(f"/proc/{frozen._child.pid}/task").glob("*/stat"))
+        assert wait_until(lambda: all(" T " in thread.read_text() for thread in threads), 5), "a signal takes a moment"
         try:
             with pytest.raises(TransferError, match="stopped sending"):
                 await fetch_means(joiner, donor.peer_id, tmp_path / RUN, "0" * 64, 1024, StateService(tmp_path))

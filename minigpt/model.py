@@ -187,7 +187,7 @@ class MiniGPT(nn.Module):
         T = input_ids.shape[1]
         if self.cosines.shape[0] < T:
             self.cosines, self.sines = (part.to(self.cosines) for part in self.rotation(T))
-        x = self.model(input_ids, (self.cosines[:T], self.sines[:T]), mask=mask)  # (B, T, C)
+        x = self.model(input_ids, (self.cosines[:T], self.sines[:T]), mask)  # (B, T, C)
         words = self.model.embed_tokens.weight
         if labels is None:
             return F.linear(x, words).float()  # (B, T, V)

@@ -12,7 +12,8 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -21,10 +22,16 @@ import peer  # noqa: F401 -- first, for it tells hivemind how little to log
 # isort: split
 
 from peer import probe
+from peer.display import Display
 from peer.invite import invite_of_running_peer, parse_invite
+from peer.membership import Notice, Role
+from peer.network import Network
+from peer.node import View
 from peer.probe import AT_ONCE, neighbours
+from peer.strangers import Strangers
 from tests.devices import TINY, Device
 from tests.lan import HostProcess, Lan, requirements_missing, wait_until
+from tests.tiny import SETTINGS
 
 ROOT = Path(__file__).parent
 START = 90.0  # seconds; a machine that runs other things as well starts three peers in half of it
@@ -79,6 +86,23 @@ def test_two_that_ask_at_once_do_not_ask_in_the_same_bytes(monkeypatch: pytest.M
             asyncio.run(probe.probe("127.0.0.1", lambda *found: None))
             questions.add(neighbour.recv(1000))
     assert len(questions) > 1
+
+
+def test_it_is_said_once_where_a_firewall_on_every_device_keeps_them_apart() -> None:
+    said: list[str] = []
+    network = SimpleNamespace(view=View(reachable=False), address="/ip4/10.0.0.2/tcp/23457/p2p/Qm")
+    strangers = Strangers(
+        cast(Network, network), SETTINGS, "cellmind-1", cast(Display, SimpleNamespace(note=said.append))
+    )
+    shut = Notice(
+        peer="A" * 12, name="desk", address="", role=Role.TRAINING, run_id="cellmind-1", anchor="aa", reachable=False
+    )
+    strangers.look([])
+    strangers.look([shut, shut.model_copy(update={"peer": "B" * 12, "reachable": True})])
+    assert not said, "the second one can be reached by both"
+    for _ in range(2):
+        strangers.look([shut])
+    assert len(said) == 1 and re.search("exchanged with desk: .* TCP port 23457", said[0])
 
 
 @on_a_lan

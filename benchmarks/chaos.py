@@ -44,6 +44,7 @@ from tests.lan import Lan
 
 POLL_SECONDS = 0.25
 PROGRESS_SECONDS = 30.0
+DELAY_SECONDS = 60.0  # a round's line is written once its anchor was judged, at most so long after the round
 REUNITED_SHARE = 0.75  # of the time without faults at the end, in which all have to be one swarm
 SETTINGS = {**TINY, "training": {**TINY["training"], "lr": 5e-4}, "swarm": {"samples_per_round": 256}}
 SEQ_LEN = TINY["training"]["dataset"]["seq_len"]
@@ -71,7 +72,7 @@ class Record:
     def frontier(self) -> list[tuple[float, int]]:
         """(time, sequences) whenever somebody closed a round with more training behind it than any before."""
         points: list[tuple[float, int]] = []
-        for at, _, line in self.lines:
+        for at, _, line in sorted(self.lines, key=lambda seen: seen[0]):
             if not points or line["tokens"] // SEQ_LEN > points[-1][1]:
                 points.append((at, line["tokens"] // SEQ_LEN))
         return points
@@ -184,7 +185,7 @@ class Watch:
 
     def __init__(self, household: Household, record: Record):
         self.household, self.record = household, record
-        self._began = time.monotonic()
+        self._began, self._epoch = time.monotonic(), time.time()
         self._read = [
             device.metrics_path().stat().st_size if device.metrics_path().exists() else 0
             for device in household.devices
@@ -202,7 +203,7 @@ class Watch:
 
     def begin_now(self) -> float:
         """Count from now on; returns the seconds since the start."""
-        since, self._began = time.monotonic() - self._began, time.monotonic()
+        since, self._began, self._epoch = time.monotonic() - self._began, time.monotonic(), time.time()
         self.record.lines, self.record.live = [], []
         return since
 
@@ -211,7 +212,8 @@ class Watch:
         now = time.monotonic() - self._began
         for number, device in enumerate(self.household.devices):
             for line in self._new_lines(number, device.metrics_path()):
-                self.record.lines.append((now, number, line))
+                closed = line["time"] - self._epoch  # when it was seen, if the device's clock has jumped since
+                self.record.lines.append((closed if now - DELAY_SECONDS < closed <= now else now, number, line))
         live = sum(self.household.is_live(number) for number in range(self.household.peers))
         self.record.live.append((now, live))
         return now

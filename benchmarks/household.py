@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -97,7 +98,7 @@ class Household:
             self._complain(number, "ended by itself")
             return True
         if not self._trains[number]:
-            self._trains[number] = "held-out loss at the start" in process.output()
+            self._trains[number] = re.search(r"trains [\d.]+ M parameters", process.output()) is not None
         return self._trains[number]
 
     def tracebacks(self) -> list[str]:

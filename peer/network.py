@@ -120,6 +120,9 @@ def start_dht(host: str, port: int, identity: Path, run: str) -> DHT:
     """A DHT node that listens on `host:port` under a kept identity. Raises NetworkError."""
     identity.parent.mkdir(parents=True, exist_ok=True)
     keep_sockets_together()
+    # p2pd would dial from the port that it listens on: two that dial each other at once, one of them behind a firewall,
+    # then share a connection that both have opened (RFC 9293, 3.5: simultaneous open), and both begin the handshake
+    os.environ["LIBP2P_TCP_REUSEPORT"] = "false"
     outlive_the_dead()
     clock.install()
     try:

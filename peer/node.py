@@ -107,10 +107,11 @@ def _say_nothing(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> No
 
 @dataclass
 class _Attempt:
-    """When an address may be dialled again."""
+    """When an address may be dialled again, and the attempt that is under way or was the last."""
 
     pause: float = RETRY_SECONDS[0]
     not_before: float = 0.0
+    task: asyncio.Task[None] | None = None
 
 
 class Node:
@@ -181,7 +182,8 @@ class Node:
 
     async def stop(self) -> None:
         """Say goodbye, so that nobody has to notice our silence."""
-        for task in self._tasks:
+        meetings = [attempt.task for attempt in self.addresses.values() if attempt.task is not None]
+        for task in (*self._tasks, *meetings):
             task.cancel()
         if self._notice is not None:
             self.take(self._notice.model_copy(update={"role": Role.LEFT}))
@@ -288,8 +290,9 @@ class Node:
         for notice in self.members.here:
             self.remember(notice.address)
         now = time.monotonic()
-        due = [address for address, attempt in self.addresses.items() if attempt.not_before <= now]
-        await asyncio.gather(*(self._meet(address) for address in due))
+        for address, attempt in self.addresses.items():
+            if attempt.not_before <= now and (attempt.task is None or attempt.task.done()):
+                attempt.task = asyncio.create_task(self._meet(address))  # who does not answer holds up nobody else
 
     async def _ask_who_is_here(self) -> None:
         pause = ASK_SECONDS[1] if self.connected else ASK_SECONDS[0]
@@ -315,19 +318,20 @@ class Node:
     async def _meet(self, address: str) -> None:
         attempt = self.addresses[address]
         try:
-            peer, dialable = parse_address(address)
-            if peer == self.dht.peer_id:
-                del self.addresses[address]
-                return
-            known = peer in self.dht.protocol.routing_table
-            if not (known and peer.to_base58() in self.connected):
-                await asyncio.wait_for(self.dht.p2p._client.connect(peer, [dialable]), CONNECT_SECONDS)
-                await self._agree_on_time(peer)
-                if await self.dht.protocol.call_ping(peer) is None:
-                    raise ConnectionError("something listens there, but it is no DHT node")
-                await self.dht.find_nearest_nodes([self.dht.node_id])
-            self.refused.pop(address, None)
-            attempt.pause, attempt.not_before = RETRY_SECONDS[0], time.monotonic() + RETRY_SECONDS[0]
+            async with asyncio.timeout(STEP_SECONDS):  # hivemind may wait for ever for what was cut off
+                peer, dialable = parse_address(address)
+                if peer == self.dht.peer_id:
+                    del self.addresses[address]
+                    return
+                known = peer in self.dht.protocol.routing_table
+                if not (known and peer.to_base58() in self.connected):
+                    await asyncio.wait_for(self.dht.p2p._client.connect(peer, [dialable]), CONNECT_SECONDS)
+                    await self._agree_on_time(peer)
+                    if await self.dht.protocol.call_ping(peer) is None:
+                        raise ConnectionError("something listens there, but it is no DHT node")
+                    await self.dht.find_nearest_nodes([self.dht.node_id])
+                self.refused.pop(address, None)
+                attempt.pause, attempt.not_before = RETRY_SECONDS[0], time.monotonic() + RETRY_SECONDS[0]
         except Exception as error:
             self.refused[address] = _reason(error)
             attempt.not_before = time.monotonic() + attempt.pause

@@ -156,10 +156,14 @@ def test_devices_that_accept_no_connection_take_part_through_one_that_does(tmp_p
         processes = [devices[1].join(*SLOWLY)]
         processes[0].wait_for("^host2 trains", START)
         processes += [devices[0].join(*SLOWLY), devices[2].join(*SLOWLY)]
+        for process in processes[1:]:
+            process.wait_for("^joined run", START)  # and did not found another: host1 is met by both in time
 
         def shared_rounds() -> list[dict[str, Any]]:
-            """The lines of all devices for a round that all three have closed, and host3 has trained for."""
-            lines = [{line["round"]: line for line in device.metrics()} for device in devices]
+            """The lines of all devices for a round that all three have closed together, and host3 has trained for."""
+            lines = [
+                {line["round"]: line for line in device.metrics() if len(line["peers"]) == 3} for device in devices
+            ]
             closed = [[there[round] for there in lines] for round in set.intersection(*map(set, lines))]
             return [line for of_all in closed if of_all[2]["share"] > 0 for line in of_all]
 

@@ -8,6 +8,8 @@ it and adds it to what it says next (error feedback, arXiv 1809.07599).
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -29,13 +31,17 @@ def bits_of(size: int, numbers: int) -> int | None:
 
 
 @torch.no_grad()
-def encode(numbers: Tensor, bits: int, code: Tensor) -> None:
-    """Write float32 numbers, a multiple of PART, part by part into `code`, uint8 of `code_bytes`."""
+def encode(numbers: Tensor, bits: int, code: Tensor, largest: float = math.inf) -> None:
+    """Write float32 numbers, a multiple of PART, part by part into `code`, uint8 of `code_bytes`.
+
+    :param largest: what is beyond it is said to be as much, where it is the largest in its block
+    """
     size = code_bytes(PART, bits)
+    largest_step = min(LARGEST, largest / (2 ** (bits - 1) - 0.5))
     for part, written in zip(numbers.split(PART), code.split(size)):
         blocks = part.view(-1, BLOCK)
         deviation = blocks.abs().amax(1) / LARGEST_IN_BLOCK if bits == 8 else blocks.square().mean(1).sqrt_()
-        step = (deviation * STEPS[bits]).clamp_(SMALLEST, LARGEST).half()
+        step = (deviation * STEPS[bits]).clamp_(SMALLEST, largest_step).half()
         written[: 2 * len(step)].copy_(step.view(torch.uint8))
         scaled = (blocks / step.float()[:, None]).add_(2 ** (bits - 1)).clamp_(0, 2**bits - 1)
         planes = scaled.to(torch.uint8).view(8 // bits, -1)

@@ -66,7 +66,7 @@ class SwarmState:
             left.add_(parameter).sub_(anchored)
         torch.mul(self._left, 1 / self._stride(steps), out=self._numbers)
         code = torch.empty(code_bytes(self.size, bits), dtype=torch.uint8)
-        encode(self._numbers, bits, code)
+        encode(self._numbers, bits, code, LIMIT)  # a way that counts as few steps, after a while apart, may be longer
         self._decode(code)
         self._left.sub_(self._numbers, alpha=self._stride(steps))
         return code

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from minigpt.checkpoint import parameter_hash
 from minigpt.model import MiniGPT
-from peer.codec import code_bytes, encode
+from peer.codec import code_bytes, encode, is_valid
 from peer.swarm_state import COARSE, FINE, LIMIT, MEAN_BITS, SwarmState, follow, stand
 
 RATE = 1e-3
@@ -31,10 +31,10 @@ class Peer:
         return list(self.model.parameters())
 
     @torch.no_grad()
-    def train(self, steps: int) -> None:
+    def train(self, steps: int, length: float = 1.0) -> None:
         for parameter in self.parameters:
             for _ in range(steps):
-                parameter.add_(torch.randn(parameter.shape, generator=self.generator), alpha=RATE)
+                parameter.add_(torch.randn(parameter.shape, generator=self.generator), alpha=RATE * length)
 
     @property
     def hash(self) -> str:
@@ -167,6 +167,18 @@ def test_what_was_given_in_vain_is_given_again() -> None:
     given = peer.swarm.give(peer.parameters, 4, COARSE)
     peer.swarm.take_back(given, 4, peer.parameters, peer.swarm.parameters)
     assert torch.equal(peer.swarm.give(peer.parameters, 4, COARSE), given)
+
+
+@pytest.mark.parametrize("bits", [COARSE, FINE])
+def test_a_long_way_that_counts_as_few_steps_is_said_in_portions_that_others_believe(bits: int) -> None:
+    peer = Peer(1)
+    peer.train(1, length=1000)  # away from the swarm, whose exchanges take a step or two each
+    for _ in range(10):
+        before = distance(peer.model, peer.anchor)
+        code = peer.swarm.give(peer.parameters, 1, bits)
+        assert is_valid(code, bits, LIMIT)
+        peer.swarm.move(peer.swarm.agree_alone(code), 1)
+        assert distance(peer.model, peer.anchor) < before
 
 
 @pytest.mark.parametrize("size", [2 * LIMIT, float("nan")])

@@ -214,12 +214,13 @@ def expected_group(me: Notice, others: Iterable[Notice], last_group: Iterable[st
     return list(mates.values())
 
 
-def somebody_is_behind(mates: list[Notice], others: Iterable[Notice]) -> bool:
+def somebody_is_behind(mates: list[Notice], others: Iterable[Notice], suspected: frozenset[str]) -> bool:
     """Whether somebody is on the way to our anchor, which had better move rarely until they are here.
 
-    A joiner counts only where there are no mates: it has the means of a while to take anyway. Who rests does not come.
+    A joiner counts only where there are no mates: it has the means of a while to take anyway. Who rests does not come,
+    nor who may have left.
     """
-    awake = [other for other in others if not other.paused]
+    awake = [other for other in others if not other.paused and other.peer not in suspected]
     training = [other for other in awake if other.role == Role.TRAINING]
     return len(mates) < len(training) if mates else bool(awake)
 

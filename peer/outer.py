@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterator, Mapping
 from concurrent.futures import CancelledError
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +23,7 @@ from minigpt import checkpoint
 from minigpt.manifest import Progress
 from minigpt.model import MiniGPT
 from minigpt.settings import Settings
-from peer.averager import MATCHMAKING_SECONDS, SHUN_SECONDS, GradientAverager
+from peer.averager import MATCHMAKING_SECONDS, MAX_GROUP, SHUN_SECONDS, GradientAverager
 from peer.catching_up import CatchingUp, Means, NotTaken, State
 from peer.history import MAX_COUNT, Mean, load
 from peer.inner import InnerLoop
@@ -174,8 +175,8 @@ class OuterLoop:
         """Those of them that belong to the round at hand."""
         return self.trained_by_all - self._round_start
 
-    def tick(self, tokens_per_second: float) -> Event | None:
-        """Do what is due and return what happened, if anything did."""
+    def tick(self, tokens_per_second: float) -> Iterator[Event]:
+        """Do what is due, and give out what happened, each thing when it has just happened."""
         self._me = self._me.model_copy(
             update={
                 "tokens_per_second": tokens_per_second,
@@ -187,27 +188,30 @@ class OuterLoop:
         if not self._averager.is_alive():
             self.network.start_again()  # p2pd would not let a new averager take the place of a dead one
         if self._starts != self.network.starts:
-            return self._reconnect()
+            yield self._reconnect()
+            return
         now = time.monotonic()
         present = [other for other in view.notices if other.run_id == self._me.run_id]
+        if complaints := self._shun(now, {other.peer: other.name for other in present}):
+            yield complaints
         self.others = [other for other in present if self._shunned.get(other.peer, 0.0) < now]
-        names = {other.peer: other.name for other in present}
-        complaints = [f"{names.get(peer, peer[-6:])} sent {what}" for peer, what in self._shun(now)]
-        if complaints:
-            rest = f"exchanges go on without it for {SHUN_SECONDS / 60:.0f} minutes"
-            return Setback(f"{', and '.join(complaints)}: {rest}")
         if self._last_company is None:
             self._last_company = now - REUNION_SECONDS + MEET_SECONDS
         if self._exchange is not None:
             self._look_after(self._exchange)
-            return self._finish_exchange(self._exchange) if self._exchange.control.done() else None
+            if self._exchange.control.done():
+                yield from happened(self._finish_exchange(self._exchange))
+            return
         if self._catching_up.under_way:
-            return self._catch_up()
-        if self._missed:
-            return self._take_means()
-        if now < self._not_before:
-            return None
-        me = self._notice()
+            yield from happened(self._catch_up())
+        while self._missed:  # a round that closes is told before the next mean moves its anchor
+            yield from happened(self._take_mean())
+        if not self._catching_up.under_way and time.monotonic() >= self._not_before:
+            yield from happened(self._decide(view.suspected))
+
+    def _decide(self, suspected: frozenset[str]) -> Event | None:
+        """With nothing under way: catch up, exchange, or close a round."""
+        now, me = time.monotonic(), self._notice()
         ahead = None if self.paused else self._catching_up.ahead(me, self.others)  # who rests catches up afterwards
         if ahead is not None:
             self._catching_up.begin(ahead, me, self.shared)
@@ -218,22 +222,29 @@ class OuterLoop:
             if self.paused:
                 self._ready = False
                 return None
-            group, at = self._last_group
-            self._met.update((mate.peer, self.progress.samples) for mate in groupmates(me, self.others))
-            mates = expected_group(me, self.others, group if now < at + GRACE_SECONDS else ())
-            if any(mate.peer in view.suspected for mate in mates):
-                return None  # it speaks again in a moment, or has left
-            if not mates and now < self._caught_up_at + GRACE_SECONDS:
-                return None  # notices are older than the means that we took: who gave them stands here, or is ahead
-            behind = somebody_is_behind(mates, self.others)
-            self._ready = now >= self._moved_at + self._pace.pause_with(mates, behind)
-            if self._ready and (not mates or any(mate.ready or mate.peer in group for mate in mates)):
-                return self._give(mates)
+            return self._exchange_when_ready(me, now, suspected)
         elif self.shared:
-            if now > self._last_company + REUNION_SECONDS:
+            if self._last_company is None or now > self._last_company + REUNION_SECONDS:
                 self._shared_from = None
         elif self.offered >= self.settings.swarm.samples_per_round:
             return self._close_alone()
+        return None
+
+    def _exchange_when_ready(self, me: Notice, now: float, suspected: frozenset[str]) -> Event | None:
+        """With everybody at our anchor, once we and any of them are ready to."""
+        group, at = self._last_group
+        self._met.update((mate.peer, self.progress.samples) for mate in groupmates(me, self.others))
+        mates = expected_group(me, self.others, group if now < at + GRACE_SECONDS else ())
+        if any(mate.peer in suspected for mate in mates):
+            return None  # it speaks again in a moment, or has left
+        if not mates and now < self._caught_up_at + GRACE_SECONDS:
+            return None  # notices are older than the means that we took: who gave them stands here, or is ahead
+        ready = [mate for mate in mates if mate.ready]
+        # most may not have heard yet of who is on the way: they go on, and who waited alone would be on the way next
+        behind = somebody_is_behind(mates, self.others, suspected) and not is_quorum(len(ready), len(mates) + 1)
+        self._ready = now >= self._moved_at + self._pace.pause_with(mates, behind)
+        if self._ready and (not mates or ready or any(mate.peer in group for mate in mates)):
+            return self._give(mates)
         return None
 
     def _reconnect(self) -> Reconnected:
@@ -277,12 +288,15 @@ class OuterLoop:
             }
         )
 
-    def _shun(self, now: float) -> list[tuple[str, str]]:
-        """Who sent nonsense since the last tick, and what; it is nobody to us for a while."""
+    def _shun(self, now: float, names: Mapping[str, str]) -> Setback | None:
+        """Who sent nonsense since the last tick is nobody to us for a while, and is named."""
         complaints = self._averager.complaints()
         for peer, _ in complaints:
             self._shunned[peer] = now + SHUN_SECONDS
-        return complaints
+        if not complaints:
+            return None
+        what = ", and ".join(f"{names.get(peer, peer[-6:])} sent {what}" for peer, what in complaints)
+        return Setback(f"{what}: exchanges go on without it for {SHUN_SECONDS / 60:.0f} minutes")
 
     def _share(self) -> RoundClosed | None:
         """Somebody came: from now on the anchor is a state of its own, beginning with what we are now."""
@@ -318,11 +332,11 @@ class OuterLoop:
             lineage=self.progress.lineage,
             samples=self._given.samples,
             steps=self._given.steps,
-            group_size=len(mates) + 1,
+            group_size=min(len(mates) + 1, MAX_GROUP),
             patience=max(MATCHMAKING_SECONDS, 2 * slowest + 2),  # a phone looks up only between two long steps
             reachable=self.network.view.reachable,
         )
-        self._exchange = _Exchange(control, len(mates) + 1, moved, self._averager.processor_seconds)
+        self._exchange = _Exchange(control, moved, self._averager.processor_seconds)
         return None
 
     def _look_after(self, exchange: _Exchange) -> None:
@@ -339,8 +353,10 @@ class OuterLoop:
             gathered = {peer.to_base58(): given for peer, given in exchange.control.result().items()}
             samples = {peer: int(given["samples"]) for peer, given in gathered.items()}
             count = steps_of([(int(given["samples"]), int(given["steps"])) for given in gathered.values()])
-            if not is_quorum(len(samples), exchange.expected):
-                raise ValueError(f"{len(samples)} of {exchange.expected} devices came")
+            # of as many as the best informed of them expected: so all of a group come to the same conclusion
+            expected = max(min(int(given["group_size"]), MAX_GROUP) for given in gathered.values())
+            if not is_quorum(len(samples), expected):
+                raise ValueError(f"{len(samples)} of {expected} devices came")
         except CancelledError:  # by us
             return None
         except Exception as error:
@@ -446,17 +462,15 @@ class OuterLoop:
             return self._take_state(arrived)
         return None
 
-    def _take_means(self) -> Event | None:
-        """Move the anchor by the means that we have fetched, until a round closes: its end is an event of its own."""
-        closed: Event | None = None
-        while self._missed and closed is None:
-            self._last_group = ([], 0.0)  # we are not in step with them yet
-            try:
-                closed = self._advance(load(self._missed.pop(0), self.swarm.size))
-            except ValueError as error:  # HistoryErrors are
-                self._missed = []
-                self._catching_up.stray()
-                return self._set_back(f"what was missed could not be taken: {_reason(error)}")
+    def _take_mean(self) -> Event | None:
+        """Move the anchor by the first of the means that we have fetched."""
+        self._last_group = ([], 0.0)  # we are not in step with them yet
+        try:
+            closed = self._advance(load(self._missed.pop(0), self.swarm.size))
+        except ValueError as error:  # HistoryErrors are
+            self._missed = []
+            self._catching_up.stray()
+            return self._set_back(f"what was missed could not be taken: {_reason(error)}")
         self._moved_at, self._caught_up_at = 0.0, time.monotonic()  # whoever is at this anchor has waited for us
         return closed
 
@@ -495,9 +509,13 @@ class _Exchange:
     """An exchange in flight."""
 
     control: StepControl
-    expected: int  # peers
     moved: int  # bytes in all exchanges before it
     processor_seconds: float  # of all exchanges before it
+
+
+def happened(event: Event | None) -> Iterator[Event]:
+    if event is not None:
+        yield event
 
 
 def _reason(error: Exception) -> str:

@@ -10,6 +10,7 @@ import signal
 import threading
 import time
 import warnings
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 
@@ -117,7 +118,7 @@ class SynchronousOuter:
     def trained_by_all(self) -> int:
         return self.progress.samples + self.round_progress
 
-    def tick(self, tokens_per_second: float) -> Event | None:
+    def tick(self, tokens_per_second: float) -> Iterator[Event]:
         """Say where we are, and whether a round is over. Raises NetworkError where the network part was lost."""
         self._me = self._me.model_copy(
             update={
@@ -140,7 +141,7 @@ class SynchronousOuter:
         self.others = [other for other in view.notices if other.run_id == self._me.run_id]
         round = self.inner.swarm.local_epoch
         if round <= self.progress.round:
-            return None
+            return
         with torch.no_grad():
             for anchored, parameter in zip(self.anchor.parameters(), self.inner.model.parameters()):
                 anchored.copy_(parameter)
@@ -148,7 +149,7 @@ class SynchronousOuter:
         share, self.offered = min(1.0, self.offered / trained), 0
         anchor = checkpoint.parameter_hash(dict(self.anchor.named_parameters()))
         self.progress = replace(self.progress, round=round, samples=self.progress.samples + trained, anchor=anchor)
-        return RoundClosed([self._me.name, *(other.name for other in self.others)], share)
+        yield RoundClosed([self._me.name, *(other.name for other in self.others)], share)
 
     def stop(self) -> None:
         # a step that Ctrl+C has interrupted can leave hivemind waiting for itself; its processes end with ours

@@ -95,6 +95,7 @@ class Trainer:
         self.inner, self.outer = open_loops(run, self.batches, device, autocast, network, me, checkpoints, stop)
         self.power = Watch(self.settings.device)
         self._rest: Rest | None = None
+        self._setback: Setback | None = None  # the last one
         self._breather = Breather(share_of_time)
         self.saver = Saver(
             batches=self.batches,
@@ -138,7 +139,6 @@ class Trainer:
         self._evaluator.begin(self.outer.anchor)
         line = RoundLine()
         first_round, bar_at = self.outer.progress.round, 0.0
-        setback: Setback | None = None
         while not self._over(first_round):
             outer = self.outer
             training = self.settings.training
@@ -150,32 +150,44 @@ class Trainer:
                 line.add(loss, sequences * self.settings.training.dataset.seq_len)
             if self.run.shared is not None:
                 self.run.shared.look(self.network.view.notices)
-            started = time.monotonic()
-            self.saver.look()
-            event = outer.tick(line.tokens_per_second)
-            line.waited(time.monotonic() - started + self.inner.waited_seconds)
-            self.inner.waited_seconds = 0.0
-            self._say_membership()
-            if isinstance(event, RoundClosed):
-                self._on_round(event, line, rate)
-                line = RoundLine()
-            elif isinstance(event, CaughtUp):
-                self.display.note(f"took the newer state of {event.donor}: round {outer.progress.round}")
-                if event.apart:
-                    self.display.note(
-                        f"what was averaged here since {event.donor} was out of reach, {event.apart:,} sequences, no "
-                        "longer counts; what this device has learnt from it goes into the next exchange"
-                    )
-            elif isinstance(event, Reconnected):
-                self.display.note(f"the network part of this device was started again, at {event.address}")
-            elif isinstance(event, Setback) and event != setback:
-                self.display.note(event.reason)
-                setback = event  # which may repeat every second until it is overcome
+            line = self._look_after_the_swarm(line, rate)
             self._look_at_evaluation()
             self._warn_of_slow_exchanges()
             if time.monotonic() > bar_at:
                 bar_at = time.monotonic() + BAR_SECONDS
                 self._show(line)
+
+    def _look_after_the_swarm(self, line: RoundLine, rate: float) -> RoundLine:
+        """Let the outer loop do what is due, and say what happened; returns the line of the round at hand."""
+        events = self.outer.tick(line.tokens_per_second)
+        while True:
+            started = time.monotonic()
+            self.saver.look()
+            event = next(events, None)
+            line.waited(time.monotonic() - started + self.inner.waited_seconds)
+            self.inner.waited_seconds = 0.0
+            self._say_membership()
+            if event is None:
+                return line
+            if isinstance(event, RoundClosed):
+                self._on_round(event, line, rate)
+                line = RoundLine()
+            else:
+                self._say(event)
+
+    def _say(self, event: CaughtUp | Reconnected | Setback) -> None:
+        if isinstance(event, CaughtUp):
+            self.display.note(f"took the newer state of {event.donor}: round {self.outer.progress.round}")
+            if event.apart:
+                self.display.note(
+                    f"what was averaged here since {event.donor} was out of reach, {event.apart:,} sequences, no "
+                    "longer counts; what this device has learnt from it goes into the next exchange"
+                )
+        elif isinstance(event, Reconnected):
+            self.display.note(f"the network part of this device was started again, at {event.address}")
+        elif event != self._setback:
+            self.display.note(event.reason)
+            self._setback = event  # which may repeat every second until it is overcome
 
     def _rests(self, line: RoundLine) -> bool:
         """A nap instead of a step, where the device is to be spared; the swarm is looked after all the same."""
@@ -230,10 +242,9 @@ class Trainer:
         }
         company = "alone" if len(event.peers) == 1 else "with " + ", ".join(event.peers[1:])
         evaluated = self._evaluator.begin(self.outer.anchor)
+        own_loss, own_speed = (f" · loss {line.loss:.3f}", f"{speed:,.0f} tokens/s · ") if line.tokens else ("", "")
         self._ended_rounds.append(
-            EndedRound(
-                entry, f"round {progress.round} · loss {line.loss:.3f}", f"{speed:,.0f} tokens/s · {company}", evaluated
-            )
+            EndedRound(entry, f"round {progress.round}{own_loss}", f"{own_speed}{company}", evaluated)
         )
         if not self._evaluator.busy:
             self._write_rounds(None)

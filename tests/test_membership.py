@@ -44,6 +44,7 @@ def notice(letter: str, role: Role = Role.TRAINING, **fields: object) -> Notice:
 
 
 ME = notice("M", offered=10)
+NOBODY: frozenset[str] = frozenset()
 
 
 def after(*events: Heard | Passed) -> Members:
@@ -156,14 +157,15 @@ def test_who_rests_is_not_waited_for() -> None:
     assert expected_group(ME, [resting], [resting.peer]) == []
     assert in_company(ME, [resting]), "but can follow us"
     assert newer_state(ME, [notice("R", trained=900, paused="battery at 9 %")]) is not None, "and still gives its state"
-    assert not somebody_is_behind([], [resting])
+    assert not somebody_is_behind([], [resting], NOBODY)
 
 
 def test_whoever_is_on_the_way_to_our_anchor_is_behind() -> None:
     mate, late, joiner = notice("A"), notice("B", anchor="bb"), notice("J", Role.JOINING)
-    assert somebody_is_behind([mate], [mate, late])
-    assert not somebody_is_behind([mate], [mate, joiner])
-    assert somebody_is_behind([], [joiner]) and somebody_is_behind([], [late])
+    assert somebody_is_behind([mate], [mate, late], NOBODY)
+    assert not somebody_is_behind([mate], [mate, joiner], NOBODY)
+    assert somebody_is_behind([], [joiner], NOBODY) and somebody_is_behind([], [late], NOBODY)
+    assert not somebody_is_behind([mate], [mate, late], frozenset([late.peer])), "it may have left"
 
 
 def test_that_somebody_rests_is_said_once_and_not_for_every_per_cent() -> None:

@@ -5,15 +5,12 @@ Real peers of a tiny model on the test LAN, so many minutes in peace and then as
 takes again), what was seen (chaos.json), logs, and a picture (chaos.png, with matplotlib). Prints a table:
 
 - **throughput kept**: sequences taken into the anchor that the swarm ends with, per live peer-second, against the run
-  in peace. A device is *live* from its first step after a start until it is killed, except while it is stopped, its
-  cable is cut, or it is on the smaller side of a partition; one that ended by itself stays live for good. What a
-  device that is not live, or the losing side, has trained counts as far as it came into that anchor; what it cost the
-  others counts always: rounds that were lost, waiting, looking for each other, catching up.
+  in peace. A device is *live* from its first step after a start until it is killed, except while it is stopped: what
+  it trains alone, its cable cut, has to come into the anchor as well. One that ended by itself stays live for good.
 - **rounds lost**: rounds that were closed with another anchor than the swarm's, or closed again after a power cut.
 - **longest stall**: seconds in which somebody was live and the anchor did not move on, as rounds tell.
-- **swarms at the end**: groups of devices that had rounds in common in the last minute (60 of the last 75 s, which
-  are without faults); and whether the anchors of
-  their common rounds were equal.
+- **swarms at the end**: groups of devices that had rounds in common in the last minute (the last 75 s are without
+  faults); and whether the anchors of their common rounds were equal.
 - **loss**: held-out loss against the run in peace at the same number of sequences, over the last quarter.
 
 Two cores hold eight peers of which each would take all it can get, and become faster when another one dies. So a step

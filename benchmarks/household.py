@@ -44,8 +44,6 @@ class Household:
         self._processes: list[HostProcess | None] = [None] * peers
         self._trains = [False] * peers
         self._stopped: set[int] = set()
-        self._cut: set[int] = set()
-        self._island: set[int] = set()  # the smaller side of a partition
         for device in self.devices[1::2]:
             device.host.block_multicast()
 
@@ -86,8 +84,8 @@ class Household:
     # ------------------------------------------------------------------ what a look from outside tells
 
     def is_live(self, number: int) -> bool:
-        """Whether the device trains, and reaches the larger part of the household."""
-        return self.is_running(number) and not {number} & (self._stopped | self._cut | self._island)
+        """Whether the device trains, with the others or apart from them."""
+        return self.is_running(number) and number not in self._stopped
 
     def is_running(self, number: int) -> bool:
         """Whether its process trains, or has ended although nobody ended it."""
@@ -129,11 +127,8 @@ class Household:
                 self._stopped |= {*fault.target}
             case Kind.CUT:
                 self.devices[fault.target[0]].host.cut()
-                self._cut |= {*fault.target}
             case Kind.PARTITION:
                 self.lan.partition(self.devices[number].host for number in fault.target)
-                others = set(range(self.peers)) - {*fault.target}
-                self._island = min({*fault.target}, others, key=len)
             case Kind.BOOTSTRAP:
                 self._bootstrap.host.processes[-1].kill()
             case Kind.CLOCK:
@@ -157,10 +152,8 @@ class Household:
                 self._stopped -= {*fault.target}
             case Kind.CUT:
                 self.devices[fault.target[0]].host.mend()
-                self._cut -= {*fault.target}
             case Kind.PARTITION:
                 self.lan.heal()
-                self._island = set()
             case Kind.BOOTSTRAP:
                 self._bootstrap.start("bootstrap")
             case Kind.CLOCK:
@@ -192,7 +185,7 @@ class Household:
             self._signal_all(number, signal.SIGKILL)
         self._bootstrap.host.processes[-1].kill()
         self._processes = [None] * self.peers
-        self._stopped, self._cut, self._island = set(), set(), set()
+        self._stopped = set()
 
     def _signal(self, number: int, what: signal.Signals) -> None:
         process = self._processes[number]

@@ -258,6 +258,7 @@ class GradientAverager(DecentralizedAverager):
         *,
         lineage: str,
         samples: int,
+        weight: int,
         steps: int,
         group_size: int,
         patience: float,
@@ -266,27 +267,28 @@ class GradientAverager(DecentralizedAverager):
         """Average what is given with up to `group_size` peers at the same anchor, in the background.
 
         :param given: its code
-        :param samples: sequences behind what we give, its weight in the mean (0 is allowed: only take)
-        :param steps: in which they were trained
+        :param samples: sequences behind what we give
+        :param weight: those of them that weigh in the mean (0 is allowed: only take); not what was trained while we
+            were apart, and others trained as much
+        :param steps: in which these were trained
         :param patience: seconds to wait for expected peers that do not come; the group starts as soon as it is full
         :param reachable: whether others can open a connection to us; else we come to a group of somebody else's, and
             the parts are put together by others
-        :returns: a future of {peer id: {"samples": …, "steps": …, "bits": …}}; it fails where no group or no whole
-            result came together
+        :returns: a future of {peer id: {"samples": …, "weight": …, "steps": …, "bits": …}}; it fails where no group or
+            no whole result came together
         """
         self._given[: len(given)].copy_(given)
         gather = {
             "bits": bits_of(len(given), self._size),
             "lineage": lineage,
             "samples": samples,
+            "weight": weight,
             "steps": steps,
             "group_size": group_size,
             "patience": patience,
         }
         self.mode = AveragingMode.NODE if reachable else AveragingMode.CLIENT
-        return self.step(
-            gather=gather, weight=float(samples), timeout=3 * patience + 5, allow_retries=False, wait=False
-        )
+        return self.step(gather=gather, weight=float(weight), timeout=3 * patience + 5, allow_retries=False, wait=False)
 
     def complaints(self) -> list[tuple[str, str]]:
         """Who sent nonsense since we last asked, and what it was; no group of ours has them for SHUN_SECONDS."""
@@ -356,7 +358,7 @@ class GradientAverager(DecentralizedAverager):
         before, began = time.process_time(), time.monotonic()
         group_id = group_info.group_id if group_id is None else group_id
         declared = [self.serializer.loads(self.serializer.loads(item)[2]) for item in group_info.gathered]
-        weights = [float(item["samples"]) for item in declared]
+        weights = [float(item["weight"]) for item in declared]
         if not all(math.isfinite(weight) and weight >= 0 for weight in weights) or sum(weights) <= 0:
             raise AllreduceException(f"weights {weights} cannot be averaged with")
         bits = [item["bits"] for item in declared]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import CancelledError
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -62,7 +62,7 @@ class CaughtUp:
     """Others were ahead; their anchor is ours now."""
 
     donor: str
-    apart: int  # sequences that went into our anchor since we last stood where the donor stood
+    apart: int  # sequences of ours that went into our anchor since we last stood where the donor stood
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,9 @@ class OuterLoop:
         self._missed: list[Path] = []  # means that we have fetched and not yet taken
         self._shunned: dict[str, float] = {}  # peers that sent nonsense, and until when
         self._round: dict[str, int] = {}  # sequences in this round by peer id
-        self._met: dict[str, int] = {}  # sequences behind the anchor at which we and a peer last stood together
+        self._met: dict[str, _Met] = {}  # where we and a peer last stood together
+        self._own = 0  # of our sequences are in the anchor since we began
+        self._beside = 0  # of `offered` were trained while others moved the anchor: they count, but have no weight
         self._last_group: tuple[list[str], float] = ([], 0.0)
         self._last_company: float | None = None  # counted from the first tick: what comes before it takes its time
         self._not_before = 0.0  # after a setback
@@ -233,7 +235,7 @@ class OuterLoop:
     def _exchange_when_ready(self, me: Notice, now: float, suspected: frozenset[str]) -> Event | None:
         """With everybody at our anchor, once we and any of them are ready to."""
         group, at = self._last_group
-        self._met.update((mate.peer, self.progress.samples) for mate in groupmates(me, self.others))
+        self._meet(mate.peer for mate in groupmates(me, self.others))
         mates = expected_group(me, self.others, group if now < at + GRACE_SECONDS else ())
         if any(mate.peer in suspected for mate in mates):
             return None  # it speaks again in a moment, or has left
@@ -320,7 +322,8 @@ class OuterLoop:
             with self._pace.costs():
                 bits = self._pace.bits(steps * self.inner.step_seconds, len(mates) + 1)
                 code = self.swarm.give(self.inner.parameters, steps, bits)
-                self._given = _Given(steps, self.offered, bits, code, stand(self.inner.parameters))
+                weight = min(self.offered, max(1, self.offered - self._beside))
+                self._given = _Given(steps, self.offered, weight, bits, code, stand(self.inner.parameters))
             self._given_until = self.inner.steps
         if not mates:
             mean = self.swarm.agree_alone(self._given.code)
@@ -331,6 +334,7 @@ class OuterLoop:
             self._given.code,
             lineage=self.progress.lineage,
             samples=self._given.samples,
+            weight=self._given.weight,
             steps=self._given.steps,
             group_size=min(len(mates) + 1, MAX_GROUP),
             patience=max(MATCHMAKING_SECONDS, 2 * slowest + 2),  # a phone looks up only between two long steps
@@ -352,7 +356,7 @@ class OuterLoop:
         try:
             gathered = {peer.to_base58(): given for peer, given in exchange.control.result().items()}
             samples = {peer: int(given["samples"]) for peer, given in gathered.items()}
-            count = steps_of([(int(given["samples"]), int(given["steps"])) for given in gathered.values()])
+            count = steps_of([(int(given["weight"]), int(given["steps"])) for given in gathered.values()])
             # of as many as the best informed of them expected: so all of a group come to the same conclusion
             expected = max(min(int(given["group_size"]), MAX_GROUP) for given in gathered.values())
             if not is_quorum(len(samples), expected):
@@ -397,6 +401,7 @@ class OuterLoop:
             self.swarm.move(mean.code, mean.count)
             follow(self.inner.parameters, self.swarm, given.stood)
             self.offered -= given.samples
+            self._beside = 0
             self._matched_until = self._given_until
         else:
             before = stand(self.swarm.parameters)
@@ -412,17 +417,25 @@ class OuterLoop:
         self._moved_at, self._ready = time.monotonic(), False
         for peer, samples in mean.samples.items():
             self._round[peer] = self._round.get(peer, 0) + samples
+        self._own += mean.samples.get(self._me.peer, 0)
         had, per_round = self.progress.samples, self.settings.swarm.samples_per_round
         has = had + sum(mean.samples.values())
         self.progress = replace(self.progress, samples=has, lineage=mean.lineage)
+        self._meet(mean.samples)
         return self._close() if has // per_round > had // per_round else None
 
     def _keep(self, count: int) -> None:
         """However long we were apart, what we have to say weighs no more than so many steps: as long as others take."""
         steps = self.inner.steps - self._given_until
         if steps > count:
-            self.offered = round(self.offered * count / steps)
+            self._beside = self.offered - round((self.offered - self._beside) * count / steps)
             self._given_until = self.inner.steps - count
+
+    def _meet(self, peers: Iterable[str]) -> None:
+        self._met.update(dict.fromkeys(peers, self._here()))
+
+    def _here(self) -> _Met:
+        return _Met(self.progress.samples, self._own, self._given_until)
 
     def _close(self) -> RoundClosed:
         """The round is over."""
@@ -444,9 +457,10 @@ class OuterLoop:
         self.swarm.begin(self.inner.parameters)
         anchor = checkpoint.parameter_hash(dict(self.anchor.named_parameters()))
         samples = self.progress.samples + self.offered
+        self._own += self.offered
         round = self.progress.round + 1
         self.progress = replace(self.progress, round=round, samples=samples, anchor=anchor, lineage=anchor)
-        self.offered, self._round, self._round_start = 0, {}, samples
+        self.offered, self._beside, self._round, self._round_start = 0, 0, {}, samples
         return RoundClosed([self._me.name], 1.0)
 
     # ------------------------------------------------------------------ catching up
@@ -476,21 +490,35 @@ class OuterLoop:
 
     @torch.no_grad()
     def _take_state(self, newer: State) -> CaughtUp:
-        """Take the newer anchor; what was trained beside it stays as far as it was not trained there as well."""
+        """Take the newer anchor; what was trained beside it stays as far as it was not trained there as well.
+
+        It counts then as if it had not been in our anchor either: it is in what we say next.
+        """
         before, progress = stand(self.swarm.parameters), newer.progress
-        apart = self.progress.samples - self._met.get(newer.donor.peer, self.progress.samples)
-        steps = self.inner.steps - self._given_until + (self._given.steps if self._given is not None else 0)
+        met = self._met.get(newer.donor.peer, self._here())
+        apart = self._own - met.own
+        self.offered += apart
+        steps = self.inner.steps - met.steps
         others = sum(other.role == Role.TRAINING and not other.paused for other in self.others)
-        missed = (progress.samples - self.progress.samples) / max(1, others)  # sequences of each of them
+        missed = (progress.samples - met.samples) / max(1, others)  # sequences of each of them
         parallel = min(1.0, self.offered / max(1.0, missed))
         self.swarm.begin([newer.parameters[name] for name, _ in self.anchor.named_parameters()])
         follow(self.inner.parameters, self.swarm, before, 1 - parallel)
         self.progress = replace(progress, step=self.progress.step, lineage=progress.lineage or progress.anchor)
-        self._round, self._round_start = {}, progress.samples
+        self._round, self._round_start, self._beside = {}, progress.samples, 0
         self._follow_from_here()
         self._given_until = self.inner.steps - steps
         self._keep(max(1, round(self._pace.pause / max(self.inner.step_seconds, 1e-3))))
         return CaughtUp(newer.donor.name, apart)
+
+
+@dataclass(frozen=True)
+class _Met:
+    """An anchor."""
+
+    samples: int  # behind it
+    own: int  # of ours in it
+    steps: int  # of ours up to which they were trained
 
 
 @dataclass(frozen=True)
@@ -499,6 +527,7 @@ class _Given:
 
     steps: int
     samples: int
+    weight: int
     bits: int
     code: Tensor
     stood: list[Tensor]

@@ -180,8 +180,8 @@ class Trainer:
             self.display.note(f"took the newer state of {event.donor}: round {self.outer.progress.round}")
             if event.apart:
                 self.display.note(
-                    f"what was averaged here since {event.donor} was out of reach, {event.apart:,} sequences, no "
-                    "longer counts; what this device has learnt from it goes into the next exchange"
+                    f"what this device has learnt since {event.donor} was out of reach, from {event.apart:,} "
+                    "sequences, goes into the next exchange"
                 )
         elif isinstance(event, Reconnected):
             self.display.note(f"the network part of this device was started again, at {event.address}")

@@ -12,6 +12,7 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -35,6 +36,7 @@ from minigpt.checkpoint import parameter_hash
 from minigpt.manifest import Progress
 from peer import averager as averager_module
 from peer.averager import AgreeingRunner, GradientAverager
+from peer.catching_up import State
 from peer.codec import BLOCK, PART, bits_of, code_bytes, decode, encode
 from peer.history import Mean, path_of
 from peer.inner import InnerLoop
@@ -113,6 +115,7 @@ def exchange(
     group_size: int,
     *,
     samples: int = 1,
+    weight: int | None = None,
     steps: int = 1,
     lineage: str = "aa",
     patience: float = PATIENCE,
@@ -122,6 +125,7 @@ def exchange(
         to_give[averager],
         lineage=lineage,
         samples=samples,
+        weight=samples if weight is None else weight,
         steps=steps,
         group_size=group_size,
         patience=patience,
@@ -456,6 +460,34 @@ def test_every_round_that_missed_means_close_is_an_event_of_its_own(nodes: list[
             assert outer.progress.round == first + closed
             assert outer.progress.anchor == parameter_hash(dict(outer.anchor.named_parameters()))
         assert (outer.progress.lineage, outer.progress.round) == (lineage, first + 2)
+    finally:
+        outer.stop()
+
+
+def test_what_was_trained_apart_counts_and_weighs_no_more_than_an_exchange(nodes: list[DHT], tmp_path: Path) -> None:
+    outer = start_outer(nodes[0], tmp_path, post=lambda notice: View())
+    donor = outer._notice().model_copy(update={"peer": "D" * 12, "name": "donor"})
+    before = outer.progress
+    try:
+        outer.others = [donor]
+        outer._meet([donor.peer])
+        for _ in range(2):  # rounds that we close alone, of 50 steps with 4 sequences each
+            outer.inner.steps += 50
+            outer.offered += 200
+            assert isinstance(outer._close_alone(), RoundClosed)
+        outer.inner.steps += 10
+        outer.offered += 40
+        with torch.no_grad():
+            outer.inner.parameters[0].add_(1.0)
+        stood = [parameter.detach().clone() for parameter in outer.inner.parameters]
+        state = replace(before, round=before.round + 3, samples=before.samples + 400, lineage="bb")
+        outer.inner.step_seconds = outer._pace.pause / 10
+        caught_up = outer._take_state(State(donor, state, dict(build_model(40).named_parameters())))
+        assert caught_up.apart == 400
+        assert all(torch.equal(*pair) for pair in zip(stood, outer.inner.parameters)), "the donor trained as much"
+        outer._give([donor])
+        assert outer._given is not None
+        assert (outer._given.samples, outer._given.steps, outer._given.weight) == (440, 10, 40)
     finally:
         outer.stop()
 

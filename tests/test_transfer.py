@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import random
 import shutil
 import signal
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any, AsyncIterator  # noqa: UP035 -- hivemind tells streams by typing's name
+from typing import Any, AsyncIterator, cast  # noqa: UP035 -- hivemind tells streams by typing's name
 
 import peer  # noqa: F401 -- first, for it tells hivemind how little to log
 
@@ -203,31 +204,72 @@ class Dying(StateService):
             yield message
 
 
+LIES: dict[str, Callable[[bytes], bytes]] = {
+    "other bytes": lambda content: bytes(len(content)),
+    "too little": lambda content: content[:-1],
+    "nothing": lambda content: b"",
+    "too much": lambda content: content + b"x",
+}
+
+
 class Lying(StateService):
     """A donor that sends something else."""
+
+    lie: Callable[[bytes], bytes]
 
     async def rpc_file(
         self, request: runtime_pb2.ExpertUID, context: P2PContext
     ) -> AsyncIterator[runtime_pb2.ExpertInfo]:
         async for message in super().rpc_file(request, context):
-            yield runtime_pb2.ExpertInfo(serialized_info=bytes(len(message.serialized_info)))
+            yield runtime_pb2.ExpertInfo(serialized_info=self.lie(message.serialized_info))
 
 
 Dying.__name__ = Lying.__name__ = StateService.__name__  # by which hivemind names what a service answers
 
 
+@pytest.mark.parametrize("lie", LIES.values(), ids=LIES.keys())
 def test_a_donor_that_sends_something_else_is_done_without(
-    donor_folder: Path, tmp_path: Path, small_pieces: None
+    donor_folder: Path, tmp_path: Path, small_pieces: None, lie: Callable[[bytes], bytes]
 ) -> None:
     async def work(donor: P2P, joiner: P2P, service: StateService) -> Path:
         manifest = await fetch_manifest(joiner, donor.peer_id, RUN)
         mine = StateService(tmp_path)
-        with pytest.raises(TransferError, match="wrong hash"):
+        cast(Lying, service).lie = lie
+        with pytest.raises(TransferError, match=r"wrong hash|more bytes arrive than were asked for"):
             await fetch(joiner, [donor.peer_id], manifest, tmp_path, mine)
         async with another_donor(donor_folder, joiner) as (other, _):
             return await fetch(joiner, [donor.peer_id, other.peer_id], manifest, tmp_path, mine)
 
     verified(between_nodes(donor_folder, work, Lying))
+
+
+@pytest.mark.parametrize(
+    ("numbers", "why"),
+    [
+        (torch.full((32,), math.nan), "model.norm.weight in model.safetensors has impossible numbers"),
+        (torch.ones(32) * 3, "other parameters than training.json names"),
+        (torch.ones(48), r"model.norm.weight is \[48\], not \[32\]"),
+        (torch.ones(0), r"model.norm.weight is \[0\], not \[32\]"),
+    ],
+)
+def test_a_donor_whose_hashes_are_right_and_whose_numbers_are_wrong_leaves_nothing_here(
+    donor_folder: Path, tmp_path: Path, numbers: torch.Tensor, why: str
+) -> None:
+    wrong = tmp_path / "donor"
+    shutil.copytree(donor_folder, wrong)
+    (folder,) = wrong.glob(f"{RUN}/round-*")
+    save_file({**load_file(folder / MODEL), "model.norm.weight": numbers}, folder / MODEL, metadata={"format": "pt"})
+    manifest = json.loads((folder / MANIFEST).read_text())
+    entry = {"size": (folder / MODEL).stat().st_size, "sha256": checkpoint.file_sha256(folder / MODEL)}
+    (folder / MANIFEST).write_text(json.dumps({**manifest, "files": {**manifest["files"], MODEL: entry}}))
+
+    async def work(donor: P2P, joiner: P2P, service: StateService) -> Path:
+        return (await take(donor, joiner, tmp_path / "mine"))[0]
+
+    taken = between_nodes(wrong, work)
+    with pytest.raises(CheckpointError, match=why):
+        verified(taken)
+    assert not taken.exists()
 
 
 def test_a_file_that_is_pruned_meanwhile_still_comes(donor_folder: Path, tmp_path: Path, small_pieces: None) -> None:

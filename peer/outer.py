@@ -46,6 +46,7 @@ from peer.swarm_state import SwarmState, follow, stand
 PAUSE_SECONDS = 1.0  # after a failed exchange or transfer
 GRACE_SECONDS = 4.0  # in which notices catch up with an exchange
 REUNION_SECONDS = 12.0  # that the anchor stays as it is when everybody else has gone silent: they may be back
+LONGEST_TICK_SECONDS = 5.0  # of them that pass from one tick to the next: longer ones, a device has slept through
 MEET_SECONDS = 10.0  # the same at the start, when others may hold the checkpoint that we begin with
 
 
@@ -131,7 +132,8 @@ class OuterLoop:
         self._own = 0  # of our sequences are in the anchor since we began
         self._beside = 0  # of `offered` were trained while others moved the anchor: they count, but have no weight
         self._last_group: tuple[list[str], float] = ([], 0.0)
-        self._last_company: float | None = None  # counted from the first tick: what comes before it takes its time
+        self._alone_seconds = REUNION_SECONDS - MEET_SECONDS  # without company, while we were awake to see it
+        self._ticked_at = time.monotonic()
         self._not_before = 0.0  # after a setback
         self._moved_at = 0.0  # when the anchor did last
         self._caught_up_at = -math.inf  # when we last took means that we had missed
@@ -197,8 +199,8 @@ class OuterLoop:
         if complaints := self._shun(now, {other.peer: other.name for other in present}):
             yield complaints
         self.others = [other for other in present if self._shunned.get(other.peer, 0.0) < now]
-        if self._last_company is None:
-            self._last_company = now - REUNION_SECONDS + MEET_SECONDS
+        self._alone_seconds += min(now - self._ticked_at, LONGEST_TICK_SECONDS)
+        self._ticked_at = now
         if self._exchange is not None:
             self._look_after(self._exchange)
             if self._exchange.control.done():
@@ -218,7 +220,7 @@ class OuterLoop:
         if ahead is not None:
             self._catching_up.begin(ahead, me, self.shared)
         elif in_company(me, self.others) and can_exchange(me, self.others):
-            self._last_company = now
+            self._alone_seconds = 0.0
             if not self.shared:
                 return self._share()
             if self.paused:
@@ -226,7 +228,7 @@ class OuterLoop:
                 return None
             return self._exchange_when_ready(me, now, suspected)
         elif self.shared:
-            if self._last_company is None or now > self._last_company + REUNION_SECONDS:
+            if self._alone_seconds > REUNION_SECONDS:
                 self._shared_from = None
         elif self.offered >= self.settings.swarm.samples_per_round:
             return self._close_alone()

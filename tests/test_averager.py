@@ -35,6 +35,7 @@ from torch import Tensor
 from minigpt.checkpoint import parameter_hash
 from minigpt.manifest import Progress
 from peer import averager as averager_module
+from peer import outer as outer_module
 from peer.averager import AgreeingRunner, GradientAverager
 from peer.catching_up import State
 from peer.codec import BLOCK, PART, bits_of, code_bytes, decode, encode
@@ -461,6 +462,25 @@ def test_every_round_that_missed_means_close_is_an_event_of_its_own(nodes: list[
             assert outer.progress.anchor == parameter_hash(dict(outer.anchor.named_parameters()))
         assert (outer.progress.lineage, outer.progress.round) == (lineage, first + 2)
     finally:
+        outer.stop()
+
+
+def test_a_device_that_slept_keeps_its_anchor_until_the_others_had_time_to_be_heard(
+    nodes: list[DHT], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outer = start_outer(nodes[0], tmp_path, post=lambda notice: View())
+    now = time.monotonic()
+    monkeypatch.setattr(outer_module, "time", SimpleNamespace(monotonic=lambda: now))
+    try:
+        now += 600  # its lid was shut
+        list(outer.tick(1.0))
+        assert outer.shared
+        for _ in range(12):
+            now += 1
+            list(outer.tick(1.0))
+        assert not outer.shared, "now it is alone"
+    finally:
+        monkeypatch.undo()
         outer.stop()
 
 

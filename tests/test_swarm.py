@@ -15,7 +15,7 @@ import pytest
 
 from minigpt import checkpoint
 from tests.devices import TINY, Device
-from tests.lan import HostProcess, Lan, requirements_missing, wait_until
+from tests.lan import Host, HostProcess, Lan, requirements_missing, wait_until
 
 pytestmark = pytest.mark.skipif(requirements_missing() is not None, reason=f"no test LAN: {requirements_missing()}")
 
@@ -31,6 +31,12 @@ def interrupt(process: HostProcess) -> int:
     """Ctrl+C, which a terminal sends to the whole process group; the exit code."""
     os.killpg(process.pid, signal.SIGINT)
     return process.wait(15)
+
+
+def signal_all(host: Host, number: signal.Signals) -> None:
+    """To every process of the device, as a lid that is shut stops them all."""
+    for pid in host.pids():
+        os.kill(pid, number)
 
 
 def anchors(device: Device) -> dict[int, str]:
@@ -126,18 +132,23 @@ def test_a_phone_comes_through_the_bootstrap_node_and_loses_its_battery(tmp_path
         assert not re.search("Traceback", desk_process.output() + late_process.output())
 
 
-def test_a_device_that_was_out_of_reach_takes_the_means_it_missed(tmp_path: Path) -> None:
+def test_a_device_that_was_out_of_reach_or_asleep_takes_the_means_it_missed(tmp_path: Path) -> None:
     with Lan(hosts=3) as lan:
         devices = [Device(host, tmp_path / host.name, TINY) for host in lan.hosts]
         first, _, wanderer = (device.join() for device in devices)
         together = wait_until(lambda: any(len(line["peers"]) == 3 for line in devices[0].metrics()), START)
         assert together, first.output()
-        lan.hosts[2].cut()
-        first.wait_for("^host3 left", 20)
-        rounds = len(devices[0].metrics())
-        reached = lambda: any(len(line["peers"]) == 3 for line in devices[0].metrics()[rounds + 1 :])  # noqa: E731
-        lan.hosts[2].mend()
-        assert wait_until(reached, START), first.output() + wanderer.output()
+        absences = (
+            (lan.hosts[2].cut, lan.hosts[2].mend),
+            (lambda: signal_all(lan.hosts[2], signal.SIGSTOP), lambda: signal_all(lan.hosts[2], signal.SIGCONT)),
+        )
+        for count, (go, come_back) in enumerate(absences, start=1):
+            go()
+            first.wait_for(f"(?s)(^host3 left.*){{{count}}}", 20)
+            rounds = len(devices[0].metrics())
+            reached = lambda: any(len(line["peers"]) == 3 for line in devices[0].metrics()[rounds + 1 :])  # noqa: B023, E731
+            come_back()
+            assert wait_until(reached, START), first.output() + wanderer.output()
         here, there = anchors(devices[0]), anchors(devices[2])
         common = set(here) & set(there)
         assert len(common) >= 2

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-import math
 import multiprocessing as mp
 import signal
 import time
@@ -32,6 +31,7 @@ from hivemind.utils import MPFuture
 from hivemind.utils.asyncio import aiter_with_timeout, attach_event_on_finished
 
 from peer.codec import PART, bits_of, code_bytes, decode, encode, is_valid
+from peer.history import MAX_SAMPLES
 from peer.membership import is_quorum
 from peer.swarm_state import FINE, LIMIT, MEAN_BITS
 
@@ -359,8 +359,10 @@ class GradientAverager(DecentralizedAverager):
         group_id = group_info.group_id if group_id is None else group_id
         declared = [self.serializer.loads(self.serializer.loads(item)[2]) for item in group_info.gathered]
         weights = [float(item["weight"]) for item in declared]
-        if not all(math.isfinite(weight) and weight >= 0 for weight in weights) or sum(weights) <= 0:
-            raise AllreduceException(f"weights {weights} cannot be averaged with")
+        samples = [item["samples"] for item in declared]
+        sound = all(0 <= weight <= count <= MAX_SAMPLES for weight, count in zip(weights, samples))
+        if not sound or sum(weights) <= 0:
+            raise AllreduceException(f"weights {weights} of {samples} sequences cannot be averaged with")
         bits = [item["bits"] for item in declared]
         if not all(given in MEAN_BITS for given in bits):
             raise AllreduceException(f"numbers of {bits} bits cannot be averaged")

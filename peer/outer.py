@@ -497,6 +497,7 @@ class OuterLoop:
         It counts then as if it had not been in our anchor either: it is in what we say next.
         """
         before, progress = stand(self.swarm.parameters), newer.progress
+        self._given_until -= self._given.steps if self._given is not None else 0
         met = self._met.get(newer.donor.peer, self._here())
         apart = self._own - met.own
         self.offered += apart
@@ -516,7 +517,7 @@ class OuterLoop:
 
 @dataclass(frozen=True)
 class _Met:
-    """An anchor."""
+    """The anchor at which we and a peer last stood together."""
 
     samples: int  # behind it
     own: int  # of ours in it

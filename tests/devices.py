@@ -19,6 +19,8 @@ TINY: dict[str, Any] = {
     "swarm": {"samples_per_round": 2000},
 }
 
+GENTLE = {**TINY, "swarm": {"samples_per_round": 500}}
+
 
 def clone(folder: Path, settings: dict[str, Any] | None = None) -> Path:
     """What `git clone` would give, uncommitted changes included; with `settings` as its config.json."""
@@ -75,3 +77,13 @@ class Device:
         """Metrics once there are `count` rounds of them; what there is when the time is up."""
         wait_until(lambda: len(self.metrics()) >= count, timeout)
         return self.metrics()
+
+
+class GentleDevice(Device):
+    """A device that leaves most of the machine to the starts of others, and closes rounds as often all the same."""
+
+    def __init__(self, host: Host, folder: Path, settings: dict[str, Any] = GENTLE):
+        super().__init__(host, folder, settings)
+
+    def join(self, *arguments: str) -> HostProcess:
+        return super().join("--share-of-time", "0.25", *arguments)

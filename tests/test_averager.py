@@ -298,9 +298,10 @@ def test_a_peer_at_another_anchor_is_in_no_group_of_ours(start: Start) -> None:
 # -- those who send nonsense, or nothing
 
 
-def test_nobody_s_sequences_are_no_mean(start: Start) -> None:
+@pytest.mark.parametrize(("samples", "weight"), [(0, 0), (4, 5), (-1, 1), (2**40, 1)])
+def test_sequences_and_weights_that_cannot_be_are_no_mean(start: Start, samples: int, weight: int) -> None:
     averagers = start(2)
-    controls = [exchange(averager, 2, samples=0) for averager in averagers]
+    controls = [exchange(averager, 2, samples=samples, weight=weight) for averager in averagers]
     assert [outcome(control) for control in controls] == [None, None]
     assert all(untouched(averager) for averager in averagers)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.devices import TINY, Device
+from tests.devices import GentleDevice
 from tests.lan import HostProcess, Lan, requirements_missing
 from tests.tiny import save_model
 
@@ -42,7 +42,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 def test_each_planted_fault_is_named(tmp_path: Path, small_disk: Path, tokenizer_model: Path, model: object) -> None:
     with Lan(hosts=9) as lan:
-        healthy, *devices = (Device(host, tmp_path / host.name, TINY) for host in lan.hosts)
+        healthy, *devices = (GentleDevice(host, tmp_path / host.name) for host in lan.hosts)
         fine, vpn, isolated, deaf, taken, other_run, closed, wrong_clock = devices
         trains = healthy.join("--share-of-time", "0.1")  # leaves the processor to those that look
         trains.wait_for("^host1 trains", START)
@@ -96,7 +96,7 @@ def test_each_planted_fault_is_named(tmp_path: Path, small_disk: Path, tokenizer
 
 def test_a_peer_of_another_version_is_named(tmp_path: Path) -> None:
     with Lan(hosts=2) as lan:
-        newer, device = (Device(host, tmp_path / host.name, TINY) for host in lan.hosts)
+        newer, device = (GentleDevice(host, tmp_path / host.name) for host in lan.hosts)
         membership = newer.folder / "peer" / "membership.py"
         source = membership.read_text()
         membership.write_text(source.replace("    ready: bool", "    mood: str = 'new'\n    ready: bool", 1))

@@ -14,7 +14,7 @@ import pytest
 from minigpt.settings import DeviceSettings
 from peer import power
 from peer.power import Breather, Cause, Reading, Rest, Watch, ask_termux, decide, parse_termux, read_device
-from tests.devices import TINY, Device
+from tests.devices import GentleDevice
 from tests.lan import Lan, requirements_missing, wait_until
 
 LIMITS = DeviceSettings()  # 20 %, 42 and 95 degrees
@@ -199,8 +199,7 @@ def test_a_peer_on_a_low_battery_rests_stays_a_member_gives_its_state_and_goes_o
         pytest.skip("this kernel shows no power supplies for the test to hide behind a battery of its own")
     battery = supply(tmp_path, "battery", type="Battery", status="Discharging", capacity="60")
     with Lan(hosts=2) as lan:
-        settings = {**TINY, "swarm": {"samples_per_round": 500}}
-        phone, desk = (Device(host, tmp_path / host.name, settings) for host in lan.hosts)
+        phone, desk = (GentleDevice(host, tmp_path / host.name) for host in lan.hosts)
         mount = shlex.join(("mount", "--bind", str(battery.parent), "/sys/class/power_supply"))
         peer = shlex.join((sys.executable, "-u", "-m", "peer", "--join", "--name", "phone"))
         resting = phone.host.start(
@@ -213,7 +212,7 @@ def test_a_peer_on_a_low_battery_rests_stays_a_member_gives_its_state_and_goes_o
         (battery / "capacity").write_text("9\n")
         resting.wait_for("^training rests: battery at 9 %; it goes on at 30 % or on a charger", 10)
 
-        working = desk.join("--share-of-time", "0.5")
+        working = desk.join()
         working.wait_for("^joined run .* through phone", START)
         working.wait_for("^phone rests: battery at 9 %", START)
         rounds = len(desk.metrics())

@@ -29,7 +29,7 @@ from peer.network import Network
 from peer.node import View
 from peer.probe import AT_ONCE, neighbours
 from peer.strangers import Strangers
-from tests.devices import TINY, Device
+from tests.devices import Device, GentleDevice
 from tests.lan import HostProcess, Lan, requirements_missing, wait_until
 from tests.tiny import SETTINGS
 
@@ -109,9 +109,9 @@ def test_it_is_said_once_where_a_firewall_on_every_device_keeps_them_apart() -> 
 def test_a_phone_joins_by_a_probe_by_a_remembered_address_and_by_an_invite(tmp_path: Path) -> None:
     """Interfaces cannot be listed there, and no multicast arrives."""
     with Lan(hosts=2) as lan:
-        desk, phone = (Device(host, tmp_path / host.name, TINY) for host in lan.hosts)
+        desk, phone = (GentleDevice(host, tmp_path / host.name) for host in lan.hosts)
         lan.hosts[1].block_multicast()
-        desk_process = desk.join(*SLOWLY)
+        desk_process = desk.join()
         shown = desk_process.wait_for(r"others join with --join (CM1-\S+)", START)[1]
         desk_process.wait_for("^host1 trains", START)
         assert str(invite_of_running_peer(desk.folder / "checkpoints", "cellmind")) == shown
@@ -148,14 +148,13 @@ def test_a_phone_joins_by_a_probe_by_a_remembered_address_and_by_an_invite(tmp_p
 
 @on_a_lan
 def test_devices_that_accept_no_connection_take_part_through_one_that_does(tmp_path: Path) -> None:
-    settings = {**TINY, "swarm": {"samples_per_round": 500}}
     with Lan(hosts=3) as lan:
-        devices = [Device(host, tmp_path / host.name, settings) for host in lan.hosts]
+        devices = [GentleDevice(host, tmp_path / host.name) for host in lan.hosts]
         for host in lan.hosts[1:]:
             host.block_incoming()
-        processes = [devices[1].join(*SLOWLY)]
+        processes = [devices[1].join()]
         processes[0].wait_for("^host2 trains", START)
-        processes += [devices[0].join(*SLOWLY), devices[2].join(*SLOWLY)]
+        processes += [devices[0].join(), devices[2].join()]
         for process in processes[1:]:
             process.wait_for("^joined run", START)  # and did not found another: host1 is met by both in time
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.devices import TINY, Device
+from tests.devices import Device, GentleDevice
 from tests.lan import HostProcess, Lan, requirements_missing, wait_until
 
 pytestmark = pytest.mark.skipif(requirements_missing() is not None, reason=f"no test LAN: {requirements_missing()}")
@@ -49,7 +49,7 @@ def averager_of(peer: HostProcess) -> int:
 
 def test_a_network_part_that_dies_is_started_again(tmp_path: Path) -> None:
     with Lan(hosts=2) as lan:
-        devices = [Device(host, tmp_path / host.name, TINY) for host in lan.hosts]
+        devices = [GentleDevice(host, tmp_path / host.name) for host in lan.hosts]
         first, second = (device.join() for device in devices)
         assert closes_rounds_in_company(devices[0], 1, START), first.output()
         again = r"the network part of this device was started again, at 10\.77\.0\.12"
@@ -67,7 +67,7 @@ def test_a_network_part_that_dies_is_started_again(tmp_path: Path) -> None:
 
 def test_a_device_joins_once_there_is_a_network_and_follows_its_address(tmp_path: Path) -> None:
     with Lan(hosts=2) as lan:
-        devices = [Device(host, tmp_path / host.name, TINY) for host in lan.hosts]
+        devices = [GentleDevice(host, tmp_path / host.name) for host in lan.hosts]
         address = lan.hosts[1].address
         lan.hosts[1].unplug()
         first = devices[0].join()
@@ -89,7 +89,7 @@ def test_a_device_joins_once_there_is_a_network_and_follows_its_address(tmp_path
 def test_two_halves_of_a_swarm_become_one_again(tmp_path: Path) -> None:
     together = [f"host{number}" for number in (1, 2, 3, 4)]
     with Lan(hosts=4) as lan:
-        devices = [Device(host, tmp_path / host.name, TINY) for host in lan.hosts]
+        devices = [GentleDevice(host, tmp_path / host.name) for host in lan.hosts]
         peers = [device.join() for device in devices]
         assert wait_until(lambda: rounds_of(devices[0], together), START), peers[0].output()
         lan.partition(lan.hosts[:2])

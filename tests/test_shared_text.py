@@ -17,7 +17,7 @@ from minigpt.settings import Settings
 from peer import shared_text
 from peer.join import Joiner
 from peer.membership import Notice, Role
-from tests.devices import REPOSITORY, TINY, Device, clone
+from tests.devices import REPOSITORY, GentleDevice, clone
 from tests.lan import HostProcess, Lan, requirements_missing, wait_until
 
 START = 120.0  # seconds, on a machine that runs other things as well
@@ -62,7 +62,7 @@ def test_a_clone_prefers_what_others_share_to_its_samples(tmp_path: Path, monkey
 @needs_lan
 def test_a_device_without_text_relays_and_then_trains_on_what_is_shared(tmp_path: Path) -> None:
     with Lan(hosts=3) as lan:
-        founder, bare, sharer = (Device(host, tmp_path / host.name, TINY) for host in lan.hosts)
+        founder, bare, sharer = (GentleDevice(host, tmp_path / host.name) for host in lan.hosts)
         for sample in (bare.folder / "data/raw").iterdir():
             sample.unlink()
         alone = founder.join()

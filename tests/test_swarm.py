@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from minigpt import checkpoint
-from tests.devices import TINY, Device
+from tests.devices import GENTLE, Device, GentleDevice
 from tests.lan import Host, HostProcess, Lan, requirements_missing, wait_until
 
 pytestmark = pytest.mark.skipif(requirements_missing() is not None, reason=f"no test LAN: {requirements_missing()}")
@@ -46,7 +46,7 @@ def anchors(device: Device) -> dict[int, str]:
 
 def test_two_devices_started_at_the_same_instant_train_one_run(tmp_path: Path) -> None:
     with Lan(hosts=2) as lan:
-        devices = [Device(host, tmp_path / host.name, TINY) for host in lan.hosts]
+        devices = [GentleDevice(host, tmp_path / host.name) for host in lan.hosts]
         first, second = (device.join() for device in devices)
         first.wait_for(r"found host2 at 10\.77\.0\.12", START)
         second.wait_for(r"found host1 at 10\.77\.0\.11", START)
@@ -103,7 +103,7 @@ def test_two_devices_started_at_the_same_instant_train_one_run(tmp_path: Path) -
 
 def test_a_phone_comes_through_the_bootstrap_node_and_loses_its_battery(tmp_path: Path) -> None:
     with Lan(hosts=4) as lan:
-        desk, phone, late = (Device(host, tmp_path / host.name, TINY) for host in lan.hosts[1:])
+        desk, phone, late = (GentleDevice(host, tmp_path / host.name) for host in lan.hosts[1:])
         (phone.folder / "config.json").unlink()  # nothing but a clone, whose own settings are not the run's
         (late.folder / "config.json").unlink()
         bootstrap_device = Device(lan.hosts[0], tmp_path / "bootstrap")
@@ -134,7 +134,7 @@ def test_a_phone_comes_through_the_bootstrap_node_and_loses_its_battery(tmp_path
 
 def test_a_device_that_was_out_of_reach_or_asleep_takes_the_means_it_missed(tmp_path: Path) -> None:
     with Lan(hosts=3) as lan:
-        devices = [Device(host, tmp_path / host.name, TINY) for host in lan.hosts]
+        devices = [GentleDevice(host, tmp_path / host.name) for host in lan.hosts]
         first, _, wanderer = (device.join() for device in devices)
         together = wait_until(lambda: any(len(line["peers"]) == 3 for line in devices[0].metrics()), START)
         assert together, first.output()
@@ -163,7 +163,7 @@ def test_a_device_whose_clock_is_three_hours_ahead_takes_part(tmp_path: Path) ->
         "runpy.run_module('peer', run_name='__main__', alter_sys=True)"
     )
     with Lan(hosts=2) as lan:
-        first, ahead = (Device(host, tmp_path / host.name, TINY) for host in lan.hosts)
+        first, ahead = (GentleDevice(host, tmp_path / host.name) for host in lan.hosts)
         right = first.join()
         right.wait_for("^round 1", START)
         wrong = ahead.host.start(
@@ -187,10 +187,11 @@ def in_company(device: Device) -> list[dict[str, Any]]:
 
 
 def test_runs_that_differ_do_not_mix(tmp_path: Path) -> None:
-    other = {**TINY, "model": {**TINY["model"], "d_model": 64}}
+    other = {**GENTLE, "model": {**GENTLE["model"], "d_model": 64}}
     with Lan(hosts=3) as lan:
         first, insisting, early = (
-            Device(host, tmp_path / host.name, settings) for host, settings in zip(lan.hosts, (TINY, other, other))
+            GentleDevice(host, tmp_path / host.name, settings)
+            for host, settings in zip(lan.hosts, (GENTLE, other, other))
         )
         training = first.join()
         training.wait_for("^round 1", START)
@@ -209,9 +210,8 @@ def test_runs_that_differ_do_not_mix(tmp_path: Path) -> None:
 
 
 def test_synchronous_averaging_is_one_large_batch(tmp_path: Path) -> None:
-    settings = {**TINY, "swarm": {"samples_per_round": 512}}
     with Lan(hosts=2) as lan:
-        devices = [Device(host, tmp_path / host.name, settings) for host in lan.hosts]
+        devices = [GentleDevice(host, tmp_path / host.name) for host in lan.hosts]
         processes = [device.join("--averaging", "sync") for device in devices]
         for process in processes:
             process.wait_for("^host[12] is here", START)
@@ -238,7 +238,7 @@ def test_a_stock_hivemind_node_does_as_bootstrap_and_ours_serves_stock_peers(tmp
             env=talkative,
         )
         first = node.wait_for(r"--initial_peers (/ip4/\S+)", START)[1]
-        devices = [Device(host, tmp_path / host.name, TINY) for host in lan.hosts[1:]]
+        devices = [GentleDevice(host, tmp_path / host.name) for host in lan.hosts[1:]]
         for device in devices:
             device.join("--initial-peers", first)
         assert wait_until(lambda: all(in_company(device) for device in devices), START)
@@ -288,7 +288,7 @@ def test_the_bootstrap_node_keeps_its_address(tmp_path: Path) -> None:
 )
 def test_what_cannot_work_is_said_in_a_line_or_two(tmp_path: Path, arguments: list[str], message: str) -> None:
     with Lan(hosts=1) as lan:
-        device = Device(lan.hosts[0], tmp_path / "device", TINY)
+        device = GentleDevice(lan.hosts[0], tmp_path / "device")
         for export in (device.folder / "data" / "raw").iterdir():
             export.unlink()
         process = device.join(*arguments)
@@ -300,7 +300,7 @@ def test_what_cannot_work_is_said_in_a_line_or_two(tmp_path: Path, arguments: li
 
 def test_a_full_disk_costs_a_checkpoint_and_nothing_else(tmp_path: Path) -> None:
     with Lan(hosts=1) as lan:
-        device = Device(lan.hosts[0], tmp_path / "device", TINY)
+        device = GentleDevice(lan.hosts[0], tmp_path / "device")
         checkpoints = device.folder / "checkpoints"
         mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1200k", "tmpfs", checkpoints])
         if mounted.returncode:

@@ -16,7 +16,7 @@ from hivemind.dht import DHTNode
 from peer import clock
 from peer.membership import SILENCE_SECONDS, Notice, Role
 from peer.node import Node
-from tests.devices import TINY, Device
+from tests.devices import GentleDevice
 from tests.lan import Lan, requirements_missing
 
 START = 90.0  # seconds; a machine that runs other things as well starts three peers in half of it
@@ -25,7 +25,7 @@ START = 90.0  # seconds; a machine that runs other things as well starts three p
 @pytest.mark.skipif(requirements_missing() is not None, reason=f"no test LAN: {requirements_missing()}")
 def test_of_two_with_one_identity_the_later_one_takes_another(tmp_path: Path) -> None:
     with Lan(hosts=2) as lan:
-        first, second = (Device(host, tmp_path / host.name, TINY) for host in lan.hosts)
+        first, second = (GentleDevice(host, tmp_path / host.name) for host in lan.hosts)
         earlier = first.start("peer", "--join", "--name", "desk")
         earlier.wait_for("^round 1", START)
         shutil.copytree(first.folder / "checkpoints", second.folder / "checkpoints", dirs_exist_ok=True)

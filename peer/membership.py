@@ -214,15 +214,17 @@ def expected_group(me: Notice, others: Iterable[Notice], last_group: Iterable[st
     return list(mates.values())
 
 
-def somebody_is_behind(mates: list[Notice], others: Iterable[Notice], suspected: frozenset[str]) -> bool:
+def wait_for_somebody(mates: list[Notice], others: Iterable[Notice], suspected: frozenset[str]) -> bool:
     """Whether somebody is on the way to our anchor, which had better move rarely until they are here.
 
     A joiner counts only where there are no mates: it has the means of a while to take anyway. Who rests does not come,
-    nor who may have left.
+    nor who may have left. Where most of a group are ready to go on, they have not heard of who comes: whoever waited
+    without them would be on the way next.
     """
     awake = [other for other in others if not other.paused and other.peer not in suspected]
     training = [other for other in awake if other.role == Role.TRAINING]
-    return len(mates) < len(training) if mates else bool(awake)
+    somebody_comes = len(mates) < len(training) if mates else bool(awake)
+    return somebody_comes and not is_quorum(sum(mate.ready for mate in mates), len(mates) + 1)
 
 
 def is_quorum(came: int, expected: int) -> bool:

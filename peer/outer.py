@@ -36,8 +36,8 @@ from peer.membership import (
     in_company,
     is_quorum,
     rate_factor,
-    somebody_is_behind,
     steps_of,
+    wait_for_somebody,
 )
 from peer.network import Network
 from peer.pace import Pace
@@ -243,11 +243,9 @@ class OuterLoop:
             return None  # it speaks again in a moment, or has left
         if not mates and now < self._caught_up_at + GRACE_SECONDS:
             return None  # notices are older than the means that we took: who gave them stands here, or is ahead
-        ready = [mate for mate in mates if mate.ready]
-        # most may not have heard yet of who is on the way: they go on, and who waited alone would be on the way next
-        behind = somebody_is_behind(mates, self.others, suspected) and not is_quorum(len(ready), len(mates) + 1)
-        self._ready = now >= self._moved_at + self._pace.pause_with(mates, behind)
-        if self._ready and (not mates or ready or any(mate.peer in group for mate in mates)):
+        waits = wait_for_somebody(mates, self.others, suspected)
+        self._ready = now >= self._moved_at + self._pace.pause_with(mates, waits)
+        if self._ready and (not mates or any(mate.ready or mate.peer in group for mate in mates)):
             return self._give(mates)
         return None
 

@@ -58,9 +58,9 @@ class Pace:
         self._cost, self._is_usual = 0.0, True
         self._slow_pause = min(2 * self._slow_pause, CATCHING_UP_SECONDS[2])
 
-    def pause_with(self, mates: Sequence[Notice], somebody_is_behind: bool) -> float:
+    def pause_with(self, mates: Sequence[Notice], somebody_is_awaited: bool) -> float:
         """Seconds from the last move of the anchor to the next exchange: the longest that anybody needs."""
-        if not somebody_is_behind:
+        if not somebody_is_awaited:
             self._slow_pause = 0.0
         elif not self._slow_pause:
             self._slow_pause = CATCHING_UP_SECONDS[0 if mates else 1]

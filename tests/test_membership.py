@@ -29,8 +29,8 @@ from peer.membership import (
     parse_notice,
     pauses_changed,
     rate_factor,
-    somebody_is_behind,
     steps_of,
+    wait_for_somebody,
     with_distinct_names,
 )
 
@@ -157,15 +157,23 @@ def test_who_rests_is_not_waited_for() -> None:
     assert expected_group(ME, [resting], [resting.peer]) == []
     assert in_company(ME, [resting]), "but can follow us"
     assert newer_state(ME, [notice("R", trained=900, paused="battery at 9 %")]) is not None, "and still gives its state"
-    assert not somebody_is_behind([], [resting], NOBODY)
+    assert not wait_for_somebody([], [resting], NOBODY)
 
 
-def test_whoever_is_on_the_way_to_our_anchor_is_behind() -> None:
+def test_whoever_is_on_the_way_to_our_anchor_is_waited_for() -> None:
     mate, late, joiner = notice("A"), notice("B", anchor="bb"), notice("J", Role.JOINING)
-    assert somebody_is_behind([mate], [mate, late], NOBODY)
-    assert not somebody_is_behind([mate], [mate, joiner], NOBODY)
-    assert somebody_is_behind([], [joiner], NOBODY) and somebody_is_behind([], [late], NOBODY)
-    assert not somebody_is_behind([mate], [mate, late], frozenset([late.peer])), "it may have left"
+    assert wait_for_somebody([mate], [mate, late], NOBODY)
+    assert not wait_for_somebody([mate], [mate, joiner], NOBODY)
+    assert wait_for_somebody([], [joiner], NOBODY) and wait_for_somebody([], [late], NOBODY)
+    assert not wait_for_somebody([mate], [mate, late], frozenset([late.peer])), "it may have left"
+
+
+def test_nobody_waits_alone_for_who_is_on_the_way() -> None:
+    late = notice("L", anchor="bb")
+    mates = [notice("A", ready=True), notice("B", ready=True), notice("C"), notice("D")]
+    assert wait_for_somebody(mates, [*mates, late], NOBODY), "two of five"
+    mates[2] = notice("C", ready=True)
+    assert not wait_for_somebody(mates, [*mates, late], NOBODY), "three of five go on"
 
 
 def test_that_somebody_rests_is_said_once_and_not_for_every_per_cent() -> None:

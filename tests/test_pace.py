@@ -33,19 +33,19 @@ def test_exchanges_take_no_more_than_their_share_of_the_processor() -> None:
 
 def test_a_group_keeps_to_the_longest_pause_that_one_of_it_needs() -> None:
     mates = [mate("A", 3.0), mate("B", 40.0)]
-    assert after(9.0, 0.6).pause_with(mates, somebody_is_behind=False) == 40.0
-    assert after(9.0, 6.0).pause_with(mates, somebody_is_behind=False) == pytest.approx(6.0 / COST_SHARE)
+    assert after(9.0, 0.6).pause_with(mates, somebody_is_awaited=False) == 40.0
+    assert after(9.0, 6.0).pause_with(mates, somebody_is_awaited=False) == pytest.approx(6.0 / COST_SHARE)
 
 
 def test_whoever_is_on_the_way_to_our_anchor_is_waited_for_longer_and_longer() -> None:
     made, mates = after(9.0, 0.001), [mate("A", 0.5)]
     pauses = []
     for _ in range(6):
-        pauses.append(made.pause_with(mates, somebody_is_behind=True))
+        pauses.append(made.pause_with(mates, somebody_is_awaited=True))
         made.anchor_moved(COARSE)
     assert pauses == [5.0, 10.0, 20.0, 40.0, 80.0, 120.0]
-    assert made.pause_with(mates, somebody_is_behind=False) == 0.5, "it is here"
-    assert made.pause_with([], somebody_is_behind=True) == 120.0, "alone there is no hurry"
+    assert made.pause_with(mates, somebody_is_awaited=False) == 0.5, "it is here"
+    assert made.pause_with([], somebody_is_awaited=True) == 120.0, "alone there is no hurry"
 
 
 def test_a_long_way_is_given_in_eight_bits_where_link_and_processor_have_room() -> None:

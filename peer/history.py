@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from peer.swarm_state import LIMIT, MEAN_BITS
 
 FOLDER = "history"
 KEPT_BYTES = 256 * 2**20
+KEPT_SHARE = 0.25
 MAX_COUNT = 2**20  # steps of one exchange
 MAX_SAMPLES = 2**32
 
@@ -62,7 +64,7 @@ class Mean:
             raise OSError(str(error)) from error
         finally:
             temporary.unlink(missing_ok=True)
-        prune(path.parent)
+            prune(path.parent)  # also where the disk is full: it makes room
 
 
 def path_of(run_folder: Path, previous: str) -> Path:
@@ -91,10 +93,15 @@ def load(path: Path, size: int) -> Mean:
 
 
 def prune(folder: Path) -> None:
-    """Forget the oldest means beyond KEPT_BYTES."""
-    kept = 0
+    """Forget the oldest means: the history takes no more than KEPT_BYTES, nor KEPT_SHARE of what a disk has left.
+
+    The newest one stays in any case: somebody is likely to need just that.
+    """
     with suppress(OSError):  # somebody else may prune, too
-        for entry in sorted(folder.glob("*.safetensors"), key=lambda path: path.stat().st_mtime, reverse=True):
-            kept += entry.stat().st_size
-            if kept > KEPT_BYTES:
+        entries = [(entry, entry.stat()) for entry in folder.glob("*.safetensors")]
+        free = shutil.disk_usage(folder).free
+        left = min(KEPT_BYTES, KEPT_SHARE * (free + sum(stat.st_size for _, stat in entries)))
+        for number, (entry, stat) in enumerate(sorted(entries, key=lambda entry: entry[1].st_mtime, reverse=True)):
+            left -= stat.st_size
+            if left < 0 and number > 0:
                 entry.unlink()

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -91,3 +95,31 @@ def test_the_oldest_are_forgotten_first(tmp_path: Path, monkeypatch: pytest.Monk
     mean(lineage).save(tmp_path)
     left = {path.name for path in (tmp_path / "history").glob("*")}
     assert left == {*names[-2:], path_of(tmp_path, lineage).name}
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 2 MiB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = os.name == "posix" and os.geteuid() == 0 and shutil.which("mount")
+    if not mounted or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", disk]).returncode:
+        pytest.skip("needs root and tmpfs")
+    yield disk
+    subprocess.run(["umount", disk], check=True)
+
+
+def test_it_does_not_fill_the_disk_and_makes_room_where_others_have(small_disk: Path) -> None:
+    for number in range(20):
+        mean(f"{number:064}").save(small_disk)
+    assert shutil.disk_usage(small_disk).free > shutil.disk_usage(small_disk).total / 2
+    newest = path_of(small_disk, f"{19:064}")
+    assert newest.exists()
+
+    with suppress(OSError), (small_disk / "film").open("wb", buffering=0) as film:
+        while film.write(bytes(2**12)):
+            pass
+    with pytest.raises(OSError, match="No space left"):
+        mean(f"{20:064}").save(small_disk)
+    mean(f"{21:064}").save(small_disk)
+    assert load(path_of(small_disk, f"{21:064}"), PART).count == 4

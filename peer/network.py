@@ -116,6 +116,14 @@ def last_address(folder: Path) -> str | None:
     return addresses[0] if addresses else None
 
 
+class QuietDHT(DHT):
+    """Ends without a traceback where the process that asks it for something ends in the middle of asking."""
+
+    def run(self) -> None:
+        with suppress(EOFError):
+            super().run()
+
+
 def start_dht(host: str, port: int, identity: Path, run: str) -> DHT:
     """A DHT node that listens on `host:port` under a kept identity. Raises NetworkError."""
     identity.parent.mkdir(parents=True, exist_ok=True)
@@ -126,7 +134,7 @@ def start_dht(host: str, port: int, identity: Path, run: str) -> DHT:
     outlive_the_dead()
     clock.install()
     try:
-        return DHT(
+        return QuietDHT(
             start=True,
             host_maddrs=[f"/ip4/{host}/tcp/{port}"],
             identity_path=str(identity),

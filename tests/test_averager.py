@@ -391,6 +391,29 @@ def test_ctrl_c_does_what_it_did_before(nodes: list[DHT], start: Start) -> None:
         signal.signal(signal.SIGINT, previous)
 
 
+class HalfSent:
+    """What a pipe holds of a future whose process has ended: memory that nobody hands over any more."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return end_of_file, ()
+
+
+def end_of_file() -> None:
+    raise EOFError
+
+
+def test_a_dht_asked_by_a_process_that_has_ended_meanwhile_ends_without_a_traceback(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    dht = start_dht("127.0.0.1", 0, tmp_path / "identity.key", "cellmind")
+    try:
+        dht._outer_pipe.send(HalfSent())
+        assert wait_until(lambda: not dht.is_alive(), BOUND)
+    finally:
+        dht.shutdown()
+    assert "Traceback" not in capfd.readouterr().err
+
+
 def start_outer(node: DHT, folder: Path, **network: Any) -> OuterLoop:
     """An outer loop with a real averager, and of the network only what a test gives it."""
     model = build_model(40)

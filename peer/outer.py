@@ -45,7 +45,9 @@ from peer.swarm_state import SwarmState, follow, stand
 
 PAUSE_SECONDS = 1.0  # after a failed exchange or transfer
 GRACE_SECONDS = 4.0  # in which notices catch up with an exchange
-REUNION_SECONDS = 12.0  # that the anchor stays as it is when everybody else has gone silent: they may be back
+# That the anchor stays as it is when everybody else has gone silent: they may be back, and then the means that were
+# missed are enough. After a cut of a moment it took up to 14 s until they were heard again.
+REUNION_SECONDS = 30.0
 LONGEST_TICK_SECONDS = 5.0  # of them that pass from one tick to the next: longer ones, a device has slept through
 MEET_SECONDS = 10.0  # the same at the start, when others may hold the checkpoint that we begin with
 

@@ -44,7 +44,7 @@ from peer.inner import InnerLoop
 from peer.membership import Notice, Role
 from peer.network import Network, start_dht
 from peer.node import View, parse_address
-from peer.outer import OuterLoop, Reconnected, RoundClosed, Setback
+from peer.outer import REUNION_SECONDS, OuterLoop, Reconnected, RoundClosed, Setback
 from peer.swarm_state import COARSE, FINE, MEAN_BITS, padded
 from peer.transfer import TransferError
 from tests.lan import wait_until
@@ -499,7 +499,7 @@ def test_a_device_that_slept_keeps_its_anchor_until_the_others_had_time_to_be_he
         now += 600  # its lid was shut
         list(outer.tick(1.0))
         assert outer.shared
-        for _ in range(12):
+        for _ in range(int(REUNION_SECONDS)):
             now += 1
             list(outer.tick(1.0))
         assert not outer.shared, "now it is alone"

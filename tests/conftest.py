@@ -1,5 +1,9 @@
-"""What several test files share: a tokenizer, a model, and a folder with a checkpoint of it."""
+"""What several test files share: a tokenizer, a model, a folder with a checkpoint of it, a disk that is soon full."""
 
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,3 +34,15 @@ def folder(tmp_path: Path, tokenizer_model: Path, model: MiniGPT, monkeypatch: p
     """The current folder is one with a checkpoint."""
     monkeypatch.chdir(tmp_path)
     return save_model(Path("checkpoints"), tokenizer_model, model)
+
+
+@pytest.fixture
+def small_disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+    """A file system of as many bytes as the test's parameter says, such as 256k."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = os.name == "posix" and os.geteuid() == 0 and shutil.which("mount")
+    if not mounted or subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={request.param}", "tmpfs", disk]).returncode:
+        pytest.skip("needs root and tmpfs")
+    yield disk
+    subprocess.run(["umount", disk], check=True)

@@ -5,10 +5,9 @@ import hashlib
 import json
 import os
 import shutil
-import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -407,18 +406,7 @@ def test_disk_that_fills_up_takes_nothing_with_it(
     found.parameters()
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 256 KiB."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = os.name == "posix" and os.geteuid() == 0 and shutil.which("mount")
-    if not mounted or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", disk]).returncode:
-        pytest.skip("needs root and tmpfs")
-    yield disk
-    subprocess.run(["umount", disk], check=True)
-
-
+@pytest.mark.parametrize("small_disk", ["256k"], indirect=True)
 def test_full_disk(small_disk: Path, tokenizer_model: Path, model: MiniGPT) -> None:
     first = save_model(small_disk, tokenizer_model, model, round=1)
     before = tree(small_disk)

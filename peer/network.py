@@ -8,12 +8,14 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import pickle
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -116,12 +118,34 @@ def last_address(folder: Path) -> str | None:
     return addresses[0] if addresses else None
 
 
-class QuietDHT(DHT):
-    """Ends without a traceback where the process that asks it for something ends in the middle of asking."""
+class PatientDHT(DHT):
+    """Goes on where a process that asks it for something ends in the middle of asking: hivemind's would end as well."""
+
+    _inner_pipe: Any
 
     def run(self) -> None:
-        with suppress(EOFError):
-            super().run()
+        self._inner_pipe = _Requests(self._inner_pipe)
+        super().run()
+
+    async def _nothing(self) -> None:
+        """What a request is whose asker is no more."""
+
+
+class _Requests:
+    """The end of a DHT's pipe at which requests come out.
+
+    A request holds memory that it shares with its asker, and which the asker itself hands over while it is read.
+    """
+
+    def __init__(self, pipe: Connection):
+        self.fileno, self.poll, self._pipe = pipe.fileno, pipe.poll, pipe
+
+    def recv(self) -> tuple[str, Iterable[Any], dict[str, Any]]:
+        request = self._pipe.recv_bytes()
+        try:
+            return pickle.loads(request)  # as `Connection.recv` does; only processes of our own have the other end
+        except (EOFError, OSError, RuntimeError):
+            return "_nothing", (), {}
 
 
 def start_dht(host: str, port: int, identity: Path, run: str) -> DHT:
@@ -134,7 +158,7 @@ def start_dht(host: str, port: int, identity: Path, run: str) -> DHT:
     outlive_the_dead()
     clock.install()
     try:
-        return QuietDHT(
+        return PatientDHT(
             start=True,
             host_maddrs=[f"/ip4/{host}/tcp/{port}"],
             identity_path=str(identity),

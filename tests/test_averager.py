@@ -394,21 +394,28 @@ def test_ctrl_c_does_what_it_did_before(nodes: list[DHT], start: Start) -> None:
 class HalfSent:
     """What a pipe holds of a future whose process has ended: memory that nobody hands over any more."""
 
+    def __init__(self, error: type[Exception]):
+        self._error = error
+
     def __reduce__(self) -> tuple[Any, ...]:
-        return end_of_file, ()
+        return fail, (self._error,)
 
 
-def end_of_file() -> None:
-    raise EOFError
+def fail(error: type[Exception]) -> None:
+    raise error
 
 
-def test_a_dht_asked_by_a_process_that_has_ended_meanwhile_ends_without_a_traceback(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("error", [EOFError, ConnectionRefusedError])
+def test_a_dht_asked_by_a_process_that_has_ended_meanwhile_goes_on_at_once(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], error: type[Exception]
 ) -> None:
     dht = start_dht("127.0.0.1", 0, tmp_path / "identity.key", "cellmind")
     try:
-        dht._outer_pipe.send(HalfSent())
-        assert wait_until(lambda: not dht.is_alive(), BOUND)
+        dht._outer_pipe.send(HalfSent(error))
+        began = time.monotonic()
+        later = dht.get("a key", return_future=True)
+        assert later.result(BOUND) is None
+        assert time.monotonic() - began < 1.5, "hivemind waits two seconds after a request it cannot read"
     finally:
         dht.shutdown()
     assert "Traceback" not in capfd.readouterr().err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -100,8 +101,9 @@ def test_who_follows_a_peer_asks_as_one_node_until_it_leaves(
             assert len(donor.asked_by) == 1
             donor.leave()
             assert program.wait(SECONDS) == 2
-            assert "nobody answers at" in (asker / "err").read_text().splitlines()[2]
-            assert len((asker / "err").read_text().splitlines()) == 3
+            said = (asker / "err").read_text().splitlines()
+            assert re.search("nobody answers at|the donor does not answer", said[2]), "whether it left before or while"
+            assert len(said) == 3
     finally:
         donor.leave()
 

@@ -38,18 +38,21 @@ class Saver:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
         self._pending: Future[Path] | None = None
         self._pending_samples = -1
+        self._again = False  # a newer state is to be saved as soon as that one is written
 
     def save(self, wait: bool = False) -> None:
-        """Begin to save the newest state; while one is being written another round may pass unsaved."""
+        """Begin to save the newest state; while an earlier one is being written, its turn comes after that."""
         if self._pending is not None:
             if not (wait or self._pending.done()):
+                self._again = True
                 return
             self._report(self._pending)
         inner, outer = self._inner, self._outer
         anchor = {name: parameter.detach().clone() for name, parameter in outer.anchor.named_parameters()}
         progress = replace(outer.progress, step=inner.steps, updates=inner.updates)
-        if wait:  # at the end, and so perhaps in the middle of a round
+        if wait or self._again:  # perhaps in the middle of a round
             progress = replace(progress, anchor=checkpoint.parameter_hash(anchor))
+        self._again = False
         local = {
             name: (parameter.detach().cpu() - anchor[name]).to(torch.bfloat16)
             for name, parameter in inner.model.named_parameters()
@@ -72,7 +75,11 @@ class Saver:
 
     def look(self) -> None:
         """Tell the outer loop which state is whole on the disk by now, so that others can be told."""
-        if self._pending is not None and self._pending.done():
+        if self._pending is None or not self._pending.done():
+            return
+        if self._again:
+            self.save()
+        else:
             self._report(self._pending)
             self._pending = None
 

@@ -177,6 +177,7 @@ class Trainer:
 
     def _say(self, event: CaughtUp | Reconnected | Setback) -> None:
         if isinstance(event, CaughtUp):
+            self.saver.save()  # others can follow us only from a state that is on the disk
             self.display.note(f"took the newer state of {event.donor}: round {self.outer.progress.round}")
             if event.apart:
                 self.display.note(

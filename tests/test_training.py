@@ -1,5 +1,7 @@
 """What a device trains on, and that a run which goes on does so where it was."""
 
+import threading
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,13 +13,13 @@ import torch
 import tokenizer
 from minigpt import PADDING, checkpoint
 from minigpt.dataset import Batches
-from minigpt.manifest import Progress
 from peer.display import Display
 from peer.inner import InnerLoop
 from peer.join import Run
 from peer.processes import Stopped
 from peer.saver import Saver
 from peer.training import open_batches
+from tests.lan import wait_until
 from tests.tiny import LINES, SETTINGS, build_model, save_model, write_jsonl
 
 ME = "QmZAmAb3czWsDcRtVyp34XrFKson3BrVkLTB4RoU7yKsw9"
@@ -46,14 +48,19 @@ class Device:
 
     def train(self, batches: Batches, steps: int) -> None:
         """Some steps, and a checkpoint as a peer leaves it at its end."""
+        saver, inner = self.saver(batches)
+        for _ in range(steps):
+            inner.step(1e-3)
+        progress = saver._outer.progress
+        saver._outer.progress = replace(progress, samples=progress.samples + 4 * steps)
+        saver.save(wait=True)
+
+    def saver(self, batches: Batches) -> tuple[Saver, InnerLoop]:
         start = checkpoint.newest(self.folder)
         assert start is not None
         inner = InnerLoop(start.build_model(), batches, torch.device("cpu"), None)
-        for _ in range(steps):
-            inner.step(1e-3)
-        progress = Progress(**{**vars(start.progress), "samples": start.progress.samples + 4 * steps})
-        outer: Any = SimpleNamespace(anchor=start.build_model(), progress=progress, saved_samples=0)
-        Saver(
+        outer: Any = SimpleNamespace(anchor=start.build_model(), progress=start.progress, saved_samples=0)
+        saver = Saver(
             batches=batches,
             inner=inner,
             outer=outer,
@@ -61,7 +68,8 @@ class Device:
             tokenizer_model=self.tokenizer_model,
             checkpoints=self.folder,
             display=Display(),
-        ).save(wait=True)
+        )
+        return saver, inner
 
 
 @pytest.fixture
@@ -105,3 +113,34 @@ def test_ctrl_c_is_heeded_while_text_is_turned_into_tokens(device: Device) -> No
     stop: Any = SimpleNamespace(received=True)
     with pytest.raises(Stopped):
         device.batches(stop=stop)
+
+
+def test_a_round_that_closes_while_a_checkpoint_is_written_is_saved_after_it(
+    device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who joins waits for it: the anchor of a round that was left out is one that nobody can follow from."""
+    slow_disk, save = threading.Event(), checkpoint.save
+
+    def save_slowly(*arguments: Any, **named: Any) -> Path:
+        assert slow_disk.wait(30)
+        return save(*arguments, **named)
+
+    monkeypatch.setattr(checkpoint, "save", save_slowly)
+    saver, _ = device.saver(device.batches())
+    outer: Any = saver._outer
+    for samples in (300, 600, 900):
+        outer.progress = replace(outer.progress, samples=samples, round=samples // 300)
+        saver.save()
+        saver.look()
+    assert outer.saved_samples == 0
+    with torch.no_grad():
+        next(outer.anchor.parameters()).add_(1.0)  # the next round has begun
+    slow_disk.set()
+
+    def written() -> bool:
+        saver.look()
+        return outer.saved_samples == 900
+
+    assert wait_until(written, 30)
+    newest = checkpoint.newest(device.folder)
+    assert newest is not None and newest.progress.samples == 900

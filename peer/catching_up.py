@@ -20,6 +20,7 @@ from peer.network import Network
 from peer.transfer import TransferError, verified
 
 DOUBT_SECONDS = 10.0  # in which a newer state that could not be taken keeps nobody from going on with the others
+WRITING_SECONDS = 1.0  # the same for one that its donor has not written yet: that takes a moment
 
 
 class NotTaken(Exception):
@@ -68,15 +69,24 @@ class CatchingUp:
     def begin(self, donor: Notice, me: Notice, shared: bool) -> None:
         """Begin to take the means that we missed from the donor; where they would not lead on, its whole state.
 
+        Nothing begins where the donor is still writing that state.
+
         :param shared: whether our anchor is one that others have followed
         """
         self._donor = donor
         if shared and not self._strayed:
             means = self._network.fetch_means(donor.peer, self._checkpoints / self._run, me.anchor, self._size)
             self._poll = lambda: self._means(means())
+        elif not donor.sharing:
+            self._doubted[donor.peer] = time.monotonic() + WRITING_SECONDS
         else:
             state = self._network.fetch(
-                donor.peer, self._run, self._checkpoints, skip=(OPTIMIZER,), newer_than=me.state
+                donor.peer,
+                self._run,
+                self._checkpoints,
+                skip=(OPTIMIZER,),
+                newer_than=me.state,
+                or_followed=True,
             )
             self._poll = lambda: self._state(donor, me.run_id, state())
 

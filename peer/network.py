@@ -34,7 +34,7 @@ from peer.node import Node, View
 from peer.processes import keep_sockets_together, outlive_the_dead
 from peer.records import SoundRecords, board_of
 from peer.shards import KeptShards, Stock
-from peer.transfer import TransferError, fetch, fetch_bytes, fetch_manifest, fetch_means
+from peer.transfer import TransferError, fetch, fetch_bytes, fetch_manifest, fetch_means, is_followed
 
 STARTUP_SECONDS = 60.0
 MAX_REMEMBERED = 50
@@ -320,15 +320,34 @@ class Network:
         return self._begin(partial(_fetch_settings, peer=peer, run=run))
 
     def fetch(
-        self, peer: str, run: str, root: Path, *, skip: tuple[str, ...] = (), newer_than: State | None = None
+        self,
+        peer: str,
+        run: str,
+        root: Path,
+        *,
+        skip: tuple[str, ...] = (),
+        newer_than: State | None = None,
+        or_followed: bool = False,
     ) -> Callable[[], Path | None]:
         """Begin to take the donor's newest checkpoint, with the help of others who have the same; the function returned
         gives its folder once it is here.
 
         It raises TransferError (also where the donor has nothing `newer_than` that state), and OSError where the disk
         does not take it.
+
+        :param or_followed: an older one will do as well where the donor keeps the means that lead on from it
         """
-        return self._begin(partial(_fetch, peer=peer, run=run, root=root.resolve(), skip=skip, newer_than=newer_than))
+        return self._begin(
+            partial(
+                _fetch,
+                peer=peer,
+                run=run,
+                root=root.resolve(),
+                skip=skip,
+                newer_than=newer_than,
+                or_followed=or_followed,
+            )
+        )
 
     def fetch_means(self, peer: str, run_folder: Path, lineage: str, size: int) -> Callable[[], list[Path] | None]:
         """Begin to take the means that followed our anchor; the function returned gives their files once they are here.
@@ -487,13 +506,23 @@ async def _fetch_means(
 
 
 async def _fetch(
-    dht: DHT, node: DHTNode, *, peer: str, run: str, root: Path, skip: tuple[str, ...], newer_than: State | None
+    dht: DHT,
+    node: DHTNode,
+    *,
+    peer: str,
+    run: str,
+    root: Path,
+    skip: tuple[str, ...],
+    newer_than: State | None,
+    or_followed: bool,
 ) -> Path | Failure:
     try:
         donor = PeerID.from_base58(peer)
         manifest = await fetch_manifest(node.p2p, donor, run)
         progress = manifest.progress
-        if newer_than is not None and (progress.samples, progress.round, progress.lineage) <= newer_than:
+        old = newer_than is not None and (progress.samples, progress.round, progress.lineage) <= newer_than
+        lineage = progress.lineage or progress.anchor
+        if old and not (or_followed and await is_followed(node.p2p, donor, run, lineage)):
             raise TransferError("the donor has not written its newest state yet")
         donors = [donor, *_the_node().others_of(manifest.run_id, donor)][:MAX_DONORS]
         return await fetch(node.p2p, donors, manifest, root, _the_node().service, skip)

@@ -386,6 +386,7 @@ class OuterLoop:
             try:
                 mean.save(self._run_folder)
             except OSError as error:
+                self._shared_from = self.progress.samples  # our checkpoint does not lead on from before it any more
                 event = event or Setback(f"a mean could not be kept for others: {error.strerror}")
         self._last_group = (list(samples), time.monotonic())
         self._pace.anchor_moved(bits)

@@ -15,8 +15,9 @@ import re
 import shutil
 from collections import deque
 from collections.abc import Awaitable, Iterator, Sequence
+from contextlib import aclosing
 from pathlib import Path
-from typing import Any, AsyncIterator, BinaryIO  # noqa: UP035 -- hivemind tells streams by typing's name
+from typing import Any, AsyncGenerator, AsyncIterator, BinaryIO  # noqa: UP035 -- hivemind tells streams by typing's name
 
 from hivemind.p2p import P2P, P2PContext, PeerID, ServicerBase
 from hivemind.proto import runtime_pb2
@@ -354,7 +355,13 @@ async def fetch_means(
     return taken
 
 
-async def _mean_chunks(p2p: P2P, donor: PeerID, run: str, previous: str) -> AsyncIterator[bytes]:
+async def is_followed(p2p: P2P, donor: PeerID, run: str, lineage: str) -> bool:
+    """Whether the donor keeps the mean that followed the anchor `lineage`. Raises TransferError."""
+    async with aclosing(_mean_chunks(p2p, donor, run, lineage)) as chunks:
+        return await anext(chunks, None) is not None
+
+
+async def _mean_chunks(p2p: P2P, donor: PeerID, run: str, previous: str) -> AsyncGenerator[bytes, None]:
     request = runtime_pb2.ExpertUID(uid=json.dumps({"run": run, "previous": previous}))
     try:
         stream = await begun(StateService.get_stub(p2p, donor).rpc_mean(request))

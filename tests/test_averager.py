@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import errno
 import math
 import multiprocessing
 import os
@@ -557,9 +558,8 @@ def test_a_peer_that_claims_to_be_far_ahead_keeps_nobody_from_going_on(nodes: li
         return poll
 
     def post(notice: Notice) -> View:
-        return View(
-            notices=[notice.model_copy(update={"peer": "L" * 12, "name": "liar", "trained": 2**50, "anchor": "b"})]
-        )
+        claims = {"peer": "L" * 12, "name": "liar", "trained": 2**50, "anchor": "b", "sharing": True}
+        return View(notices=[notice.model_copy(update=claims)])
 
     outer = start_outer(nodes[0], tmp_path, post=post, fetch_means=fetch_means, fetch=fetch)
     try:
@@ -571,5 +571,52 @@ def test_a_peer_that_claims_to_be_far_ahead_keeps_nobody_from_going_on(nodes: li
         assert len(asked) == ticks == 1, "it is not asked again at once"
         assert not outer._catching_up.under_way
         assert all(torch.equal(*pair) for pair in zip(outer.anchor.parameters(), build_model(40).parameters()))
+    finally:
+        outer.stop()
+
+
+def test_a_state_that_its_donor_is_still_writing_is_asked_for_when_it_is_written(
+    nodes: list[DHT], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    writes = True
+
+    def fetch(donor: str, *rest: object, **more: object) -> Callable[[], None]:
+        asked.append(donor)
+        return lambda: None
+
+    def post(notice: Notice) -> View:
+        newer = {"peer": "D" * 12, "name": "donor", "trained": 2**20, "anchor": "b", "sharing": not writes}
+        return View(notices=[notice.model_copy(update=newer)])
+
+    outer = start_outer(nodes[0], tmp_path, post=post, fetch_means=lambda *rest: lambda: [], fetch=fetch)
+    try:
+        for _ in range(3):
+            assert not list(outer.tick(1.0)), "nobody is told of a moment's wait"
+        assert not asked
+        writes = False
+        assert wait_until(lambda: not list(outer.tick(1.0)) and asked, BOUND)
+        assert asked == ["D" * 12]
+    finally:
+        outer.stop()
+
+
+def test_who_cannot_keep_a_mean_sends_nobody_to_a_checkpoint_that_leads_nowhere(
+    nodes: list[DHT], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(mean: Mean, folder: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Mean, "save", full)
+    outer = start_outer(nodes[0], tmp_path, post=lambda notice: View())
+    try:
+        assert outer._notice().sharing
+        outer.inner.steps += 1
+        outer.offered += 4
+        event = outer._give([])
+        assert isinstance(event, Setback) and "No space left" in event.reason
+        assert not outer._notice().sharing
+        outer.saved_samples = outer.progress.samples
+        assert outer._notice().sharing, "a newer checkpoint is on the disk"
     finally:
         outer.stop()

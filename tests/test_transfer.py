@@ -28,6 +28,8 @@ from minigpt import checkpoint
 from minigpt.manifest import LOCAL, MANIFEST, MODEL, OPTIMIZER, CheckpointError, Manifest
 from minigpt.settings import run_id
 from peer import transfer
+from peer.codec import code_bytes
+from peer.history import Mean
 from peer.node import parse_address
 from peer.transfer import (
     PARTIAL,
@@ -37,6 +39,7 @@ from peer.transfer import (
     fetch_bytes,
     fetch_manifest,
     fetch_means,
+    is_followed,
     verified,
 )
 from tests.lan import wait_until
@@ -334,6 +337,17 @@ def test_a_donor_that_freezes_is_given_up(
             frozen._child.send_signal(signal.SIGCONT)
 
     between_nodes(donor_folder, work)
+
+
+def test_a_donor_tells_which_anchor_it_can_lead_on_from(donor_folder: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(donor_folder, tmp_path / "donor")
+    mean = Mean("a" * 64, {"somebody": 4}, 1, torch.zeros(code_bytes(1024, 4), dtype=torch.uint8))
+    mean.save(folder / RUN)
+
+    async def work(donor: P2P, joiner: P2P, service: StateService) -> list[bool]:
+        return [await is_followed(joiner, donor.peer_id, RUN, lineage) for lineage in ("a" * 64, mean.lineage)]
+
+    assert between_nodes(folder, work) == [True, False]
 
 
 def odd_request(dice: random.Random, manifest: Manifest) -> str:

@@ -16,7 +16,10 @@ from minigpt.model import NORM_EPSILON, MiniGPT
 
 
 class Decoding:
-    """Reads on from what it has read before: `used` tokens so far, and room for the model's seq_len."""
+    """Reads on from what it has read before: `used` tokens so far, and room for the model's seq_len.
+
+    Whoever sets `used` to less has it forget the last ones.
+    """
 
     def __init__(self, model: MiniGPT) -> None:
         words = model.model.embed_tokens.weight
@@ -27,8 +30,8 @@ class Decoding:
         self.used = 0
 
     @torch.inference_mode()
-    def next_logits(self, ids: Sequence[int]) -> Tensor:
-        """Logits (V,) in float32 for what follows `ids`, which follow all that came before."""
+    def read(self, ids: Sequence[int], count: int) -> Tensor:
+        """Read `ids`, which follow all that came before; logits (count, V) in float32 of what follows the last ones."""
         model, T, start = self._model, len(ids), self.used
         self.used = end = start + T
         words, nhead, width = model.model.embed_tokens.weight, model.nhead, (model.d_model,)
@@ -47,7 +50,7 @@ class Decoding:
             x += F.linear(y.transpose(1, 2).reshape(1, T, -1), out)
             h = F.rms_norm(x, width, second_norm, NORM_EPSILON)
             x += F.linear(F.silu(F.linear(h, gate)).mul_(F.linear(h, up)), down)
-        return F.linear(F.rms_norm(x[:, -1], width, model.model.norm.weight, NORM_EPSILON), words)[0].float()
+        return F.linear(F.rms_norm(x[0, -count:], width, model.model.norm.weight, NORM_EPSILON), words).float()
 
 
 def weights(layer: Any) -> tuple[Tensor, ...]:

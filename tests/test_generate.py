@@ -16,7 +16,7 @@ import torch
 
 from minigpt import END_OF_TEXT, PADDING, START, UNKNOWN
 from minigpt.decoding import Decoding
-from minigpt.generate import Sampling, chat, encode_prompt, generate, main, sample, stream_text
+from minigpt.generate import Sampling, chat, encode_prompt, generate, main, sample, stream_text, what_followed
 from minigpt.model import MiniGPT
 from tests.lan import wait_until
 from tests.tiny import LINES, build_model, save_model
@@ -31,9 +31,9 @@ class Parrot(Decoding):
     lengths: list[int]
     seen: list[int]
 
-    def next_logits(self, ids: Sequence[int]) -> torch.Tensor:
-        logits = torch.zeros(400)
-        logits[self.row[len(self.lengths)]] = 50.0
+    def read(self, ids: Sequence[int], count: int) -> torch.Tensor:
+        logits = torch.zeros(count, 400)
+        logits[:, self.row[len(self.lengths)]] = 50.0
         self.used += len(ids)
         self.lengths.append(len(ids))
         self.seen += ids
@@ -42,8 +42,9 @@ class Parrot(Decoding):
 
 @pytest.fixture
 def parrot(monkeypatch: pytest.MonkeyPatch) -> type[Parrot]:
-    """Speaks in place of every model."""
+    """Speaks in place of every model, and cannot be guessed."""
     monkeypatch.setattr("minigpt.generate.Decoding", Parrot)
+    monkeypatch.setattr("minigpt.generate.what_followed", lambda ids, count: [])
     Parrot.lengths, Parrot.seen = [], []
     return Parrot
 
@@ -87,10 +88,48 @@ def test_several_tokens_at_once_are_as_good_as_one_by_one(model: MiniGPT) -> Non
     for cuts in ([12], [5, 7], [1, 4, 7], [11, 1]):
         decoding = Decoding(model)
         for part in ids[0].split(cuts):
-            logits = decoding.next_logits(part.tolist())
+            logits = decoding.read(part.tolist(), len(part))
         assert decoding.used == 12
         with torch.no_grad():
-            torch.testing.assert_close(logits, model(ids)[0, -1], atol=1e-5, rtol=1e-5)
+            torch.testing.assert_close(logits, model(ids)[0, -len(part) :], atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.3, 1.0])
+def test_guesses_save_passes_and_change_nothing(
+    model: MiniGPT, monkeypatch: pytest.MonkeyPatch, temperature: float
+) -> None:
+    passes: list[int] = []
+    read = Decoding.read
+
+    def counted(self: Decoding, ids: Sequence[int], count: int) -> torch.Tensor:
+        passes.append(count)
+        return read(self, ids, count)
+
+    def answer() -> list[int]:
+        passes.clear()
+        sampling = Sampling(temperature=temperature, seed=1)
+        return list(generate(model, [START, *range(40, 45)], max_new_tokens=60, sampling=sampling))
+
+    monkeypatch.setattr(Decoding, "read", counted)
+    guessed, fewer = answer(), len(passes)
+    with monkeypatch.context() as context:
+        context.setattr("minigpt.generate.what_followed", lambda ids, count: [])
+        assert answer() == guessed
+        assert max(passes) == 1
+    if temperature == 0:
+        assert fewer < len(passes) / 2, "this model repeats itself"
+    said = iter(guessed)  # a guess that is wrong in the middle, on and on
+    wrong = lambda ids, count: [next(said, 50), 300, 300][:count]  # noqa: E731
+    monkeypatch.setattr("minigpt.generate.what_followed", wrong)
+    assert answer() == guessed
+
+
+def test_a_guess_is_how_it_went_on_before() -> None:
+    assert what_followed([5, 6, 7, 8, 9, 6, 7, 1, 6, 7], 2) == [1, 6]
+    assert what_followed([4, 5, 6, 7, 1, 6, 7, 2, 5, 6, 7], 2) == [1, 6], "three ids tell more than two"
+    assert what_followed([3, 5, 6, 5, 6], 7) == [5, 6, 5, 6, 5, 6, 5], "in circles"
+    assert what_followed([3, 9, 9], 3) == [9, 9, 9]
+    assert what_followed([3, 4, 5], 3) == what_followed([3], 3) == what_followed([3, 4, 3], 0) == []
 
 
 def test_temperature_zero_takes_the_likeliest(model: MiniGPT) -> None:

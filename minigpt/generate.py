@@ -78,7 +78,7 @@ class Context:
         certain = known = len(self._read) - self._guesses
         while known < min(len(self._read), len(self.ids)) and self._read[known] == self.ids[known]:
             known += 1
-        if known < len(self.ids) or not known:
+        if known < len(self.ids):
             came_true = 0 < self._guesses == known - certain
             self._courage = min(2 * self._courage, MOST_GUESSES) if came_true else FEWEST_GUESSES
             self._read_on(known)

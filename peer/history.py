@@ -1,8 +1,9 @@
 """The swarm's history: every mean that moved the anchor, kept for a while for those who missed it.
 
 Who holds an anchor and the means that followed it gets to the anchor of now by the same arithmetic as everybody else.
-So a peer whose exchange failed takes that one mean instead of the whole state, and a joiner can take its time over the
-state. One safetensors file a mean, in `checkpoints/RUN/history/`, named after the anchor that it moves.
+So a peer whose exchange failed takes that one mean instead of the whole state, a joiner can take its time over the
+state, and who was ended without warning loses only what it trained since its last exchange, however old its checkpoint
+is. One safetensors file a mean, in `checkpoints/RUN/history/`, named after the anchor that it moves.
 """
 
 from __future__ import annotations
@@ -90,6 +91,16 @@ def load(path: Path, size: int) -> Mean:
     if not mean.samples or not all(0 <= given <= MAX_SAMPLES for given in mean.samples.values()):
         raise HistoryError(f"{path.name[:12]}… was made of impossible numbers of sequences")
     return mean
+
+
+def following(run_folder: Path, lineage: str, size: int) -> list[Path]:
+    """Files of the means that are kept here and lead on from the anchor `lineage`, in order."""
+    paths: list[Path] = []
+    with suppress(HistoryError):
+        while (path := path_of(run_folder, lineage)).exists():
+            lineage = load(path, size).lineage
+            paths.append(path)
+    return paths
 
 
 def prune(folder: Path) -> None:

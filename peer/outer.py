@@ -91,6 +91,7 @@ class OuterLoop:
     :param inner: the peer's own training, which is moved along with the anchor
     :param anchor: a second model, on the CPU, that holds the parameters the swarm agreed on
     :param averager: for as many numbers as the swarm's state has
+    :param missed: files of means that lead on from the anchor, in order
     :param me: our notice, with everything in it that does not change
     """
 
@@ -105,6 +106,7 @@ class OuterLoop:
         network: Network,
         settings: Settings,
         checkpoints: Path,
+        missed: list[Path],
     ):
         self.inner, self.anchor, self.network = inner, anchor.eval(), network
         self.progress = replace(progress, lineage=progress.lineage or progress.anchor)
@@ -127,7 +129,6 @@ class OuterLoop:
         self._given: _Given | None = None
         self._given_until = 0  # own steps up to which movement has been given
         self._matched_until = 0  # and up to which others' means, which we missed, tell of the same time
-        self._missed: list[Path] = []  # means that we have fetched and not yet taken
         self._shunned: dict[str, float] = {}  # peers that sent nonsense, and until when
         self._round: dict[str, int] = {}  # sequences in this round by peer id
         self._met: dict[str, _Met] = {}  # where we and a peer last stood together
@@ -142,6 +143,7 @@ class OuterLoop:
         self._ready = False  # to exchange
         self._round_start = self.progress.samples
         self._follow_from_here()
+        self._missed = missed  # means that are here, and that our anchor has not been moved by yet
 
     @property
     def shared(self) -> bool:
@@ -480,7 +482,7 @@ class OuterLoop:
         return None
 
     def _take_mean(self) -> Event | None:
-        """Move the anchor by the first of the means that we have fetched."""
+        """Move the anchor by the first of the means that are here."""
         self._last_group = ([], 0.0)  # we are not in step with them yet
         try:
             closed = self._advance(load(self._missed.pop(0), self.swarm.size))

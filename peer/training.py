@@ -20,7 +20,7 @@ from minigpt.encoding import DatasetError, encode
 from minigpt.evaluate import HeldOut
 from minigpt.model import MiniGPT
 from minigpt.settings import Settings
-from peer import clock
+from peer import clock, history
 from peer.averager import GradientAverager
 from peer.display import Display
 from peer.evaluator import Evaluator, Verdict
@@ -416,16 +416,20 @@ def open_loops(
     me = me.model_copy(update={"run_id": progress.run_id})
     blocked = run.settings.training.dataset.block_attention
     if run.settings.swarm.averaging == "sync":
-        anchor, model = run.start.build_model(), start_model(run)
+        anchor, model = run.start.build_model(), start_model(run, with_local=True)
         synchronous = SynchronousInner(model, batches, device, autocast, blocked)
         synchronous.join(network, progress.run_id, run.settings, progress, stop)
         return synchronous, SynchronousOuter(
             inner=synchronous, anchor=anchor, progress=progress, me=me, network=network, settings=run.settings
         )
     shapes = checkpoint.expected_shapes(run.start.settings, run.start.vocab_size).values()
+    size = padded(sum(shape.numel() for shape in shapes))
     # before there are models: its process would keep the memory of their first numbers for as long as it lives
-    averager = GradientAverager(padded(sum(shape.numel() for shape in shapes)), network.dht, progress.run_id)
-    anchor, model = run.start.build_model(), start_model(run)
+    averager = GradientAverager(size, network.dht, progress.run_id)
+    missed: list[Path] = []
+    if run.how == "resumed":  # perhaps after an end without warning, with exchanges after the last checkpoint
+        missed = history.following(checkpoints / progress.run, progress.lineage or progress.anchor, size)
+    anchor, model = run.start.build_model(), start_model(run, with_local=not missed)
     inner = InnerLoop(model, batches, device, autocast, blocked)
     moments = run.start.optimizer()
     inner.steps = progress.step
@@ -440,13 +444,17 @@ def open_loops(
         network=network,
         settings=run.settings,
         checkpoints=checkpoints,
+        missed=missed,
     )
 
 
-def start_model(run: Run) -> MiniGPT:
-    """The model to train on: the anchor, and what this device had trained on top of it before it was ended."""
+def start_model(run: Run, with_local: bool) -> MiniGPT:
+    """The model to train on: the anchor, and what this device had trained on top of it before it was ended.
+
+    :param with_local: that has not gone into an exchange since
+    """
     model = run.start.build_model()
-    local = run.start.local() if run.how == "resumed" else None
+    local = run.start.local() if run.how == "resumed" and with_local else None
     if local is not None:
         with torch.no_grad():
             for name, parameter in model.named_parameters():

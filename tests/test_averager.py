@@ -40,7 +40,7 @@ from peer import outer as outer_module
 from peer.averager import AgreeingRunner, GradientAverager
 from peer.catching_up import State
 from peer.codec import BLOCK, PART, bits_of, code_bytes, decode, encode
-from peer.history import Mean, path_of
+from peer.history import Mean, following, path_of
 from peer.inner import InnerLoop
 from peer.membership import Notice, Role
 from peer.network import Network, start_dht
@@ -425,7 +425,7 @@ def test_a_dht_asked_by_a_process_that_has_ended_meanwhile_goes_on_at_once(
 def start_outer(node: DHT, folder: Path, **network: Any) -> OuterLoop:
     """An outer loop with a real averager, and of the network only what a test gives it."""
     model = build_model(40)
-    progress = Progress("cellmind", next(runs), 3, 300, 10, "aa")
+    progress = Progress("cellmind", next(runs), 3, 300, 10, "aa", "aa")
     me = Notice(peer=node.peer_id.to_base58(), name="me", address="", role=Role.TRAINING, run_id=progress.run_id)
     return OuterLoop(
         inner=InnerLoop(model, iter(()), torch.device("cpu"), None),
@@ -436,6 +436,7 @@ def start_outer(node: DHT, folder: Path, **network: Any) -> OuterLoop:
         network=cast(Network, SimpleNamespace(dht=node, view=View(), starts=1, **network)),
         settings=SETTINGS,
         checkpoints=folder,
+        missed=following(folder / progress.run, progress.lineage, padded(model.parameter_count())),
     )
 
 
@@ -495,6 +496,32 @@ def test_every_round_that_missed_means_close_is_an_event_of_its_own(nodes: list[
         assert (outer.progress.lineage, outer.progress.round) == (lineage, first + 2)
     finally:
         outer.stop()
+
+
+def test_who_was_ended_without_warning_goes_on_from_its_last_exchange(nodes: list[DHT], tmp_path: Path) -> None:
+    def end(outer: OuterLoop) -> tuple[str, str]:
+        outer.stop()
+        return outer.progress.lineage, parameter_hash(dict(outer.anchor.named_parameters()))
+
+    outer = start_outer(nodes[0], tmp_path, post=lambda notice: View())
+    for _ in range(3):
+        with torch.no_grad():
+            for parameter in outer.inner.parameters:
+                parameter.add_(torch.randn_like(parameter), alpha=1e-3)
+        outer.inner.steps += 1
+        outer.offered += 4
+        outer._give([])
+    given, lineages = end(outer), [path.stem for path in following(tmp_path / "cellmind", "aa", outer.swarm.size)]
+    again = start_outer(nodes[0], tmp_path, post=lambda notice: View())
+    assert not list(again.tick(1.0))
+    assert again.progress.samples == 300 + 3 * 4
+    assert end(again) == given
+
+    last = path_of(tmp_path / "cellmind", lineages[-1])
+    last.write_bytes(last.read_bytes()[:-1])  # it was being written
+    again = start_outer(nodes[0], tmp_path, post=lambda notice: View())
+    assert not list(again.tick(1.0))
+    assert end(again)[0] == lineages[-1], "the one before it"
 
 
 def test_a_device_that_slept_keeps_its_anchor_until_the_others_had_time_to_be_heard(

@@ -24,7 +24,7 @@ SIZE_LIMITS = {
     SETTINGS: 2**16,
     TOKENIZER: 2**26,
     TOKENIZER_CONFIG: 2**16,
-    POSITION: 2**12,
+    POSITION: 2**16,
 }
 OPTIONAL = {OPTIMIZER, LOCAL, POSITION}
 MANIFEST_LIMIT = 2**16
@@ -64,13 +64,31 @@ class FileEntry(BaseModel):
     sha256: Sha256
 
 
+class Standing(BaseModel):
+    """What of a device's own training is in the anchor, what is not, and what others have not seen of it.
+
+    `own` sequences are in the anchor; `offered` are not, are what `steps` steps of `local` come from, and `beside` of
+    them were trained while others moved the anchor. `met` says of every peer, by its id, where the two last stood
+    together: sequences behind the anchor, `own` there, and our steps until then.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    own: Count = 0
+    offered: Count = 0
+    beside: Count = 0
+    steps: Count = 0
+    met: dict[str, tuple[Count, Count, Count]] = {}
+
+
 class Position(BaseModel):
-    """Where a device is in its own data: the name of its dataset, and the number of the next sequence."""
+    """Where a device is: in its own data, the name of its dataset and the next sequence's number, and in the swarm."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     dataset: str
     sequence: Count
+    standing: Standing = Standing()
 
 
 class Manifest(BaseModel):

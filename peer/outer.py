@@ -20,7 +20,7 @@ from hivemind.averaging.control import StepControl
 from torch import Tensor
 
 from minigpt import checkpoint
-from minigpt.manifest import Progress
+from minigpt.manifest import Progress, Standing
 from minigpt.model import MiniGPT
 from minigpt.settings import Settings
 from peer.averager import MATCHMAKING_SECONDS, MAX_GROUP, SHUN_SECONDS, GradientAverager
@@ -49,6 +49,7 @@ GRACE_SECONDS = 4.0  # in which notices catch up with an exchange
 # missed are enough. After a cut of a moment it took up to 14 s until they were heard again.
 REUNION_SECONDS = 30.0
 LONGEST_TICK_SECONDS = 5.0  # of them that pass from one tick to the next: longer ones, a device has slept through
+MAX_MET = 500  # peers of which we keep where we last stood together
 MEET_SECONDS = 10.0  # the same at the start, when others may hold the checkpoint that we begin with
 
 
@@ -91,6 +92,7 @@ class OuterLoop:
     :param inner: the peer's own training, which is moved along with the anchor
     :param anchor: a second model, on the CPU, that holds the parameters the swarm agreed on
     :param averager: for as many numbers as the swarm's state has
+    :param standing: where we were when the anchor was saved, if it is a checkpoint of our own
     :param missed: files of means that lead on from the anchor, in order
     :param me: our notice, with everything in it that does not change
     """
@@ -106,13 +108,16 @@ class OuterLoop:
         network: Network,
         settings: Settings,
         checkpoints: Path,
+        standing: Standing,
         missed: list[Path],
     ):
+        if missed:  # it went into the first of them
+            standing = standing.model_copy(update={"offered": 0, "beside": 0, "steps": 0})
         self.inner, self.anchor, self.network = inner, anchor.eval(), network
         self.progress = replace(progress, lineage=progress.lineage or progress.anchor)
         self.settings, self._checkpoints = settings, checkpoints
         self.swarm = SwarmState(anchor, settings.training.lr)
-        self.offered = 0  # own sequences that are not in the anchor yet
+        self.offered = standing.offered  # own sequences that are not in the anchor yet
         self.others: list[Notice] = []  # of our run, training or about to
         self.saved_samples = progress.samples  # behind the newest checkpoint on the disk; who writes them sets it
         self.exchange_seconds = 0.0  # of the last one, once its group was there
@@ -131,9 +136,10 @@ class OuterLoop:
         self._matched_until = 0  # and up to which others' means, which we missed, tell of the same time
         self._shunned: dict[str, float] = {}  # peers that sent nonsense, and until when
         self._round: dict[str, int] = {}  # sequences in this round by peer id
-        self._met: dict[str, _Met] = {}  # where we and a peer last stood together
-        self._own = 0  # of our sequences are in the anchor since we began
-        self._beside = 0  # of `offered` were trained while others moved the anchor: they count, but have no weight
+        self._met = {peer: _Met(*met) for peer, met in standing.met.items()}  # where we and a peer last stood together
+        self._own = standing.own  # of our sequences are in the anchor
+        # of `offered` were trained while others moved the anchor: they count, but have no weight
+        self._beside = standing.beside
         self._last_group: tuple[list[str], float] = ([], 0.0)
         self._alone_seconds = REUNION_SECONDS - MEET_SECONDS  # without company, while we were awake to see it
         self._ticked_at = time.monotonic()
@@ -143,12 +149,25 @@ class OuterLoop:
         self._ready = False  # to exchange
         self._round_start = self.progress.samples
         self._follow_from_here()
+        self._given_until -= standing.steps
         self._missed = missed  # means that are here, and that our anchor has not been moved by yet
 
     @property
     def shared(self) -> bool:
         """Whether the anchor is a state of its own, which others follow."""
         return self._shared_from is not None
+
+    @property
+    def standing(self) -> Standing:
+        """What to keep with a checkpoint of now, so that whoever goes on from it knows what others have of us."""
+        last = sorted(self._met.items(), key=lambda met: met[1].samples)[-MAX_MET:]
+        return Standing(
+            own=self._own,
+            offered=self.offered,
+            beside=self._beside,
+            steps=self.inner.steps - self._given_until + (self._given.steps if self._given is not None else 0),
+            met={peer: (met.samples, met.own, met.steps) for peer, met in last},
+        )
 
     @property
     def bytes_sent(self) -> int:
@@ -502,8 +521,8 @@ class OuterLoop:
         before, progress = stand(self.swarm.parameters), newer.progress
         self._given_until -= self._given.steps if self._given is not None else 0
         met = self._met.get(newer.donor.peer, self._here())
-        apart = self._own - met.own
-        self.offered += apart
+        apart = max(0, self._own - met.own)
+        self._own, self.offered = self._own - apart, self.offered + apart
         steps = self.inner.steps - met.steps
         others = sum(other.role == Role.TRAINING and not other.paused for other in self.others)
         missed = (progress.samples - met.samples) / max(1, others)  # sequences of each of them

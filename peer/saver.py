@@ -68,7 +68,9 @@ class Saver:
             tokenizer_model=self._tokenizer_model,
             optimizer=inner.moments() or None,
             local=local,
-            position=Position(dataset=self._batches.dataset.name, sequence=self._batches.position),
+            position=Position(
+                dataset=self._batches.dataset.name, sequence=self._batches.position, standing=outer.standing
+            ),
         )
         if wait:
             self._report(self._pending)

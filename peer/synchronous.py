@@ -19,7 +19,7 @@ import torch
 from hivemind.compression import Float16Compression
 
 from minigpt import checkpoint
-from minigpt.manifest import Progress
+from minigpt.manifest import Progress, Standing
 from minigpt.model import MiniGPT
 from minigpt.settings import Settings
 from peer.inner import InnerLoop, learning_rate, make_optimizer, parameter_groups
@@ -93,6 +93,7 @@ class SynchronousOuter:
         self.inner, self.anchor, self.progress, self.network = inner, anchor.eval(), progress, network
         self.samples_per_round = settings.swarm.samples_per_round
         self.offered = 0
+        self.standing = Standing()  # all that is trained goes into every average
         self.saved_samples = -1
         self.rate_factor = 1.0
         self.exchange_seconds = 0.0  # is waited for, and known from that

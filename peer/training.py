@@ -18,6 +18,7 @@ from minigpt.dataset import Batches, PackedDataset, PaddedDataset, seed_of
 from minigpt.device import pick_autocast, pick_device
 from minigpt.encoding import DatasetError, encode
 from minigpt.evaluate import HeldOut
+from minigpt.manifest import Standing
 from minigpt.model import MiniGPT
 from minigpt.settings import Settings
 from peer import clock, history
@@ -431,6 +432,7 @@ def open_loops(
         missed = history.following(checkpoints / progress.run, progress.lineage or progress.anchor, size)
     anchor, model = run.start.build_model(), start_model(run, with_local=not missed)
     inner = InnerLoop(model, batches, device, autocast, blocked)
+    position = run.start.position() if run.how == "resumed" else None
     moments = run.start.optimizer()
     inner.steps = progress.step
     if moments is not None:
@@ -444,6 +446,7 @@ def open_loops(
         network=network,
         settings=run.settings,
         checkpoints=checkpoints,
+        standing=position.standing if position is not None else Standing(),
         missed=missed,
     )
 

@@ -34,7 +34,7 @@ from hivemind.utils.mpfuture import MPFuture
 from torch import Tensor
 
 from minigpt.checkpoint import parameter_hash
-from minigpt.manifest import Progress
+from minigpt.manifest import Progress, Standing
 from peer import averager as averager_module
 from peer import outer as outer_module
 from peer.averager import AgreeingRunner, GradientAverager
@@ -422,7 +422,7 @@ def test_a_dht_asked_by_a_process_that_has_ended_meanwhile_goes_on_at_once(
     assert "Traceback" not in capfd.readouterr().err
 
 
-def start_outer(node: DHT, folder: Path, **network: Any) -> OuterLoop:
+def start_outer(node: DHT, folder: Path, standing: Standing | None = None, **network: Any) -> OuterLoop:
     """An outer loop with a real averager, and of the network only what a test gives it."""
     model = build_model(40)
     progress = Progress("cellmind", next(runs), 3, 300, 10, "aa", "aa")
@@ -436,6 +436,7 @@ def start_outer(node: DHT, folder: Path, **network: Any) -> OuterLoop:
         network=cast(Network, SimpleNamespace(dht=node, view=View(), starts=1, **network)),
         settings=SETTINGS,
         checkpoints=folder,
+        standing=standing or Standing(),
         missed=following(folder / progress.run, progress.lineage, padded(model.parameter_count())),
     )
 
@@ -567,8 +568,39 @@ def test_what_was_trained_apart_counts_and_weighs_no_more_than_an_exchange(nodes
         outer._give([donor])
         assert outer._given is not None
         assert (outer._given.samples, outer._given.steps, outer._given.weight) == (440, 10, 40)
+        standing = outer.standing
+        assert (standing.offered, standing.steps) == (440, 10), "it has been given, and is in no anchor yet"
     finally:
         outer.stop()
+
+    outer = start_outer(nodes[0], tmp_path, standing=standing, post=lambda notice: View())
+    try:  # it was ended, and goes on from its checkpoint
+        assert outer.standing == standing
+        outer.inner.step_seconds = 1.0
+        outer.others = [donor]
+        later = replace(state, samples=state.samples + 400, lineage="cc")
+        again = outer._take_state(State(donor, later, dict(build_model(40).named_parameters())))
+        assert again.apart == 0, "it has been said"
+        assert outer.offered == 440
+    finally:
+        outer.stop()
+
+
+def test_what_a_device_learnt_apart_is_known_after_it_was_ended_as_well(nodes: list[DHT], tmp_path: Path) -> None:
+    outer = start_outer(nodes[0], tmp_path, post=lambda notice: View())
+    donor = outer._notice().model_copy(update={"peer": "D" * 12, "name": "donor"})
+    outer._meet([donor.peer])
+    outer.inner.steps += 50
+    outer.offered += 200
+    outer._close_alone()
+    outer.stop()
+    samples = outer.progress.samples
+    again = start_outer(nodes[0], tmp_path, standing=outer.standing, post=lambda notice: View())
+    try:
+        state = replace(outer.progress, samples=samples + 400, lineage="bb")
+        assert again._take_state(State(donor, state, dict(build_model(40).named_parameters()))).apart == 200
+    finally:
+        again.stop()
 
 
 def test_a_peer_that_claims_to_be_far_ahead_keeps_nobody_from_going_on(nodes: list[DHT], tmp_path: Path) -> None:

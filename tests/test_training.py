@@ -13,6 +13,7 @@ import torch
 import tokenizer
 from minigpt import PADDING, checkpoint
 from minigpt.dataset import Batches
+from minigpt.manifest import Standing
 from peer.display import Display
 from peer.inner import InnerLoop
 from peer.join import Run
@@ -59,7 +60,9 @@ class Device:
         start = checkpoint.newest(self.folder)
         assert start is not None
         inner = InnerLoop(start.build_model(), batches, torch.device("cpu"), None)
-        outer: Any = SimpleNamespace(anchor=start.build_model(), progress=start.progress, saved_samples=0)
+        outer: Any = SimpleNamespace(
+            anchor=start.build_model(), progress=start.progress, standing=Standing(), saved_samples=0
+        )
         saver = Saver(
             batches=batches,
             inner=inner,

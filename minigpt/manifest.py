@@ -68,8 +68,8 @@ class Standing(BaseModel):
     """What of a device's own training is in the anchor, what is not, and what others have not seen of it.
 
     `own` sequences are in the anchor; `offered` are not, are what `steps` steps of `local` come from, and `beside` of
-    them were trained while others moved the anchor. `met` says of every peer, by its id, where the two last stood
-    together: sequences behind the anchor, `own` there, and our steps until then.
+    them were trained while others moved the anchor. `met` says of every peer, by its id, at which of our anchors it was
+    last seen: sequences behind it, `own` there, and our steps until then.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)

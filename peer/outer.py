@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import CancelledError
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -49,7 +49,8 @@ GRACE_SECONDS = 4.0  # in which notices catch up with an exchange
 # missed are enough. After a cut of a moment it took up to 14 s until they were heard again.
 REUNION_SECONDS = 30.0
 LONGEST_TICK_SECONDS = 5.0  # of them that pass from one tick to the next: longer ones, a device has slept through
-MAX_MET = 500  # peers of which we keep where we last stood together
+MAX_MET = 500  # peers of which a checkpoint says where they last stood with us
+MAX_PASSED = 10_000  # anchors
 MEET_SECONDS = 10.0  # the same at the start, when others may hold the checkpoint that we begin with
 
 
@@ -136,7 +137,8 @@ class OuterLoop:
         self._matched_until = 0  # and up to which others' means, which we missed, tell of the same time
         self._shunned: dict[str, float] = {}  # peers that sent nonsense, and until when
         self._round: dict[str, int] = {}  # sequences in this round by peer id
-        self._met = {peer: _Met(*met) for peer, met in standing.met.items()}  # where we and a peer last stood together
+        self._passed: dict[str, _Met] = {}  # anchors that were ours, by lineage
+        self._met = {peer: _Met(*met) for peer, met in standing.met.items()}  # where a peer was at one of them
         self._own = standing.own  # of our sequences are in the anchor
         # of `offered` were trained while others moved the anchor: they count, but have no weight
         self._beside = standing.beside
@@ -222,6 +224,7 @@ class OuterLoop:
         if complaints := self._shun(now, {other.peer: other.name for other in present}):
             yield complaints
         self.others = [other for other in present if self._shunned.get(other.peer, 0.0) < now]
+        self._meet()
         self._alone_seconds += min(now - self._ticked_at, LONGEST_TICK_SECONDS)
         self._ticked_at = now
         if self._exchange is not None:
@@ -260,7 +263,6 @@ class OuterLoop:
     def _exchange_when_ready(self, me: Notice, now: float, suspected: frozenset[str]) -> Event | None:
         """With everybody at our anchor, once we and any of them are ready to."""
         group, at = self._last_group
-        self._meet(mate.peer for mate in groupmates(me, self.others))
         mates = expected_group(me, self.others, group if now < at + GRACE_SECONDS else ())
         if any(mate.peer in suspected for mate in mates):
             return None  # it speaks again in a moment, or has left
@@ -334,6 +336,7 @@ class OuterLoop:
         self._given, self._missed = None, []
         self._given_until = self._matched_until = self.inner.steps
         self._moved_at = time.monotonic()
+        self._pass()
 
     @torch.no_grad()
     def _give(self, mates: list[Notice]) -> Event | None:
@@ -433,6 +436,7 @@ class OuterLoop:
             if given is not None:
                 self.swarm.take_back(given.code, given.steps, given.stood, before)
                 self._given_until -= given.steps
+            self.offered = max(0, self.offered - mean.samples.get(self._me.peer, 0))  # given before we were ended
             parallel = (self.inner.steps - self._matched_until) / mean.count
             follow(self.inner.parameters, self.swarm, before, 1 - min(1.0, parallel))
             self._matched_until = min(self.inner.steps, self._matched_until + mean.count)
@@ -445,7 +449,8 @@ class OuterLoop:
         had, per_round = self.progress.samples, self.settings.swarm.samples_per_round
         has = had + sum(mean.samples.values())
         self.progress = replace(self.progress, samples=has, lineage=mean.lineage)
-        self._meet(mean.samples)
+        self._pass()
+        self._met.update(dict.fromkeys(mean.samples, self._here()))
         return self._close() if has // per_round > had // per_round else None
 
     def _keep(self, count: int) -> None:
@@ -455,11 +460,19 @@ class OuterLoop:
             self._beside = self.offered - round((self.offered - self._beside) * count / steps)
             self._given_until = self.inner.steps - count
 
-    def _meet(self, peers: Iterable[str]) -> None:
-        self._met.update(dict.fromkeys(peers, self._here()))
-
     def _here(self) -> _Met:
         return _Met(self.progress.samples, self._own, self._given_until)
+
+    def _pass(self) -> None:
+        """Our anchor is another one now."""
+        self._passed[self.progress.lineage] = self._here()
+        if len(self._passed) > MAX_PASSED:
+            del self._passed[next(iter(self._passed))]
+
+    def _meet(self) -> None:
+        """Whoever stands at an anchor that was ours has what we had learnt until then."""
+        seen = ((other.peer, self._passed.get(other.anchor)) for other in self.others if other.role == Role.TRAINING)
+        self._met.update({peer: there for peer, there in seen if there is not None})
 
     def _close(self) -> RoundClosed:
         """The round is over."""
@@ -534,12 +547,13 @@ class OuterLoop:
         self._follow_from_here()
         self._given_until = self.inner.steps - steps
         self._keep(max(1, round(self._pace.pause / max(self.inner.step_seconds, 1e-3))))
+        self._pass()
         return CaughtUp(newer.donor.name, apart)
 
 
 @dataclass(frozen=True)
 class _Met:
-    """The anchor at which we and a peer last stood together."""
+    """An anchor of ours, at which a peer may have stood as well."""
 
     samples: int  # behind it
     own: int  # of ours in it

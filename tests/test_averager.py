@@ -550,7 +550,7 @@ def test_what_was_trained_apart_counts_and_weighs_no_more_than_an_exchange(nodes
     before = outer.progress
     try:
         outer.others = [donor]
-        outer._meet([donor.peer])
+        outer._meet()
         for _ in range(2):  # rounds that we close alone, of 50 steps with 4 sequences each
             outer.inner.steps += 50
             outer.offered += 200
@@ -589,7 +589,8 @@ def test_what_was_trained_apart_counts_and_weighs_no_more_than_an_exchange(nodes
 def test_what_a_device_learnt_apart_is_known_after_it_was_ended_as_well(nodes: list[DHT], tmp_path: Path) -> None:
     outer = start_outer(nodes[0], tmp_path, post=lambda notice: View())
     donor = outer._notice().model_copy(update={"peer": "D" * 12, "name": "donor"})
-    outer._meet([donor.peer])
+    outer.others = [donor]
+    outer._meet()
     outer.inner.steps += 50
     outer.offered += 200
     outer._close_alone()
@@ -601,6 +602,27 @@ def test_what_a_device_learnt_apart_is_known_after_it_was_ended_as_well(nodes: l
         assert again._take_state(State(donor, state, dict(build_model(40).named_parameters()))).apart == 200
     finally:
         again.stop()
+
+
+def test_what_a_peer_has_seen_of_us_is_told_by_where_it_stands(nodes: list[DHT], tmp_path: Path) -> None:
+    """Who comes back takes the means that it missed, what we gave in them as well: that is not said again."""
+    outer = start_outer(nodes[0], tmp_path, post=lambda notice: View())
+    try:
+        for number in range(3):
+            outer.inner.steps += 1
+            outer.offered += 4
+            outer._give([])
+            if number < 2:
+                donor = outer._notice().model_copy(update={"peer": "D" * 12, "name": "donor"})
+                outer.others = [donor]
+                outer._meet()
+        state = replace(outer.progress, samples=outer.progress.samples + 400, lineage="bb")
+        newer = State(donor, state, dict(build_model(40).named_parameters()))
+        assert outer._take_state(newer).apart == 4
+        assert outer._take_state(newer).apart == 0, "it has been counted"
+        assert outer.offered == 4
+    finally:
+        outer.stop()
 
 
 def test_a_peer_that_claims_to_be_far_ahead_keeps_nobody_from_going_on(nodes: list[DHT], tmp_path: Path) -> None:

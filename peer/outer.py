@@ -27,6 +27,7 @@ from peer.averager import MATCHMAKING_SECONDS, MAX_GROUP, SHUN_SECONDS, Gradient
 from peer.catching_up import CatchingUp, Means, NotTaken, State
 from peer.history import MAX_COUNT, Mean, load
 from peer.inner import InnerLoop
+from peer.ledger import Ledger
 from peer.membership import (
     Notice,
     Role,
@@ -49,8 +50,6 @@ GRACE_SECONDS = 4.0  # in which notices catch up with an exchange
 # missed are enough. After a cut of a moment it took up to 14 s until they were heard again.
 REUNION_SECONDS = 30.0
 LONGEST_TICK_SECONDS = 5.0  # of them that pass from one tick to the next: longer ones, a device has slept through
-MAX_MET = 500  # peers of which a checkpoint says where they last stood with us
-MAX_PASSED = 10_000  # anchors
 MEET_SECONDS = 10.0  # the same at the start, when others may hold the checkpoint that we begin with
 
 
@@ -118,6 +117,7 @@ class OuterLoop:
         self.progress = replace(progress, lineage=progress.lineage or progress.anchor)
         self.settings, self._checkpoints = settings, checkpoints
         self.swarm = SwarmState(anchor, settings.training.lr)
+        self.ledger = Ledger(standing)
         self.offered = standing.offered  # own sequences that are not in the anchor yet
         self.others: list[Notice] = []  # of our run, training or about to
         self.saved_samples = progress.samples  # behind the newest checkpoint on the disk; who writes them sets it
@@ -137,9 +137,6 @@ class OuterLoop:
         self._matched_until = 0  # and up to which others' means, which we missed, tell of the same time
         self._shunned: dict[str, float] = {}  # peers that sent nonsense, and until when
         self._round: dict[str, int] = {}  # sequences in this round by peer id
-        self._passed: dict[str, _Met] = {}  # anchors that were ours, by lineage
-        self._met = {peer: _Met(*met) for peer, met in standing.met.items()}  # where a peer was at one of them
-        self._own = standing.own  # of our sequences are in the anchor
         # of `offered` were trained while others moved the anchor: they count, but have no weight
         self._beside = standing.beside
         self._last_group: tuple[list[str], float] = ([], 0.0)
@@ -162,13 +159,12 @@ class OuterLoop:
     @property
     def standing(self) -> Standing:
         """What to keep with a checkpoint of now, so that whoever goes on from it knows what others have of us."""
-        last = sorted(self._met.items(), key=lambda met: met[1].samples)[-MAX_MET:]
         return Standing(
-            own=self._own,
+            own=self.ledger.own,
             offered=self.offered,
             beside=self._beside,
             steps=self.inner.steps - self._given_until + (self._given.steps if self._given is not None else 0),
-            met={peer: (met.samples, met.own, met.steps) for peer, met in last},
+            met=self.ledger.met,
         )
 
     @property
@@ -224,7 +220,7 @@ class OuterLoop:
         if complaints := self._shun(now, {other.peer: other.name for other in present}):
             yield complaints
         self.others = [other for other in present if self._shunned.get(other.peer, 0.0) < now]
-        self._meet()
+        self.ledger.look(self.others)
         self._alone_seconds += min(now - self._ticked_at, LONGEST_TICK_SECONDS)
         self._ticked_at = now
         if self._exchange is not None:
@@ -336,7 +332,7 @@ class OuterLoop:
         self._given, self._missed = None, []
         self._given_until = self._matched_until = self.inner.steps
         self._moved_at = time.monotonic()
-        self._pass()
+        self._stand()
 
     @torch.no_grad()
     def _give(self, mates: list[Notice]) -> Event | None:
@@ -445,12 +441,12 @@ class OuterLoop:
         self._moved_at, self._ready = time.monotonic(), False
         for peer, samples in mean.samples.items():
             self._round[peer] = self._round.get(peer, 0) + samples
-        self._own += mean.samples.get(self._me.peer, 0)
+        self.ledger.own += mean.samples.get(self._me.peer, 0)
         had, per_round = self.progress.samples, self.settings.swarm.samples_per_round
         has = had + sum(mean.samples.values())
         self.progress = replace(self.progress, samples=has, lineage=mean.lineage)
-        self._pass()
-        self._met.update(dict.fromkeys(mean.samples, self._here()))
+        self._stand()
+        self.ledger.together(mean.samples)
         return self._close() if has // per_round > had // per_round else None
 
     def _keep(self, count: int) -> None:
@@ -460,19 +456,9 @@ class OuterLoop:
             self._beside = self.offered - round((self.offered - self._beside) * count / steps)
             self._given_until = self.inner.steps - count
 
-    def _here(self) -> _Met:
-        return _Met(self.progress.samples, self._own, self._given_until)
-
-    def _pass(self) -> None:
+    def _stand(self) -> None:
         """Our anchor is another one now."""
-        self._passed[self.progress.lineage] = self._here()
-        if len(self._passed) > MAX_PASSED:
-            del self._passed[next(iter(self._passed))]
-
-    def _meet(self) -> None:
-        """Whoever stands at an anchor that was ours has what we had learnt until then."""
-        seen = ((other.peer, self._passed.get(other.anchor)) for other in self.others if other.role == Role.TRAINING)
-        self._met.update({peer: there for peer, there in seen if there is not None})
+        self.ledger.stand(self.progress.lineage, self.progress.samples, self._given_until)
 
     def _close(self) -> RoundClosed:
         """The round is over."""
@@ -494,10 +480,11 @@ class OuterLoop:
         self.swarm.begin(self.inner.parameters)
         anchor = checkpoint.parameter_hash(dict(self.anchor.named_parameters()))
         samples = self.progress.samples + self.offered
-        self._own += self.offered
+        self.ledger.own += self.offered
         round = self.progress.round + 1
         self.progress = replace(self.progress, round=round, samples=samples, anchor=anchor, lineage=anchor)
         self.offered, self._beside, self._round, self._round_start = 0, 0, {}, samples
+        self._stand()
         return RoundClosed([self._me.name], 1.0)
 
     # ------------------------------------------------------------------ catching up
@@ -533,9 +520,9 @@ class OuterLoop:
         """
         before, progress = stand(self.swarm.parameters), newer.progress
         self._given_until -= self._given.steps if self._given is not None else 0
-        met = self._met.get(newer.donor.peer, self._here())
-        apart = max(0, self._own - met.own)
-        self._own, self.offered = self._own - apart, self.offered + apart
+        met = self.ledger.last_with(newer.donor.peer)
+        apart = self.ledger.take_back(newer.donor.peer)
+        self.offered += apart
         steps = self.inner.steps - met.steps
         others = sum(other.role == Role.TRAINING and not other.paused for other in self.others)
         missed = (progress.samples - met.samples) / max(1, others)  # sequences of each of them
@@ -547,17 +534,8 @@ class OuterLoop:
         self._follow_from_here()
         self._given_until = self.inner.steps - steps
         self._keep(max(1, round(self._pace.pause / max(self.inner.step_seconds, 1e-3))))
-        self._pass()
+        self._stand()
         return CaughtUp(newer.donor.name, apart)
-
-
-@dataclass(frozen=True)
-class _Met:
-    """An anchor of ours, at which a peer may have stood as well."""
-
-    samples: int  # behind it
-    own: int  # of ours in it
-    steps: int  # of ours up to which they were trained
 
 
 @dataclass(frozen=True)

@@ -550,7 +550,7 @@ def test_what_was_trained_apart_counts_and_weighs_no_more_than_an_exchange(nodes
     before = outer.progress
     try:
         outer.others = [donor]
-        outer._meet()
+        outer.ledger.look(outer.others)
         for _ in range(2):  # rounds that we close alone, of 50 steps with 4 sequences each
             outer.inner.steps += 50
             outer.offered += 200
@@ -590,7 +590,7 @@ def test_what_a_device_learnt_apart_is_known_after_it_was_ended_as_well(nodes: l
     outer = start_outer(nodes[0], tmp_path, post=lambda notice: View())
     donor = outer._notice().model_copy(update={"peer": "D" * 12, "name": "donor"})
     outer.others = [donor]
-    outer._meet()
+    outer.ledger.look(outer.others)
     outer.inner.steps += 50
     outer.offered += 200
     outer._close_alone()
@@ -615,7 +615,7 @@ def test_what_a_peer_has_seen_of_us_is_told_by_where_it_stands(nodes: list[DHT],
             if number < 2:
                 donor = outer._notice().model_copy(update={"peer": "D" * 12, "name": "donor"})
                 outer.others = [donor]
-                outer._meet()
+                outer.ledger.look(outer.others)
         state = replace(outer.progress, samples=outer.progress.samples + 400, lineage="bb")
         newer = State(donor, state, dict(build_model(40).named_parameters()))
         assert outer._take_state(newer).apart == 4

@@ -1,0 +1,67 @@
+"""What of this device's training the others have: whoever was apart knows what it has to say when it is back.
+
+Every anchor that was ours is kept in mind with what of ours was in it. Whoever is seen at one of them, by its notice or
+because it gave to the mean that led there, has that much of us, and goes its way from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import astuple, dataclass
+
+from minigpt.manifest import Standing
+from peer.membership import Notice, Role
+
+MAX_ANCHORS = 10_000
+MAX_KEPT = 500  # peers of which a checkpoint says where they were
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An anchor of ours."""
+
+    samples: int  # sequences behind it
+    own: int  # of ours in it
+    steps: int  # of ours until then
+
+
+class Ledger:
+    """:param standing: what was kept with the checkpoint that we go on from"""
+
+    def __init__(self, standing: Standing):
+        self.own = standing.own  # of our sequences are in the anchor
+        self._here = Entry(0, self.own, 0)
+        self._anchors: dict[str, Entry] = {}  # by lineage
+        self._seen = {peer: Entry(*met) for peer, met in standing.met.items()}
+
+    @property
+    def met(self) -> dict[str, tuple[int, int, int]]:
+        """Where peers were last seen, as a checkpoint keeps it."""
+        last = sorted(self._seen.items(), key=lambda seen: seen[1].samples)[-MAX_KEPT:]
+        return {peer: astuple(entry) for peer, entry in last}
+
+    def stand(self, lineage: str, samples: int, steps: int) -> None:
+        """Our anchor is this one now."""
+        self._here = self._anchors[lineage] = Entry(samples, self.own, steps)
+        if len(self._anchors) > MAX_ANCHORS:
+            del self._anchors[next(iter(self._anchors))]
+
+    def look(self, notices: Iterable[Notice]) -> None:
+        """See who stands at an anchor that is or was ours."""
+        for notice in notices:
+            if notice.role == Role.TRAINING and (entry := self._anchors.get(notice.anchor)) is not None:
+                self._seen[notice.peer] = entry
+
+    def together(self, peers: Iterable[str]) -> None:
+        """These stand here with us."""
+        self._seen.update(dict.fromkeys(peers, self._here))
+
+    def last_with(self, peer: str) -> Entry:
+        """Where a peer was last seen; one that never was is taken to have all of ours."""
+        return self._seen.get(peer, self._here)
+
+    def take_back(self, peer: str) -> int:
+        """We take a peer's anchor for ours: so many sequences of ours are in no anchor any more."""
+        apart = max(0, self.own - self.last_with(peer).own)
+        self.own -= apart
+        return apart

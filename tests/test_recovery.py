@@ -91,24 +91,24 @@ def test_two_halves_of_a_swarm_become_one_again(tmp_path: Path) -> None:
     with Lan(hosts=4) as lan:
         devices = [GentleDevice(host, tmp_path / host.name) for host in lan.hosts]
         peers = [device.join() for device in devices]
-        assert wait_until(lambda: rounds_of(devices[0], together), START), peers[0].output()
+        assert wait_until(lambda: anchors_of(devices[0], together), START), peers[0].output()
         lan.partition(lan.hosts[:2])
         peers[0].wait_for("(?s)^host3 left.*^host4 left|^host4 left.*^host3 left", 20)
         for device, half in zip(devices, (together[:2], together[:2], together[2:], together[2:])):
-            assert wait_until(lambda: rounds_of(device, half), 30), f"{device.host.name} does not go on"  # noqa: B023
+            assert wait_until(lambda: anchors_of(device, half), 30), f"{device.host.name} does not go on"  # noqa: B023
         lan.heal()
-        before = max(rounds_of(devices[0], together))
-        one_again = lambda: all(max(rounds_of(device, together), default=0) > before for device in devices)  # noqa: E731
+        before = max(anchors_of(devices[0], together))
+        one_again = lambda: set.intersection(*(set(anchors_of(device, together, before)) for device in devices))  # noqa: E731
         assert wait_until(one_again, START), peers[0].output()
-        last = [{line["round"]: line["anchor"] for line in device.metrics()[-2:]} for device in devices]
-        for round in set.intersection(*map(set, last)):
-            assert len({anchors[round] for anchors in last}) == 1
+        for round in one_again():
+            assert len({anchors_of(device, together, before)[round] for device in devices}) == 1
         output = "".join(peer.output() for peer in peers)
         assert re.search(r"^took the newer state of host\d", output, re.MULTILINE)
         assert re.search(r"^what this device has learnt since host\d was out of reach, from [\d,]+ seq", output, re.M)
         assert "Traceback" not in output
 
 
-def rounds_of(device: Device, names: list[str]) -> list[int]:
-    """Rounds that these devices, and no others, closed together."""
-    return [line["round"] for line in device.metrics() if sorted(line["peers"]) == names]
+def anchors_of(device: Device, names: list[str], after: int = -1) -> dict[int, str]:
+    """Anchors by round, of the later rounds that these devices, and no others, closed together."""
+    lines = [line for line in device.metrics() if sorted(line["peers"]) == names and line["round"] > after]
+    return {line["round"]: line["anchor"] for line in lines}

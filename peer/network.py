@@ -14,14 +14,16 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, TextIO
 
 from hivemind import DHT
 from hivemind.dht import DHTNode
+from hivemind.dht.protocol import DHTProtocol
 from hivemind.p2p import PeerID
+from hivemind.proto import dht_pb2
 from hivemind.utils import MPFuture
 
 from minigpt.encoding import DatasetError
@@ -148,6 +150,13 @@ class _Requests:
             return "_nothing", (), {}
 
 
+def answer_from_the_first_moment() -> None:
+    """Let hivemind's DHT know who it is before it takes requests: who asked in between brought a traceback."""
+    of_itself = cached_property(lambda protocol: dht_pb2.NodeInfo(node_id=protocol.node_id.to_bytes()))
+    of_itself.__set_name__(DHTProtocol, "node_info")
+    DHTProtocol.node_info = of_itself
+
+
 def start_dht(host: str, port: int, identity: Path, run: str) -> DHT:
     """A DHT node that listens on `host:port` under a kept identity. Raises NetworkError."""
     identity.parent.mkdir(parents=True, exist_ok=True)
@@ -157,6 +166,7 @@ def start_dht(host: str, port: int, identity: Path, run: str) -> DHT:
     os.environ["LIBP2P_TCP_REUSEPORT"] = "false"
     outlive_the_dead()
     clock.install()
+    answer_from_the_first_moment()
     try:
         return PatientDHT(
             start=True,

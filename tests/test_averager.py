@@ -28,7 +28,9 @@ import pytest
 import torch
 from hivemind import DHT
 from hivemind.averaging.control import StepControl
-from hivemind.dht import DHTNode
+from hivemind.dht import DHTID, DHTNode
+from hivemind.dht.protocol import DHTProtocol
+from hivemind.proto import dht_pb2
 from hivemind.proto.averaging_pb2 import AveragingData
 from hivemind.utils.mpfuture import MPFuture
 from torch import Tensor
@@ -420,6 +422,13 @@ def test_a_dht_asked_by_a_process_that_has_ended_meanwhile_goes_on_at_once(
     finally:
         dht.shutdown()
     assert "Traceback" not in capfd.readouterr().err
+
+
+def test_a_dht_that_is_asked_while_it_starts_says_who_it_is(nodes: list[DHT]) -> None:
+    protocol = DHTProtocol(_initialized_with_create=True)
+    protocol.node_id = DHTID.generate()  # its handlers are registered now, and it knows no more of itself
+    answer = asyncio.run(protocol.rpc_ping(dht_pb2.PingRequest(), cast(Any, None)))
+    assert answer.peer.node_id == protocol.node_id.to_bytes()
 
 
 def start_outer(node: DHT, folder: Path, standing: Standing | None = None, **network: Any) -> OuterLoop:

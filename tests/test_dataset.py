@@ -332,21 +332,20 @@ def test_ten_gigabytes_of_ids_are_open_at_once(tmp_path: Path) -> None:
     count = 5 * 10**9
     np.lib.format.open_memmap(path, "w+", np.uint16, (count,)).flush()  # a hole: it takes no room on the disk
     script = (
-        "import resource, sys, time; from itertools import islice; from pathlib import Path\n"
+        "import resource, sys; from itertools import islice; from pathlib import Path\n"
         "from minigpt.dataset import Batches, PackedDataset\n"
         "resident = lambda: int(open('/proc/self/statm').read().split()[1]) * resource.getpagesize()\n"
-        "before, started = resident(), time.process_time()\n"
+        "before = resident()\n"
         "dataset = PackedDataset(Path(sys.argv[1]), 256, 0)\n"
         "list(islice(Batches(dataset, 4, len(dataset) - 2), 25))\n"
-        "print(len(dataset), time.process_time() - started, resident() - before)"
+        "print(len(dataset), resident() - before)"
     )
     done = subprocess.run(
         [sys.executable, "-c", script, path], cwd=Path(__file__).parents[1], capture_output=True, text=True, check=True
     )
-    sequences, seconds, grown = map(float, done.stdout.split())
+    sequences, grown = map(int, done.stdout.split())
     assert sequences == count // 256
-    assert seconds < 1  # 0.03
-    assert grown < 50e6
+    assert grown < 50e6, "pages that were read count"
 
 
 # -- padded

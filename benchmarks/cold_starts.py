@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 
 from benchmarks.time_to_loss import found
-from tests.devices import TINY, Device, GentleDevice
+from tests.devices import TINY, GentleDevice
 from tests.lan import HostProcess, Lan, wait_until
 
 BAR_SECONDS = 15.0
@@ -35,7 +35,7 @@ def main() -> None:
     arguments = parser.parse_args()
     took: list[float] = []
     with tempfile.TemporaryDirectory(prefix="cellmind-cold-starts-") as folder, Lan(arguments.peers) as lan:
-        devices: list[Device] = [GentleDevice(host, Path(folder) / host.name, TINY) for host in lan.hosts]
+        devices = [GentleDevice(host, Path(folder) / host.name, TINY) for host in lan.hosts]
         found(devices)
         for number in range(1, arguments.times + 1):
             for device in devices:

@@ -39,7 +39,6 @@ from minigpt.manifest import Progress
 from minigpt.model import MiniGPT
 from minigpt.settings import Settings
 
-WAYS = ("ours", "ours without guesses", "transformers", "llama.cpp f16")
 SHORT, LONG = 8, 200  # tokens in a prompt
 PROMPTS = 8
 
@@ -57,7 +56,7 @@ def make_folder(root: Path, corpus: Path) -> Path:
     parameters = model.state_dict()
     anchor = checkpoint.parameter_hash(parameters)
     progress = Progress(run="benchmark", run_id="benchmark-000000000000", round=1, samples=256, step=64, anchor=anchor)
-    folder = checkpoint.save(
+    return checkpoint.save(
         root,
         progress,
         parameters=parameters,
@@ -65,7 +64,6 @@ def make_folder(root: Path, corpus: Path) -> Path:
         settings=settings,
         tokenizer_model=model_file,
     )
-    return folder
 
 
 def ours(folder: Path) -> Ask:
@@ -127,9 +125,17 @@ def llama_cpp(folder: Path) -> Ask:
         wanted = {"prompt": ids, "n_predict": count, "temperature": 0, "ignore_eos": True, "cache_prompt": False}
         timings = server.handle_completions(wanted)["timings"]
         assert timings["predicted_n"] == count
-        return count, float(timings["predicted_ms"]) / 1000  # by its own clock
+        return count - 1, float(timings["predicted_ms"]) / 1000  # by its own clock, the first token not counted
 
     return ask
+
+
+WAYS = {
+    "ours": ours,
+    "ours without guesses": ours_without_guesses,
+    "transformers": transformers,
+    "llama.cpp f16": llama_cpp,
+}
 
 
 def make_prompts(folder: Path, corpus: Path) -> list[list[int]]:
@@ -147,8 +153,7 @@ def make_prompts(folder: Path, corpus: Path) -> list[list[int]]:
 
 def measure(way: str, folder: Path, corpus: Path, tokens: int, repeats: int) -> dict[str, Any]:
     """In this process: tokens a second, the processor's milliseconds a token, milliseconds to the first token."""
-    ways = [ours, ours_without_guesses, transformers, llama_cpp]
-    ask = dict(zip(WAYS, ways))[way](folder)
+    ask = WAYS[way](folder)
     *prompts, long = make_prompts(folder, corpus)
     ask(prompts[0], 2)
     speeds, costs, firsts = [], [], []
@@ -179,7 +184,7 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=100, help="of an answer (default: %(default)s)")
     parser.add_argument("--repeats", type=int, default=5, help="of each way and time (default: %(default)s)")
     parser.add_argument("--times", type=int, default=3, help="that all ways take turns (default: %(default)s)")
-    parser.add_argument("--only", choices=WAYS, help="one way, in this process, on --folder, as JSON")
+    parser.add_argument("--only", choices=WAYS, help="one way, in this process, on --checkpoint, as JSON")
     parser.add_argument("--output", type=Path, default=Path("generate.json"))
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)

@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -61,7 +61,7 @@ def prepare(devices: list[Device], corpus: Path) -> None:
     found(devices)
 
 
-def found(devices: list[Device], *arguments: str) -> None:
+def found(devices: Sequence[Device], *arguments: str) -> None:
     """Let the first device found a run, and the others hold the same start."""
     first = devices[0]
     checkpoints = first.folder / "checkpoints"

@@ -50,6 +50,11 @@ class Progress:
     lineage: str = ""
     updates: int = 0
 
+    @property
+    def anchor_name(self) -> str:
+        """What peers call the anchor: its lineage, or its hash where no mean has led to it yet."""
+        return self.lineage or self.anchor
+
 
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Count = Annotated[int, Field(ge=0, lt=2**53)]

@@ -19,7 +19,7 @@ import data
 import tokenizer
 from minigpt import checkpoint
 from minigpt.checkpoint import Checkpoint
-from minigpt.manifest import SETTINGS, TOKENIZER, CheckpointError, Manifest, Progress
+from minigpt.manifest import SETTINGS, TOKENIZER, CheckpointError, Manifest, Position, Progress
 from minigpt.model import MiniGPT
 from minigpt.settings import (
     DatasetSettings,
@@ -65,6 +65,10 @@ class Run:
     how: str  # "resumed", "joined" or "founded"
     has_text: bool = True  # of its own
     shared: SharedText | None = None  # what it trains on instead
+
+    def position(self) -> Position | None:
+        """Where this device was in a run that it resumes, if that was kept. Raises CheckpointError."""
+        return self.start.position() if self.how == "resumed" else None
 
 
 class Joiner:

@@ -531,8 +531,7 @@ async def _fetch(
         manifest = await fetch_manifest(node.p2p, donor, run)
         progress = manifest.progress
         old = newer_than is not None and (progress.samples, progress.round, progress.lineage) <= newer_than
-        lineage = progress.lineage or progress.anchor
-        if old and not (or_followed and await is_followed(node.p2p, donor, run, lineage)):
+        if old and not (or_followed and await is_followed(node.p2p, donor, run, progress.anchor_name)):
             raise TransferError("the donor has not written its newest state yet")
         donors = [donor, *_the_node().others_of(manifest.run_id, donor)][:MAX_DONORS]
         return await fetch(node.p2p, donors, manifest, root, _the_node().service, skip)

@@ -114,7 +114,7 @@ class OuterLoop:
         if missed:  # it went into the first of them
             standing = standing.model_copy(update={"offered": 0, "beside": 0, "steps": 0})
         self.inner, self.anchor, self.network = inner, anchor.eval(), network
-        self.progress = replace(progress, lineage=progress.lineage or progress.anchor)
+        self.progress = replace(progress, lineage=progress.anchor_name)
         self.settings, self._checkpoints = settings, checkpoints
         self.swarm = SwarmState(anchor, settings.training.lr)
         self.ledger = Ledger(standing)
@@ -529,7 +529,7 @@ class OuterLoop:
         parallel = min(1.0, self.offered / max(1.0, missed))
         self.swarm.begin([newer.parameters[name] for name, _ in self.anchor.named_parameters()])
         follow(self.inner.parameters, self.swarm, before, 1 - parallel)
-        self.progress = replace(progress, step=self.progress.step, lineage=progress.lineage or progress.anchor)
+        self.progress = replace(progress, step=self.progress.step, lineage=progress.anchor_name)
         self._round, self._round_start, self._beside = {}, progress.samples, 0
         self._follow_from_here()
         self._given_until = self.inner.steps - steps

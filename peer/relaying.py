@@ -41,7 +41,7 @@ class Relay:
                 "role": Role.RELAYING,
                 "run_id": progress.run_id,
                 "round": progress.round,
-                "anchor": progress.lineage or progress.anchor,
+                "anchor": progress.anchor_name,
                 "trained": progress.samples,
                 "sharing": True,
             }

@@ -77,13 +77,11 @@ class Saver:
 
     def look(self) -> None:
         """Tell the outer loop which state is whole on the disk by now, so that others can be told."""
-        if self._pending is None or not self._pending.done():
-            return
-        if self._again:
-            self.save()
-        else:
+        if self._pending is not None and self._pending.done():
             self._report(self._pending)
             self._pending = None
+            if self._again:
+                self.save()
 
     def _report(self, pending: Future[Path]) -> None:
         try:

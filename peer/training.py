@@ -339,7 +339,7 @@ def open_batches(run: Run, sentencepiece: Any, peer: str, display: Display, stop
     else:
         dataset = open_dataset(run.settings, sentencepiece, run.tokenizer_model, order, display, stop)
     number = progress.samples  # in texts where this device has not been: not always the same ones first
-    if run.how == "resumed" and (was := run.start.position()) and was.dataset == dataset.name:
+    if (was := run.position()) is not None and was.dataset == dataset.name:
         number = was.sequence
     return Batches(dataset, run.settings.training.batch_size, number)
 
@@ -427,12 +427,11 @@ def open_loops(
     size = padded(sum(shape.numel() for shape in shapes))
     # before there are models: its process would keep the memory of their first numbers for as long as it lives
     averager = GradientAverager(size, network.dht, progress.run_id)
-    missed: list[Path] = []
+    position, missed = run.position(), []
     if run.how == "resumed":  # perhaps after an end without warning, with exchanges after the last checkpoint
-        missed = history.following(checkpoints / progress.run, progress.lineage or progress.anchor, size)
+        missed = history.following(checkpoints / progress.run, progress.anchor_name, size)
     anchor, model = run.start.build_model(), start_model(run, with_local=not missed)
     inner = InnerLoop(model, batches, device, autocast, blocked)
-    position = run.start.position() if run.how == "resumed" else None
     moments = run.start.optimizer()
     inner.steps = progress.step
     if moments is not None:

@@ -14,7 +14,10 @@ from torch.autograd.function import once_differentiable
 
 from minigpt import IGNORED
 
+SHORT = 512  # tokens
 LOSS_ROWS = 512  # tokens whose logits are held at once; fewer make the matrix products slower
+
+INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}  # by bytes
 
 Rotation: TypeAlias = tuple[Tensor, Tensor]  # cosines and sines, each (T, hs)
 
@@ -49,6 +52,12 @@ def rotate(x: Tensor, rotation: Rotation) -> Tensor:
     return turned
 
 
+def product_format(x: Tensor) -> torch.dtype:
+    """The number format in which matrix products of `x` are done."""
+    kind = x.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
+
+
 class _Normalize(Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
@@ -56,12 +65,13 @@ class _Normalize(Function):
         scale = (norm.square() / x.shape[-1] + epsilon).rsqrt()
         normal = x * scale
         ctx.save_for_backward(normal, scale, weight)
-        return normal * weight
+        return (normal * weight).to(product_format(x))
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
         normal, scale, weight = ctx.saved_tensors
+        grad = grad.to(normal.dtype)
         along = grad * normal
         grad_weight = along.flatten(0, -2).sum(0)
         mean = (along @ weight)[..., None] / normal.shape[-1]
@@ -69,28 +79,88 @@ class _Normalize(Function):
 
 
 class RMSNorm(nn.RMSNorm):
-    """Divides by the root of the mean square (arXiv 1910.07467), then times a weight each."""
+    """Divides by the root of the mean square (arXiv 1910.07467), then times a weight each.
+
+    Under autocast the result is in the format of the products that follow, which would otherwise convert it each.
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         normal: Tensor = _Normalize.apply(x, self.weight, self.eps)
         return normal
 
 
-class Dropout(nn.Dropout):
-    """Leaves out a share `p` of all numbers in training; on a CPU by 16 random bits each, not by a float each."""
+class _Attend(Function):
+    """PyTorch's attention, and its gradient by matrix products: PyTorch's kernel takes half as long again for it."""
 
-    def forward(self, x: Tensor) -> Tensor:
+    @staticmethod
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        ctx.save_for_backward(q, k, v, y)
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        q, k, v, y = ctx.saved_tensors
+        scale = q.shape[-1] ** -0.5
+        future = torch.full((q.shape[-2], q.shape[-2]), -torch.inf, dtype=q.dtype).triu_(1)
+        weights = torch.add(future, q @ k.transpose(-1, -2), alpha=scale).softmax(dim=-1)
+        grad_v = weights.transpose(-1, -2) @ grad
+        along = (grad * y).sum(dim=-1, keepdim=True)
+        grad_scores = (grad @ v.transpose(-1, -2)).sub_(along).mul_(weights).mul_(scale)
+        return grad_scores @ k, grad_scores.transpose(-1, -2) @ q, grad_v
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+    """Attention of (B, nh, T, hs) to what comes before, or to what the mask (B, 1, T, T) lets it see."""
+    short = (
+        q.shape[-2] <= SHORT
+    )  # of long texts PyTorch's kernel leaves out what is in the future, and needs less memory
+    if mask is None and short and q.dtype == torch.bfloat16 and q.device.type == "cpu":
+        y: Tensor = _Attend.apply(q, k, v)
+        return y
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None)
+
+
+class _AddDropped(Function):
+    """Left out and kept by the sign of random integers, as masks of bits: mixed types cost PyTorch several passes."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, branch: Tensor, share: float) -> Tensor:
+        bits = torch.empty(-(-branch.numel() // 4), dtype=torch.int64).random_(-(2**63), None).view(torch.int16)
+        mask = bits[: branch.numel()].view(branch.shape)
+        mask.bitwise_and_(2**15 - 1).sub_(2**15 - round(share * 2**15)).bitwise_right_shift_(15)  # all bits or none
+        ctx.save_for_backward(mask)
+        ctx.factor, ctx.number_format = 1 / (1 - share), branch.dtype
+        return torch.add(x, masked(branch, mask).to(x.dtype), alpha=ctx.factor)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
+        (mask,) = ctx.saved_tensors
+        return grad, masked((grad * ctx.factor).to(ctx.number_format), mask), None
+
+
+def masked(x: Tensor, mask: Tensor) -> Tensor:
+    """`x` where the mask of int16 is -1, and 0 where it is 0."""
+    integers = INTEGERS[x.element_size()]
+    return (x.view(integers) & mask.to(integers)).view(x.dtype)
+
+
+class ResidualDropout(nn.Dropout):
+    """Adds a branch to the residual stream; in training a share `p` of its numbers is left out, the others grow."""
+
+    def forward(self, x: Tensor, branch: Tensor) -> Tensor:  # type: ignore[override]
         if not self.training or self.p == 0 or x.device.type != "cpu":
-            return F.dropout(x, self.p, self.training)
-        bits = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None).view(torch.int16)
-        kept = bits[: x.numel()].view(x.shape) >= round(self.p * 2**16) - 2**15
-        return x * kept * (1 / (1 - self.p))
+            return x + F.dropout(branch, self.p, self.training).to(x.dtype)
+        total: Tensor = _AddDropped.apply(x, branch.contiguous(), self.p)
+        return total
 
 
 class _Loss(Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, labels: Tensor, learn: bool) -> Tensor:
-        number_format = torch.get_autocast_dtype(x.device.type) if torch.is_autocast_enabled(x.device.type) else x.dtype
+        number_format = product_format(x)
         words = weight.to(number_format)
         counts = labels != IGNORED
         total = counts.sum()

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from minigpt import END_OF_TEXT, PADDING, START
-from minigpt.fused import Dropout, RMSNorm, Rotation, linear_cross_entropy, rotate
+from minigpt.fused import ResidualDropout, RMSNorm, Rotation, attend, linear_cross_entropy, rotate
 from minigpt.settings import ModelSettings
 
 NORM_EPSILON = 1e-5
@@ -64,7 +64,7 @@ class Attention(nn.Module):
         )
         cos, sin = (part.to(q.dtype) for part in rotation)
         q, k = rotate(q, (cos, sin)), rotate(k, (cos, sin))
-        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None)
+        y = attend(q, k, v, mask)
         return self.o_proj(y.transpose(1, 2).reshape(B, T, C))
 
 
@@ -90,11 +90,11 @@ class Block(nn.Module):
         self.self_attn = Attention(d_model, nhead)
         self.post_attention_layernorm = RMSNorm(d_model, eps=NORM_EPSILON)
         self.mlp = FeedForward(d_model)
-        self.dropout = Dropout(dropout)
+        self.add = ResidualDropout(dropout)
 
     def forward(self, x: Tensor, rotation: Rotation, mask: Tensor | None = None) -> Tensor:
-        x = x + self.dropout(self.self_attn(self.input_layernorm(x), rotation, mask))
-        return x + self.dropout(self.mlp(self.post_attention_layernorm(x)))
+        x = self.add(x, self.self_attn(self.input_layernorm(x), rotation, mask))
+        return self.add(x, self.mlp(self.post_attention_layernorm(x)))
 
 
 class Embedding(nn.Embedding):

@@ -7,7 +7,6 @@ import sys
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
-from copy import deepcopy
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import torch
 
 from minigpt import PADDING, START
+from minigpt.device import give_back_freed_memory
 from minigpt.evaluate import HeldOut
 from minigpt.generate import Sampling, generate, stream_text
 from minigpt.model import MiniGPT
@@ -35,7 +35,7 @@ class Verdict:
 
 
 class Evaluator:
-    """Judges copies of the anchor on a thread of its own: one core, a lower priority, and not more often than SHARE.
+    """Judges anchors on a thread of its own: one core, a lower priority, and not more often than SHARE.
 
     :param held_out: the texts to judge by, whose first words are the prompts of the samples as well
     :param autocast: number format for matrix products on the CPU, or None for float32
@@ -58,11 +58,11 @@ class Evaluator:
         return self._running is not None
 
     def begin(self, anchor: MiniGPT) -> bool:
-        """Begin to judge the anchor as it is now; False where its turn has not come."""
+        """Begin to judge an anchor that nobody changes any more; False where its turn has not come."""
         if self.busy or time.monotonic() < self._not_before:
             return False
         self._began = time.monotonic()
-        self._running = self._thread.submit(self._judge, deepcopy(anchor))
+        self._running = self._thread.submit(self._judge, anchor)
         return True
 
     def poll(self) -> Verdict | None:
@@ -71,6 +71,7 @@ class Evaluator:
             return None
         verdict, seconds = self._running.result()
         self._running = None
+        give_back_freed_memory()
         self._not_before = self._began + seconds / self._cores / SHARE
         return verdict
 

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
 import math
+import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from minigpt.device import give_back_freed_memory, keep_freed_memory
 from minigpt.model import MiniGPT, mask_between_texts
 
 BETAS = (0.9, 0.95)
 WEIGHT_DECAY = 0.1  # on matrices; norms are left alone
 CLIP_NORM = 1.0
 FUSED = ("cpu", "cuda", "mps")
+PASSES = 4  # of each kind, to tell which is faster: the first is slow, and one of the others may be disturbed
 HOLD_SEQUENCES = 20_000  # the rate stays at its peak so long, and falls with the inverse square root from there
 
 
@@ -45,6 +49,7 @@ class InnerLoop:
         autocast: torch.dtype | None,
         block_attention: bool = False,
     ):
+        keep_freed_memory()
         self.model, self.device, self.autocast = model.to(device).train(), device, autocast
         self.block_attention = block_attention
         self._batches = batches
@@ -53,6 +58,7 @@ class InnerLoop:
         self.waited_seconds = 0.0  # for the network, so far; only synchronous averaging does
         self.parameters = list(self.model.parameters())
         self.optimizer: torch.optim.Optimizer = make_optimizer(parameter_groups(self.model))
+        self._forward: Callable[..., Tensor] = self.model
 
     def step(self, rate: float, word_rate: float | None = None) -> tuple[float, int]:
         """One AdamW step at the given rate, the embedding's by `word_rate`; returns (nats per token, sequences).
@@ -61,9 +67,11 @@ class InnerLoop:
         """
         started = time.perf_counter()
         loss, sequences = self.backward()
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), CLIP_NORM)
-        value = loss if math.isfinite(loss) and bool(norm.isfinite()) else math.nan
+        norm = gradient_norm(self.parameters)
+        value = loss if math.isfinite(loss) and math.isfinite(norm) else math.nan
         if not math.isnan(value):
+            if norm > CLIP_NORM:
+                torch.nn.utils.clip_grads_with_norm_(self.parameters, CLIP_NORM, torch.tensor(norm))
             for group in self.optimizer.param_groups:
                 group["lr"] = rate if word_rate is None or not group["words"] else word_rate
             self.optimizer.step()
@@ -76,11 +84,42 @@ class InnerLoop:
     def backward(self) -> tuple[float, int]:
         """Gradients of one batch; returns (loss, sequences)."""
         input_ids, labels = (part.to(self.device) for part in next(self._batches))
+        return self._pass(self._forward, input_ids, labels), len(input_ids)
+
+    def _pass(self, forward: Callable[..., Tensor], input_ids: Tensor, labels: Tensor) -> float:
         mask = mask_between_texts(input_ids) if self.block_attention else None
         with torch.autocast(self.device.type, dtype=self.autocast, enabled=self.autocast is not None):
-            loss = self.model(input_ids, labels, mask)
+            loss = forward(input_ids, labels, mask)
         loss.backward()
-        return loss.item(), len(input_ids)
+        return loss.item()
+
+    def compile(self, batch_size: int) -> float:
+        """Compile the passes for such batches, and keep that if it is faster; returns how many times as fast it is.
+
+        Raises whatever PyTorch's compiler raises where it cannot; nothing has changed then.
+        """
+        ids = torch.randint(self.model.vocab_size, (batch_size, self.model.seq_len), device=self.device)
+
+        def seconds(forward: Callable[..., Tensor]) -> float:
+            times = []
+            for _ in range(PASSES):
+                started = time.perf_counter()
+                self._pass(forward, ids, ids)
+                times.append(time.perf_counter() - started)
+                self.optimizer.zero_grad(set_to_none=True)
+            return min(times)
+
+        os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")  # more are processes, of 200 MB each
+        forward: Callable[..., Tensor] = torch.compile(self.model, dynamic=False)
+        try:
+            gain = seconds(self.model) / seconds(forward)
+        finally:
+            self.optimizer.zero_grad(set_to_none=True)
+            gc.collect()
+            give_back_freed_memory()
+        if gain > 1:
+            self._forward = forward
+        return gain
 
     @torch.no_grad()
     def reset(self, parameters: Sequence[Tensor]) -> None:
@@ -114,6 +153,12 @@ class InnerLoop:
                 "exp_avg": moments[f"exp_avg.{name}"].to(parameter),
                 "exp_avg_sq": moments[f"exp_avg_sq.{name}"].to(parameter).clamp_(min=0),
             }
+
+
+def gradient_norm(parameters: Sequence[Tensor]) -> float:
+    """The length of the whole gradient; products of each part with itself are half the time of PyTorch's own norms."""
+    parts = [parameter.grad.flatten() for parameter in parameters if parameter.grad is not None]
+    return math.sqrt(float(torch.stack([part.dot(part) for part in parts]).sum()))
 
 
 def parameter_groups(model: MiniGPT) -> list[dict[str, Any]]:

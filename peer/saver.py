@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import torch
 from minigpt import checkpoint
 from minigpt.dataset import Batches
 from minigpt.manifest import CheckpointError, Position
+from minigpt.model import MiniGPT
 from minigpt.settings import Settings, with_identity_of
 from peer.display import Display
 from peer.inner import InnerLoop
@@ -40,15 +42,19 @@ class Saver:
         self._pending_samples = -1
         self._again = False  # a newer state is to be saved as soon as that one is written
 
-    def save(self, wait: bool = False) -> None:
-        """Begin to save the newest state; while an earlier one is being written, its turn comes after that."""
+    def save(self, wait: bool = False, copy: MiniGPT | None = None) -> None:
+        """Begin to save the newest state; while an earlier one is being written, its turn comes after that.
+
+        :param copy: of the anchor as it is now, which nobody will change; made here if there is none
+        """
         if self._pending is not None:
             if not (wait or self._pending.done()):
                 self._again = True
                 return
             self._report(self._pending)
         inner, outer = self._inner, self._outer
-        anchor = {name: parameter.detach().clone() for name, parameter in outer.anchor.named_parameters()}
+        copy = deepcopy(outer.anchor) if copy is None else copy
+        anchor = {name: parameter.detach() for name, parameter in copy.named_parameters()}
         progress = replace(outer.progress, step=inner.steps, updates=inner.updates)
         if wait or self._again:  # perhaps in the middle of a round
             progress = replace(progress, anchor=checkpoint.parameter_hash(anchor))

@@ -6,6 +6,7 @@ Every round that closes leaves a line in metrics.jsonl (`peer/metrics.py`) and a
 from __future__ import annotations
 
 import time
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from minigpt.model import MiniGPT
 from minigpt.settings import Settings
 from peer import clock, history
 from peer.averager import GradientAverager
+from peer.compiling import Compiling
 from peer.display import Display
 from peer.evaluator import Evaluator, Verdict
 from peer.inner import InnerLoop, learning_rate
@@ -107,6 +109,7 @@ class Trainer:
             checkpoints=checkpoints,
             display=display,
         )
+        self._compiling = Compiling(self.inner, self.batches, self.settings, display, stop)
         self.metrics = Metrics(checkpoints / progress.run / "metrics.jsonl", tensorboard)
         self._evaluator = Evaluator(
             held_out, sentencepiece, autocast if device.type == "cpu" else None, self.inner.block_attention
@@ -131,13 +134,14 @@ class Trainer:
                 self._loop()
         finally:
             self.power.stop()
+            self._compiling.stop()
             self.display.note("saving …")
             self.saver.save(wait=True)
             self.outer.stop()
             self._write_last_rounds()
 
     def _loop(self) -> None:
-        self._evaluator.begin(self.outer.anchor)
+        self._evaluator.begin(deepcopy(self.outer.anchor))
         line = RoundLine()
         first_round, bar_at = self.outer.progress.round, 0.0
         while not self._over(first_round):
@@ -152,6 +156,7 @@ class Trainer:
             if self.run.shared is not None:
                 self.run.shared.look(self.network.view.notices)
             line = self._look_after_the_swarm(line, rate)
+            self._compiling.look()
             self._look_at_evaluation()
             self._warn_of_slow_exchanges()
             if time.monotonic() > bar_at:
@@ -223,7 +228,8 @@ class Trainer:
 
     def _on_round(self, event: RoundClosed, line: RoundLine, rate: float) -> None:
         progress, speed = self.outer.progress, line.tokens_per_second
-        self.saver.save()
+        anchor = deepcopy(self.outer.anchor)
+        self.saver.save(copy=anchor)
         entry: dict[str, object] = {
             "time": time.time(),
             "run_id": progress.run_id,
@@ -243,7 +249,7 @@ class Trainer:
             "anchor": progress.anchor,
         }
         company = "alone" if len(event.peers) == 1 else "with " + ", ".join(event.peers[1:])
-        evaluated = self._evaluator.begin(self.outer.anchor)
+        evaluated = self._evaluator.begin(anchor)
         own_loss, own_speed = (f" · loss {line.loss:.3f}", f"{speed:,.0f} tokens/s · ") if line.tokens else ("", "")
         self._ended_rounds.append(
             EndedRound(entry, f"round {progress.round}{own_loss}", f"{own_speed}{company}", evaluated)

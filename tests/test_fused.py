@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from minigpt import IGNORED, fused
-from minigpt.fused import Dropout, RMSNorm, linear_cross_entropy, rotate
+from minigpt.fused import ResidualDropout, RMSNorm, attend, linear_cross_entropy, rotate
 
 
 def compare(ours: Callable[..., Tensor], plain: Callable[..., Tensor], *inputs: Tensor) -> None:
@@ -84,19 +84,55 @@ def test_loss_in_bfloat16() -> None:
         assert one is not None and float((one - other).norm() / other.norm()) < 0.02
 
 
-@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
-def test_dropout_leaves_out_its_share_and_keeps_the_mean(share: float) -> None:
+def test_attention_in_bfloat16() -> None:
     torch.manual_seed(0)
-    dropout, x = Dropout(share), torch.ones(1001, 333, requires_grad=True)
-    y = dropout(x)
+    exact = [torch.randn(2, 70, 3, 16).transpose(1, 2).requires_grad_() for _ in range(3)]
+    rough = [part.detach().bfloat16().requires_grad_() for part in exact]
+    weights = torch.randn(2, 3, 70, 16)
+    for parts in (exact, rough):
+        y = attend(*parts, None)
+        (y * weights).sum().backward()
+    for one, other in zip(rough, exact):
+        assert one.grad is not None and other.grad is not None
+        assert float((one.grad - other.grad).norm() / other.grad.norm()) < 0.02
+    q, k, v = (part.detach() for part in rough)
+    later = k.clone()
+    later[:, :, 40:] = 5.0
+    torch.testing.assert_close(attend(q, later, v, None)[:, :, :40], attend(q, k, v, None)[:, :, :40])
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+@pytest.mark.parametrize("number_format", [torch.float32, torch.bfloat16])
+def test_dropout_leaves_out_its_share_and_keeps_the_mean(share: float, number_format: torch.dtype) -> None:
+    torch.manual_seed(0)
+    add = ResidualDropout(share)
+    x, branch = (torch.ones(1001, 333, dtype=f, requires_grad=True) for f in (torch.float32, number_format))
+    y = add(x, branch)
     y.sum().backward()
-    y = y.detach()
-    left_out = float((y == 0).float().mean())
+    assert x.grad is not None and branch.grad is not None and y.dtype == torch.float32
+    assert torch.equal(x.grad, torch.ones_like(x)), "the stream itself goes on whole"
+    dropped = y.detach() - 1
+    left_out = float((dropped == 0).float().mean())
     assert left_out == pytest.approx(share, abs=0.005)
-    assert float(y.mean()) == pytest.approx(1, abs=0.03)
-    assert float(y.max()) == pytest.approx(1 / (1 - share))
-    assert torch.equal(x.grad, y), "what is left out has no gradient, and the rest the same factor"
-    per_column = (y == 0).float().mean(0)
+    assert float(dropped.mean()) == pytest.approx(1, abs=0.03)
+    assert float(dropped.max()) == pytest.approx(1 / (1 - share))
+    torch.testing.assert_close(branch.grad.float(), dropped, rtol=0.01, atol=0)  # 0 where left out, else the factor
+    per_column = (dropped == 0).float().mean(0)
     assert float((per_column - share).abs().max()) < 0.1, "no place is left out more often than others"
-    assert not torch.equal(dropout(x), y)
-    assert torch.equal(dropout.eval()(x), x)
+    assert not torch.equal(add(x, branch), y)
+    assert torch.equal(add.eval()(x, branch), x + branch)
+
+
+def test_negative_numbers_go_through_dropout() -> None:
+    x, branch = torch.zeros(50, 50), torch.randn(50, 50)
+    y = ResidualDropout(0.5)(x, branch)
+    torch.testing.assert_close(y[y != 0], 2 * branch[y != 0])
+
+
+def test_norm_is_in_the_format_of_the_products_that_follow() -> None:
+    norm, x = RMSNorm(6, eps=1e-5), torch.randn(2, 3, 6, requires_grad=True)
+    with torch.autocast("cpu", torch.bfloat16):
+        y = norm(x)
+    y.sum().backward()
+    assert y.dtype == torch.bfloat16 and norm(x).dtype == torch.float32
+    assert x.grad is not None and x.grad.dtype == torch.float32

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -110,6 +112,41 @@ def test_a_refused_allocation_halves_the_batch_and_training_goes_on(tmp_path: Pa
     _, loss, sequences = done.split()
     assert 0 < int(sequences) <= 512 and int(sequences) == int(notes[-1].rpartition(" ")[2])
     assert 0 < float(loss) < 20
+
+
+KEPT = """
+import resource
+import sys
+
+import torch
+
+from minigpt.device import give_back_freed_memory, keep_freed_memory
+
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    step = [torch.ones(2_000_000) for _ in range(20)]
+    del step
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+
+torch.set_num_threads(1)
+before = max(faults() for _ in range(3))
+keep_freed_memory()
+faults()
+kept = faults()
+give_back_freed_memory()
+print(before, kept, faults())
+"""
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="glibc's allocator only")
+def test_a_step_takes_the_memory_of_the_last_one() -> None:
+    done = subprocess.run([sys.executable, "-c", KEPT], capture_output=True, text=True, timeout=120, check=True)
+    before, kept, given_back = map(int, done.stdout.split())
+    pages = 20 * 8_000_000 // resource.getpagesize()
+    assert before > pages / 2 and given_back > pages / 2, "given back, and asked for again page by page"
+    assert kept < pages / 20
 
 
 def test_what_is_no_lack_of_memory_is_no_reason_to_go_on() -> None:

@@ -1,0 +1,123 @@
+"""The training step compiled by torch.compile, where that pays: in a process of its own, while training goes on.
+
+PyTorch reads and writes memory once for every operation; compiled, those between two matrix products become one. That
+pays where products are fast, which is where bfloat16 is: elsewhere they take most of the time. The process,
+
+    python -m peer.compiling JOB
+
+leaves what it has compiled where PyTorch looks first (TORCHINDUCTOR_CACHE_DIR, which PyTorch's documentation explains):
+the training process needs some seconds then instead of a minute, and none of the compiler's memory.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+
+import torch
+
+from minigpt.dataset import Batches, PackedDataset
+from minigpt.model import MiniGPT
+from minigpt.settings import ModelSettings, Settings
+from peer.display import Display
+from peer.inner import InnerLoop
+from peer.processes import StopSignal, die_with
+
+LEAST_PARAMETERS = 5_000_000  # of smaller models a step is over so soon that minutes pass until compiling has paid
+NICER = 5  # than training
+
+
+class Compiling:
+    """From training as PyTorch does it to compiled training, once, where that is likely to pay."""
+
+    def __init__(self, inner: InnerLoop, batches: Batches, settings: Settings, display: Display, stop: StopSignal):
+        self._inner, self._batches, self._display, self._stop = inner, batches, display, stop
+        self._process: subprocess.Popen[str] | None = None
+        if isinstance(batches.dataset, PackedDataset) and worth_compiling(inner):
+            display.note("the model is being compiled for this processor while it trains")
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "peer.compiling", job(inner, batches.batch_size, settings.model)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+                process_group=0,  # Ctrl+C is for us
+            )
+        self._batch_size = batches.batch_size
+
+    def look(self) -> None:
+        """Compiled training from now on, if it is ready and faster."""
+        if self._process is None or self._process.poll() is None:
+            return
+        error = self._process.communicate()[1]  # the last lines of a traceback at most: it has ended
+        failed, self._process = self._process.returncode != 0, None
+        if failed:
+            self._say_failed(error)
+        elif self._batches.batch_size == self._batch_size:  # it is smaller where memory ran out
+            self._take()
+
+    def stop(self) -> None:
+        if self._process is not None:
+            os.killpg(self._process.pid, signal.SIGKILL)  # the C++ compiler as well
+            self._process.communicate()
+            self._process = None
+
+    def _take(self) -> None:
+        try:
+            with self._stop.interrupts():
+                gain = self._inner.compile(self._batch_size)
+        except Exception as error:  # PyTorch's compiler fails in ways of its own
+            if not self._stop.received:
+                self._say_failed(str(error))
+            return
+        self._display.note(
+            f"compiled: {gain:.2f} times as fast" if gain > 1 else "compiled it is no faster: left as it was"
+        )
+
+    def _say_failed(self, error: str) -> None:
+        reason = (error.strip().splitlines() or ["it was ended"])[-1]
+        self._display.note(f"the model cannot be compiled here ({reason[:200]}); training goes on without that")
+
+
+def worth_compiling(inner: InnerLoop) -> bool:
+    """Whether it is likely to pay, and there is a C++ compiler."""
+    compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
+    return (
+        inner.device.type == "cpu"
+        and inner.autocast is torch.bfloat16
+        and inner.model.parameter_count() >= LEAST_PARAMETERS
+        and shutil.which(compiler) is not None
+    )
+
+
+def job(inner: InnerLoop, batch_size: int, model: ModelSettings) -> str:
+    """All that decides what is compiled, as JSON."""
+    return json.dumps(
+        {
+            "model": model.model_dump(),
+            "vocab_size": inner.model.vocab_size,
+            "seq_len": inner.model.seq_len,
+            "batch_size": batch_size,
+            "block_attention": inner.block_attention,
+            "threads": torch.get_num_threads(),
+            "parent": os.getpid(),
+        }
+    )
+
+
+def main() -> None:
+    todo = json.loads(sys.argv[1])
+    die_with(todo["parent"])
+    os.nice(NICER)
+    torch.set_num_threads(todo["threads"])
+    settings = ModelSettings.model_validate(todo["model"])
+    model = MiniGPT.from_settings(settings, todo["vocab_size"], todo["seq_len"])
+    InnerLoop(model, iter(()), torch.device("cpu"), torch.bfloat16, todo["block_attention"]).compile(todo["batch_size"])
+
+
+if __name__ == "__main__":
+    main()

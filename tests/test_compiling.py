@@ -1,0 +1,126 @@
+"""Compiling the model beside its training: the same step faster, and nothing lost where it cannot be done."""
+
+import shutil
+from contextlib import nullcontext
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+
+import numpy as np
+import pytest
+import torch
+
+from minigpt.dataset import Batches, PackedDataset
+from minigpt.model import MiniGPT
+from minigpt.settings import ModelSettings, Settings
+from peer import compiling
+from peer.compiling import Compiling, worth_compiling
+from peer.display import Display
+from peer.inner import InnerLoop
+from peer.processes import StopSignal, is_alive
+from tests.lan import wait_until
+
+CPU = torch.device("cpu")
+SETTINGS = Settings(model=ModelSettings(d_model=16, nhead=2, num_layers=1, dropout=0.0))
+
+STOP = cast(StopSignal, SimpleNamespace(received=False, interrupts=nullcontext))
+PATIENCE = 240.0  # seconds: the compiler takes ten where nothing else runs
+
+needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
+
+
+class Notes(Display):
+    def __init__(self) -> None:
+        super().__init__()
+        self.all: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.all.append(text)
+
+
+class Training:
+    """A tiny model that counts as worth the trouble, and its compiling."""
+
+    def __init__(self, folder: Path):
+        np.save(folder / "ids.npy", (np.arange(5_000) % 40).astype("<u2"))
+        self.batches = Batches(PackedDataset(folder / "ids.npy", 32, seed=0), 2)
+        torch.manual_seed(0)
+        model = MiniGPT.from_settings(SETTINGS.model, 40, 32)
+        self.inner, self.notes = InnerLoop(model, self.batches, CPU, torch.bfloat16), Notes()
+
+    def compile(self) -> Compiling:
+        return Compiling(self.inner, self.batches, SETTINGS, self.notes, STOP)
+
+
+@pytest.fixture
+def training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Training:
+    monkeypatch.setattr(compiling, "LEAST_PARAMETERS", 0)
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
+    return Training(tmp_path)
+
+
+@needs_compiler
+def test_compiled_beside_the_training_the_same_step_goes_on(training: Training) -> None:
+    twin = InnerLoop(MiniGPT.from_settings(SETTINGS.model, 40, 32), training.batches, CPU, torch.bfloat16)
+    work = training.compile()
+
+    def compiled() -> bool:
+        training.inner.step(1e-3)
+        work.look()
+        return len(training.notes.all) > 1
+
+    assert wait_until(compiled, PATIENCE)
+    assert training.notes.all[0] == "the model is being compiled for this processor while it trains"
+    assert training.notes.all[1].startswith("compiled")  # and faster or not: here that is chance
+    training.inner.compile(2)
+    twin.reset([parameter.detach() for parameter in training.inner.parameters])
+    training.inner.optimizer.state.clear()
+    for _ in range(5):
+        position = training.batches.position
+        loss, sequences = training.inner.step(1e-3)
+        training.batches.position = position
+        assert twin.step(1e-3) == (pytest.approx(loss, rel=0.01), sequences)
+    work.look()
+    assert len(training.notes.all) == 2, "once"
+
+
+@needs_compiler
+def test_a_compiler_that_fails_is_told_of_and_training_goes_on(
+    training: Training, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CXX", shutil.which("false") or "false")
+    work = training.compile()
+
+    def over() -> bool:
+        work.look()
+        return len(training.notes.all) > 1
+
+    assert wait_until(over, PATIENCE)
+    assert training.notes.all[1].startswith("the model cannot be compiled here (")
+    assert training.notes.all[1].endswith("); training goes on without that") and "\n" not in training.notes.all[1]
+    loss, sequences = training.inner.step(1e-3)
+    assert 0 < loss < 10 and sequences == 2
+
+
+def test_the_end_of_training_ends_it(training: Training, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiling.shutil, "which", lambda name: name)
+    work = training.compile()
+    process = work._process
+    assert process is not None and process.poll() is None
+    work.stop()
+    assert process.returncode is not None and not is_alive(process.pid)
+
+
+def test_it_is_not_tried_where_it_would_not_pay(training: Training, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiling.shutil, "which", lambda name: name)
+    assert worth_compiling(training.inner)
+    monkeypatch.setattr(training.inner, "autocast", None)
+    assert not worth_compiling(training.inner), "float32"
+    monkeypatch.setattr(training.inner, "autocast", torch.bfloat16)
+    monkeypatch.setattr(compiling, "LEAST_PARAMETERS", 5_000_000)
+    assert not worth_compiling(training.inner), "a small model"
+    monkeypatch.setattr(compiling, "LEAST_PARAMETERS", 0)
+    monkeypatch.setattr(compiling.shutil, "which", lambda name: None)
+    assert not worth_compiling(training.inner), "no compiler"
+    training.compile().look()
+    assert not training.notes.all

@@ -21,6 +21,7 @@ from minigpt import checkpoint
 from minigpt.dataset import Batches
 from minigpt.device import pick_autocast
 from minigpt.manifest import TOKENIZER
+from peer.compiling import worth_compiling
 from peer.display import Display
 from peer.inner import CLIP_NORM, InnerLoop, learning_rate
 from peer.training import open_dataset, open_held_out
@@ -51,6 +52,12 @@ def main() -> None:
     autocast = pick_autocast(device)
     inner = InnerLoop(start.build_model(), batches, device, autocast)
     parallel = DistributedDataParallel(inner.model) if arguments.world > 1 else inner.model
+    if worth_compiling(inner):  # as a peer does beside its training; here it is over before the time begins
+        parallel.compile(dynamic=False)
+        with torch.autocast(device.type, dtype=autocast, enabled=autocast is not None):
+            loss = parallel(*next(batches))
+        loss.backward()
+        inner.optimizer.zero_grad(set_to_none=True)
     dist.barrier()
     training, began, evaluated, step, evaluating = settings.training, time.time(), time.time(), 0, 0.0
     while True:

@@ -17,6 +17,8 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
+import time
 
 import torch
 
@@ -25,10 +27,11 @@ from minigpt.model import MiniGPT
 from minigpt.settings import ModelSettings, Settings
 from peer.display import Display
 from peer.inner import InnerLoop
-from peer.processes import StopSignal, die_with
+from peer.processes import StopSignal
 
 LEAST_PARAMETERS = 5_000_000  # of smaller models a step is over so soon that minutes pass until compiling has paid
 NICER = 5  # than training
+LOOK_SECONDS = 0.5  # between two looks at whether training still goes on
 
 
 class Compiling:
@@ -109,9 +112,16 @@ def job(inner: InnerLoop, batch_size: int, model: ModelSettings) -> str:
     )
 
 
+def end_with(parent: int) -> None:
+    """When `parent` has ended, kill -9 included, so does this process, and the C++ compiler: they are a group."""
+    while os.getppid() == parent:
+        time.sleep(LOOK_SECONDS)
+    os.killpg(0, signal.SIGKILL)
+
+
 def main() -> None:
     todo = json.loads(sys.argv[1])
-    die_with(todo["parent"])
+    threading.Thread(target=end_with, args=(todo["parent"],), daemon=True).start()
     os.nice(NICER)
     torch.set_num_threads(todo["threads"])
     settings = ModelSettings.model_validate(todo["model"])

@@ -32,6 +32,7 @@ def leave_nothing_behind() -> None:
     the main thread. Linux only for kill -9; elsewhere children end when we end in good order.
     """
     parent = os.getpid()
+    libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
     def in_child() -> None:
         # the terminal sends Ctrl+C to its whole process group: children, and p2pd as theirs, are in one of their own
@@ -39,18 +40,13 @@ def leave_nothing_behind() -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        die_with(parent)
+        if libc is not None:
+            libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+            if os.getppid() != parent and os.getppid() == 1:
+                os._exit(1)  # the parent died before the line above
 
     os.register_at_fork(after_in_child=in_child)
     sys.excepthook = _on_error
-
-
-def die_with(parent: int) -> None:
-    """In a child: end when `parent` does, kill -9 included. Linux only."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent and os.getppid() == 1:
-            os._exit(1)  # the parent died before the line above
 
 
 def _on_error(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

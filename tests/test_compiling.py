@@ -1,6 +1,9 @@
 """Compiling the model beside its training: the same step faster, and nothing lost where it cannot be done."""
 
 import shutil
+import signal
+import subprocess
+import sys
 from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
@@ -109,6 +112,38 @@ def test_the_end_of_training_ends_it(training: Training, monkeypatch: pytest.Mon
     assert process is not None and process.poll() is None
     work.stop()
     assert process.returncode is not None and not is_alive(process.pid)
+
+
+KILLED = """
+import os, signal, subprocess, sys
+work = subprocess.Popen([sys.executable, "-c", WORK], process_group=0, stdout=subprocess.PIPE, text=True)
+print(work.pid, work.stdout.readline(), flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+WORK = f"""
+import os, subprocess, threading
+from peer.compiling import end_with
+threading.Thread(target=end_with, args=(os.getppid(),), daemon=True).start()
+compiler = subprocess.Popen(["sleep", "{PATIENCE}"])
+print(compiler.pid, flush=True)
+compiler.wait()
+"""
+
+
+def test_killing_the_training_takes_the_compiler_with_it() -> None:
+    code = f"WORK = {WORK!r}\n{KILLED}"
+    training = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, timeout=PATIENCE)
+    assert training.returncode == -signal.SIGKILL
+    work, compiler = map(int, training.stdout.split())
+    assert wait_until(lambda: not running(work) and not running(compiler), 5)
+
+
+def running(pid: int) -> bool:
+    """A zombie that its new parent has not looked at yet is no process any more."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def test_it_is_not_tried_where_it_would_not_pay(training: Training, monkeypatch: pytest.MonkeyPatch) -> None:

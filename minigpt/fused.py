@@ -113,9 +113,7 @@ class _Attend(Function):
 
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
     """Attention of (B, nh, T, hs) to what comes before, or to what the mask (B, 1, T, T) lets it see."""
-    short = (
-        q.shape[-2] <= SHORT
-    )  # of long texts PyTorch's kernel leaves out what is in the future, and needs less memory
+    short = q.shape[-2] <= SHORT  # in long texts much is in the future, which PyTorch's kernel leaves out
     if mask is None and short and q.dtype == torch.bfloat16 and q.device.type == "cpu":
         y: Tensor = _Attend.apply(q, k, v)
         return y
@@ -129,7 +127,8 @@ class _AddDropped(Function):
     def forward(ctx: Any, x: Tensor, branch: Tensor, share: float) -> Tensor:
         bits = torch.empty(-(-branch.numel() // 4), dtype=torch.int64).random_(-(2**63), None).view(torch.int16)
         mask = bits[: branch.numel()].view(branch.shape)
-        mask.bitwise_and_(2**15 - 1).sub_(2**15 - round(share * 2**15)).bitwise_right_shift_(15)  # all bits or none
+        left_out = max(1, round(share * 2**15))  # of 2**15
+        mask.bitwise_and_(2**15 - 1).sub_(2**15 - left_out).bitwise_right_shift_(15)  # all bits or none
         ctx.save_for_backward(mask)
         ctx.factor, ctx.number_format = 1 / (1 - share), branch.dtype
         return torch.add(x, masked(branch, mask).to(x.dtype), alpha=ctx.factor)

@@ -17,6 +17,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
@@ -27,9 +28,11 @@ from minigpt.model import MiniGPT
 from minigpt.settings import ModelSettings, Settings
 from peer.display import Display
 from peer.inner import InnerLoop
+from peer.memory import available_memory
 from peer.processes import StopSignal
 
 LEAST_PARAMETERS = 5_000_000  # of smaller models a step is over so soon that minutes pass until compiling has paid
+LEAST_MEMORY = 2_000_000_000  # bytes: the process takes 0.8 GB, and training has not taken all of its own yet
 NICER = 5  # than training
 LOOK_SECONDS = 0.5  # between two looks at whether training still goes on
 
@@ -39,15 +42,15 @@ class Compiling:
 
     def __init__(self, inner: InnerLoop, batches: Batches, settings: Settings, display: Display, stop: StopSignal):
         self._inner, self._batches, self._display, self._stop = inner, batches, display, stop
-        self._process: subprocess.Popen[str] | None = None
-        if isinstance(batches.dataset, PackedDataset) and worth_compiling(inner):
+        self._process: subprocess.Popen[bytes] | None = None
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 -- of the process, and gone with this one
+        if isinstance(batches.dataset, PackedDataset) and worth_compiling(inner) and is_room(inner):
             display.note("the model is being compiled for this processor while it trains")
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "peer.compiling", job(inner, batches.batch_size, settings.model)],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                text=True,
+                stderr=self._errors,
                 process_group=0,  # Ctrl+C is for us
             )
         self._batch_size = batches.batch_size
@@ -56,17 +59,17 @@ class Compiling:
         """Compiled training from now on, if it is ready and faster."""
         if self._process is None or self._process.poll() is None:
             return
-        error = self._process.communicate()[1]  # the last lines of a traceback at most: it has ended
         failed, self._process = self._process.returncode != 0, None
         if failed:
-            self._say_failed(error)
+            self._errors.seek(0)
+            self._say_failed(self._errors.read().decode(errors="replace"))
         elif self._batches.batch_size == self._batch_size:  # it is smaller where memory ran out
             self._take()
 
     def stop(self) -> None:
         if self._process is not None:
             os.killpg(self._process.pid, signal.SIGKILL)  # the C++ compiler as well
-            self._process.communicate()
+            self._process.wait()
             self._process = None
 
     def _take(self) -> None:
@@ -95,6 +98,12 @@ def worth_compiling(inner: InnerLoop) -> bool:
         and inner.model.parameter_count() >= LEAST_PARAMETERS
         and shutil.which(compiler) is not None
     )
+
+
+def is_room(inner: InnerLoop) -> bool:
+    """Whether there is memory for one more model in training, and for the compiler."""
+    available = available_memory(inner.device)
+    return available is None or available > LEAST_MEMORY
 
 
 def job(inner: InnerLoop, batch_size: int, model: ModelSettings) -> str:

@@ -58,6 +58,7 @@ class Training:
 @pytest.fixture
 def training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Training:
     monkeypatch.setattr(compiling, "LEAST_PARAMETERS", 0)
+    monkeypatch.setattr(compiling, "available_memory", lambda device: None)
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
     return Training(tmp_path)
 
@@ -157,5 +158,8 @@ def test_it_is_not_tried_where_it_would_not_pay(training: Training, monkeypatch:
     monkeypatch.setattr(compiling, "LEAST_PARAMETERS", 0)
     monkeypatch.setattr(compiling.shutil, "which", lambda name: None)
     assert not worth_compiling(training.inner), "no compiler"
+    training.compile().look()
+    monkeypatch.setattr(compiling.shutil, "which", lambda name: name)
+    monkeypatch.setattr(compiling, "available_memory", lambda device: compiling.LEAST_MEMORY - 1)
     training.compile().look()
     assert not training.notes.all

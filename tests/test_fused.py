@@ -123,6 +123,11 @@ def test_dropout_leaves_out_its_share_and_keeps_the_mean(share: float, number_fo
     assert torch.equal(add.eval()(x, branch), x + branch)
 
 
+def test_next_to_no_dropout() -> None:
+    x, branch = torch.zeros(50, 50), torch.ones(50, 50)
+    assert float((ResidualDropout(1e-6)(x, branch) == 0).float().mean()) < 0.01
+
+
 def test_negative_numbers_go_through_dropout() -> None:
     x, branch = torch.zeros(50, 50), torch.randn(50, 50)
     y = ResidualDropout(0.5)(x, branch)

@@ -23,7 +23,7 @@ from minigpt.device import pick_autocast
 from minigpt.manifest import TOKENIZER
 from peer.compiling import worth_compiling
 from peer.display import Display
-from peer.inner import CLIP_NORM, InnerLoop, learning_rate
+from peer.inner import InnerLoop, learning_rate
 from peer.training import open_dataset, open_held_out
 
 
@@ -51,26 +51,15 @@ def main() -> None:
     device = torch.device("cpu")
     autocast = pick_autocast(device)
     inner = InnerLoop(start.build_model(), batches, device, autocast)
-    parallel = DistributedDataParallel(inner.model) if arguments.world > 1 else inner.model
+    if arguments.world > 1:
+        inner.forward = DistributedDataParallel(inner.model)
     if worth_compiling(inner):  # as a peer does beside its training; here it is over before the time begins
-        parallel.compile(dynamic=False)
-        with torch.autocast(device.type, dtype=autocast, enabled=autocast is not None):
-            loss = parallel(*next(batches))
-        loss.backward()
-        inner.optimizer.zero_grad(set_to_none=True)
+        inner.compile(settings.training.batch_size)
     dist.barrier()
     training, began, evaluated, step, evaluating = settings.training, time.time(), time.time(), 0, 0.0
     while True:
-        input_ids, labels = next(batches)
-        with torch.autocast(device.type, dtype=autocast, enabled=autocast is not None):
-            loss = parallel(input_ids, labels)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(inner.parameters, CLIP_NORM)
         trained = step * training.batch_size * arguments.world
-        for group in inner.optimizer.param_groups:
-            group["lr"] = learning_rate(training.lr * arguments.lr_factor, trained, training.warmup_sequences)
-        inner.optimizer.step()
-        inner.optimizer.zero_grad(set_to_none=True)
+        inner.step(learning_rate(training.lr * arguments.lr_factor, trained, training.warmup_sequences))
         step += 1
         verdict = torch.tensor([float(time.time() - evaluated > arguments.every), float(over(began, arguments))])
         dist.broadcast(verdict, 0)

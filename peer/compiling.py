@@ -43,9 +43,9 @@ class Compiling:
     def __init__(self, inner: InnerLoop, batches: Batches, settings: Settings, display: Display, stop: StopSignal):
         self._inner, self._batches, self._display, self._stop = inner, batches, display, stop
         self._process: subprocess.Popen[bytes] | None = None
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 -- of the process, and gone with this one
         if isinstance(batches.dataset, PackedDataset) and worth_compiling(inner) and is_room(inner):
             display.note("the model is being compiled for this processor while it trains")
+            self._errors = tempfile.TemporaryFile()  # noqa: SIM115 -- of the process, and gone with this one
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "peer.compiling", job(inner, batches.batch_size, settings.model)],
                 stdin=subprocess.DEVNULL,

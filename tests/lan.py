@@ -413,6 +413,11 @@ def _start_time(pid: int) -> int | None:
     return None if state in "ZX" else int(fields[18])
 
 
+def is_running(pid: int) -> bool:
+    """A zombie that nobody has looked at yet is no process any more."""
+    return _start_time(pid) is not None
+
+
 def _is_abandoned(namespace: str) -> bool:
     owner = re.match(r"cellmind-(\d+)-(\d+)-\d+-", namespace)
     return owner is not None and _start_time(int(owner[1])) != int(owner[2])

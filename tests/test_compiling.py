@@ -21,7 +21,7 @@ from peer.compiling import Compiling, worth_compiling
 from peer.display import Display
 from peer.inner import InnerLoop
 from peer.processes import StopSignal, is_alive
-from tests.lan import wait_until
+from tests.lan import is_running, wait_until
 
 CPU = torch.device("cpu")
 SETTINGS = Settings(model=ModelSettings(d_model=16, nhead=2, num_layers=1, dropout=0.0))
@@ -136,15 +136,7 @@ def test_killing_the_training_takes_the_compiler_with_it() -> None:
     training = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, timeout=PATIENCE)
     assert training.returncode == -signal.SIGKILL
     work, compiler = map(int, training.stdout.split())
-    assert wait_until(lambda: not running(work) and not running(compiler), 5)
-
-
-def running(pid: int) -> bool:
-    """A zombie that its new parent has not looked at yet is no process any more."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
+    assert wait_until(lambda: not is_running(work) and not is_running(compiler), 5)
 
 
 def test_it_is_not_tried_where_it_would_not_pay(training: Training, monkeypatch: pytest.MonkeyPatch) -> None:

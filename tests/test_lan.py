@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests import lan as lan_module
-from tests.lan import Host, HostProcess, Lan, LanTimeout, requirements_missing, wait_until
+from tests.lan import Host, HostProcess, Lan, LanTimeout, is_running, requirements_missing, wait_until
 
 pytestmark = pytest.mark.skipif(requirements_missing() is not None, reason=str(requirements_missing()))
 
@@ -105,13 +105,6 @@ def finds(host: Host, seconds: float) -> str:
 def namespaces_of(pid: int) -> list[str]:
     listed = subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=True).stdout
     return [line for line in listed.splitlines() if line.startswith(f"cellmind-{pid}-")]
-
-
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
 
 
 def interfaces_of_this_machine() -> list[str]:
@@ -261,10 +254,10 @@ def test_nothing_is_left_after_an_error(tmp_path: Path, monkeypatch: pytest.Monk
         process.signal(signal.SIGSTOP)
         grandchild = host.processes[0].wait_for(r"child (\d+)$", timeout=5)
         pids.append(int(grandchild[1]))
-        assert len(namespaces_of(os.getpid())) == 3 and all(map(alive, pids))
+        assert len(namespaces_of(os.getpid())) == 3 and all(map(is_running, pids))
         _ = 1 / 0
     assert namespaces_of(os.getpid()) == []
-    assert not any(map(alive, pids))
+    assert not any(map(is_running, pids))
     assert not Path(f"/proc/{pids[0]}").exists(), "a zombie is left"
 
 
@@ -280,15 +273,15 @@ def test_a_killed_owner_is_cleaned_up_after_and_a_living_one_left_alone(tmp_path
     try:
         with Lan(hosts=1) as lan:  # the same addresses at the same time
             assert lan.hosts[0].address == "10.77.0.11"
-            assert len(namespaces_of(owner.pid)) == 2 and alive(program) and alive(child)
+            assert len(namespaces_of(owner.pid)) == 2 and is_running(program) and is_running(child)
     finally:
         owner.kill()
         owner.wait(5)
-    assert wait_until(lambda: not alive(program), timeout=5), "a program outlived the one who started it"
+    assert wait_until(lambda: not is_running(program), timeout=5), "a program outlived the one who started it"
     assert len(namespaces_of(owner.pid)) == 2
     with Lan(hosts=1):
         assert namespaces_of(owner.pid) == []
-        assert not alive(child)
+        assert not is_running(child)
 
 
 def test_a_terminated_owner_cleans_up(tmp_path: Path) -> None:
@@ -297,4 +290,4 @@ def test_a_terminated_owner_cleans_up(tmp_path: Path) -> None:
         owner.send_signal(number)
         assert owner.wait(10) == -number
         assert namespaces_of(owner.pid) == []
-        assert not alive(program) and not alive(child)
+        assert not is_running(program) and not is_running(child)

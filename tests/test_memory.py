@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import resource
 import subprocess
 import sys
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from minigpt.device import allocator
 from minigpt.model import MiniGPT
 from peer.memory import (
     FIXED_BYTES,
@@ -80,6 +80,7 @@ from pathlib import Path
 import torch
 
 from minigpt.dataset import Batches, PackedDataset
+from minigpt.device import allocator
 from minigpt.model import MiniGPT
 from peer.inner import InnerLoop
 from peer.memory import OutOfMemory, step_within_memory
@@ -140,7 +141,7 @@ print(before, kept, faults())
 """
 
 
-@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="glibc's allocator only")
+@pytest.mark.skipif(allocator("mallopt") is None, reason="glibc's allocator only")
 def test_a_step_takes_the_memory_of_the_last_one() -> None:
     done = subprocess.run([sys.executable, "-c", KEPT], capture_output=True, text=True, timeout=120, check=True)
     before, kept, given_back = map(int, done.stdout.split())

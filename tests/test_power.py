@@ -15,7 +15,7 @@ from minigpt.settings import DeviceSettings
 from peer import power
 from peer.power import Breather, Cause, Reading, Rest, Watch, ask_termux, decide, parse_termux, read_device
 from tests.devices import GentleDevice
-from tests.lan import Lan, requirements_missing, wait_until
+from tests.lan import Lan, is_running, requirements_missing, wait_until
 
 LIMITS = DeviceSettings()  # 20 %, 42 and 95 degrees
 START = 90.0  # seconds
@@ -181,13 +181,6 @@ def test_a_question_that_android_never_answers_is_given_up_with_all_it_started(
     assert time.monotonic() - started < 5
     pid = int((tmp_path / "pid").read_text())
     assert wait_until(lambda: not is_running(pid), 5)
-
-
-def is_running(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 # ---------------------------------------------------------------------- a real peer

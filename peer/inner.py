@@ -21,6 +21,7 @@ WEIGHT_DECAY = 0.1  # on matrices; norms are left alone
 CLIP_NORM = 1.0
 FUSED = ("cpu", "cuda", "mps")
 PASSES = 4  # of each kind, to tell which is faster: the first is slow, and one of the others may be disturbed
+JUDGING_BATCHES = 2
 HOLD_SEQUENCES = 20_000  # the rate stays at its peak so long, and falls with the inverse square root from there
 
 
@@ -83,15 +84,19 @@ class InnerLoop:
 
     def backward(self) -> tuple[float, int]:
         """Gradients of one batch; returns (loss, sequences)."""
-        input_ids, labels = (part.to(self.device) for part in next(self._batches))
+        input_ids, labels = next(self._batches)
         return self._pass(self.forward, input_ids, labels), len(input_ids)
 
     def _pass(self, forward: Callable[..., Tensor], input_ids: Tensor, labels: Tensor) -> float:
-        mask = mask_between_texts(input_ids) if self.block_attention else None
-        with torch.autocast(self.device.type, dtype=self.autocast, enabled=self.autocast is not None):
-            loss = forward(input_ids, labels, mask)
+        loss = self._loss(forward, input_ids, labels)
         loss.backward()
         return loss.item()
+
+    def _loss(self, forward: Callable[..., Tensor], input_ids: Tensor, labels: Tensor) -> Tensor:
+        input_ids, labels = input_ids.to(self.device), labels.to(self.device)
+        mask = mask_between_texts(input_ids) if self.block_attention else None
+        with torch.autocast(self.device.type, dtype=self.autocast, enabled=self.autocast is not None):
+            return forward(input_ids, labels, mask)
 
     def compile(self, batch_size: int) -> float:
         """Compile the passes for such batches, and keep that if it is faster; returns how many times as fast it is.
@@ -122,11 +127,34 @@ class InnerLoop:
         return gain
 
     @torch.no_grad()
+    def losses_towards(self, there: Sequence[Tensor], shares: Sequence[float]) -> list[float]:
+        """Nats per token so far on the straight way to other parameters, all by the same next few batches."""
+        here = [parameter.clone() for parameter in self.parameters]
+        batches = [next(self._batches) for _ in range(JUDGING_BATCHES)]
+        losses = []
+        self.model.eval()
+        try:
+            for share in shares:
+                for parameter, begin, end in zip(self.parameters, here, there):
+                    parameter.copy_(begin.lerp(end.to(begin.device), share))
+                losses.append(sum(self._loss(self.model, *batch).item() for batch in batches) / len(batches))
+        finally:
+            self.model.train()
+            for parameter, begin in zip(self.parameters, here):
+                parameter.copy_(begin)
+        return losses
+
+    @torch.no_grad()
     def reset(self, parameters: Sequence[Tensor]) -> None:
         """Go back to parameters that were sound, with moments that know nothing."""
-        for parameter, sound in zip(self.parameters, parameters):
-            parameter.copy_(sound)
+        self.go_to(parameters)
         self.optimizer.state.clear()
+
+    @torch.no_grad()
+    def go_to(self, parameters: Sequence[Tensor]) -> None:
+        """Train on from other parameters. The moments stay: with new ones the first hundred steps lead astray."""
+        for parameter, other in zip(self.parameters, parameters):
+            parameter.copy_(other)
 
     @property
     def updates(self) -> int:

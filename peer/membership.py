@@ -214,6 +214,14 @@ def expected_group(me: Notice, others: Iterable[Notice], last_group: Iterable[st
     return list(mates.values())
 
 
+def somebody_falters(mates: list[Notice], others: Iterable[Notice], suspected: frozenset[str]) -> bool:
+    """Whether somebody may have left who matters to where the anchor goes: it speaks again in a moment, or is gone.
+
+    Without mates everybody matters: alone with silent others the anchor would move to where nobody can follow it.
+    """
+    return any(other.peer in suspected for other in mates or others)
+
+
 def wait_for_somebody(mates: list[Notice], others: Iterable[Notice], suspected: frozenset[str]) -> bool:
     """Whether somebody is on the way to our anchor, which had better move rarely until they are here.
 

@@ -37,6 +37,7 @@ from peer.membership import (
     in_company,
     is_quorum,
     rate_factor,
+    somebody_falters,
     steps_of,
     wait_for_somebody,
 )
@@ -49,6 +50,9 @@ GRACE_SECONDS = 4.0  # in which notices catch up with an exchange
 # That the anchor stays as it is when everybody else has gone silent: they may be back, and then the means that were
 # missed are enough. After a cut of a moment it took up to 14 s until they were heard again.
 REUNION_SECONDS = 30.0
+# Of two that began alike and went their own ways, the mean is better than either of them; of two that parted before
+# they had learnt much it is no model at all, and what their losses on the way to each other tell is which it is.
+FITTING_LOSS = 1.01  # half way, of that at the newer state: up to there what was learnt apart is kept
 LONGEST_TICK_SECONDS = 5.0  # of them that pass from one tick to the next: longer ones, a device has slept through
 MEET_SECONDS = 10.0  # the same at the start, when others may hold the checkpoint that we begin with
 
@@ -66,7 +70,8 @@ class CaughtUp:
     """Others were ahead; their anchor is ours now."""
 
     donor: str
-    apart: int  # sequences of ours that went into our anchor since we last stood where the donor stood
+    apart: int  # sequences of ours that went into our anchor since we last stood where the donor stood, and are kept
+    given_up: int  # all that we had to say, where it did not fit
 
 
 @dataclass(frozen=True)
@@ -260,8 +265,8 @@ class OuterLoop:
         """With everybody at our anchor, once we and any of them are ready to."""
         group, at = self._last_group
         mates = expected_group(me, self.others, group if now < at + GRACE_SECONDS else ())
-        if any(mate.peer in suspected for mate in mates):
-            return None  # it speaks again in a moment, or has left
+        if somebody_falters(mates, self.others, suspected):
+            return None
         if not mates and now < self._caught_up_at + GRACE_SECONDS:
             return None  # notices are older than the means that we took: who gave them stands here, or is ahead
         waits = wait_for_somebody(mates, self.others, suspected)
@@ -516,7 +521,8 @@ class OuterLoop:
     def _take_state(self, newer: State) -> CaughtUp:
         """Take the newer anchor; what was trained beside it stays as far as it was not trained there as well.
 
-        It counts then as if it had not been in our anchor either: it is in what we say next.
+        It counts then as if it had not been in our anchor either: it is in what we say next. Where it does not fit the
+        newer anchor it is given up.
         """
         before, progress = stand(self.swarm.parameters), newer.progress
         self._given_until -= self._given.steps if self._given is not None else 0
@@ -532,10 +538,19 @@ class OuterLoop:
         self.progress = replace(progress, step=self.progress.step, lineage=progress.anchor_name)
         self._round, self._round_start, self._beside = {}, progress.samples, 0
         self._follow_from_here()
+        if self.offered and not self._fits():
+            given_up, self.offered = self.offered, 0
+            self.inner.go_to(self.swarm.parameters)
+            return CaughtUp(newer.donor.name, 0, given_up)
         self._given_until = self.inner.steps - steps
         self._keep(max(1, round(self._pace.pause / max(self.inner.step_seconds, 1e-3))))
         self._stand()
-        return CaughtUp(newer.donor.name, apart)
+        return CaughtUp(newer.donor.name, apart, 0)
+
+    def _fits(self) -> bool:
+        """Whether it does the anchor good to be moved to where we are: half of the way, as an exchange of two would."""
+        half_way, there = self.inner.losses_towards(self.swarm.parameters, (0.5, 1.0))
+        return half_way <= FITTING_LOSS * there
 
 
 @dataclass(frozen=True)

@@ -190,6 +190,11 @@ class Trainer:
                     f"what this device has learnt since {event.donor} was out of reach, from {event.apart:,} "
                     "sequences, goes into the next exchange"
                 )
+            if event.given_up:
+                self.display.note(
+                    f"what this device had learnt meanwhile, from {event.given_up:,} sequences, does not fit that "
+                    "state and is given up"
+                )
         elif isinstance(event, Reconnected):
             self.display.note(f"the network part of this device was started again, at {event.address}")
         elif event != self._setback:

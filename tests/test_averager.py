@@ -15,7 +15,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from functools import partial
-from itertools import count
+from itertools import count, repeat
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -437,10 +437,11 @@ def test_a_dht_that_is_asked_while_it_starts_says_who_it_is(nodes: list[DHT]) ->
 def start_outer(node: DHT, folder: Path, standing: Standing | None = None, **network: Any) -> OuterLoop:
     """An outer loop with a real averager, and of the network only what a test gives it."""
     model = build_model(40)
+    ids = torch.arange(40).roll(7)[:32].view(2, 16)
     progress = Progress("cellmind", next(runs), 3, 300, 10, "aa", "aa")
     me = Notice(peer=node.peer_id.to_base58(), name="me", address="", role=Role.TRAINING, run_id=progress.run_id)
     return OuterLoop(
-        inner=InnerLoop(model, iter(()), torch.device("cpu"), None),
+        inner=InnerLoop(model, repeat((ids, ids)), torch.device("cpu"), None),
         anchor=copy.deepcopy(model),
         averager=GradientAverager(padded(model.parameter_count()), node, progress.run_id),
         progress=progress,
@@ -570,12 +571,12 @@ def test_what_was_trained_apart_counts_and_weighs_no_more_than_an_exchange(nodes
         outer.inner.steps += 10
         outer.offered += 40
         with torch.no_grad():
-            outer.inner.parameters[0].add_(1.0)
+            outer.inner.parameters[0].add_(1e-4)
         stood = [parameter.detach().clone() for parameter in outer.inner.parameters]
         state = replace(before, round=before.round + 3, samples=before.samples + 400, lineage="bb")
         outer.inner.step_seconds = outer._pace.pause / 10
         caught_up = outer._take_state(State(donor, state, dict(build_model(40).named_parameters())))
-        assert caught_up.apart == 400
+        assert (caught_up.apart, caught_up.given_up) == (400, 0)
         assert all(torch.equal(*pair) for pair in zip(stood, outer.inner.parameters)), "the donor trained as much"
         outer._give([donor])
         assert outer._given is not None
@@ -594,6 +595,36 @@ def test_what_was_trained_apart_counts_and_weighs_no_more_than_an_exchange(nodes
         again = outer._take_state(State(donor, later, dict(build_model(40).named_parameters())))
         assert again.apart == 0, "it has been said"
         assert outer.offered == 440
+    finally:
+        outer.stop()
+
+
+def test_what_was_learnt_apart_and_fits_nothing_is_given_up(nodes: list[DHT], tmp_path: Path) -> None:
+    outer = start_outer(nodes[0], tmp_path, post=lambda notice: View())
+    donor = outer._notice().model_copy(update={"peer": "D" * 12, "name": "donor"})
+    newer = dict(build_model(40).named_parameters())
+    try:
+        outer.others = [donor]
+        outer.ledger.look(outer.others)
+        outer.inner.steps += 50
+        outer.offered += 200
+        outer._close_alone()
+        outer.offered += 40
+        for _ in range(100):  # of the same batch, which no mean of these two knows half as well
+            outer.inner.step(1e-2)
+        half_way, there = outer.inner.losses_towards(list(newer.values()), (0.5, 1.0))
+        assert half_way < there, "to begin with it is worth a lot"
+        with torch.no_grad():
+            for parameter in outer.inner.parameters:
+                parameter.copy_(torch.randn_like(parameter))
+        state = replace(outer.progress, samples=outer.progress.samples + 400, lineage="bb")
+        caught_up = outer._take_state(State(donor, state, newer))
+        assert (caught_up.apart, caught_up.given_up) == (0, 240)
+        assert all(torch.equal(*pair) for pair in zip(newer.values(), outer.inner.parameters))
+        assert outer.inner.updates == 100, "its moments stay"
+        assert (outer.offered, outer.standing.offered, outer.standing.own) == (0, 0, 0)
+        outer._give([donor])
+        assert outer._given is None, "there is nothing to say"
     finally:
         outer.stop()
 

@@ -29,6 +29,7 @@ from peer.membership import (
     parse_notice,
     pauses_changed,
     rate_factor,
+    somebody_falters,
     steps_of,
     wait_for_somebody,
     with_distinct_names,
@@ -166,6 +167,16 @@ def test_whoever_is_on_the_way_to_our_anchor_is_waited_for() -> None:
     assert not wait_for_somebody([mate], [mate, joiner], NOBODY)
     assert wait_for_somebody([], [joiner], NOBODY) and wait_for_somebody([], [late], NOBODY)
     assert not wait_for_somebody([mate], [mate, late], frozenset([late.peer])), "it may have left"
+
+
+def test_whose_cable_is_out_stays_where_the_others_find_it() -> None:
+    """For some seconds it only hears nothing: it moved on alone, one mean behind, and had to take the whole state."""
+    mate, late = notice("A"), notice("B", anchor="bb")
+    silent = frozenset([late.peer])
+    assert somebody_falters([], [late], silent)
+    assert not somebody_falters([], [late], NOBODY)
+    assert not somebody_falters([mate], [mate, late], silent), "the two of them go on"
+    assert somebody_falters([mate], [mate, late], frozenset([mate.peer]))
 
 
 def test_nobody_waits_alone_for_who_is_on_the_way() -> None:

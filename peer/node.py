@@ -37,7 +37,7 @@ from peer.membership import (
     with_distinct_names,
 )
 from peer.probe import probe
-from peer.reach import CallBack
+from peer.reach import CallBack, knock
 from peer.records import board_of, forget_if_too_much
 from peer.shards import Gathering, KeptShards, ShardService, Stock
 from peer.transfer import StateService
@@ -52,7 +52,7 @@ MAX_CLOCK_SECONDS = 100 * 365 * 86_400.0  # a phone without a battery begins in 
 FIRST_PROBE_SECONDS = 1.0  # that others have to be found in before the neighbours are asked one by one
 PROBE_SECONDS = (60.0, 3600.0)  # first and longest pause before that is done again
 ASK_SECONDS = (10.0, 60.0)  # between two questions to the LAN who is here: while we are alone, and otherwise
-RETRY_SECONDS = (2.0, 30.0)  # first and longest pause before an address that did not answer is tried again
+RETRY_SECONDS = (2.0, 10.0)  # first and longest pause before an address that did not answer is tried again
 ANOTHER_DEVICE = "another device answers there"  # why an address with a peer id could not be reached
 MAX_ADDRESSES = 256  # heard of and kept in mind; more is somebody playing tricks
 
@@ -92,6 +92,8 @@ def parse_address(address: str) -> tuple[PeerID, Multiaddr]:
 
 def _reason(error: Exception) -> str:
     """Why an address could not be reached; of what p2pd says, the part that is about the address."""
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno).lower()
     said = str(error).splitlines()
     if not said:
         return "no answer"
@@ -325,6 +327,8 @@ class Node:
                     return
                 known = peer in self.dht.protocol.routing_table
                 if not (known and peer.to_base58() in self.connected):
+                    if "ip4" in dialable:  # a call of p2pd's own that fails keeps it from the next one, for up to 5 min
+                        await knock(dialable["ip4"], int(dialable["tcp"]))
                     await asyncio.wait_for(self.dht.p2p._client.connect(peer, [dialable]), CONNECT_SECONDS)
                     await self._agree_on_time(peer)
                     if await self.dht.protocol.call_ping(peer) is None:

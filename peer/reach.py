@@ -66,8 +66,13 @@ class CallBack(ServicerBase):
 async def accepts(host: str, port: int) -> bool:
     """Whether a TCP connection to that port can be opened."""
     try:
-        _, writer = await asyncio.wait_for(asyncio.open_connection(host, port), CALL_SECONDS)
-    except (OSError, TimeoutError):
+        await knock(host, port)
+    except OSError:
         return False
-    writer.close()
     return True
+
+
+async def knock(host: str, port: int) -> None:
+    """Open a TCP connection to that port, and close it. Raises OSError with what the system says, or TimeoutError."""
+    _, writer = await asyncio.wait_for(asyncio.open_connection(host, port), CALL_SECONDS)
+    writer.close()

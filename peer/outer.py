@@ -347,9 +347,10 @@ class OuterLoop:
             if not steps:
                 return None
             with self._pace.costs():
-                bits = self._pace.bits(steps * self.inner.step_seconds, len(mates) + 1)
-                code = self.swarm.give(self.inner.parameters, steps, bits)
                 weight = min(self.offered, max(1, self.offered - self._beside))
+                trained = steps * self.inner.step_seconds * self.offered / max(1, weight)  # seconds, and those beside
+                bits = self._pace.bits(trained, len(mates) + 1)
+                code = self.swarm.give(self.inner.parameters, steps, bits)
                 self._given = _Given(steps, self.offered, weight, bits, code, stand(self.inner.parameters))
             self._given_until = self.inner.steps
         if not mates:

@@ -43,6 +43,7 @@ from peer.membership import (
 )
 from peer.network import Network
 from peer.pace import Pace
+from peer.pseudo_gradient import PseudoGradient
 from peer.swarm_state import SwarmState, follow, stand
 
 PAUSE_SECONDS = 1.0  # after a failed exchange or transfer
@@ -50,9 +51,6 @@ GRACE_SECONDS = 4.0  # in which notices catch up with an exchange
 # That the anchor stays as it is when everybody else has gone silent: they may be back, and then the means that were
 # missed are enough. After a cut of a moment it took up to 14 s until they were heard again.
 REUNION_SECONDS = 30.0
-# Of two that began alike and went their own ways, the mean is better than either of them; of two that parted before
-# they had learnt much it is no model at all, and what their losses on the way to each other tell is which it is.
-FITTING_LOSS = 1.01  # half way, of that at the newer state: up to there what was learnt apart is kept
 LONGEST_TICK_SECONDS = 5.0  # of them that pass from one tick to the next: longer ones, a device has slept through
 MEET_SECONDS = 10.0  # the same at the start, when others may hold the checkpoint that we begin with
 
@@ -116,14 +114,14 @@ class OuterLoop:
         standing: Standing,
         missed: list[Path],
     ):
-        if missed:  # it went into the first of them
+        if missed:  # what was trained went into the first of them
             standing = standing.model_copy(update={"offered": 0, "beside": 0, "steps": 0})
         self.inner, self.anchor, self.network = inner, anchor.eval(), network
         self.progress = replace(progress, lineage=progress.anchor_name)
         self.settings, self._checkpoints = settings, checkpoints
         self.swarm = SwarmState(anchor, settings.training.lr)
         self.ledger = Ledger(standing)
-        self.offered = standing.offered  # own sequences that are not in the anchor yet
+        self.pseudo_gradient = PseudoGradient(inner, self.swarm, standing)
         self.others: list[Notice] = []  # of our run, training or about to
         self.saved_samples = progress.samples  # behind the newest checkpoint on the disk; who writes them sets it
         self.exchange_seconds = 0.0  # of the last one, once its group was there
@@ -133,28 +131,22 @@ class OuterLoop:
         self._averager = averager
         self._starts = network.starts  # of the network part that it stands on
         self._traffic_before = (0, 0)  # bytes sent and received by averagers before it
-        self._shared_from: int | None = None  # sequences behind the first anchor that others can follow
+        self._shared_from: int | None = progress.samples  # sequences behind the first anchor that others can follow
         self._exchange: _Exchange | None = None
         self._catching_up = CatchingUp(network, checkpoints, progress.run, self.swarm.size)
         self._pace = Pace(self.swarm.size)
-        self._given: _Given | None = None
-        self._given_until = 0  # own steps up to which movement has been given
-        self._matched_until = 0  # and up to which others' means, which we missed, tell of the same time
         self._shunned: dict[str, float] = {}  # peers that sent nonsense, and until when
         self._round: dict[str, int] = {}  # sequences in this round by peer id
-        # of `offered` were trained while others moved the anchor: they count, but have no weight
-        self._beside = standing.beside
         self._last_group: tuple[list[str], float] = ([], 0.0)
         self._alone_seconds = REUNION_SECONDS - MEET_SECONDS  # without company, while we were awake to see it
         self._ticked_at = time.monotonic()
         self._not_before = 0.0  # after a setback
-        self._moved_at = 0.0  # when the anchor did last
+        self._moved_at = time.monotonic()  # when the anchor did last
         self._caught_up_at = -math.inf  # when we last took means that we had missed
         self._ready = False  # to exchange
         self._round_start = self.progress.samples
-        self._follow_from_here()
-        self._given_until -= standing.steps
         self._missed = missed  # means that are here, and that our anchor has not been moved by yet
+        self._stand()
 
     @property
     def shared(self) -> bool:
@@ -164,12 +156,9 @@ class OuterLoop:
     @property
     def standing(self) -> Standing:
         """What to keep with a checkpoint of now, so that whoever goes on from it knows what others have of us."""
+        own = self.pseudo_gradient
         return Standing(
-            own=self.ledger.own,
-            offered=self.offered,
-            beside=self._beside,
-            steps=self.inner.steps - self._given_until + (self._given.steps if self._given is not None else 0),
-            met=self.ledger.met,
+            own=self.ledger.own, offered=own.samples, beside=own.beside, steps=own.steps, met=self.ledger.met
         )
 
     @property
@@ -198,12 +187,16 @@ class OuterLoop:
     def trained_by_all(self) -> int:
         """Sequences trained by the swarm in this run, as far as we know."""
         mates = groupmates(self._notice(), self.others)
-        return self.progress.samples + self.offered + sum(mate.offered for mate in mates)
+        return self.progress.samples + self.pseudo_gradient.samples + sum(mate.offered for mate in mates)
 
     @property
     def round_progress(self) -> int:
         """Those of them that belong to the round at hand."""
         return self.trained_by_all - self._round_start
+
+    def trained(self, sequences: int) -> None:
+        """The inner loop has made a step of so many sequences."""
+        self.pseudo_gradient.samples += sequences
 
     def tick(self, tokens_per_second: float) -> Iterator[Event]:
         """Do what is due, and give out what happened, each thing when it has just happened."""
@@ -257,7 +250,7 @@ class OuterLoop:
         elif self.shared:
             if self._alone_seconds > REUNION_SECONDS:
                 self._shared_from = None
-        elif self.offered >= self.settings.swarm.samples_per_round:
+        elif self.pseudo_gradient.samples >= self.settings.swarm.samples_per_round:
             return self._close_alone()
         return None
 
@@ -307,7 +300,7 @@ class OuterLoop:
                 "round": self.progress.round,
                 "anchor": self.progress.lineage,
                 "trained": self.progress.samples,
-                "offered": self.offered,
+                "offered": self.pseudo_gradient.samples,
                 "pause": self._pace.pause,
                 "ready": self._ready,
                 "paused": self.paused,
@@ -334,36 +327,28 @@ class OuterLoop:
 
     def _follow_from_here(self) -> None:
         self._shared_from = self.progress.samples
-        self._given, self._missed = None, []
-        self._given_until = self._matched_until = self.inner.steps
+        self._missed = []
         self._moved_at = time.monotonic()
+        self.pseudo_gradient.begin()
         self._stand()
 
-    @torch.no_grad()
     def _give(self, mates: list[Notice]) -> Event | None:
         """Begin the next exchange with those at our anchor; without any of them it is over at once."""
-        if self._given is None:
-            steps = self.inner.steps - self._given_until
-            if not steps:
-                return None
-            with self._pace.costs():
-                weight = min(self.offered, max(1, self.offered - self._beside))
-                trained = steps * self.inner.step_seconds * self.offered / max(1, weight)  # seconds, and those beside
-                bits = self._pace.bits(trained, len(mates) + 1)
-                code = self.swarm.give(self.inner.parameters, steps, bits)
-                self._given = _Given(steps, self.offered, weight, bits, code, stand(self.inner.parameters))
-            self._given_until = self.inner.steps
+        with self._pace.costs():
+            given = self.pseudo_gradient.give(lambda seconds: self._pace.bits(seconds, len(mates) + 1))
+        if given is None:
+            return None
         if not mates:
-            mean = self.swarm.agree_alone(self._given.code)
-            return self._move(mean, {self._me.peer: self._given.samples}, min(self._given.steps, MAX_COUNT))
+            mean = self.swarm.agree_alone(given.code)
+            return self._move(mean, {self._me.peer: given.samples}, min(given.steps, MAX_COUNT))
         slowest = max([self.inner.step_seconds, *(mate.step_seconds for mate in mates)])
         moved = self._averager.bytes_sent + self._averager.bytes_received
         control = self._averager.exchange(
-            self._given.code,
+            given.code,
             lineage=self.progress.lineage,
-            samples=self._given.samples,
-            weight=self._given.weight,
-            steps=self._given.steps,
+            samples=given.samples,
+            weight=given.weight,
+            steps=given.steps,
             group_size=min(len(mates) + 1, MAX_GROUP),
             patience=max(MATCHMAKING_SECONDS, 2 * slowest + 2),  # a phone looks up only between two long steps
             reachable=self.network.view.reachable,
@@ -380,7 +365,6 @@ class OuterLoop:
 
     def _finish_exchange(self, exchange: _Exchange) -> Event | None:
         self._exchange = None
-        assert self._given is not None
         try:
             gathered = {peer.to_base58(): given for peer, given in exchange.control.result().items()}
             samples = {peer: int(given["samples"]) for peer, given in gathered.items()}
@@ -401,8 +385,8 @@ class OuterLoop:
 
     def _move(self, code: Tensor, samples: dict[str, int], count: int) -> Event | None:
         """The exchange at our anchor has a mean: move the anchor by it, and keep it for others."""
-        assert self._given is not None
-        bits, mean = self._given.bits, Mean(self.progress.lineage, samples, count, code)
+        assert self.pseudo_gradient.given is not None, "who exchanges has given"
+        bits, mean = self.pseudo_gradient.given.bits, Mean(self.progress.lineage, samples, count, code)
         event: Event | None
         with self._pace.costs():
             try:
@@ -425,29 +409,18 @@ class OuterLoop:
     @torch.no_grad()
     def _advance(self, mean: Mean) -> RoundClosed | None:
         """One step of the anchor, as everybody takes it; our own parameters follow. Raises ValueError: see `move`."""
-        given = self._given
-        if given is not None and self._me.peer in mean.samples:
-            self.swarm.move(mean.code, mean.count)
-            follow(self.inner.parameters, self.swarm, given.stood)
-            self.offered -= given.samples
-            self._beside = 0
-            self._matched_until = self._given_until
+        own, samples = self.pseudo_gradient, mean.samples.get(self._me.peer)
+        is_in_it = own.given is not None and samples is not None
+        before = [] if is_in_it else stand(self.swarm.parameters)
+        self.swarm.move(mean.code, mean.count)
+        if is_in_it:
+            own.arrived()
         else:
-            before = stand(self.swarm.parameters)
-            self.swarm.move(mean.code, mean.count)
-            if given is not None:
-                self.swarm.take_back(given.code, given.steps, given.stood, before)
-                self._given_until -= given.steps
-            self.offered = max(0, self.offered - mean.samples.get(self._me.peer, 0))  # given before we were ended
-            parallel = (self.inner.steps - self._matched_until) / mean.count
-            follow(self.inner.parameters, self.swarm, before, 1 - min(1.0, parallel))
-            self._matched_until = min(self.inner.steps, self._matched_until + mean.count)
-            self._keep(mean.count)
-        self._given = None
+            own.missed(mean, before, samples or 0)
         self._moved_at, self._ready = time.monotonic(), False
-        for peer, samples in mean.samples.items():
-            self._round[peer] = self._round.get(peer, 0) + samples
-        self.ledger.own += mean.samples.get(self._me.peer, 0)
+        for peer, contributed in mean.samples.items():
+            self._round[peer] = self._round.get(peer, 0) + contributed
+        self.ledger.own += samples or 0
         had, per_round = self.progress.samples, self.settings.swarm.samples_per_round
         has = had + sum(mean.samples.values())
         self.progress = replace(self.progress, samples=has, lineage=mean.lineage)
@@ -455,16 +428,9 @@ class OuterLoop:
         self.ledger.together(mean.samples)
         return self._close() if has // per_round > had // per_round else None
 
-    def _keep(self, count: int) -> None:
-        """However long we were apart, what we have to say weighs no more than so many steps: as long as others take."""
-        steps = self.inner.steps - self._given_until
-        if steps > count:
-            self._beside = self.offered - round((self.offered - self._beside) * count / steps)
-            self._given_until = self.inner.steps - count
-
     def _stand(self) -> None:
         """Our anchor is another one now."""
-        self.ledger.stand(self.progress.lineage, self.progress.samples, self._given_until)
+        self.ledger.stand(self.progress.lineage, self.progress.samples, self.pseudo_gradient.given_until)
 
     def _close(self) -> RoundClosed:
         """The round is over."""
@@ -481,15 +447,16 @@ class OuterLoop:
         """What we are now becomes the anchor."""
         if not all(bool(parameter.isfinite().all()) for parameter in self.inner.parameters):
             self.inner.reset(self.swarm.parameters)
-            self.offered = 0
+            self.pseudo_gradient.samples = 0
             return None
         self.swarm.begin(self.inner.parameters)
         anchor = checkpoint.parameter_hash(dict(self.anchor.named_parameters()))
-        samples = self.progress.samples + self.offered
-        self.ledger.own += self.offered
+        own = self.pseudo_gradient
+        samples = self.progress.samples + own.samples
+        self.ledger.own += own.samples
         round = self.progress.round + 1
         self.progress = replace(self.progress, round=round, samples=samples, anchor=anchor, lineage=anchor)
-        self.offered, self._beside, self._round, self._round_start = 0, 0, {}, samples
+        own.samples, own.beside, self._round, self._round_start = 0, 0, {}, samples
         self._stand()
         return RoundClosed([self._me.name], 1.0)
 
@@ -525,45 +492,24 @@ class OuterLoop:
         It counts then as if it had not been in our anchor either: it is in what we say next. Where it does not fit the
         newer anchor it is given up.
         """
-        before, progress = stand(self.swarm.parameters), newer.progress
-        self._given_until -= self._given.steps if self._given is not None else 0
+        own, before, progress = self.pseudo_gradient, stand(self.swarm.parameters), newer.progress
         met = self.ledger.last_with(newer.donor.peer)
         apart = self.ledger.take_back(newer.donor.peer)
-        self.offered += apart
-        steps = self.inner.steps - met.steps
+        own.samples, own.beside = own.samples + apart, 0
         others = sum(other.role == Role.TRAINING and not other.paused for other in self.others)
         missed = (progress.samples - met.samples) / max(1, others)  # sequences of each of them
-        parallel = min(1.0, self.offered / max(1.0, missed))
+        parallel = min(1.0, own.samples / max(1.0, missed))
         self.swarm.begin([newer.parameters[name] for name, _ in self.anchor.named_parameters()])
         follow(self.inner.parameters, self.swarm, before, 1 - parallel)
         self.progress = replace(progress, step=self.progress.step, lineage=progress.anchor_name)
-        self._round, self._round_start, self._beside = {}, progress.samples, 0
+        self._round, self._round_start = {}, progress.samples
         self._follow_from_here()
-        if self.offered and not self._fits():
-            given_up, self.offered = self.offered, 0
-            self.inner.go_to(self.swarm.parameters)
-            return CaughtUp(newer.donor.name, 0, given_up)
-        self._given_until = self.inner.steps - steps
-        self._keep(max(1, round(self._pace.pause / max(self.inner.step_seconds, 1e-3))))
+        if own.samples and not own.fits():
+            return CaughtUp(newer.donor.name, 0, own.give_up())
+        pause = round(self._pace.pause / max(self.inner.step_seconds, 1e-3))
+        own.came_apart(self.inner.steps - met.steps, max(1, pause))
         self._stand()
         return CaughtUp(newer.donor.name, apart, 0)
-
-    def _fits(self) -> bool:
-        """Whether it does the anchor good to be moved to where we are: half of the way, as an exchange of two would."""
-        half_way, there = self.inner.losses_towards(self.swarm.parameters, (0.5, 1.0))
-        return half_way <= FITTING_LOSS * there
-
-
-@dataclass(frozen=True)
-class _Given:
-    """What we gave at this anchor, until it has moved."""
-
-    steps: int
-    samples: int
-    weight: int
-    bits: int
-    code: Tensor
-    stood: list[Tensor]
 
 
 @dataclass(frozen=True)

@@ -92,7 +92,7 @@ class SynchronousOuter:
     ):
         self.inner, self.anchor, self.progress, self.network = inner, anchor.eval(), progress, network
         self.samples_per_round = settings.swarm.samples_per_round
-        self.offered = 0
+        self._trained = 0  # own sequences in this round
         self.standing = Standing()  # all that is trained goes into every average
         self.saved_samples = -1
         self.rate_factor = 1.0
@@ -119,6 +119,10 @@ class SynchronousOuter:
     def trained_by_all(self) -> int:
         return self.progress.samples + self.round_progress
 
+    def trained(self, sequences: int) -> None:
+        """The inner loop has made a step of so many sequences."""
+        self._trained += sequences
+
     def tick(self, tokens_per_second: float) -> Iterator[Event]:
         """Say where we are, and whether a round is over. Raises NetworkError where the network part was lost."""
         self._me = self._me.model_copy(
@@ -127,7 +131,7 @@ class SynchronousOuter:
                 "round": self.progress.round,
                 "anchor": self.progress.anchor,
                 "trained": self.progress.samples,
-                "offered": self.offered,
+                "offered": self._trained,
                 "tokens_per_second": tokens_per_second,
                 "step_seconds": self.inner.step_seconds,
                 "paused": self.paused,
@@ -147,7 +151,7 @@ class SynchronousOuter:
             for anchored, parameter in zip(self.anchor.parameters(), self.inner.model.parameters()):
                 anchored.copy_(parameter)
         trained = (round - self.progress.round) * self.samples_per_round
-        share, self.offered = min(1.0, self.offered / trained), 0
+        share, self._trained = min(1.0, self._trained / trained), 0
         anchor = checkpoint.parameter_hash(dict(self.anchor.named_parameters()))
         self.progress = replace(self.progress, round=round, samples=self.progress.samples + trained, anchor=anchor)
         yield RoundClosed([self._me.name, *(other.name for other in self.others)], share)

@@ -151,7 +151,7 @@ class Trainer:
             rate = learning_rate(training.lr * factor, outer.trained_by_all, training.warmup_sequences)
             if not self._rests(line):
                 loss, sequences = self._step(rate, rate * factor)
-                outer.offered += sequences
+                outer.trained(sequences)
                 line.add(loss, sequences * self.settings.training.dataset.seq_len)
             if self.run.shared is not None:
                 self.run.shared.look(self.network.view.notices)

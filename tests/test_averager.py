@@ -523,7 +523,7 @@ def test_who_was_ended_without_warning_goes_on_from_its_last_exchange(nodes: lis
             for parameter in outer.inner.parameters:
                 parameter.add_(torch.randn_like(parameter), alpha=1e-3)
         outer.inner.steps += 1
-        outer.offered += 4
+        outer.trained(4)
         outer._give([])
     given, lineages = end(outer), [path.stem for path in following(tmp_path / "cellmind", "aa", outer.swarm.size)]
     again = start_outer(nodes[0], tmp_path, post=lambda notice: View())
@@ -566,10 +566,10 @@ def test_what_was_trained_apart_counts_and_weighs_no_more_than_an_exchange(nodes
         outer.ledger.look(outer.others)
         for _ in range(2):  # rounds that we close alone, of 50 steps with 4 sequences each
             outer.inner.steps += 50
-            outer.offered += 200
+            outer.trained(200)
             assert isinstance(outer._close_alone(), RoundClosed)
         outer.inner.steps += 10
-        outer.offered += 40
+        outer.trained(40)
         with torch.no_grad():
             outer.inner.parameters[0].add_(1e-4)
         stood = [parameter.detach().clone() for parameter in outer.inner.parameters]
@@ -579,8 +579,9 @@ def test_what_was_trained_apart_counts_and_weighs_no_more_than_an_exchange(nodes
         assert (caught_up.apart, caught_up.given_up) == (400, 0)
         assert all(torch.equal(*pair) for pair in zip(stood, outer.inner.parameters)), "the donor trained as much"
         outer._give([donor])
-        assert outer._given is not None
-        assert (outer._given.samples, outer._given.steps, outer._given.weight) == (440, 10, 40)
+        given = outer.pseudo_gradient.given
+        assert given is not None
+        assert (given.samples, given.steps, given.weight) == (440, 10, 40)
         standing = outer.standing
         assert (standing.offered, standing.steps) == (440, 10), "it has been given, and is in no anchor yet"
     finally:
@@ -594,7 +595,7 @@ def test_what_was_trained_apart_counts_and_weighs_no_more_than_an_exchange(nodes
         later = replace(state, samples=state.samples + 400, lineage="cc")
         again = outer._take_state(State(donor, later, dict(build_model(40).named_parameters())))
         assert again.apart == 0, "it has been said"
-        assert outer.offered == 440
+        assert outer.pseudo_gradient.samples == 440
     finally:
         outer.stop()
 
@@ -607,9 +608,9 @@ def test_what_was_learnt_apart_and_fits_nothing_is_given_up(nodes: list[DHT], tm
         outer.others = [donor]
         outer.ledger.look(outer.others)
         outer.inner.steps += 50
-        outer.offered += 200
+        outer.trained(200)
         outer._close_alone()
-        outer.offered += 40
+        outer.trained(40)
         for _ in range(100):  # of the same batch, which no mean of these two knows half as well
             outer.inner.step(1e-2)
         half_way, there = outer.inner.losses_towards(list(newer.values()), (0.5, 1.0))
@@ -622,9 +623,9 @@ def test_what_was_learnt_apart_and_fits_nothing_is_given_up(nodes: list[DHT], tm
         assert (caught_up.apart, caught_up.given_up) == (0, 240)
         assert all(torch.equal(*pair) for pair in zip(newer.values(), outer.inner.parameters))
         assert outer.inner.updates == 100, "its moments stay"
-        assert (outer.offered, outer.standing.offered, outer.standing.own) == (0, 0, 0)
+        assert (outer.pseudo_gradient.samples, outer.standing.offered, outer.standing.own) == (0, 0, 0)
         outer._give([donor])
-        assert outer._given is None, "there is nothing to say"
+        assert outer.pseudo_gradient.given is None, "there is nothing to say"
     finally:
         outer.stop()
 
@@ -635,7 +636,7 @@ def test_what_a_device_learnt_apart_is_known_after_it_was_ended_as_well(nodes: l
     outer.others = [donor]
     outer.ledger.look(outer.others)
     outer.inner.steps += 50
-    outer.offered += 200
+    outer.trained(200)
     outer._close_alone()
     outer.stop()
     samples = outer.progress.samples
@@ -653,7 +654,7 @@ def test_what_a_peer_has_seen_of_us_is_told_by_where_it_stands(nodes: list[DHT],
     try:
         for number in range(3):
             outer.inner.steps += 1
-            outer.offered += 4
+            outer.trained(4)
             outer._give([])
             if number < 2:
                 donor = outer._notice().model_copy(update={"peer": "D" * 12, "name": "donor"})
@@ -663,7 +664,7 @@ def test_what_a_peer_has_seen_of_us_is_told_by_where_it_stands(nodes: list[DHT],
         newer = State(donor, state, dict(build_model(40).named_parameters()))
         assert outer._take_state(newer).apart == 4
         assert outer._take_state(newer).apart == 0, "it has been counted"
-        assert outer.offered == 4
+        assert outer.pseudo_gradient.samples == 4
     finally:
         outer.stop()
 
@@ -736,7 +737,7 @@ def test_who_cannot_keep_a_mean_sends_nobody_to_a_checkpoint_that_leads_nowhere(
     try:
         assert outer._notice().sharing
         outer.inner.steps += 1
-        outer.offered += 4
+        outer.trained(4)
         event = outer._give([])
         assert isinstance(event, Setback) and "No space left" in event.reason
         assert not outer._notice().sharing

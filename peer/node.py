@@ -325,9 +325,9 @@ class Node:
                 if peer == self.dht.peer_id:
                     del self.addresses[address]
                     return
-                known = peer in self.dht.protocol.routing_table
-                if not (known and peer.to_base58() in self.connected):
-                    if "ip4" in dialable:  # a call of p2pd's own that fails keeps it from the next one, for up to 5 min
+                known, connected = peer in self.dht.protocol.routing_table, peer.to_base58() in self.connected
+                if not (known and connected):
+                    if not connected and "ip4" in dialable:  # each failed call makes p2pd wait longer, up to 5 minutes
                         await knock(dialable["ip4"], int(dialable["tcp"]))
                     await asyncio.wait_for(self.dht.p2p._client.connect(peer, [dialable]), CONNECT_SECONDS)
                     await self._agree_on_time(peer)

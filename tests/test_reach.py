@@ -21,12 +21,15 @@ import peer  # noqa: F401 -- first, for it tells hivemind how little to log
 
 # isort: split
 
+from hivemind.dht import DHTNode
+from hivemind.p2p import P2P, PeerID
+
 from peer import probe
 from peer.display import Display
 from peer.invite import invite_of_running_peer, parse_invite
 from peer.membership import Notice, Role
 from peer.network import Network
-from peer.node import View
+from peer.node import Node, View
 from peer.probe import AT_ONCE, neighbours
 from peer.strangers import Strangers
 from tests.devices import Device, GentleDevice
@@ -49,6 +52,36 @@ def join_without_netlink(device: Device, *arguments: str) -> HostProcess:
         log=device.folder / "peer.log",
         env={"OMP_NUM_THREADS": "1"},
     )
+
+
+def test_a_device_that_is_back_is_met_at_once_however_often_it_did_not_answer(tmp_path: Path) -> None:
+    """p2pd would not call an address for 5 + n² seconds that has failed n times, however often it is asked to."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    alone: dict[str, Any] = {"use_relay": False, "use_auto_relay": False, "nat_port_map": False, "auto_nat": False}
+    identity = str(tmp_path / "identity.key")
+
+    async def work() -> list[str]:
+        P2P.generate_identity(identity)
+        peer_id = PeerID.from_identity(Path(identity).read_bytes())
+        address = f"/ip4/127.0.0.1/tcp/{port}/p2p/{peer_id.to_base58()}"
+        dht, other, said = await DHTNode.create(**alone), None, []
+        try:
+            node = Node(dht, "cellmind", tmp_path)
+            node.remember(address)
+            for _ in range(3):
+                await node._meet(address)
+                said.append(node.refused[address])
+            listening = [f"/ip4/127.0.0.1/tcp/{port}"]
+            other = await DHTNode.create(identity_path=identity, host_maddrs=listening, **alone)
+            await node._meet(address)
+            return [*said, node.refused.get(address, "met")]
+        finally:
+            for started in (dht, other):
+                if started is not None:
+                    await started.shutdown()
+
+    assert asyncio.run(work()) == [*["connection refused"] * 3, "met"]
 
 
 def seconds_to_join(process: HostProcess) -> float:

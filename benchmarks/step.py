@@ -10,7 +10,8 @@ Prints tokens/s, the arithmetic of the step as a share of what a matrix product 
 and where our step's time goes; writes step.json.
 
 With `--curve 500` instead: how far the losses of so many steps come apart at most, of our step and of float32 with
-PyTorch's plain formulas on the same batches (dropout off, since it draws other numbers).
+PyTorch's plain formulas on the same batches (dropout off, since it draws other numbers). Training magnifies whatever
+differs; so beside it: plain formulas with bfloat16 products, and float32 from a start that is one rounding away.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
 from statistics import median
@@ -159,7 +160,11 @@ def plain_formulas() -> Iterator[None]:
     def loss(x: Tensor, words: Tensor, labels: Tensor) -> Tensor:
         return F.cross_entropy(F.linear(x, words), labels, ignore_index=IGNORED)
 
+    def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None)
+
     with (
+        patch.object(model_file, "attend", attend),
         patch.object(model_file, "rotate", rotate),
         patch.object(model_file, "linear_cross_entropy", loss),
         patch.object(RMSNorm, "forward", nn.RMSNorm.forward),
@@ -169,14 +174,17 @@ def plain_formulas() -> Iterator[None]:
 
 def curves(model: MiniGPT, batches: list[tuple[Tensor, Tensor]], autocast: torch.dtype | None) -> list[list[float]]:
     """The losses of every step by our step, and by plain formulas in float32, from the same start."""
-    losses = []
-    for formulas, number_format in ((nullcontext(), autocast), (plain_formulas(), None)):
-        loop = InnerLoop(deepcopy(model), iter(batches), CPU, number_format)
-        if worth_compiling(loop):
-            loop.compile(len(batches[0][0]))
-        with formulas:
-            losses.append([loop.step(LR)[0] for _ in batches])
-    return losses
+    loop = InnerLoop(deepcopy(model), iter(batches), CPU, autocast)
+    if worth_compiling(loop):
+        loop.compile(len(batches[0][0]))
+    return [[loop.step(LR)[0] for _ in batches], plain_curve(model, batches, None)]
+
+
+def plain_curve(model: MiniGPT, batches: list[tuple[Tensor, Tensor]], autocast: torch.dtype | None) -> list[float]:
+    """The losses of every step by plain formulas."""
+    with plain_formulas():
+        loop = InnerLoop(deepcopy(model), iter(batches), CPU, autocast)
+        return [loop.step(LR)[0] for _ in batches]
 
 
 def apart(ours: list[float], plain: list[float], window: int = 10) -> float:
@@ -198,7 +206,13 @@ def curve(steps: int, corpus: Path) -> None:
     print(
         f"{steps} steps in {autocast or torch.float32}: loss {ours[0]:.3f} to {ours[-1]:.3f}, and {plain[-1]:.3f} plain"
     )
-    print(f"apart by {apart(ours, plain):.3%} at most, means of 10 steps (bar: 0.5 %)")
+    print(f"apart by {apart(ours, plain):.3%} at most, means of 10 steps (bar: 0.5 %)", flush=True)
+    if autocast is not None:
+        print(f"plain formulas in {autocast}: {apart(plain_curve(model, batches, autocast), plain):.3%}")
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(1 + torch.finfo(torch.float32).eps * torch.randn_like(parameter).sign())
+    print(f"plain formulas in float32, one rounding away: {apart(plain_curve(model, batches, None), plain):.3%}")
 
 
 def timed(work: Callable[[], Any]) -> float:

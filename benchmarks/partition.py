@@ -39,8 +39,8 @@ def main() -> None:
             devices = [GentleDevice(host, Path(folder) / host.name) for host in lan.hosts]
             found(devices)
             processes = [device.join() for device in devices]
-            here, round = part(lan, devices, processes, arguments.seconds)
-            losses = " -> ".join(f"{loss:.3f}" for loss in held_out(devices))
+            healed, here, round = part(lan, devices, processes, arguments.seconds)
+            losses = " -> ".join(f"{loss:.3f}" for loss in held_out(devices, healed))
             print(
                 f"{number}: all named after {here:.1f} s, one round after {round:.1f} s · held-out {losses} · {load()}",
                 flush=True,
@@ -54,8 +54,10 @@ def main() -> None:
     sys.exit(1 if failed else 0)
 
 
-def part(lan: Lan, devices: Sequence[Device], processes: list[HostProcess], seconds: float) -> tuple[float, float]:
-    """Part them and let them be one again; seconds until all are named, and until all have closed a round."""
+def part(
+    lan: Lan, devices: Sequence[Device], processes: list[HostProcess], seconds: float
+) -> tuple[float, float, float]:
+    """Part them and let them be one again: when, and seconds until all are named, and all have closed a round."""
     if not wait_until(lambda: all(in_company(device) for device in devices), LIMIT_SECONDS):
         sys.exit("they did not train together:\n" + "\n".join(process.output() for process in processes))
     lan.partition(lan.hosts[:2])
@@ -65,13 +67,14 @@ def part(lan: Lan, devices: Sequence[Device], processes: list[HostProcess], seco
 
     def named() -> bool:
         said = [process.output()[mark:] for process, mark in zip(processes, marks)]
-        return all(len({*re.findall("^(host[0-9]) is here", text, re.MULTILINE)}) >= 2 for text in said)
+        here = [{*re.findall("^(host[0-9]) is here", text, re.MULTILINE)} for text in said]
+        return all(here[number] >= {*(NAMES[2:] if number < 2 else NAMES[:2])} for number in range(4))
 
     here = time.time() - healed if wait_until(named, LIMIT_SECONDS) else float("inf")
     again = wait_until(lambda: all(in_company(device, healed) for device in devices), LIMIT_SECONDS)
     round = max(in_company(device, healed)[0]["time"] for device in devices) - healed if again else float("inf")
     time.sleep(AFTERWARDS_SECONDS)
-    return here, round
+    return healed, here, round
 
 
 def in_company(device: Device, after: float = 0.0) -> list[dict[str, Any]]:
@@ -79,15 +82,16 @@ def in_company(device: Device, after: float = 0.0) -> list[dict[str, Any]]:
     return [line for line in device.metrics() if sorted(line["peers"]) == NAMES and line["time"] > after]
 
 
-def held_out(devices: Sequence[Device]) -> list[float]:
+def held_out(devices: Sequence[Device], healed: float) -> list[float]:
     """Of the better half's last anchor apart, of the first one after that made by all, and of the last one."""
-    lines = sorted((line for device in devices for line in device.metrics()), key=lambda line: line["time"])
-    judged = [line for line in lines if line.get("valid_loss") is not None]
-    last_apart = max(at for at, line in enumerate(judged) if len(line["peers"]) == 2)
-    apart = [line for line in judged[: last_apart + 1] if len(line["peers"]) == 2]
+    judged = sorted(
+        (line for device in devices for line in device.metrics() if line.get("valid_loss") is not None),
+        key=lambda line: line["time"],
+    )
+    apart = [line for line in judged if line["time"] < healed and len(line["peers"]) == 2]
     halves = {min(line["peers"]): line["valid_loss"] for line in apart}  # the last one of each
-    together = [line["valid_loss"] for line in judged[last_apart + 1 :] if len(line["peers"]) == 4]
-    return [min(halves.values()), *together[:1], *together[-1:]]
+    together = [line["valid_loss"] for line in judged if line["time"] > healed and len(line["peers"]) == 4]
+    return [*sorted(halves.values())[:1], *together[:1], *together[-1:]]
 
 
 if __name__ == "__main__":

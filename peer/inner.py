@@ -8,6 +8,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import torch
@@ -128,9 +129,10 @@ class InnerLoop:
 
     @torch.no_grad()
     def losses_towards(self, there: Sequence[Tensor], shares: Sequence[float]) -> list[float]:
-        """Nats per token so far on the straight way to other parameters, all by the same next few batches."""
+        """Nats per token at such shares of the straight way to other parameters, by the batches that come next."""
         here = [parameter.clone() for parameter in self.parameters]
         batches = [next(self._batches) for _ in range(JUDGING_BATCHES)]
+        self._batches = chain(batches, self._batches)  # they are trained on all the same
         losses = []
         self.model.eval()
         try:

@@ -217,7 +217,7 @@ def expected_group(me: Notice, others: Iterable[Notice], last_group: Iterable[st
 def somebody_falters(mates: list[Notice], others: Iterable[Notice], suspected: frozenset[str]) -> bool:
     """Whether somebody may have left who matters to where the anchor goes: it speaks again in a moment, or is gone.
 
-    Without mates everybody matters: alone with silent others the anchor would move to where nobody can follow it.
+    Without mates everybody matters: the anchor would move on alone, while the silent others may go on elsewhere.
     """
     return any(other.peer in suspected for other in mates or others)
 

@@ -52,7 +52,10 @@ MAX_CLOCK_SECONDS = 100 * 365 * 86_400.0  # a phone without a battery begins in 
 FIRST_PROBE_SECONDS = 1.0  # that others have to be found in before the neighbours are asked one by one
 PROBE_SECONDS = (60.0, 3600.0)  # first and longest pause before that is done again
 ASK_SECONDS = (10.0, 60.0)  # between two questions to the LAN who is here: while we are alone, and otherwise
-RETRY_SECONDS = (2.0, 10.0)  # first and longest pause before an address that did not answer is tried again
+# Before an address that did not answer is tried again: the first pause, the longest where somebody has answered there
+# before, and the longest otherwise.
+RETRY_SECONDS = (2.0, 10.0, 60.0)
+TWIN_SECONDS = 30.0  # between two looks at somebody who says to have our identity
 ANOTHER_DEVICE = "another device answers there"  # why an address with a peer id could not be reached
 MAX_ADDRESSES = 256  # heard of and kept in mind; more is somebody playing tricks
 
@@ -111,6 +114,7 @@ def _say_nothing(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> No
 class _Attempt:
     """When an address may be dialled again, and the attempt that is under way or was the last."""
 
+    met: bool = False
     pause: float = RETRY_SECONDS[0]
     not_before: float = 0.0
     task: asyncio.Task[None] | None = None
@@ -269,7 +273,7 @@ class Node:
         if self._suspected is None or time.monotonic() < self._not_asked_before:
             return
         address, self._suspected = self._suspected, None
-        self._not_asked_before = time.monotonic() + RETRY_SECONDS[1]
+        self._not_asked_before = time.monotonic() + TWIN_SECONDS
         asker = await P2P.create(auto_nat=False, nat_port_map=False, use_relay=False)
         try:
             dialable = parse_address(address)[1]
@@ -328,18 +332,19 @@ class Node:
                 known, connected = peer in self.dht.protocol.routing_table, peer.to_base58() in self.connected
                 if not (known and connected):
                     if not connected and "ip4" in dialable:  # each failed call makes p2pd wait longer, up to 5 minutes
-                        await knock(dialable["ip4"], int(dialable["tcp"]))
+                        await knock(dialable["ip4"], int(dialable["tcp"]), CONNECT_SECONDS)
                     await asyncio.wait_for(self.dht.p2p._client.connect(peer, [dialable]), CONNECT_SECONDS)
                     await self._agree_on_time(peer)
                     if await self.dht.protocol.call_ping(peer) is None:
                         raise ConnectionError("something listens there, but it is no DHT node")
                     await self.dht.find_nearest_nodes([self.dht.node_id])
                 self.refused.pop(address, None)
-                attempt.pause, attempt.not_before = RETRY_SECONDS[0], time.monotonic() + RETRY_SECONDS[0]
+                attempt.met, attempt.pause = True, RETRY_SECONDS[0]
+                attempt.not_before = time.monotonic() + attempt.pause
         except Exception as error:
             self.refused[address] = _reason(error)
             attempt.not_before = time.monotonic() + attempt.pause
-            attempt.pause = min(2 * attempt.pause, RETRY_SECONDS[1])
+            attempt.pause = min(2 * attempt.pause, RETRY_SECONDS[1 if attempt.met else 2])
 
     async def _agree_on_time(self, peer: PeerID) -> None:
         """Take the time of the first one we meet, or let it take ours. Raises ConnectionError as long as they differ.

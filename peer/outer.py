@@ -2,8 +2,8 @@
 
 Alone, a peer simply trains, and its anchor is what it was at the end of the last round. In company the anchor is a
 state of its own (`peer/swarm_state.py`) that every exchange moves by what peers have moved; a round closes when
-`samples_per_round` sequences have gone into it. Exchanges run in the background, and nothing here ever waits. How often
-they come is decided in `peer/pace.py`, what was missed comes by `peer/catching_up.py`.
+`samples_per_round` sequences have gone into it. Exchanges run in the background, and nothing here waits for the
+network. How often they come is decided in `peer/pace.py`, what was missed comes by `peer/catching_up.py`.
 """
 
 from __future__ import annotations
@@ -258,12 +258,13 @@ class OuterLoop:
         """With everybody at our anchor, once we and any of them are ready to."""
         group, at = self._last_group
         mates = expected_group(me, self.others, group if now < at + GRACE_SECONDS else ())
-        if somebody_falters(mates, self.others, suspected):
-            return None
         if not mates and now < self._caught_up_at + GRACE_SECONDS:
             return None  # notices are older than the means that we took: who gave them stands here, or is ahead
         waits = wait_for_somebody(mates, self.others, suspected)
-        self._ready = now >= self._moved_at + self._pace.pause_with(mates, waits)
+        due = self._moved_at + self._pace.pause_with(mates, waits)
+        if now < due + REUNION_SECONDS and somebody_falters(mates, self.others, suspected):
+            return None
+        self._ready = now >= due
         if self._ready and (not mates or any(mate.ready or mate.peer in group for mate in mates)):
             return self._give(mates)
         return None
@@ -447,7 +448,7 @@ class OuterLoop:
         """What we are now becomes the anchor."""
         if not all(bool(parameter.isfinite().all()) for parameter in self.inner.parameters):
             self.inner.reset(self.swarm.parameters)
-            self.pseudo_gradient.samples = 0
+            self.pseudo_gradient.drop()
             return None
         self.swarm.begin(self.inner.parameters)
         anchor = checkpoint.parameter_hash(dict(self.anchor.named_parameters()))
@@ -456,7 +457,8 @@ class OuterLoop:
         self.ledger.own += own.samples
         round = self.progress.round + 1
         self.progress = replace(self.progress, round=round, samples=samples, anchor=anchor, lineage=anchor)
-        own.samples, own.beside, self._round, self._round_start = 0, 0, {}, samples
+        own.drop()
+        self._round, self._round_start = {}, samples
         self._stand()
         return RoundClosed([self._me.name], 1.0)
 
@@ -495,7 +497,7 @@ class OuterLoop:
         own, before, progress = self.pseudo_gradient, stand(self.swarm.parameters), newer.progress
         met = self.ledger.last_with(newer.donor.peer)
         apart = self.ledger.take_back(newer.donor.peer)
-        own.samples, own.beside = own.samples + apart, 0
+        own.samples += apart
         others = sum(other.role == Role.TRAINING and not other.paused for other in self.others)
         missed = (progress.samples - met.samples) / max(1, others)  # sequences of each of them
         parallel = min(1.0, own.samples / max(1.0, missed))
@@ -507,7 +509,7 @@ class OuterLoop:
         if own.samples and not own.fits():
             return CaughtUp(newer.donor.name, 0, own.give_up())
         pause = round(self._pace.pause / max(self.inner.step_seconds, 1e-3))
-        own.came_apart(self.inner.steps - met.steps, max(1, pause))
+        own.reach_back(self.inner.steps - met.steps, max(1, pause))
         self._stand()
         return CaughtUp(newer.donor.name, apart, 0)
 

@@ -20,7 +20,8 @@ MIN_PAUSE_SECONDS = 0.5
 # While somebody is on the way to our anchor it moves less often, and less the longer they take: shortest pauses with
 # others at our anchor and without, and the longest.
 CATCHING_UP_SECONDS = (5.0, 120.0, 120.0)
-FINE_SHARE = 0.25  # of the time that movement took, at most, it takes to send it in eight bits
+FINE_SHARE = 0.25  # of the time that is trained in movement, at most, it takes to send it in eight bits
+FINE_SECONDS = 120.0  # of that time, at most, count: all others are in the same exchange
 BYTES_PER_SECOND = 2.5e6  # of a link that we know nothing of yet: 20 Mbit/s
 
 
@@ -67,7 +68,8 @@ class Pace:
         return max(self.pause, self._slow_pause, *(mate.pause for mate in mates))
 
     def bits(self, trained_seconds: float, peers: int) -> int:
-        """How precisely movement that took so long is to be given to so many peers."""
+        """How precisely movement with so much training in it is to be given to so many peers."""
+        trained_seconds = min(trained_seconds, FINE_SECONDS)
         both = code_bytes(self._size, FINE) + code_bytes(self._size, MEAN_BITS[FINE])
         link = 2 * both * (1 - 1 / max(2, peers)) / self._bytes_per_second
         processor = self._coarse_cost * FINE / COARSE

@@ -16,11 +16,12 @@ from torch import Tensor
 from minigpt.manifest import Standing
 from peer.history import Mean
 from peer.inner import InnerLoop
+from peer.memory import is_out_of_memory
 from peer.swarm_state import SwarmState, follow, stand
 
 # Of two that began alike and went their own ways, the mean is better than either of them; of two that parted before
-# they had learnt much it is no model at all, and what their losses on the way to each other tell is which it is.
-FITTING_LOSS = 1.01  # half way, of that at the newer state: up to there what was learnt apart is kept
+# they had learnt much it is no model at all. The loss half way tells which (arXiv 1912.05671: a barrier between them).
+FITTING = 1.01  # times the loss at the newer state, half way: up to there what was learnt apart is kept
 
 
 @dataclass(frozen=True)
@@ -93,13 +94,14 @@ class PseudoGradient:
             self.given_until -= self.given.steps
             self.given = None
         self.samples = max(0, self.samples - own_samples)
+        self.beside = min(self.beside, self.samples)
         parallel = (self._inner.steps - self._matched_until) / mean.count
         follow(self._inner.parameters, self._swarm, before, 1 - min(1.0, parallel))
         self._matched_until = min(self._inner.steps, self._matched_until + mean.count)
         self._weigh(mean.count)
 
-    def came_apart(self, steps: int, count: int) -> None:
-        """At an anchor from elsewhere: so many own steps are in the way to it, which weighs as `count` steps do."""
+    def reach_back(self, steps: int, count: int) -> None:
+        """At an anchor from elsewhere: so many own steps lead to us from it, which weigh no more than `count` steps."""
         self.given_until = self._inner.steps - steps
         self._weigh(count)
 
@@ -111,14 +113,26 @@ class PseudoGradient:
             self.given_until = self._inner.steps - count
 
     def fits(self) -> bool:
-        """Whether it does the anchor good to be moved to where we are: half of the way, as an exchange of two would."""
-        half_way, there = self._inner.losses_towards(self._swarm.parameters, (0.5, 1.0))
-        return half_way <= FITTING_LOSS * there
+        """Whether it does the anchor no harm to be moved to where we are: half of the way, as an exchange of two would.
+
+        Where there is no memory to judge by, it is taken to fit.
+        """
+        try:
+            half_way, there = self._inner.losses_towards(self._swarm.parameters, (0.5, 1.0))
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            return True
+        return half_way <= FITTING * there
 
     def give_up(self) -> int:
         """Go to where the anchor is; returns of how many sequences nothing is left."""
         given_up = self.samples
         self._inner.go_to(self._swarm.parameters)
+        self.drop()
+        return given_up
+
+    def drop(self) -> None:
+        """The anchor is where we are, and there is nothing to say."""
         self.samples = self.beside = 0
         self.begin()
-        return given_up

@@ -570,6 +570,7 @@ def test_what_was_trained_apart_counts_and_weighs_no_more_than_an_exchange(nodes
             assert isinstance(outer._close_alone(), RoundClosed)
         outer.inner.steps += 10
         outer.trained(40)
+        assert (outer.standing.steps, outer.standing.offered) == (10, 40), "the rest is in our own anchor"
         with torch.no_grad():
             outer.inner.parameters[0].add_(1e-4)
         stood = [parameter.detach().clone() for parameter in outer.inner.parameters]
@@ -577,6 +578,9 @@ def test_what_was_trained_apart_counts_and_weighs_no_more_than_an_exchange(nodes
         outer.inner.step_seconds = outer._pace.pause / 10
         caught_up = outer._take_state(State(donor, state, dict(build_model(40).named_parameters())))
         assert (caught_up.apart, caught_up.given_up) == (400, 0)
+        again = replace(state, samples=state.samples + 8, lineage="bbb")
+        outer.ledger.look([donor.model_copy(update={"anchor": outer.progress.lineage})])
+        assert outer._take_state(State(donor, again, dict(build_model(40).named_parameters()))).apart == 0
         assert all(torch.equal(*pair) for pair in zip(stood, outer.inner.parameters)), "the donor trained as much"
         outer._give([donor])
         given = outer.pseudo_gradient.given

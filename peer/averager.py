@@ -69,6 +69,8 @@ class AgreeingRunner(AllReduceRunner):
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
+        # who runs it is told of a failure in another way; asyncio would print one that nobody asked this future for
+        self._future.add_done_callback(lambda future: future.cancelled() or future.exception())
         self.tensor_part_container.return_deltas = False  # parts of the result are averages, not differences
         self._bits, self._mean_bits = dict(zip(self.ordered_peer_ids, bits)), MEAN_BITS[min(bits)]
         self._given = given.split(code_bytes(PART, self._bits[self.peer_id]))

@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import errno
+import gc
 import math
 import multiprocessing
 import os
@@ -381,6 +382,36 @@ def test_a_peer_killed_while_its_numbers_wait_for_a_slower_one_leaves_nobody_wit
 
 
 # -- manners
+
+
+def test_an_exchange_that_is_given_up_prints_nothing(nodes: list[DHT]) -> None:
+    """asyncio prints what ended a future that nobody asked, with a traceback."""
+    peers = [node.peer_id for node in nodes[:2]]
+
+    async def work() -> list[str]:
+        printed: list[str] = []
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: printed.append(context["message"]))
+        runner = AgreeingRunner(
+            p2p=SimpleNamespace(peer_id=peers[0]),
+            servicer_type=GradientAverager,
+            prefix="",
+            group_id=b"",
+            tensors=[torch.zeros(code_bytes(2 * PART, 4), dtype=torch.uint8)],
+            part_size_bytes=code_bytes(PART, 4),
+            ordered_peer_ids=peers,
+            peer_fractions=(0.5, 0.5),
+            given=torch.zeros(code_bytes(2 * PART, 2), dtype=torch.uint8),
+            bits=[2, 2],
+            weights=[1.0, 1.0],
+            traffic=(None, None),
+            complain=lambda *what: None,
+        )
+        runner.finalize(exception=asyncio.CancelledError())
+        del runner
+        gc.collect()
+        return printed
+
+    assert asyncio.run(work()) == []
 
 
 def test_ctrl_c_does_what_it_did_before(nodes: list[DHT], start: Start) -> None:

@@ -142,8 +142,7 @@ class InnerLoop:
                 losses.append(sum(self._loss(self.model, *batch).item() for batch in batches) / len(batches))
         finally:
             self.model.train()
-            for parameter, begin in zip(self.parameters, here):
-                parameter.copy_(begin)
+            self.go_to(here)
         return losses
 
     @torch.no_grad()

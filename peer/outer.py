@@ -410,18 +410,18 @@ class OuterLoop:
     @torch.no_grad()
     def _advance(self, mean: Mean) -> RoundClosed | None:
         """One step of the anchor, as everybody takes it; our own parameters follow. Raises ValueError: see `move`."""
-        own, samples = self.pseudo_gradient, mean.samples.get(self._me.peer)
-        is_in_it = own.given is not None and samples is not None
+        own, samples = self.pseudo_gradient, mean.samples.get(self._me.peer, 0)
+        is_in_it = own.given is not None and self._me.peer in mean.samples
         before = [] if is_in_it else stand(self.swarm.parameters)
         self.swarm.move(mean.code, mean.count)
         if is_in_it:
             own.arrived()
         else:
-            own.missed(mean, before, samples or 0)
+            own.missed(mean, before, samples)
         self._moved_at, self._ready = time.monotonic(), False
         for peer, contributed in mean.samples.items():
             self._round[peer] = self._round.get(peer, 0) + contributed
-        self.ledger.own += samples or 0
+        self.ledger.own += samples
         had, per_round = self.progress.samples, self.settings.swarm.samples_per_round
         has = had + sum(mean.samples.values())
         self.progress = replace(self.progress, samples=has, lineage=mean.lineage)

@@ -66,8 +66,7 @@ class PseudoGradient:
 
         :param bits: how precisely, by the seconds of training in it
         """
-        steps = self._inner.steps - self.given_until
-        if self.given is None and steps:
+        if self.given is None and (steps := self.steps):
             weight = min(self.samples, max(1, self.samples - self.beside))
             seconds = steps * self._inner.step_seconds * self.samples / max(1, weight)  # those beside as well
             code = self._swarm.give(self._inner.parameters, steps, precision := bits(seconds))
@@ -107,9 +106,8 @@ class PseudoGradient:
 
     def _weigh(self, count: int) -> None:
         """However long we were apart, what we have to say weighs no more than so many steps: as long as others take."""
-        steps = self._inner.steps - self.given_until
-        if steps > count:
-            self.beside = self.samples - round((self.samples - self.beside) * count / steps)
+        if self.steps > count:
+            self.beside = self.samples - round((self.samples - self.beside) * count / self.steps)
             self.given_until = self._inner.steps - count
 
     def fits(self) -> bool:

@@ -22,7 +22,6 @@ MIN_PAUSE_SECONDS = 0.5
 CATCHING_UP_SECONDS = (5.0, 120.0, 120.0)
 FINE_SHARE = 0.25  # of the time that is trained in movement, at most, it takes to send it in eight bits
 FINE_SECONDS = 120.0  # of that time, at most, count: all others are in the same exchange
-BYTES_PER_SECOND = 2.5e6  # of a link that we know nothing of yet: 20 Mbit/s
 
 
 class Pace:
@@ -37,7 +36,7 @@ class Pace:
         self._cost = self._coarse_cost = 0.0  # processor seconds of the exchange at hand, and of one in two bits
         self._is_usual = False  # the first one touches all its memory for the first time, and costs twice
         self._slow_pause = 0.0
-        self._bytes_per_second = BYTES_PER_SECOND
+        self._bytes_per_second = 0.0  # a link that no exchange has measured may be a slow one
 
     @contextmanager
     def costs(self) -> Iterator[None]:
@@ -71,7 +70,7 @@ class Pace:
         """How precisely movement with so much training in it is to be given to so many peers."""
         trained_seconds = min(trained_seconds, FINE_SECONDS)
         both = code_bytes(self._size, FINE) + code_bytes(self._size, MEAN_BITS[FINE])
-        link = 2 * both * (1 - 1 / max(2, peers)) / self._bytes_per_second
+        moved, could_move = 2 * both * (1 - 1 / max(2, peers)), self._bytes_per_second * trained_seconds
         processor = self._coarse_cost * FINE / COARSE
-        affordable = link <= FINE_SHARE * trained_seconds and processor <= COST_SHARE * trained_seconds
+        affordable = moved <= FINE_SHARE * could_move and processor <= COST_SHARE * trained_seconds
         return FINE if affordable else COARSE

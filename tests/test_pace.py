@@ -2,10 +2,9 @@
 
 import pytest
 
-from peer import pace
 from peer.codec import PART
 from peer.membership import Notice, Role
-from peer.pace import COST_SHARE, MIN_PAUSE_SECONDS, Pace
+from peer.pace import COST_SHARE, FINE_SHARE, MIN_PAUSE_SECONDS, Pace
 from peer.swarm_state import COARSE, FINE
 
 SIZE = 4 * PART
@@ -58,7 +57,12 @@ def test_a_long_way_is_given_in_eight_bits_where_link_and_processor_have_room() 
     assert slow.bits(trained_seconds=600.0, peers=2) == FINE
 
 
-def test_a_link_that_nobody_has_measured_is_taken_for_20_mbit_a_second() -> None:
-    seconds = 4 * SIZE / 2 / pace.BYTES_PER_SECOND  # half of what is given and half of the mean, out and in
-    assert Pace(SIZE).bits(1.05 * seconds / pace.FINE_SHARE, peers=2) == FINE
-    assert Pace(SIZE).bits(0.95 * seconds / pace.FINE_SHARE, peers=2) == COARSE
+def test_what_goes_over_a_link_that_nobody_has_measured_is_small() -> None:
+    """A joiner at 5 Mbit/s took 115 s for the means of 326 s, and the first exchange kept all else off its link."""
+    assert Pace(SIZE).bits(trained_seconds=600.0, peers=2) == COARSE
+    assert Pace(SIZE).bits(trained_seconds=600.0, peers=1) == COARSE, "whoever comes will have to take that mean"
+    measured = Pace(SIZE)
+    seconds = 4 * SIZE / 2 / 2.5e6  # half of what is given and half of the mean, out and in, at 20 Mbit/s
+    measured.exchanged(moved=2_500_000, seconds=1.0, processor_seconds=0.0)
+    assert measured.bits(1.05 * seconds / FINE_SHARE, peers=2) == FINE
+    assert measured.bits(0.95 * seconds / FINE_SHARE, peers=2) == COARSE

@@ -15,9 +15,8 @@ import re
 import shutil
 from collections import deque
 from collections.abc import Awaitable, Iterator, Sequence
-from contextlib import aclosing
 from pathlib import Path
-from typing import Any, AsyncGenerator, AsyncIterator, BinaryIO  # noqa: UP035 -- hivemind tells streams by typing's name
+from typing import Any, AsyncIterator, BinaryIO  # noqa: UP035 -- hivemind tells streams by typing's name
 
 from hivemind.p2p import P2P, P2PContext, PeerID, ServicerBase
 from hivemind.proto import runtime_pb2
@@ -33,7 +32,9 @@ from peer.codec import code_bytes
 from peer.swarm_state import FINE
 
 CHUNK_BYTES = 256 * 1024  # far below the 4 MiB that hivemind allows a message
-PIECE_BYTES = 1024 * 1024  # of a file, with a hash of its own
+# Of a file, with a hash of its own. What is asked for at once waits in the donor's p2pd where the link is slow, and its
+# words on the notice board wait behind it.
+PIECE_BYTES = 1024 * 1024
 REQUESTS_AT_ONCE = 2  # to a donor, so that its link is not idle between two pieces
 OPEN_SECONDS, MAX_OPEN = 600.0, 16  # files that a donor keeps open for a slow joiner, pruned or not
 ANSWER_SECONDS = 20.0  # a donor that sends nothing for so long has left
@@ -76,18 +77,16 @@ class StateService(ServicerBase):
     ) -> AsyncIterator[runtime_pb2.ExpertInfo]:
         """Chunks of one file from an offset: {"run": …, "file": …, "sha256": …, "offset": …, "size": …}."""
         wanted = json.loads(request.uid)
-        file, start, size = self._open(wanted), int(wanted["offset"]), int(wanted["size"])
-        for offset in range(start, start + size, CHUNK_BYTES):
-            chunk = os.pread(file.fileno(), min(CHUNK_BYTES, start + size - offset), offset)
-            if not chunk:
-                return
-            self.bytes_sent += len(chunk)
-            yield runtime_pb2.ExpertInfo(serialized_info=chunk)
+        async for chunk in self._read(self._open(wanted), wanted):
+            yield chunk
 
     async def rpc_mean(
         self, request: runtime_pb2.ExpertUID, context: P2PContext
     ) -> AsyncIterator[runtime_pb2.ExpertInfo]:
-        """Chunks of the mean that moved an anchor: {"run": …, "previous": its lineage}; none if it is not kept."""
+        """Chunks of the mean that moved an anchor: {"run": …, "previous": its lineage, "offset": …, "size": …}.
+
+        None come if that mean is not kept, or ends there.
+        """
         wanted = json.loads(request.uid)
         run, previous = str(wanted["run"]), str(wanted["previous"])
         if not RUN_NAME.fullmatch(run) or not LINEAGE.fullmatch(previous):
@@ -95,9 +94,17 @@ class StateService(ServicerBase):
         path = history.path_of(self.root / run, previous)
         if path.exists():
             with path.open("rb") as file:
-                while chunk := file.read(CHUNK_BYTES):
-                    self.bytes_sent += len(chunk)
-                    yield runtime_pb2.ExpertInfo(serialized_info=chunk)
+                async for chunk in self._read(file, wanted):
+                    yield chunk
+
+    async def _read(self, file: BinaryIO, wanted: dict[str, Any]) -> AsyncIterator[runtime_pb2.ExpertInfo]:
+        start, size = int(wanted["offset"]), int(wanted["size"])
+        for offset in range(start, start + size, CHUNK_BYTES):
+            chunk = os.pread(file.fileno(), min(CHUNK_BYTES, start + size - offset), offset)
+            if not chunk:
+                return
+            self.bytes_sent += len(chunk)
+            yield runtime_pb2.ExpertInfo(serialized_info=chunk)
 
     def _open(self, wanted: dict[str, Any]) -> BinaryIO:
         """The file that a request names. It stays readable for a while if it is pruned: a transfer outlasts rounds."""
@@ -336,9 +343,9 @@ async def fetch_means(
         partial = path.with_name(f"{PARTIAL}{path.name}")
         try:
             with partial.open("wb") as file:
-                async for chunk in _mean_chunks(p2p, donor, run_folder.name, lineage):
-                    service.bytes_received += len(chunk)
-                    file.write(chunk)
+                while piece := await _part_of_mean(p2p, donor, run_folder.name, lineage, file.tell(), PIECE_BYTES):
+                    service.bytes_received += len(piece)
+                    file.write(piece)
                     if file.tell() > code_bytes(size, FINE) + MEAN_HEADER_LIMIT:
                         raise TransferError("more bytes arrive than a mean has")
                 if not file.tell():
@@ -357,18 +364,22 @@ async def fetch_means(
 
 async def is_followed(p2p: P2P, donor: PeerID, run: str, lineage: str) -> bool:
     """Whether the donor keeps the mean that followed the anchor `lineage`. Raises TransferError."""
-    async with aclosing(_mean_chunks(p2p, donor, run, lineage)) as chunks:
-        return await anext(chunks, None) is not None
+    return bool(await _part_of_mean(p2p, donor, run, lineage, 0, 1))
 
 
-async def _mean_chunks(p2p: P2P, donor: PeerID, run: str, previous: str) -> AsyncGenerator[bytes, None]:
-    request = runtime_pb2.ExpertUID(uid=json.dumps({"run": run, "previous": previous}))
+async def _part_of_mean(p2p: P2P, donor: PeerID, run: str, previous: str, offset: int, size: int) -> bytes:
+    request = {"run": run, "previous": previous, "offset": offset, "size": size}
+    part = bytearray()
     try:
-        stream = await begun(StateService.get_stub(p2p, donor).rpc_mean(request))
+        stub = StateService.get_stub(p2p, donor)
+        stream = await begun(stub.rpc_mean(runtime_pb2.ExpertUID(uid=json.dumps(request))))
         async for message in aiter_with_timeout(stream, ANSWER_SECONDS):
-            yield message.serialized_info
+            part += message.serialized_info
+            if len(part) > size:
+                raise ValueError("more bytes arrive than were asked for")
     except Exception as error:
         raise TransferError(f"the donor stopped sending ({reason(error)})") from error
+    return bytes(part)
 
 
 async def _chunks(

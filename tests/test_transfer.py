@@ -27,8 +27,8 @@ import tokenizer
 from minigpt import checkpoint
 from minigpt.manifest import LOCAL, MANIFEST, MODEL, OPTIMIZER, CheckpointError, Manifest
 from minigpt.settings import run_id
-from peer import transfer
-from peer.codec import code_bytes
+from peer import history, transfer
+from peer.codec import PART, code_bytes
 from peer.history import Mean
 from peer.node import parse_address
 from peer.transfer import (
@@ -348,6 +348,27 @@ def test_a_donor_tells_which_anchor_it_can_lead_on_from(donor_folder: Path, tmp_
         return [await is_followed(joiner, donor.peer_id, RUN, lineage) for lineage in ("a" * 64, mean.lineage)]
 
     assert between_nodes(folder, work) == [True, False]
+
+
+def test_a_mean_comes_piece_by_piece(donor_folder: Path, tmp_path: Path, small_pieces: None) -> None:
+    """As one stream it filled a slow link for so long that who gave it seemed to have left."""
+    folder = shutil.copytree(donor_folder, tmp_path / "donor")
+    size = 10 * PART
+    mean = Mean("a" * 64, {"somebody": 4}, 1, torch.arange(code_bytes(size, 4)).remainder(7).to(torch.uint8))
+    mean.save(folder / RUN)
+
+    async def work(donor: P2P, joiner: P2P, service: StateService) -> None:
+        stub = StateService.get_stub(joiner, donor.peer_id)
+        request = {"run": RUN, "previous": mean.previous, "offset": PIECE, "size": PIECE}
+        stream = await stub.rpc_mean(runtime_pb2.ExpertUID(uid=json.dumps(request)))
+        assert len(b"".join([message.serialized_info async for message in stream])) == PIECE
+        mine = StateService(tmp_path / "joiner")
+        (path,) = await fetch_means(joiner, donor.peer_id, tmp_path / "joiner" / RUN, mean.previous, size, mine)
+        assert history.load(path, size).lineage == mean.lineage
+        assert mine.bytes_received == path.stat().st_size > 3 * PIECE
+        assert service.bytes_sent == mine.bytes_received + PIECE
+
+    between_nodes(folder, work)
 
 
 def odd_request(dice: random.Random, manifest: Manifest) -> str:

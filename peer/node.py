@@ -22,6 +22,7 @@ from hivemind.proto import dht_pb2
 from hivemind.utils.multiaddr import Multiaddr
 
 from peer import clock
+from peer.board import Board
 from peer.discovery import Discovery
 from peer.membership import (
     SILENCE_SECONDS,
@@ -38,7 +39,7 @@ from peer.membership import (
 )
 from peer.probe import probe
 from peer.reach import CallBack, knock
-from peer.records import board_of, forget_if_too_much
+from peer.records import forget_if_too_much
 from peer.shards import Gathering, KeptShards, ShardService, Stock
 from peer.transfer import StateService
 
@@ -126,7 +127,7 @@ class Node:
     def __init__(self, dht: DHTNode, run: str, checkpoints: Path):
         self.dht = dht
         self.run = run
-        self.board = board_of(run)
+        self.board = Board(dht, run)
         self.peer = dht.peer_id.to_base58()
         self.service = StateService(checkpoints)
         self.discovery: Discovery | None = None
@@ -338,6 +339,8 @@ class Node:
                     if await self.dht.protocol.call_ping(peer) is None:
                         raise ConnectionError("something listens there, but it is no DHT node")
                     await self.dht.find_nearest_nodes([self.dht.node_id])
+                    self.dht.blacklist.register_success(peer)
+                    self.board.search_again()
                 self.refused.pop(address, None)
                 attempt.met, attempt.pause = True, RETRY_SECONDS[0]
                 attempt.not_before = time.monotonic() + attempt.pause
@@ -379,19 +382,17 @@ class Node:
         patience = STALLED_SECONDS + STALLED_STEPS * notice.step_seconds
         if notice.role == Role.TRAINING and time.monotonic() > self._noticed_at + patience:
             return
-        value = notice.model_dump(mode="json")
-        await self.dht.store(self.board, value, clock.now() + SILENCE_SECONDS, subkey=self._address)
+        await self.board.post(self._address, notice.model_dump(mode="json"), clock.now() + SILENCE_SECONDS)
 
     async def _read(self) -> None:
         """Take in what the notice board says; an entry expires SILENCE_SECONDS after it was written."""
-        asked, found = clock.now(), None
+        asked, entries = clock.now(), {}
         with suppress(TimeoutError):
-            found = await asyncio.wait_for(self.dht.get(self.board, latest=True), READ_SECONDS)
+            entries = await asyncio.wait_for(self.board.read(), READ_SECONDS)
         members = apply(self.members, Passed(asked))
-        entries = found.value if found is not None and isinstance(found.value, dict) else {}
-        for address, entry in entries.items():
-            notice = parse_notice(address, entry.value) if isinstance(address, str) else None
-            said = entry.expiration_time - SILENCE_SECONDS
+        for address, (value, expiration) in entries.items():
+            notice = parse_notice(address, value) if isinstance(address, str) else None
+            said = expiration - SILENCE_SECONDS
             if notice is not None and notice.peer != self.peer:
                 members = apply(members, Heard(notice, said))
             elif notice is not None and said > self.started + clock.AGREEMENT_SECONDS:  # no word of our own from before

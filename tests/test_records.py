@@ -73,7 +73,7 @@ def test_odd_records_hide_no_notice(tmp_path: Path) -> None:
                 answer = await stranger.protocol.get_stub(dht.peer_id).rpc_store(request)
                 assert list(answer.store_ok) == [False]
             expiration = clock.now() + SILENCE_SECONDS
-            await stranger.store(node.board, honest.model_dump(mode="json"), expiration, subkey=honest.address)
+            await stranger.store(board_of(node.run), honest.model_dump(mode="json"), expiration, subkey=honest.address)
             await node._read()
             return [notice.name for notice in node.members.here]
         finally:

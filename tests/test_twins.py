@@ -67,7 +67,7 @@ def test_where_multicast_does_not_reach_the_notice_board_tells_whom_to_ask(
                 started=node.started - started,
             )
             expiration = clock.now() + SILENCE_SECONDS - ago
-            assert await dht.store(node.board, other.model_dump(mode="json"), expiration, subkey=other.address)
+            await node.board.post(other.address, other.model_dump(mode="json"), expiration)
             await node._read()
             assert node.members.here == [], "it is nobody else"
             assert node.twin is None, "nothing is proved yet"

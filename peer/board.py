@@ -68,7 +68,9 @@ class Board:
         keepers = [keeper for keeper in self._keepers if keeper != self._node.peer_id]
         answers = await asyncio.gather(*(call(keeper) for keeper in keepers))
         for keeper, answer in zip(keepers, answers):
-            if answer is None:
+            if answer is not None:
+                self._node.blacklist.register_success(keeper)
+            else:
                 self._node.blacklist.register_failure(keeper)  # for some seconds
                 self.search_again()
         return [answer for answer in answers if answer is not None]

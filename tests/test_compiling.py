@@ -4,6 +4,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
@@ -57,11 +58,14 @@ class Training:
 
 
 @pytest.fixture
-def training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Training:
+def training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Training]:
     monkeypatch.setattr(compiling, "LEAST_PARAMETERS", 0)
     monkeypatch.setattr(compiling, "available_memory", lambda device: None)
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
-    return Training(tmp_path)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # a second one spins between two steps, and takes its core from the compiler
+    yield Training(tmp_path)
+    torch.set_num_threads(threads)
 
 
 @needs_compiler

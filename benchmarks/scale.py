@@ -62,6 +62,9 @@ def measure(folder: Path, peers: int, step: float) -> dict[str, Any]:
         processes = [start(device, step) for device in (first, *others)]
         together = wait_until(lambda: all(in_full_company(device, peers) for device in devices), LIMIT_SECONDS)
         joined = time.monotonic() - began
+        if not together:
+            count = sum(in_full_company(device, peers) for device in devices)
+            raise SystemExit(f"within {LIMIT_SECONDS:.0f} s {count} of {peers} devices trained with all others")
         lines, packets = [device.metrics()[-1] for device in devices], [traffic(host) for host in lan.hosts]
         busy, began = processor_seconds(), time.monotonic()
         wait_until(lambda: first.metrics()[-1]["round"] >= lines[0]["round"] + ROUNDS, LIMIT_SECONDS)
@@ -82,7 +85,7 @@ def measure(folder: Path, peers: int, step: float) -> dict[str, Any]:
     a_peer_and_second = peers * seconds
     return {
         "peers": peers,
-        "all train together after, s": round(joined, 1) if together else "not all",
+        "all train together after, s": round(joined, 1),
         "a round, s": round(seconds / rounds, 1) if rounds else "none",
         "the same by the steps alone, s": round(STEPS_A_ROUND * step, 1),
         "peers in a round": round(sum(company) / len(company), 1) if company else 0,

@@ -71,8 +71,6 @@ def training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Traini
 @needs_compiler
 def test_compiled_beside_the_training_the_same_step_goes_on(training: Training) -> None:
     twin = InnerLoop(MiniGPT.from_settings(SETTINGS.model, 40, 32), training.batches, CPU, torch.bfloat16)
-    for _ in range(4000):
-        training.inner.step(1e-3)
     work = training.compile()
 
     def compiled() -> bool:

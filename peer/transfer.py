@@ -369,22 +369,11 @@ async def is_followed(p2p: P2P, donor: PeerID, run: str, lineage: str) -> bool:
 
 async def _part_of_mean(p2p: P2P, donor: PeerID, run: str, previous: str, offset: int, size: int) -> bytes:
     request = {"run": run, "previous": previous, "offset": offset, "size": size}
-    part = bytearray()
-    try:
-        stub = StateService.get_stub(p2p, donor)
-        stream = await begun(stub.rpc_mean(runtime_pb2.ExpertUID(uid=json.dumps(request))))
-        async for message in aiter_with_timeout(stream, ANSWER_SECONDS):
-            part += message.serialized_info
-            if len(part) > size:
-                raise ValueError("more bytes arrive than were asked for")
-    except Exception as error:
-        raise TransferError(f"the donor stopped sending ({reason(error)})") from error
-    return bytes(part)
+    stream = StateService.get_stub(p2p, donor).rpc_mean(runtime_pb2.ExpertUID(uid=json.dumps(request)))
+    return b"".join([chunk async for chunk in _received(stream, size)])
 
 
-async def _chunks(
-    p2p: P2P, donor: PeerID, manifest: Manifest, name: str, offset: int, size: int
-) -> AsyncIterator[bytes]:
+def _chunks(p2p: P2P, donor: PeerID, manifest: Manifest, name: str, offset: int, size: int) -> AsyncIterator[bytes]:
     """So many bytes of a file, from an offset on."""
     request = {
         "run": manifest.run,
@@ -393,18 +382,24 @@ async def _chunks(
         "offset": offset,
         "size": size,
     }
+    stream = StateService.get_stub(p2p, donor).rpc_file(runtime_pb2.ExpertUID(uid=json.dumps(request)))
+    return _received(stream, size, f"{name}: ")
+
+
+async def _received(
+    stream: Awaitable[AsyncIterator[runtime_pb2.ExpertInfo]], size: int, of: str = ""
+) -> AsyncIterator[bytes]:
+    """So many bytes at most, as they come. Raises TransferError, whose message begins with `of`."""
     try:
-        stub = StateService.get_stub(p2p, donor)
-        stream = await begun(stub.rpc_file(runtime_pb2.ExpertUID(uid=json.dumps(request))))
-        async for message in aiter_with_timeout(stream, ANSWER_SECONDS):
+        async for message in aiter_with_timeout(await begun(stream), ANSWER_SECONDS):
             size -= len(message.serialized_info)
             if size < 0:
-                raise TransferError(f"{name}: more bytes arrive than were asked for")
+                raise TransferError(f"{of}more bytes arrive than were asked for")
             yield message.serialized_info
     except TransferError:
         raise
     except Exception as error:
-        raise TransferError(f"{name}: the donor stopped sending ({reason(error)})") from error
+        raise TransferError(f"{of}the donor stopped sending ({reason(error)})") from error
 
 
 async def begun(stream: Awaitable[AsyncIterator[runtime_pb2.ExpertInfo]]) -> AsyncIterator[runtime_pb2.ExpertInfo]:

@@ -25,6 +25,8 @@ Answer = TypeVar("Answer")
 
 
 class Board:
+    """The board of one run, as a node of the DHT reads and writes it."""
+
     def __init__(self, node: DHTNode, run: str):
         self._node, self._key = node, DHTID.generate(source=board_of(run))
         self._keepers: list[PeerID] = []

@@ -32,7 +32,7 @@ from peer import clock
 from peer.discovery import LOOPBACK
 from peer.history import HistoryError
 from peer.membership import Notice, State
-from peer.node import Node, View
+from peer.node import STALLED_SECONDS, Node, View
 from peer.processes import keep_sockets_together, outlive_the_dead
 from peer.records import SoundRecords, board_of
 from peer.shards import KeptShards, Stock
@@ -237,11 +237,13 @@ class Network:
         """Whether the child process lives: without it there is nobody but us."""
         return self.dht.is_alive()
 
-    def post(self, notice: Notice | None) -> View:
+    def post(self, notice: Notice | None, silent_seconds: float = STALLED_SECONDS) -> View:
         """Leave our notice, if we have one, and take the newest view of the swarm that has come in.
 
         Never waits, but for a second or two where the network part has to be started again. While that does not work,
         nobody is there, and it is tried again every few seconds.
+
+        :param silent_seconds: the notice is repeated for so long without another; after that, training has stopped
         """
         if not self.is_alive or self._has_moved():
             self.start_again()
@@ -259,7 +261,9 @@ class Network:
             if notice is not None:
                 mine = {"peer": self.peer, "address": self.address, "reachable": self.view.reachable}
                 notice = notice.model_copy(update=mine)
-            self._asked = self.dht.run_coroutine(partial(_post, notice=notice), return_future=True)
+            self._asked = self.dht.run_coroutine(
+                partial(_post, notice=notice, silent_seconds=silent_seconds), return_future=True
+            )
         return self.view
 
     def _take_another_identity(self, twin: str) -> None:
@@ -473,8 +477,8 @@ async def _start(
     return await _node.start(name=name, address=address, known=known)
 
 
-async def _post(dht: DHT, node: DHTNode, *, notice: Notice | None) -> View:
-    _the_node().take(notice)
+async def _post(dht: DHT, node: DHTNode, *, notice: Notice | None, silent_seconds: float) -> View:
+    _the_node().take(notice, silent_seconds)
     return _the_node().view()
 
 

@@ -143,7 +143,7 @@ class Node:
         self._address = ""
         self._began = time.monotonic()
         self._notice: Notice | None = None
-        self._noticed_at = 0.0
+        self._noticed_at, self._silent_seconds = 0.0, STALLED_SECONDS
         self.searched = False
         self._asked = time.monotonic()
         self._probe_at, self._probe_pause = time.monotonic() + FIRST_PROBE_SECONDS, PROBE_SECONDS[0]
@@ -203,10 +203,10 @@ class Node:
         """When this node did, in the swarm's time."""
         return clock.now() - (time.monotonic() - self._began)
 
-    def take(self, notice: Notice | None) -> None:
-        """From now on this is what we say of ourselves."""
+    def take(self, notice: Notice | None, silent_seconds: float = STALLED_SECONDS) -> None:
+        """From now on this is what we say of ourselves, unless training is silent for so long."""
         self._notice = None if notice is None else notice.model_copy(update={"started": round(self.started, 1)})
-        self._noticed_at = time.monotonic()
+        self._noticed_at, self._silent_seconds = time.monotonic(), silent_seconds
 
     def view(self) -> View:
         return View(
@@ -379,7 +379,7 @@ class Node:
         notice = self._notice
         if notice is None:
             return
-        patience = STALLED_SECONDS + STALLED_STEPS * notice.step_seconds
+        patience = self._silent_seconds + STALLED_STEPS * notice.step_seconds
         if notice.role == Role.TRAINING and time.monotonic() > self._noticed_at + patience:
             return
         await self.board.post(self._address, notice.model_dump(mode="json"), clock.now() + SILENCE_SECONDS)

@@ -30,6 +30,7 @@ from peer.processes import StopSignal
 
 MATCHMAKING_SECONDS = 3.0
 AVERAGING_SECONDS = 60.0
+WAIT_SECONDS = 3 * AVERAGING_SECONDS  # that a step waits for others at most: gradients, parameters, a newer state
 SHUTDOWN_SECONDS = 2.0
 
 
@@ -137,7 +138,7 @@ class SynchronousOuter:
                 "paused": self.paused,
             }
         )
-        view = self.network.post(self._me)
+        view = self.network.post(self._me, silent_seconds=WAIT_SECONDS)
         if self.network.starts != self._starts:
             raise NetworkError(
                 "the network part of this device had to be started again, which --averaging sync does not survive; "

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import peer  # noqa: F401 -- first, for it tells hivemind how little to log
 
@@ -12,6 +13,8 @@ from hivemind.dht import DHTNode
 
 from peer import board, clock
 from peer.board import Board
+from peer.membership import Notice, Role
+from peer.node import Node
 from peer.records import SoundRecords, board_of
 
 QUIET = {"use_relay": False, "use_auto_relay": False, "nat_port_map": False, "auto_nat": False}
@@ -91,3 +94,22 @@ def test_a_search_is_made_now_and_then_and_when_somebody_was_met(monkeypatch: py
         assert len(searches) == 2
 
     between_boards(work)
+
+
+@pytest.mark.parametrize(("silent_seconds", "said"), [(60.0, True), (5.0, False)])
+def test_a_notice_is_repeated_for_as_long_as_training_may_wait_for_others(
+    tmp_path: Path, silent_seconds: float, said: bool
+) -> None:
+    async def work() -> None:
+        dht = await DHTNode.create(**QUIET)
+        try:
+            node = Node(dht, "cellmind", tmp_path)
+            node._address = f"/ip4/10.77.0.99/tcp/23457/p2p/{node.peer}"
+            node.take(Notice(peer=node.peer, name="desk", address=node._address, role=Role.TRAINING), silent_seconds)
+            node._noticed_at -= 30.0
+            await node._post()
+            assert (node._address in await node.board.read()) == said
+        finally:
+            await dht.shutdown()
+
+    asyncio.run(work())

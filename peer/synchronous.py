@@ -53,7 +53,8 @@ class SynchronousInner(InnerLoop):
             optimizer=partial(make_optimizer, rate=settings.training.lr),
             scheduler=partial(
                 torch.optim.lr_scheduler.LambdaLR,
-                lr_lambda=lambda round: learning_rate(1.0, round * per_round, warmup),
+                # the step of a round is made at its end
+                lr_lambda=lambda round: learning_rate(1.0, (round + 1) * per_round, warmup),
             ),
             matchmaking_time=MATCHMAKING_SECONDS,
             averaging_timeout=AVERAGING_SECONDS,

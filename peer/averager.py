@@ -31,6 +31,7 @@ from hivemind.utils import MPFuture
 from hivemind.utils.asyncio import aiter_with_timeout, attach_event_on_finished
 
 from peer.codec import PART, bits_of, code_bytes, decode, encode, is_valid
+from peer.groups import KeptGroups
 from peer.history import MAX_SAMPLES
 from peer.membership import is_quorum
 from peer.swarm_state import FINE, LIMIT, MEAN_BITS
@@ -333,6 +334,8 @@ class GradientAverager(DecentralizedAverager):
         _, mode, gather = self.serializer.loads(step.data_for_gather)
         wanted = self.serializer.loads(gather)
         matchmaking = self._matchmaking
+        if not isinstance(matchmaking.group_key_manager, KeptGroups):
+            matchmaking.group_key_manager = KeptGroups(self.dht, self.prefix)
         # peers at another anchor are turned away by hivemind's own schema check
         matchmaking.schema_hash = hashlib.sha256(self.schema_hash + wanted["lineage"].encode()).digest()
         matchmaking.client_mode = mode == AveragingMode.CLIENT.value

@@ -1,7 +1,9 @@
-"""The notice board: what the devices of a run say of themselves, under one key of the DHT, each under its own address.
+"""Boards: what many write and read at one key of the DHT, each under a subkey of its own, again and again.
 
-hivemind's `store` and `get` search for whoever keeps a key, and ask everybody on the way. Everybody reads and writes
-the board every second: so its keepers are searched for now and then, and asked directly in between.
+The notice board, on which the devices of a run say where they stand, each under its address; and the list of those that
+look for a group (`peer/groups.py`). hivemind's `store` and `get` search for whoever keeps a key, and ask everybody on
+the way. A board is read and written every second: so its keepers are searched for now and then, and asked directly in
+between.
 """
 
 from __future__ import annotations
@@ -11,63 +13,77 @@ import math
 import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
+from weakref import WeakKeyDictionary
 
 from hivemind.dht import DHTNode
 from hivemind.dht.routing import DHTID
 from hivemind.dht.storage import DictionaryDHTValue
 from hivemind.p2p import PeerID
 
-from peer.records import board_of
-
 SEARCH_SECONDS = 10.0  # between two searches, unless a device was met or a keeper did not answer
+ENTRIES = 64  # read at once, if that takes two keepers' answers: all have the same, unless one has only just come
 
 Answer = TypeVar("Answer")
 
 
 class Board:
-    """The board of one run, as a node of the DHT reads and writes it."""
+    """The board at one key, as a node of the DHT reads and writes it."""
 
-    def __init__(self, node: DHTNode, run: str):
-        self._node, self._key = node, DHTID.generate(source=board_of(run))
+    def __init__(self, node: DHTNode, key: str):
+        self._node, self._key = node, DHTID.generate(source=key)
         self._keepers: list[PeerID] = []
         self._searched_at = -math.inf
+        self._entries = 0  # on the board when it was last read
+        self._turn = 0
 
     def search_again(self) -> None:
         """Who keeps the board may have changed."""
         self._searched_at = -math.inf
 
-    async def post(self, address: str, notice: object, expiration: float) -> None:
-        """Leave a notice with all keepers until then, in the swarm's time."""
+    async def post(self, subkey: str | bytes, value: object, expiration: float) -> None:
+        """Leave a value with all keepers until then, in the swarm's time."""
         protocol = self._node.protocol
-        value = protocol.serializer.dumps(notice)
-        await self._search()
+        written = protocol.serializer.dumps(value)
+        keepers = await self._search()
         if self._node.peer_id in self._keepers:
-            protocol.storage.store(self._key, value, expiration, subkey=address)
-        await self._ask(lambda keeper: protocol.call_store(keeper, [self._key], [value], [expiration], [address]))
+            protocol.storage.store(self._key, written, expiration, subkey=subkey)
+        await self._ask(
+            keepers, lambda keeper: protocol.call_store(keeper, [self._key], [written], [expiration], [subkey])
+        )
 
     async def read(self) -> dict[object, tuple[object, float]]:
-        """Address -> (notice, expiration), the latest that anybody keeps. Addresses may be no addresses."""
+        """Subkey -> (value, expiration), the latest that those who are asked keep; anybody may have written anything.
+
+        Of a long board not all keepers are asked, but others every time.
+        """
         protocol = self._node.protocol
-        await self._search()
-        answers = await self._ask(lambda keeper: protocol.call_find(keeper, [self._key]))
+        keepers = await self._search()
+        count = max(2, ENTRIES // max(1, self._entries))
+        self._turn += count
+        asked = [keepers[(self._turn + number) % len(keepers)] for number in range(min(count, len(keepers)))]
+        answers = await self._ask(asked, lambda keeper: protocol.call_find(keeper, [self._key]))
         latest: dict[object, tuple[bytes, float]] = {}
         for item in (protocol.storage.get(self._key), *(answer[self._key][0] for answer in answers)):
             if item is not None and isinstance(item.value, DictionaryDHTValue):
-                for address, (value, expiration) in item.value.items():
-                    if address not in latest or latest[address][1] < expiration:
-                        latest[address] = value, expiration
-        return {address: (protocol.serializer.loads(value), expires) for address, (value, expires) in latest.items()}
+                for subkey, (value, expiration) in item.value.items():
+                    if subkey not in latest or latest[subkey][1] < expiration:
+                        latest[subkey] = value, expiration
+        self._entries = len(latest)
+        return {subkey: (protocol.serializer.loads(value), expires) for subkey, (value, expires) in latest.items()}
 
-    async def _search(self) -> None:
-        """The nodes next to the key keep the board, as with `store`; who has just failed, only for want of others."""
+    async def _search(self) -> list[PeerID]:
+        """The other nodes that keep the board, those next to the key, as with `store`.
+
+        Who has just failed does so only for want of others.
+        """
         if time.monotonic() > self._searched_at + SEARCH_SECONDS:
             self._searched_at = time.monotonic()
             found = (await self._node.find_nearest_nodes([self._key]))[self._key].values()
             self._keepers = sorted(found, key=self._node.blacklist.__contains__)[: self._node.num_replicas]
+        return [keeper for keeper in self._keepers if keeper != self._node.peer_id]
 
-    async def _ask(self, call: Callable[[PeerID], Awaitable[Answer | None]]) -> list[Answer]:
-        """What the keepers answer, ourselves left out."""
-        keepers = [keeper for keeper in self._keepers if keeper != self._node.peer_id]
+    async def _ask(self, keepers: list[PeerID], call: Callable[[PeerID], Awaitable[Answer | None]]) -> list[Answer]:
+        """What these keepers answer."""
         answers = await asyncio.gather(*(call(keeper) for keeper in keepers))
         for keeper, answer in zip(keepers, answers):
             if answer is not None:
@@ -76,3 +92,20 @@ class Board:
                 self._node.blacklist.register_failure(keeper)  # for some seconds
                 self.search_again()
         return [answer for answer in answers if answer is not None]
+
+
+_boards: WeakKeyDictionary[DHTNode, dict[str, Board]] = WeakKeyDictionary()
+
+
+def board_at(node: DHTNode, key: str) -> Board:
+    """The node's board at that key, the same one every time: it knows by then who keeps it."""
+    boards = _boards.setdefault(node, {})
+    if key not in boards:
+        boards[key] = Board(node, key)
+    return boards[key]
+
+
+def search_again(node: DHTNode) -> None:
+    """Who keeps the node's boards may have changed."""
+    for board in _boards.get(node, {}).values():
+        board.search_again()

@@ -22,7 +22,7 @@ from hivemind.proto import dht_pb2
 from hivemind.utils.multiaddr import Multiaddr
 
 from peer import clock
-from peer.board import Board
+from peer.board import board_at, search_again
 from peer.discovery import Discovery
 from peer.membership import (
     SILENCE_SECONDS,
@@ -39,7 +39,7 @@ from peer.membership import (
 )
 from peer.probe import probe
 from peer.reach import CallBack, knock
-from peer.records import forget_if_too_much
+from peer.records import board_of, forget_if_too_much
 from peer.shards import Gathering, KeptShards, ShardService, Stock
 from peer.transfer import StateService
 
@@ -127,7 +127,7 @@ class Node:
     def __init__(self, dht: DHTNode, run: str, checkpoints: Path):
         self.dht = dht
         self.run = run
-        self.board = Board(dht, run)
+        self.board = board_at(dht, board_of(run))
         self.peer = dht.peer_id.to_base58()
         self.service = StateService(checkpoints)
         self.discovery: Discovery | None = None
@@ -340,7 +340,7 @@ class Node:
                         raise ConnectionError("something listens there, but it is no DHT node")
                     await self.dht.find_nearest_nodes([self.dht.node_id])
                     self.dht.blacklist.register_success(peer)
-                    self.board.search_again()
+                    search_again(self.dht)
                 self.refused.pop(address, None)
                 attempt.met, attempt.pause = True, RETRY_SECONDS[0]
                 attempt.not_before = time.monotonic() + attempt.pause

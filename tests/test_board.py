@@ -30,7 +30,7 @@ def between_boards(work: Callable[[list[DHTNode], list[Board]], Awaitable[None]]
                 validator = SoundRecords(board_of("cellmind"))
                 options = {"initial_peers": known, "record_validator": validator, "wait_timeout": 2, **QUIET}
                 nodes.append(await DHTNode.create(cache_locally=False, cache_nearest=0, **options))
-            await work(nodes, [Board(node, "cellmind") for node in nodes])
+            await work(nodes, [Board(node, board_of("cellmind")) for node in nodes])
         finally:
             await asyncio.gather(*(node.shutdown() for node in nodes if node.is_alive))
 

@@ -1,0 +1,89 @@
+"""Who looks for a group, between two real DHT nodes on the loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from functools import partial
+from itertools import pairwise
+
+import peer  # noqa: F401 -- first, for it tells hivemind how little to log
+
+# isort: split
+
+import pytest
+from hivemind import DHT
+from hivemind.dht import DHTNode
+
+from peer import clock, groups
+from peer.groups import KeptGroups
+from peer.network import start_dht
+from peer.node import parse_address
+
+KEY = "a run.0b"
+
+
+@pytest.fixture(scope="module")
+def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[DHT]]:
+    """Two that know each other, each with a process of its own."""
+    folder = tmp_path_factory.mktemp("nodes")
+    started: list[DHT] = []
+    try:
+        for name in ("first", "second"):
+            started.append(start_dht("127.0.0.1", 0, folder / name / "identity.key", "cellmind"))
+        started[1].run_coroutine(partial(meet, address=str(started[0].get_visible_maddrs()[0])))
+        yield started
+    finally:
+        for node in started:
+            node.shutdown()
+
+
+async def meet(dht: DHT, node: DHTNode, *, address: str) -> None:
+    other, dialable = parse_address(address)
+    await node.p2p._client.connect(other, [dialable])
+    await node.protocol.call_ping(other)
+
+
+def test_who_looks_for_a_group_is_found_and_who_has_one_no_longer(nodes: list[DHT]) -> None:
+    async def work() -> None:
+        first, second = (KeptGroups(node, "a run") for node in nodes)
+        until = clock.now() + 10
+        await first.declare_averager(KEY, first.peer_id, until)
+        assert await second.get_averagers(KEY, only_active=True) == [(first.peer_id, until)]
+        await first.declare_averager(KEY, first.peer_id, until, looking_for_group=False)
+        assert await second.get_averagers(KEY, only_active=True) == []
+        assert [found for found, _ in await second.get_averagers(KEY, only_active=False)] == [first.peer_id]
+
+    asyncio.run(work())
+
+
+def test_whoever_waits_asks_at_once_and_then_now_and_again(nodes: list[DHT], monkeypatch: pytest.MonkeyPatch) -> None:
+    async def work() -> None:
+        waiting = KeptGroups(nodes[0], "a run")
+        moments = [time.monotonic()]
+        for _ in range(3):
+            await waiting.get_averagers(KEY, only_active=True)
+            moments.append(time.monotonic())
+        first, *later = (after - before for before, after in pairwise(moments))
+        assert first < 3.0
+        assert all(passed >= 3.0 for passed in later)
+
+    monkeypatch.setattr(groups, "PAUSE_SECONDS", 3.0)
+    asyncio.run(work())
+
+
+def test_a_network_part_that_cannot_be_asked_knows_of_nobody(
+    nodes: list[DHT], capfd: pytest.CaptureFixture[str]
+) -> None:
+    async def work() -> None:
+        waiting = KeptGroups(nodes[0], "a run")
+        assert await waiting.get_averagers(KEY, only_active=True) == []
+
+    nodes[0].run_coroutine(break_boards)
+    asyncio.run(work())
+    assert "Traceback" not in "".join(capfd.readouterr())
+
+
+async def break_boards(dht: DHT, node: DHTNode) -> None:
+    groups.board_at = lambda node, key: None  # type: ignore[assignment,return-value]

@@ -216,6 +216,7 @@ class GradientAverager(DecentralizedAverager):
         self._processor_seconds, self._seconds = mp.Value("d", 0.0), mp.Value("d", 0.0)
         self._complaints: mp.SimpleQueue[tuple[str, str]] = mp.SimpleQueue()
         self._shunned: dict[PeerID, float] = {}  # and until when; in the child process
+        self._searches: set[asyncio.Task[Any] | None] = set()  # for groups, in the child process
         interrupt = signal.getsignal(signal.SIGINT)
         super().__init__(
             [torch.zeros(code_bytes(size, MEAN_BITS[FINE]), dtype=torch.uint8)],
@@ -344,10 +345,23 @@ class GradientAverager(DecentralizedAverager):
         matchmaking.potential_leaders.min_matchmaking_time = wanted["patience"]
         matchmaking.request_timeout = wanted["patience"] / 2
         matchmaking.potential_leaders.pop_next_leader = self._next_leader
+        matchmaking.look_for_group = self._look_for_group
         try:
             await super()._step(step=step, future_for_init=future_for_init)
         except Exception as error:  # the future carries it already; a background task must not print a traceback
             logging.getLogger(__name__).debug("exchange failed: %r", error)
+
+    async def _look_for_group(self, step: StepControl) -> GroupInfo | None:
+        """hivemind's, out of the garbage collector's reach.
+
+        A search that is cancelled tells the DHT, and nobody else holds it while it waits for that.
+        """
+        task = asyncio.current_task()
+        self._searches.add(task)
+        try:
+            return await type(self._matchmaking).look_for_group(self._matchmaking, step)
+        finally:
+            self._searches.discard(task)
 
     async def _next_leader(self) -> PeerID:
         """Whom to ask for a place in a group."""

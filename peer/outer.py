@@ -8,6 +8,7 @@ network. How often they come is decided in `peer/pace.py`, what was missed comes
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
 from collections.abc import Iterator, Mapping
@@ -376,7 +377,7 @@ class OuterLoop:
                 raise ValueError(f"{len(samples)} of {expected} devices came")
         except CancelledError:  # by us
             return None
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:  # the latter by hivemind
             return self._set_back(f"an exchange did not come together ({_reason(error)})")
         self.exchange_seconds = self._averager.seconds
         moved = self._averager.bytes_sent + self._averager.bytes_received - exchange.moved
@@ -528,6 +529,6 @@ def happened(event: Event | None) -> Iterator[Event]:
         yield event
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     text = str(error).removeprefix("Unable to run All-Reduce: ") or type(error).__name__
     return text.splitlines()[0][:160]

@@ -414,6 +414,37 @@ def test_an_exchange_that_is_given_up_prints_nothing(nodes: list[DHT]) -> None:
     assert asyncio.run(work()) == []
 
 
+class Collecting(GradientAverager):
+    """One whose process collects garbage all the time."""
+
+    async def _step(self, **given: Any) -> None:
+        gc.freeze()  # so that each time takes a moment
+        self._collect()
+        await super()._step(**given)
+
+    def _collect(self) -> None:
+        gc.collect()
+        asyncio.get_running_loop().call_later(0.001, self._collect)
+
+
+def test_a_search_that_is_cancelled_ends_before_the_garbage_collector_comes(
+    nodes: list[DHT], capfd: pytest.CaptureFixture[str]
+) -> None:
+    numbers = torch.randn(PART, generator=torch.Generator().manual_seed(1))
+    averager = Collecting(PART, nodes[0], next(runs))
+    to_give[averager] = encoded(numbers, COARSE)
+    try:
+        for _ in range(4):
+            control = exchange(averager, 2)
+            with pytest.raises(TimeoutError):
+                control.result(0.5)  # it waits for somebody else
+            control.cancel()
+    finally:
+        to_give.clear()
+        averager.shutdown()
+    assert "destroyed" not in capfd.readouterr().err
+
+
 def test_ctrl_c_does_what_it_did_before(nodes: list[DHT], start: Start) -> None:
     def handler(number: int, frame: Any) -> None: ...
 
@@ -518,6 +549,19 @@ def test_who_sent_nonsense_is_named_and_nobody_to_us_for_a_while(nodes: list[DHT
         assert wait_until(lambda: "mate sent nothing but noise" in getattr(next(said), "reason", ""), BOUND)
         assert not list(outer.tick(1.0))
         assert not outer.others
+    finally:
+        outer.stop()
+
+
+def test_an_exchange_that_hivemind_gives_up_is_a_setback(nodes: list[DHT], tmp_path: Path) -> None:
+    outer = start_outer(nodes[0], tmp_path, post=lambda notice: View())
+    try:
+        control: MPFuture[Any] = MPFuture()
+        control.set_exception(asyncio.CancelledError())
+        outer._exchange = outer_module._Exchange(cast(StepControl, control), 0, 0.0)
+        assert list(outer.tick(1.0)) == [
+            Setback("an exchange did not come together (CancelledError); it is tried again")
+        ]
     finally:
         outer.stop()
 

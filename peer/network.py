@@ -44,6 +44,7 @@ PEERS, OWN_ADDRESS = "peers.json", "address.json"  # addresses of others, and ou
 MAX_DONORS = 4  # that state is taken from at once
 LOOK_SECONDS = 2.0  # between two looks at our own address
 RETRY_SECONDS = 5.0  # between two starts of a network part that does not start
+ANSWER_SECONDS = 10.0  # after which a view that has not come is lost; seen where 32 devices start on two cores
 IDENTITY = "identity.key"
 IDENTITY_SECONDS = 60.0  # that a new one is kept at least: somebody may follow us with claims to be us
 LOST = "the network part of this device ended unexpectedly"
@@ -225,6 +226,7 @@ class Network:
         self._looked_at = time.monotonic()  # at our own address
         self._not_before = 0.0  # after a start that failed
         self._asked: MPFuture | None = None  # for the newest view
+        self._asked_at = 0.0
         self._shared: Callable[..., Any] | None = None  # how a new child is told what text to give
         self._traffic_before = (0, 0)  # bytes sent and received before the last start
         self.view = View()
@@ -257,13 +259,14 @@ class Network:
             self._remember()
             if view.twin is not None and time.monotonic() > self._identity_until:
                 self._take_another_identity(view.twin)
-        if self._asked is None and self.is_alive:
+        if (self._asked is None or time.monotonic() > self._asked_at + ANSWER_SECONDS) and self.is_alive:
             if notice is not None:
                 mine = {"peer": self.peer, "address": self.address, "reachable": self.view.reachable}
                 notice = notice.model_copy(update=mine)
             self._asked = self.dht.run_coroutine(
                 partial(_post, notice=notice, silent_seconds=silent_seconds), return_future=True
             )
+            self._asked_at = time.monotonic()
         return self.view
 
     def _take_another_identity(self, twin: str) -> None:

@@ -8,13 +8,16 @@ and processor have room for them.
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from statistics import median
 
 from peer.codec import code_bytes
 from peer.membership import Notice
 from peer.swarm_state import COARSE, FINE, MEAN_BITS
 
+COST_MEMORY = 5  # exchanges whose middle cost counts: a whole group keeps to the pause of whoever had a bad moment
 COST_SHARE = 0.04  # of the processor's time, at most, goes into exchanges; p2pd's, half as much again, is not seen
 MIN_PAUSE_SECONDS = 0.5
 # While somebody is on the way to our anchor it moves less often, and less the longer they take: shortest pauses with
@@ -33,7 +36,8 @@ class Pace:
     def __init__(self, size: int):
         self.pause = MIN_PAUSE_SECONDS  # from the last move of the anchor to the next exchange, as far as we need one
         self._size = size
-        self._cost = self._coarse_cost = 0.0  # processor seconds of the exchange at hand, and of one in two bits
+        self._cost = 0.0  # processor seconds of the exchange at hand
+        self._coarse_costs: deque[float] = deque(maxlen=COST_MEMORY)  # of the last ones in two bits
         self._is_usual = False  # the first one touches all its memory for the first time, and costs twice
         self._slow_pause = 0.0
         self._bytes_per_second = 0.0  # a link that no exchange has measured may be a slow one
@@ -53,8 +57,8 @@ class Pace:
     def anchor_moved(self, bits: int) -> None:
         """All that the exchange at hand costs is spent."""
         if self._is_usual and bits == COARSE:
-            self._coarse_cost = self._cost
-            self.pause = max(MIN_PAUSE_SECONDS, self._cost / COST_SHARE)
+            self._coarse_costs.append(self._cost)
+            self.pause = max(MIN_PAUSE_SECONDS, median(self._coarse_costs) / COST_SHARE)
         self._cost, self._is_usual = 0.0, True
         self._slow_pause = min(2 * self._slow_pause, CATCHING_UP_SECONDS[2])
 
@@ -71,6 +75,6 @@ class Pace:
         trained_seconds = min(trained_seconds, FINE_SECONDS)
         both = code_bytes(self._size, FINE) + code_bytes(self._size, MEAN_BITS[FINE])
         moved, could_move = 2 * both * (1 - 1 / max(2, peers)), self._bytes_per_second * trained_seconds
-        processor = self._coarse_cost * FINE / COARSE
+        processor = median(self._coarse_costs or [0.0]) * FINE / COARSE
         affordable = moved <= FINE_SHARE * could_move and processor <= COST_SHARE * trained_seconds
         return FINE if affordable else COARSE

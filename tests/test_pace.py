@@ -27,6 +27,8 @@ def test_exchanges_take_no_more_than_their_share_of_the_processor() -> None:
     assert after(9.0, 0.6).pause == pytest.approx(0.6 / COST_SHARE), "the first one is no measure"
     assert after(9.0).pause == MIN_PAUSE_SECONDS
     assert after(9.0, 0.001).pause == MIN_PAUSE_SECONDS
+    assert after(9.0, 0.2, 0.2, 0.9).pause == pytest.approx(0.2 / COST_SHARE), "nor is a bad moment"
+    assert after(9.0, 0.2, 0.2, 0.9, 0.9, 0.9).pause == pytest.approx(0.9 / COST_SHARE)
     assert after(9.0, 0.6, bits=FINE).pause == MIN_PAUSE_SECONDS, "rare ones in eight bits do not make all of them rare"
 
 

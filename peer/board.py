@@ -13,7 +13,6 @@ import math
 import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
-from weakref import WeakKeyDictionary
 
 from hivemind.dht import DHTNode
 from hivemind.dht.routing import DHTID
@@ -94,7 +93,7 @@ class Board:
         return [answer for answer in answers if answer is not None]
 
 
-_boards: WeakKeyDictionary[DHTNode, dict[str, Board]] = WeakKeyDictionary()
+_boards: dict[DHTNode, dict[str, Board]] = {}  # of the one node that a process has
 
 
 def board_at(node: DHTNode, key: str) -> Board:

@@ -71,7 +71,7 @@ def measure_bare_loop(device: Device, minutes: float) -> dict[str, Any]:
 
 
 def measure(way: str, devices: list[Device], minutes: float, second_core: bool = False) -> dict[str, Any]:
-    """One way, from the second round on: the first has the start in it."""
+    """One way, from the second round on that ends when the model is compiled: the first has the start in it."""
     with kept(devices):
         processes = [
             device.start("peer", "--join", "--name", device.host.name, cpus=[core])
@@ -79,6 +79,10 @@ def measure(way: str, devices: list[Device], minutes: float, second_core: bool =
         ]
         for process in processes:
             process.wait_for(r"trains [\d.]+ M parameters", 300)
+        for process in processes:
+            if "is being compiled" in process.output():  # as the bare loop is before its time begins
+                process.wait_for(r"^compiled|cannot be compiled", 600)
+        began = time.time()
         if second_core:
             for child in set(devices[0].host.pids()) - {processes[0].pid}:
                 for thread in Path(f"/proc/{child}/task").iterdir():  # p2pd has many
@@ -87,12 +91,14 @@ def measure(way: str, devices: list[Device], minutes: float, second_core: bool =
         end(processes)
         lines = devices[0].metrics()
         least, exchanges = least_bytes(devices[0])
+    sent = lines[-1]["bytes_sent"]
+    lines = [line for line in lines if line["time"] > began]
     seconds = lines[-1]["time"] - lines[0]["time"]
     speeds = [line["tokens_per_second"] for line in lines[1:]]
     row = {
         "way": way,
         "tokens_per_second": sum(speeds) / len(speeds),
-        "traffic": lines[-1]["bytes_sent"] / least if least else 0.0,
+        "traffic": sent / least if least else 0.0,
         "waited": sum(line["waited_seconds"] for line in lines[1:]) / seconds,
         "longest_wait_in_steps": max(line["longest_wait_seconds"] / line["step_seconds"] for line in lines[1:]),
         "exchanges": exchanges,

@@ -79,7 +79,6 @@ def measure(way: str, devices: list[Device], minutes: float, second_core: bool =
         ]
         for process in processes:
             process.wait_for(r"trains [\d.]+ M parameters", 300)
-        for process in processes:
             if "is being compiled" in process.output():  # as the bare loop is before its time begins
                 process.wait_for(r"^compiled|cannot be compiled", 600)
         began = time.time()

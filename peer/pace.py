@@ -42,6 +42,11 @@ class Pace:
         self._slow_pause = 0.0
         self._bytes_per_second = 0.0  # a link that no exchange has measured may be a slow one
 
+    @property
+    def _coarse_cost(self) -> float:
+        """Processor seconds of an exchange in two bits, 0 before the first."""
+        return median(self._coarse_costs or [0.0])
+
     @contextmanager
     def costs(self) -> Iterator[None]:
         """What is done in here belongs to the exchange at hand."""
@@ -58,7 +63,7 @@ class Pace:
         """All that the exchange at hand costs is spent."""
         if self._is_usual and bits == COARSE:
             self._coarse_costs.append(self._cost)
-            self.pause = max(MIN_PAUSE_SECONDS, median(self._coarse_costs) / COST_SHARE)
+            self.pause = max(MIN_PAUSE_SECONDS, self._coarse_cost / COST_SHARE)
         self._cost, self._is_usual = 0.0, True
         self._slow_pause = min(2 * self._slow_pause, CATCHING_UP_SECONDS[2])
 
@@ -75,6 +80,6 @@ class Pace:
         trained_seconds = min(trained_seconds, FINE_SECONDS)
         both = code_bytes(self._size, FINE) + code_bytes(self._size, MEAN_BITS[FINE])
         moved, could_move = 2 * both * (1 - 1 / max(2, peers)), self._bytes_per_second * trained_seconds
-        processor = median(self._coarse_costs or [0.0]) * FINE / COARSE
+        processor = self._coarse_cost * FINE / COARSE
         affordable = moved <= FINE_SHARE * could_move and processor <= COST_SHARE * trained_seconds
         return FINE if affordable else COARSE

@@ -47,10 +47,11 @@ from peer.history import Mean, following, path_of
 from peer.inner import InnerLoop
 from peer.membership import Notice, Role
 from peer.network import Network, start_dht
-from peer.node import View, parse_address
+from peer.node import View
 from peer.outer import REUNION_SECONDS, OuterLoop, Reconnected, RoundClosed, Setback
 from peer.swarm_state import COARSE, FINE, MEAN_BITS, padded
 from peer.transfer import TransferError
+from tests.dht import acquainted_nodes
 from tests.lan import wait_until
 from tests.tiny import SETTINGS, build_model
 
@@ -64,26 +65,8 @@ to_give: dict[GradientAverager, Tensor] = {}  # the code that each of them gives
 
 @pytest.fixture(scope="module")
 def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[DHT]]:
-    """Three DHT nodes that know each other, each with a process of its own."""
-    folder = tmp_path_factory.mktemp("nodes")
-    started: list[DHT] = []
-    try:
-        for number in range(3):
-            started.append(start_dht("127.0.0.1", 0, folder / str(number) / "identity.key", "cellmind"))
-        first = str(started[0].get_visible_maddrs()[0])
-        for node in started[1:]:
-            node.run_coroutine(partial(meet, address=first))
+    with acquainted_nodes(tmp_path_factory.mktemp("nodes"), 3) as started:
         yield started
-    finally:
-        for node in started:
-            node.shutdown()
-        assert wait_until(lambda: not any(node.is_alive() for node in started), BOUND)
-
-
-async def meet(dht: DHT, node: DHTNode, *, address: str) -> None:
-    other, dialable = parse_address(address)
-    await node.p2p._client.connect(other, [dialable])
-    await node.protocol.call_ping(other)
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator
-from functools import partial
 from itertools import pairwise
 
 import peer  # noqa: F401 -- first, for it tells hivemind how little to log
@@ -17,32 +16,17 @@ from hivemind import DHT
 from hivemind.dht import DHTNode
 
 from peer import clock, groups
+from peer.board import board_at
 from peer.groups import KeptGroups
-from peer.network import start_dht
-from peer.node import parse_address
+from tests.dht import acquainted_nodes
 
 KEY = "a run.0b"
 
 
 @pytest.fixture(scope="module")
 def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[DHT]]:
-    """Two that know each other, each with a process of its own."""
-    folder = tmp_path_factory.mktemp("nodes")
-    started: list[DHT] = []
-    try:
-        for name in ("first", "second"):
-            started.append(start_dht("127.0.0.1", 0, folder / name / "identity.key", "cellmind"))
-        started[1].run_coroutine(partial(meet, address=str(started[0].get_visible_maddrs()[0])))
+    with acquainted_nodes(tmp_path_factory.mktemp("nodes"), 2) as started:
         yield started
-    finally:
-        for node in started:
-            node.shutdown()
-
-
-async def meet(dht: DHT, node: DHTNode, *, address: str) -> None:
-    other, dialable = parse_address(address)
-    await node.p2p._client.connect(other, [dialable])
-    await node.protocol.call_ping(other)
 
 
 def test_who_looks_for_a_group_is_found_and_who_has_one_no_longer(nodes: list[DHT]) -> None:
@@ -81,9 +65,16 @@ def test_a_network_part_that_cannot_be_asked_knows_of_nobody(
         assert await waiting.get_averagers(KEY, only_active=True) == []
 
     nodes[0].run_coroutine(break_boards)
-    asyncio.run(work())
+    try:
+        asyncio.run(work())
+    finally:
+        nodes[0].run_coroutine(mend_boards)
     assert "Traceback" not in "".join(capfd.readouterr())
 
 
 async def break_boards(dht: DHT, node: DHTNode) -> None:
     groups.board_at = lambda node, key: None  # type: ignore[assignment,return-value]
+
+
+async def mend_boards(dht: DHT, node: DHTNode) -> None:
+    groups.board_at = board_at

@@ -1,0 +1,40 @@
+"""DHT nodes for tests, on the loopback, each with a process of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+from hivemind import DHT
+from hivemind.dht import DHTNode
+
+from peer.network import start_dht
+from peer.node import parse_address
+from tests.lan import wait_until
+
+BOUND = 15.0  # seconds that their processes have to end
+
+
+@contextmanager
+def acquainted_nodes(folder: Path, count: int) -> Iterator[list[DHT]]:
+    """So many nodes that know each other."""
+    started: list[DHT] = []
+    try:
+        for number in range(count):
+            started.append(start_dht("127.0.0.1", 0, folder / str(number) / "identity.key", "cellmind"))
+        first = str(started[0].get_visible_maddrs()[0])
+        for node in started[1:]:
+            node.run_coroutine(partial(_meet, address=first))
+        yield started
+    finally:
+        for node in started:
+            node.shutdown()
+        assert wait_until(lambda: not any(node.is_alive() for node in started), BOUND)
+
+
+async def _meet(dht: DHT, node: DHTNode, *, address: str) -> None:
+    other, dialable = parse_address(address)
+    await node.p2p._client.connect(other, [dialable])
+    await node.protocol.call_ping(other)

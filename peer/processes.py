@@ -142,12 +142,14 @@ class StopSignal:
 
     @contextmanager
     def interrupts(self) -> Iterator[None]:
-        """A block that may wait for long, and that the signal ends by raising Stopped.
+        """A block that may wait for long, and that the signal ends by raising Stopped, also where it came just before.
 
         Again and again until the block is left: hivemind takes any exception for a failed exchange, and waits on.
         """
         self._interrupting = True
         try:
+            if self.received:
+                raise Stopped
             yield
         finally:
             self._interrupting = False

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from safetensors import safe_open
 
-from benchmarks.time_to_loss import end, prepare, wait
+from benchmarks.time_to_loss import end, prepare, wait, wait_until_compiled
 from tests.devices import Device
 from tests.lan import Lan
 
@@ -42,7 +42,7 @@ def main() -> None:
         if share:
             shutil.rmtree(joiner.folder / "data")
         processes = [first.start("peer", "--join", "--name", "first", *share, cpus=[0])]
-        processes[0].wait_for(r"trains [\d.]+ M parameters", 300)
+        wait_until_compiled(processes)
         wait(lambda: False, time.time() + ALONE_SECONDS)
         began = time.time()
         processes.append(joiner.start("peer", "--join", "--name", "joiner", cpus=[1]))

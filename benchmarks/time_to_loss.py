@@ -53,12 +53,29 @@ def main() -> None:
 
 
 def prepare(devices: list[Device], corpus: Path) -> None:
-    """Text, tokenizer, token ids and the state of round 0, the same on all devices."""
+    """Text, tokenizer, token ids and the state of round 0, the same on all devices; and the compiler's results."""
     for device in devices:
         shutil.rmtree(device.folder / "data" / "raw")
         (device.folder / "data" / "raw").mkdir()
     shutil.copyfile(corpus, devices[0].folder / "data" / "raw" / "corpus.txt")
     found(devices)
+    fill_compiler_cache(devices[0])
+
+
+def fill_compiler_cache(device: Device) -> None:
+    """The compiler takes minutes of a core, once, and some seconds from then on: no way is to have that alone."""
+    with kept([device]):
+        process = device.start("peer", "--join", "--name", device.host.name, cpus=[0])
+        wait_until_compiled([process])
+        end([process])
+
+
+def wait_until_compiled(processes: list[HostProcess]) -> None:
+    """Until all of them train, and as fast as they will."""
+    for process in processes:
+        process.wait_for(r"trains [\d.]+ M parameters", 300)
+        if "is being compiled" in process.output():
+            process.wait_for(r"^compiled|cannot be compiled", 600)
 
 
 def found(devices: Sequence[Device], *arguments: str) -> None:

@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.time_to_loss import end, found, kept, prepare, wait
+from benchmarks.time_to_loss import end, found, kept, prepare, wait, wait_until_compiled
 from minigpt import checkpoint
 from peer.codec import bits_of, code_bytes
 from peer.history import load
@@ -77,10 +77,7 @@ def measure(way: str, devices: list[Device], minutes: float, second_core: bool =
             device.start("peer", "--join", "--name", device.host.name, cpus=[core])
             for core, device in enumerate(devices)
         ]
-        for process in processes:
-            process.wait_for(r"trains [\d.]+ M parameters", 300)
-            if "is being compiled" in process.output():  # as the bare loop is before its time begins
-                process.wait_for(r"^compiled|cannot be compiled", 600)
+        wait_until_compiled(processes)  # as the bare loop is before its time begins
         began = time.time()
         if second_core:
             for child in set(devices[0].host.pids()) - {processes[0].pid}:

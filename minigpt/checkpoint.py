@@ -6,7 +6,7 @@
         config.json, tokenizer.model, tokenizer_config.json        for AutoModelForCausalLM and AutoTokenizer
         settings.json            the run's settings
         optimizer.safetensors    AdamW's moments, bfloat16 (where there are some)
-        local.safetensors        this device's parameters minus the anchor, bfloat16 (its own business: never sent)
+        local.safetensors        this device's parameters minus the anchor, bfloat16, where they differ (never sent)
         position.json            where this device is in its own texts and in the swarm (never sent either)
         README.md                the model card, for people (who may edit it: no hash, and never sent)
         training.json            how far the run was, and size and hash of every other file; written last

@@ -19,7 +19,8 @@ from minigpt.evaluate import HeldOut
 from minigpt.generate import Sampling, generate, stream_text
 from minigpt.model import MiniGPT
 
-SHARE = 0.05  # of the processor's time, at most
+SHARE = 0.01  # of the processor's time, at most,
+FIRST_SECONDS = 5.0  # and so many of the processor's seconds besides: who has just begun wants to see that it learns
 NICER = 5  # than training: where cores are few, training gets three times as much of them
 PROMPTS = 3  # one of them empty
 PROMPT_TOKENS = 6
@@ -35,7 +36,7 @@ class Verdict:
 
 
 class Evaluator:
-    """Judges anchors on a thread of its own: one core, a lower priority, and not more often than SHARE.
+    """Judges anchors on a thread of its own: one core, a lower priority, and no more often than SHARE allows.
 
     :param held_out: the texts to judge by, whose first words are the prompts of the samples as well
     :param autocast: number format for matrix products on the CPU, or None for float32
@@ -51,7 +52,7 @@ class Evaluator:
         self._cores = torch.get_num_threads()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="evaluation", initializer=stand_back)
         self._running: Future[tuple[Verdict, float]] | None = None
-        self._began, self._not_before = 0.0, 0.0
+        self._since, self._spent = time.monotonic(), 0.0  # processor seconds
 
     @property
     def busy(self) -> bool:
@@ -59,9 +60,9 @@ class Evaluator:
 
     def begin(self, anchor: MiniGPT) -> bool:
         """Begin to judge an anchor that nobody changes any more; False where its turn has not come."""
-        if self.busy or time.monotonic() < self._not_before:
+        allowed = FIRST_SECONDS + SHARE * self._cores * (time.monotonic() - self._since)
+        if self.busy or self._spent > allowed:
             return False
-        self._began = time.monotonic()
         self._running = self._thread.submit(self._judge, anchor)
         return True
 
@@ -72,7 +73,7 @@ class Evaluator:
         verdict, seconds = self._running.result()
         self._running = None
         give_back_freed_memory()
-        self._not_before = self._began + seconds / self._cores / SHARE
+        self._spent += seconds
         return verdict
 
     def _judge(self, anchor: MiniGPT) -> tuple[Verdict, float]:

@@ -59,10 +59,10 @@ class Saver:
         if wait or self._again:  # perhaps in the middle of a round
             progress = replace(progress, anchor=checkpoint.parameter_hash(anchor))
         self._again = False
-        local = {
-            name: (parameter.detach().cpu() - anchor[name]).to(torch.bfloat16)
-            for name, parameter in inner.model.named_parameters()
-        }
+        own = {name: parameter.detach().cpu() for name, parameter in inner.model.named_parameters()}
+        local = None  # alone, at the end of a round, the anchor is where we are
+        if not all(torch.equal(parameter, anchor[name]) for name, parameter in own.items()):
+            local = {name: (parameter - anchor[name]).to(torch.bfloat16) for name, parameter in own.items()}
         self._pending_samples = outer.progress.samples
         self._pending = self._thread.submit(
             checkpoint.save,

@@ -1,10 +1,11 @@
 """How soon N devices learn what one learns:  python -m benchmarks.time_to_loss --corpus FILE --minutes 15 --mbits 20
 
 The guide's model, one core a device, all from the same start: one device alone for so many minutes, and then, to the
-held-out loss that it reached: two through links of so many Mbit/s, the same two by stock synchronous averaging
-(`--averaging sync`, hivemind.Optimizer), and by torch.distributed's DDP with no limit on the link; and, where control
-groups can be written, the device together with one of a quarter of its speed. Prints a table, writes time_to_loss.json,
-and with matplotlib time_to_loss.png.
+held-out loss that it reached: two through links of so many Mbit/s, the same two by torch.distributed's DDP with no
+limit on the link, and by stock synchronous averaging (`--averaging sync`, hivemind.Optimizer) with batches of so many
+sequences, which ends where it has had 1 / 0.6 of the time of the two; and, where control groups can be written, the
+device together with one of a quarter of its speed. Prints a table, writes time_to_loss.json, and with matplotlib
+time_to_loss.png.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from tests.lan import HostProcess, Lan
 Curve = list[tuple[float, float]]  # (seconds since all trained, held-out loss)
 WAYS = ("alone", "swarm", "ddp", "ddp faster", "sync", "with a slow one")
 SLOW = 0.25  # of a core
+STOCK_BAR = 0.6  # of stock averaging's time, at most, is what two need
 
 
 def main() -> None:
@@ -37,15 +39,21 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=15.0, help="of the one device (default: %(default)s)")
     parser.add_argument("--mbits", type=float, default=20.0, help="limit of every link (default: %(default)s)")
     parser.add_argument("--ways", nargs="*", default=WAYS, choices=WAYS, help="which to run (default: all)")
+    parser.add_argument("--batches", type=int, nargs="*", default=[64], help="of sync, sequences (default: 64)")
     parser.add_argument("--output", type=Path, default=Path("time_to_loss.json"))
     arguments = parser.parse_args()
+    ways = [way for way in arguments.ways if way != "sync"]
+    ways += [f"sync {batch}" for batch in arguments.batches if "sync" in arguments.ways]
     curves: dict[str, Curve] = {}
     with tempfile.TemporaryDirectory(prefix="cellmind-time-to-loss-") as folder, Lan(2, arguments.mbits) as lan:
         devices = [Device(host, Path(folder) / host.name) for host in lan.hosts]
         prepare(devices, arguments.corpus)
         target = 0.0
-        for way in arguments.ways:
-            curves[way] = run(way, devices, arguments.minutes, target)
+        for way in ways:
+            seconds = 60 * arguments.minutes * (1 if way == "alone" else 2)
+            if way.startswith("sync") and "swarm" in curves:
+                seconds = seconds_to(curves["swarm"], target) / STOCK_BAR
+            curves[way] = run(way, devices, seconds, target)
             target = target or curves[way][-1][1]
             arguments.output.write_text(json.dumps({"minutes": arguments.minutes, "curves": curves}))
             print(f"{way}: {seconds_to(curves[way], target):.0f} s to {target:.3f}", flush=True)
@@ -96,15 +104,14 @@ def found(devices: Sequence[Device], *arguments: str) -> None:
             shutil.copytree(first.folder / part, other.folder / part)
 
 
-def run(way: str, devices: list[Device], minutes: float, target: float) -> Curve:
-    """The held-out loss over time, until `target` is reached or twice the minutes are over."""
+def run(way: str, devices: list[Device], seconds: float, target: float) -> Curve:
+    """The held-out loss over time, until `target` is reached or so many seconds are over."""
     if way.startswith("ddp"):
-        return run_ddp(devices, 2 * minutes, target, 2**0.5 if way == "ddp faster" else 1.0)
+        return run_ddp(devices, seconds, target, 2**0.5 if way == "ddp faster" else 1.0)
     used = devices[:1] if way == "alone" else devices
     with kept(devices):
-        if way == "sync":
-            found(devices, "--averaging", "sync")  # another kind of averaging is another run
-        limit = minutes if way == "alone" else 2 * minutes
+        if way.startswith("sync"):
+            found_stock(devices, int(way.split()[1]))
         processes = [
             device.start("peer", "--join", "--name", device.host.name, cpus=[core]) for core, device in enumerate(used)
         ]
@@ -112,9 +119,18 @@ def run(way: str, devices: list[Device], minutes: float, target: float) -> Curve
             process.wait_for(r"trains [\d.]+ M parameters", 300)
         began = time.time()
         with slowed(used[-1], SLOW if way == "with a slow one" else 1.0):
-            wait(lambda: reached(curve_of(used[0], began), target) and way != "alone", began + 60 * limit)
+            wait(lambda: reached(curve_of(used[0], began), target) and way != "alone", began + seconds)
         end(processes)
         return curve_of(used[0], began)
+
+
+def found_stock(devices: list[Device], batch: int) -> None:
+    """Another kind of averaging is another run, of the same text; a step of it is made of so many sequences."""
+    config = devices[0].folder / "config.json"
+    before = config.read_text()
+    config.write_text(json.dumps({"swarm": {"samples_per_round": batch}}))
+    found(devices, "--averaging", "sync")
+    config.write_text(before)
 
 
 @contextmanager
@@ -140,10 +156,10 @@ def slowed(device: Device, share: float) -> Iterator[None]:
         group.rmdir()
 
 
-def run_ddp(devices: list[Device], minutes: float, target: float, factor: float) -> Curve:
+def run_ddp(devices: list[Device], seconds: float, target: float, factor: float) -> Curve:
     """On this machine's loopback, in the first device's folder."""
     log = devices[0].folder / "ddp.log"
-    command = [sys.executable, "-m", "benchmarks.ddp", "--minutes", str(minutes), "--lr-factor", str(factor)]
+    command = [sys.executable, "-m", "benchmarks.ddp", "--minutes", str(seconds / 60), "--lr-factor", str(factor)]
     with log.open("w") as output:
         ranks = [
             subprocess.Popen(
@@ -156,7 +172,7 @@ def run_ddp(devices: list[Device], minutes: float, target: float, factor: float)
             for rank in range(2)
         ]
         try:
-            wait(lambda: reached(ddp_curve(log), target), time.time() + 60 * minutes + 60)
+            wait(lambda: reached(ddp_curve(log), target), time.time() + seconds + 60)
         finally:
             for rank in ranks:
                 rank.kill()
@@ -215,9 +231,10 @@ def end(processes: list[HostProcess]) -> None:
 def report(curves: dict[str, Curve], target: float, arguments: argparse.Namespace) -> None:
     first = next(iter(curves))
     one = seconds_to(curves[first], target)
-    print(f"\n| way | seconds to {target:.3f} | ÷ {first} |\n| --- | --- | --- |")
+    print(f"\n| way | seconds to {target:.3f} | ÷ {first} | last | after |\n|{' --- |' * 5}")
     for way, curve in curves.items():
-        print(f"| {way} | {seconds_to(curve, target):.0f} | {seconds_to(curve, target) / one:.2f} |")
+        (after, last), seconds = curve[-1], seconds_to(curve, target)
+        print(f"| {way} | {seconds:.0f} | {seconds / one:.2f} | {last:.3f} | {after:.0f} |")
     try:
         from matplotlib import pyplot
     except ImportError:

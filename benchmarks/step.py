@@ -40,8 +40,9 @@ from minigpt import IGNORED
 from minigpt.device import pick_autocast
 from minigpt.fused import RMSNorm, Rotation
 from minigpt.model import MiniGPT
+from minigpt.settings import TrainingSettings
 from peer.compiling import worth_compiling
-from peer.inner import BETAS, CLIP_NORM, WEIGHT_DECAY, InnerLoop
+from peer.inner import BETAS, CLIP_NORM, WEIGHT_DECAY, InnerLoop, learning_rate
 
 VOCABULARY, WIDTH, HEADS, LAYERS, LENGTH, BATCH, DROPOUT = 8000, 512, 8, 6, 256, 4, 0.1
 LR = 3e-4
@@ -177,14 +178,20 @@ def curves(model: MiniGPT, batches: list[tuple[Tensor, Tensor]], autocast: torch
     loop = InnerLoop(deepcopy(model), iter(batches), CPU, autocast)
     if worth_compiling(loop):
         loop.compile(len(batches[0][0]))
-    return [[loop.step(LR)[0] for _ in batches], plain_curve(model, batches, None)]
+    return [trained(loop, len(batches)), plain_curve(model, batches, None)]
 
 
 def plain_curve(model: MiniGPT, batches: list[tuple[Tensor, Tensor]], autocast: torch.dtype | None) -> list[float]:
     """The losses of every step by plain formulas."""
     with plain_formulas():
         loop = InnerLoop(deepcopy(model), iter(batches), CPU, autocast)
-        return [loop.step(LR)[0] for _ in batches]
+        return trained(loop, len(batches))
+
+
+def trained(loop: InnerLoop, steps: int) -> list[float]:
+    """The losses of so many steps, with the warm-up that a run has."""
+    warmup = TrainingSettings().warmup_sequences
+    return [loop.step(learning_rate(LR, step * BATCH, warmup))[0] for step in range(steps)]
 
 
 def apart(ours: list[float], plain: list[float], window: int = 10) -> float:

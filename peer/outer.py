@@ -447,7 +447,7 @@ class OuterLoop:
 
     def _close_alone(self) -> RoundClosed | None:
         """What we are now becomes the anchor."""
-        if not all(math.isfinite(parameter.sum()) for parameter in self.inner.parameters):  # faster than isfinite
+        if not all(math.isfinite(parameter.detach().sum()) for parameter in self.inner.parameters):
             self.inner.reset(self.swarm.parameters)
             self.pseudo_gradient.drop()
             return None

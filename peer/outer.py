@@ -155,6 +155,11 @@ class OuterLoop:
         return self._shared_from is not None
 
     @property
+    def sharing(self) -> bool:
+        """Whether our checkpoint leads to our anchor by means that are kept, so that others can follow us from it."""
+        return self._shared_from is not None and self.saved_samples >= self._shared_from
+
+    @property
     def standing(self) -> Standing:
         """What to keep with a checkpoint of now, so that whoever goes on from it knows what others have of us."""
         own = self.pseudo_gradient
@@ -307,7 +312,7 @@ class OuterLoop:
                 "ready": self._ready,
                 "paused": self.paused,
                 "reachable": self.network.view.reachable,
-                "sharing": self._shared_from is not None and self.saved_samples >= self._shared_from,
+                "sharing": self.sharing,
             }
         )
 

@@ -1,10 +1,18 @@
-"""Checkpoints written beside the training, not in its way."""
+"""Checkpoints written beside the training, not in its way.
+
+A lonely peer saves every round. Where an older checkpoint leads to the anchor of now by the means that are kept as well
+(`peer/history.py`), it saves no more often than SHARE of the processor allows: rounds of many devices are short, and a
+checkpoint is twice the model.
+"""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from copy import deepcopy
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -18,6 +26,9 @@ from peer.display import Display
 from peer.inner import InnerLoop
 from peer.outer import OuterLoop
 from peer.synchronous import SynchronousOuter
+
+SHARE = 0.02  # of the processor's time
+LONGEST_SECONDS = 120.0  # without a checkpoint: means are kept for a few times as long
 
 
 class Saver:
@@ -38,9 +49,16 @@ class Saver:
         self._settings = with_identity_of(Settings(), settings)  # paths are nobody else's business
         self._tokenizer_model, self._checkpoints = tokenizer_model, checkpoints
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
-        self._pending: Future[Path] | None = None
+        self._pending: Future[float] | None = None
         self._pending_samples = -1
         self._again = False  # a newer state is to be saved as soon as that one is written
+        self._cores = torch.get_num_threads()
+        self._began = self._due = 0.0  # the last one, and when the next one can be afforded
+
+    @property
+    def is_due(self) -> bool:
+        """Whether another checkpoint can be afforded."""
+        return time.monotonic() >= self._due
 
     def save(self, wait: bool = False, copy: MiniGPT | None = None) -> None:
         """Begin to save the newest state; while an earlier one is being written, its turn comes after that.
@@ -52,6 +70,8 @@ class Saver:
                 self._again = True
                 return
             self._report(self._pending)
+        self._began, started = time.monotonic(), time.thread_time()
+        self._due = self._began + LONGEST_SECONDS  # until it is known what it costs
         inner, outer = self._inner, self._outer
         copy = deepcopy(outer.anchor) if copy is None else copy
         anchor = {name: parameter.detach() for name, parameter in copy.named_parameters()}
@@ -64,7 +84,7 @@ class Saver:
         if not all(torch.equal(parameter, anchor[name]) for name, parameter in own.items()):
             local = {name: (parameter - anchor[name]).to(torch.bfloat16) for name, parameter in own.items()}
         self._pending_samples = outer.progress.samples
-        self._pending = self._thread.submit(
+        write = partial(
             checkpoint.save,
             self._checkpoints,
             progress,
@@ -78,6 +98,7 @@ class Saver:
                 dataset=self._batches.dataset.name, sequence=self._batches.position, standing=outer.standing
             ),
         )
+        self._pending = self._thread.submit(write_timed, write, time.thread_time() - started)
         if wait:
             self._report(self._pending)
 
@@ -89,9 +110,18 @@ class Saver:
             if self._again:
                 self.save()
 
-    def _report(self, pending: Future[Path]) -> None:
+    def _report(self, pending: Future[float]) -> None:
         try:
-            pending.result()
+            cost = pending.result()
+            self._due = self._began + min(LONGEST_SECONDS, cost / self._cores / SHARE)
             self._outer.saved_samples = self._pending_samples
         except CheckpointError as error:
+            self._due = 0.0
             self._display.note(f"{error}; the earlier ones are as they were, and training goes on")
+
+
+def write_timed(write: Callable[[], object], cost: float) -> float:
+    """Write, on the thread; returns the processor's seconds, `cost` of them before it."""
+    started = time.thread_time()
+    write()
+    return cost + time.thread_time() - started

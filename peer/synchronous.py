@@ -97,6 +97,7 @@ class SynchronousOuter:
         self._trained = 0  # own sequences in this round
         self.standing = Standing()  # all that is trained goes into every average
         self.saved_samples = -1
+        self.sharing = False  # no means are kept: only a checkpoint of now leads to now
         self.rate_factor = 1.0
         self.exchange_seconds = 0.0  # is waited for, and known from that
         self.others: list[Notice] = []

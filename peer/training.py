@@ -1,6 +1,7 @@
 """The training loop: inner steps without pause, and after each of them a look at what the swarm is due.
 
-Every round that closes leaves a line in metrics.jsonl (`peer/metrics.py`) and a checkpoint folder (`peer/saver.py`).
+Every round that closes leaves a line in metrics.jsonl (`peer/metrics.py`), and a checkpoint folder where that is needed
+(`peer/saver.py`).
 """
 
 from __future__ import annotations
@@ -234,7 +235,8 @@ class Trainer:
     def _on_round(self, event: RoundClosed, line: RoundLine, rate: float) -> None:
         progress, speed = self.outer.progress, line.tokens_per_second
         anchor = deepcopy(self.outer.anchor)
-        self.saver.save(copy=anchor)
+        if not self.outer.sharing or self.saver.is_due:
+            self.saver.save(copy=anchor)
         entry: dict[str, object] = {
             "time": time.time(),
             "run_id": progress.run_id,

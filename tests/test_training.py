@@ -147,3 +147,27 @@ def test_a_round_that_closes_while_a_checkpoint_is_written_is_saved_after_it(
     assert wait_until(written, 30)
     newest = checkpoint.newest(device.folder)
     assert newest is not None and newest.progress.samples == 900
+
+
+def test_what_a_checkpoint_costs_decides_when_the_next_one_is_due(
+    device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("peer.saver.SHARE", 1e-9)
+    saver, _ = device.saver(device.batches())
+    assert saver.is_due
+    saver.save(wait=True)
+    assert not saver.is_due
+    monkeypatch.setattr("peer.saver.SHARE", 1e9)
+    saver.save(wait=True)
+    assert saver.is_due
+
+
+def test_after_a_checkpoint_that_failed_another_one_is_due(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any, **__: Any) -> Path:
+        raise checkpoint.CheckpointError("no room")
+
+    monkeypatch.setattr("peer.saver.SHARE", 1e-9)
+    monkeypatch.setattr(checkpoint, "save", full)
+    saver, _ = device.saver(device.batches())
+    saver.save(wait=True)
+    assert saver.is_due and saver._outer.saved_samples == 0

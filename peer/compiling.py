@@ -6,11 +6,13 @@ pays where products are fast, which is where bfloat16 is: elsewhere they take mo
     python -m peer.compiling JOB
 
 leaves what it has compiled where PyTorch looks first (TORCHINDUCTOR_CACHE_DIR, which PyTorch's documentation explains):
-the training process needs some seconds then instead of a minute, and none of the compiler's memory.
+the training process needs some seconds then instead of a minute, and none of the compiler's memory. It leaves a mark
+there as well, by which the next one, after a restart, sees that nothing is left to do.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -20,9 +22,12 @@ import sys
 import tempfile
 import threading
 import time
+from pathlib import Path
+from typing import Any
 
 import torch
 
+import minigpt
 from minigpt.dataset import Batches, PackedDataset
 from minigpt.model import MiniGPT
 from minigpt.settings import ModelSettings, Settings
@@ -128,14 +133,28 @@ def end_with(parent: int) -> None:
     os.killpg(0, signal.SIGKILL)
 
 
+def mark(todo: dict[str, Any]) -> Path:
+    """The file, beside what was compiled, that says that just this was: model, code and PyTorch."""
+    from torch._inductor.runtime.cache_dir_utils import cache_dir  # half of what there is to load of the compiler
+
+    digest = hashlib.sha256(json.dumps({**todo, "parent": None, "torch": torch.__version__}).encode())
+    for source in sorted(Path(minigpt.__file__).parent.glob("*.py")):
+        digest.update(source.read_bytes())
+    return Path(cache_dir()) / f"cellmind-{digest.hexdigest()[:16]}"
+
+
 def main() -> None:
     todo = json.loads(sys.argv[1])
     threading.Thread(target=end_with, args=(todo["parent"],), daemon=True).start()
     os.nice(NICER)
+    done = mark(todo)
+    if done.exists():
+        return
     torch.set_num_threads(todo["threads"])
     settings = ModelSettings.model_validate(todo["model"])
     model = MiniGPT.from_settings(settings, todo["vocab_size"], todo["seq_len"])
     InnerLoop(model, iter(()), torch.device("cpu"), torch.bfloat16, todo["block_attention"]).compile(todo["batch_size"])
+    done.touch()
 
 
 if __name__ == "__main__":

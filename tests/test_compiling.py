@@ -69,7 +69,9 @@ def training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Traini
 
 
 @needs_compiler
-def test_compiled_beside_the_training_the_same_step_goes_on(training: Training) -> None:
+def test_compiled_beside_the_training_the_same_step_goes_on(
+    training: Training, monkeypatch: pytest.MonkeyPatch
+) -> None:
     twin = InnerLoop(MiniGPT.from_settings(SETTINGS.model, 40, 32), training.batches, CPU, torch.bfloat16)
     work = training.compile()
 
@@ -91,6 +93,9 @@ def test_compiled_beside_the_training_the_same_step_goes_on(training: Training) 
         assert twin.step(1e-3) == (pytest.approx(loss, rel=0.01), sequences)
     work.look()
     assert len(training.notes.all) == 2, "once"
+    monkeypatch.setenv("CXX", shutil.which("false") or "false")
+    restarted = training.compile()._process
+    assert restarted is not None and restarted.wait(PATIENCE) == 0, "nothing was left to do"
 
 
 @needs_compiler

@@ -40,7 +40,6 @@ from minigpt import IGNORED
 from minigpt.device import pick_autocast
 from minigpt.fused import RMSNorm, Rotation
 from minigpt.model import MiniGPT
-from minigpt.settings import TrainingSettings
 from peer.compiling import worth_compiling
 from peer.inner import BETAS, CLIP_NORM, WEIGHT_DECAY, InnerLoop, learning_rate
 
@@ -189,9 +188,8 @@ def plain_curve(model: MiniGPT, batches: list[tuple[Tensor, Tensor]], autocast: 
 
 
 def trained(loop: InnerLoop, steps: int) -> list[float]:
-    """The losses of so many steps, with the warm-up that a run has."""
-    warmup = TrainingSettings().warmup_sequences
-    return [loop.step(learning_rate(LR, step * BATCH, warmup))[0] for step in range(steps)]
+    """The losses of so many steps, the first eighth of them a warm-up: a run does not begin at its full rate either."""
+    return [loop.step(learning_rate(LR, step, steps // 8))[0] for step in range(steps)]
 
 
 def apart(ours: list[float], plain: list[float], window: int = 10) -> float:

@@ -371,6 +371,14 @@ class GradientAverager(DecentralizedAverager):
             if not self._is_shunned(leader):
                 return leader
 
+    async def _shutdown(self, timeout: float | None) -> None:
+        """hivemind's own, which takes the future of an exchange in flight for the exchange itself, and fails."""
+        for group in self._running_groups.values():
+            if group.done() and not group.cancelled():
+                group.result().finalize(cancel=True)
+        self._running_groups.clear()
+        await super()._shutdown(timeout)
+
     async def _run_allreduce_inplace_(
         self, tensors: Sequence[torch.Tensor], group_info: GroupInfo, group_id: bytes | None = None, **kwargs: Any
     ) -> None:

@@ -12,6 +12,7 @@ import math
 import multiprocessing
 import os
 import signal
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
@@ -395,6 +396,24 @@ def test_an_exchange_that_is_given_up_prints_nothing(nodes: list[DHT]) -> None:
         return printed
 
     assert asyncio.run(work()) == []
+
+
+def test_a_peer_that_is_ended_in_the_middle_of_an_exchange_prints_nothing(
+    start: Start, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    async def say_nothing(self: AgreeingRunner, peer_index: int) -> AsyncIterator[AveragingData]:
+        await asyncio.Event().wait()
+        yield AveragingData()
+
+    monkeypatch.setattr(AgreeingRunner, "_generate_input_for_peer", say_nothing)
+    monkeypatch.setattr(threading, "excepthook", threading.__excepthook__)  # pytest has its own
+    averagers = start(2)
+    controls = [exchange(averager, 2) for averager in averagers]
+    assert wait_until(lambda: all(control.began_allreduce for control in controls), BOUND)
+    for averager in averagers:
+        averager.shutdown()
+    assert wait_until(lambda: not any(averager.is_alive() for averager in averagers), BOUND)
+    assert "Traceback" not in capfd.readouterr().err
 
 
 class Collecting(GradientAverager):

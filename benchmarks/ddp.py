@@ -1,8 +1,9 @@
-"""The ideal to compare with: torch.distributed's DDP over gloo, a fixed world, no limit on the link.
+"""The ideal to compare with: torch.distributed's DDP over gloo, in a fixed world.
 
-Started by benchmarks/time_to_loss.py in a device's folder, once a rank; prints a line of JSON an evaluation. It trains
-what a peer trains: the same start, texts, batches, AdamW, clipping and learning rate, with nothing of the swarm. A
-world of one is a bare training loop, which benchmarks/wifi.py compares a lonely peer with.
+Started in a device's folder, once a rank; prints a line of JSON an evaluation. It trains what a peer trains: the same
+start, texts, batches, AdamW, clipping and learning rate, with nothing of the swarm. On a link without limits it is the
+ideal of benchmarks/time_to_loss.py; benchmarks/wifi.py shows what becomes of it at home, and compares a lonely peer
+with a world of one, which is a bare training loop.
 """
 
 from __future__ import annotations
@@ -20,37 +21,37 @@ from torch.nn.parallel import DistributedDataParallel
 from minigpt import checkpoint
 from minigpt.dataset import Batches
 from minigpt.device import pick_autocast
+from minigpt.evaluate import HeldOut
 from minigpt.manifest import TOKENIZER
+from minigpt.settings import Settings
 from peer.compiling import worth_compiling
 from peer.display import Display
 from peer.inner import InnerLoop, learning_rate
 from peer.training import open_dataset, open_held_out
+
+LOOPBACK = "127.0.0.1"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.ddp", description="torch.distributed's DDP, one rank")
     parser.add_argument("--rank", type=int, required=True)
     parser.add_argument("--world", type=int, default=2)
+    parser.add_argument("--master", default=LOOPBACK, help="address of rank 0 (default: %(default)s)")
     parser.add_argument("--port", type=int, default=29_400)
     parser.add_argument("--minutes", type=float, required=True)
     parser.add_argument("--every", type=float, default=45.0, help="seconds between evaluations")
     parser.add_argument("--lr-factor", type=float, default=1.0)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    if arguments.master != LOOPBACK:
+        os.environ["GLOO_SOCKET_IFNAME"] = "eth0"  # of a host of the test LAN, whose name has no address
     dist.init_process_group(
-        "gloo", init_method=f"tcp://127.0.0.1:{arguments.port}", rank=arguments.rank, world_size=arguments.world
+        "gloo",
+        init_method=f"tcp://{arguments.master}:{arguments.port}",
+        rank=arguments.rank,
+        world_size=arguments.world,
     )
-    start = checkpoint.newest(Path("checkpoints"), "cellmind")
-    assert start is not None
-    settings, display = start.settings, Display()
-    sentencepiece = start.load_tokenizer()
-    dataset = open_dataset(settings, sentencepiece, start.folder / TOKENIZER, f"rank {arguments.rank}", display)
-    batches = Batches(dataset, settings.training.batch_size)
-    held_out = open_held_out(settings, sentencepiece, display)
-    assert held_out is not None
-    device = torch.device("cpu")
-    autocast = pick_autocast(device)
-    inner = InnerLoop(start.build_model(), batches, device, autocast)
+    inner, settings, held_out = bare_loop(f"rank {arguments.rank}")
     if arguments.world > 1:
         inner.forward = DistributedDataParallel(inner.model)
     if worth_compiling(inner):  # as a peer does beside its training; here it is over before the time begins
@@ -68,7 +69,7 @@ def main() -> None:
             if arguments.rank == 0:
                 tokens = step * training.batch_size * arguments.world * training.dataset.seq_len
                 speed = tokens / (evaluated - began - evaluating)
-                judged = held_out.evaluate(inner.model, autocast)[0]
+                judged = held_out.evaluate(inner.model, inner.autocast)[0]
                 evaluating += time.time() - evaluated
                 line = {"seconds": time.time() - began, "loss": judged, "tokens": tokens, "tokens_per_second": speed}
                 print(json.dumps(line), flush=True)
@@ -76,6 +77,20 @@ def main() -> None:
             break
     dist.destroy_process_group()
     os._exit(0)  # gloo's threads may take their time
+
+
+def bare_loop(name: str) -> tuple[InnerLoop, Settings, HeldOut]:
+    """What a peer in this folder would train, from the checkpoint that is there, and by what it would be judged."""
+    start = checkpoint.newest(Path("checkpoints"), "cellmind")
+    assert start is not None
+    settings, display, sentencepiece = start.settings, Display(), start.load_tokenizer()
+    batches = Batches(
+        open_dataset(settings, sentencepiece, start.folder / TOKENIZER, name, display), settings.training.batch_size
+    )
+    held_out = open_held_out(settings, sentencepiece, display)
+    assert held_out is not None
+    device = torch.device("cpu")
+    return InnerLoop(start.build_model(), batches, device, pick_autocast(device)), settings, held_out
 
 
 def over(began: float, arguments: argparse.Namespace) -> bool:

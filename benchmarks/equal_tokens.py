@@ -2,7 +2,7 @@
 
 A small model (2 M parameters), so many devices on links of so many Mbit/s, all from the same start, until the swarm as
 a whole has trained so many tokens; devices share this machine's cores, so seconds say nothing here. Prints the held-out
-loss after a half and after all of them, writes equal_tokens.json.
+loss of the last checkpoint, writes equal_tokens.json.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.time_to_loss import end, prepare, wait
+from benchmarks.time_to_loss import end, judged, prepare, wait
 from tests.devices import Device
 from tests.lan import Lan
 
@@ -31,7 +31,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.equal_tokens", description=__doc__.splitlines()[0])
     parser.add_argument("--corpus", type=Path, required=True, help="UTF-8, one text a line")
     parser.add_argument("--peers", type=int, nargs="*", default=[1, 2, 4, 8], help="(default: 1 2 4 8)")
-    parser.add_argument("--tokens", type=int, default=500_000, help="of the whole swarm (default: %(default)s)")
+    parser.add_argument("--tokens", type=int, default=2_000_000, help="of the whole swarm (default: %(default)s)")
     parser.add_argument("--mbits", type=float, default=20.0, help="limit of every link (default: %(default)s)")
     parser.add_argument("--output", type=Path, default=Path("equal_tokens.json"))
     arguments = parser.parse_args()
@@ -42,9 +42,9 @@ def main() -> None:
             prepare(devices, arguments.corpus)
             rows.append(measure(devices, arguments.tokens))
         arguments.output.write_text(json.dumps(rows, indent=2))
-    print("\n| peers | loss after half of the tokens | after all | steps of each |\n| --- | --- | --- | --- |")
+    print("\n| peers | tokens | held-out loss | steps of each |\n| --- | --- | --- | --- |")
     for row in rows:
-        print(f"| {row['peers']} | {row['half']:.3f} | {row['all']:.3f} | {row['steps']} |")
+        print(f"| {row['peers']} | {row['tokens']:,} | {row['loss']:.3f} | {row['steps']} |")
 
 
 def measure(devices: list[Device], tokens: int) -> dict[str, Any]:
@@ -57,22 +57,16 @@ def measure(devices: list[Device], tokens: int) -> dict[str, Any]:
     first = devices[0]
     wait(lambda: bool(first.metrics()) and first.metrics()[-1]["tokens"] >= tokens, time.time() + 3600)
     end(processes)
-    training = CONFIG["training"]
-    a_step = training["batch_size"] * training["dataset"]["seq_len"]  # type: ignore[index]
+    last, loss = judged(first)
+    training = last.settings.training
     row = {
         "peers": len(devices),
-        "half": loss_after(first, tokens // 2),
-        "all": loss_after(first, tokens),
-        "steps": tokens // a_step // len(devices),
+        "tokens": last.progress.samples * training.dataset.seq_len,
+        "loss": loss,
+        "steps": last.progress.samples // training.batch_size // len(devices),
     }
     print(row, flush=True)
     return row
-
-
-def loss_after(device: Device, tokens: int) -> float:
-    """The last held-out loss measured by then."""
-    lines = [line for line in device.metrics() if line["tokens"] <= tokens + 256 * 128 and "valid_loss" in line]
-    return float(lines[-1]["valid_loss"]) if lines else float("nan")
 
 
 if __name__ == "__main__":

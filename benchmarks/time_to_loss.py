@@ -6,6 +6,9 @@ limit on the link, and by stock synchronous averaging (`--averaging sync`, hivem
 sequences, which ends where it has had 1 / 0.6 of the time of the two; and, where control groups can be written, the
 device together with one of a quarter of its speed. Prints a table, writes time_to_loss.json, and with matplotlib
 time_to_loss.png.
+
+Two devices at home share no memory and no cache. Here they do, which costs each of them some per cent: so that this is
+not taken for the network's doing, the other core trains something else while one device is measured.
 """
 
 from __future__ import annotations
@@ -24,6 +27,8 @@ from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 
+from minigpt.checkpoint import Checkpoint, newest
+from minigpt.evaluate import HeldOut
 from tests.devices import Device
 from tests.lan import HostProcess, Lan
 
@@ -117,11 +122,44 @@ def run(way: str, devices: list[Device], seconds: float, target: float) -> Curve
         ]
         for process in processes:
             process.wait_for(r"trains [\d.]+ M parameters", 300)
-        began = time.time()
-        with slowed(used[-1], SLOW if way == "with a slow one" else 1.0):
+        began, slow = time.time(), SLOW if way == "with a slow one" else 1.0
+        with slowed(used[-1], slow), neighbour(devices[1].folder, way == "alone" or slow < 1.0):
             wait(lambda: reached(curve_of(used[0], began), target) and way != "alone", began + seconds)
         end(processes)
-        return curve_of(used[0], began)
+        curve = curve_of(used[0], began)
+        if way == "alone":
+            curve.append((used[0].metrics()[-1]["time"] - began, judged(used[0])[1]))
+        return curve
+
+
+@contextmanager
+def neighbour(folder: Path, is_there: bool = True) -> Iterator[None]:
+    """Training on the second core that has nothing to do with the devices, in what they leave of it."""
+    if not is_there:
+        yield
+        return
+    options = ["--rank", "0", "--world", "1", "--port", "29401", "--minutes", "600", "--every", "1e9"]
+    training = subprocess.Popen(
+        ["nice", "-n", "19", "taskset", "--cpu-list", "1", sys.executable, "-m", "benchmarks.ddp", *options],
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    try:
+        yield
+    finally:
+        training.kill()
+        training.wait()
+
+
+def judged(device: Device) -> tuple[Checkpoint, float]:
+    """A device's last checkpoint, and its held-out loss."""
+    last = newest(device.folder / "checkpoints", "cellmind")
+    assert last is not None
+    valid = device.folder / "data" / "for-model-training" / "valid.jsonl"
+    held_out = HeldOut.from_file(valid, last.load_tokenizer(), last.settings.training.dataset.seq_len)
+    return last, held_out.evaluate(last.build_model())[0]
 
 
 def found_stock(devices: list[Device], batch: int) -> None:

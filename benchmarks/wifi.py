@@ -1,12 +1,15 @@
 """What a home link costs a device:  python -m benchmarks.wifi --corpus FILE --mbits 5 20 100
 
-One core a device, all from the same start: a bare training loop, a peer alone, then two with all links held to so many
-Mbit/s. With --second-core the first one's network processes have a core beside its training (which the second one
-trains on).
+One core a device, all from the same start: a bare training loop and a peer alone, both with other training on the other
+core (benchmarks/time_to_loss.py says why), then two with all links held to so many Mbit/s. With --second-core the first
+one's network processes have a core beside its training (which the second one trains on). With --others what else there
+is for two devices: stock hivemind.Optimizer, synchronous (`--averaging sync`) and with local updates, and
+torch.distributed's DDP over gloo.
 
 Prints tokens/s as a share of the lonely device's, what went over the wire against the least that the exchanges needed,
-the time that steps were held up, copies included, and the longest of these in ordinary steps; writes wifi.json. The
-model is the guide's; --config takes another, a small one for hundreds of exchanges in a few minutes.
+what of the processor a MB sent and received took outside the training process, the time that steps were held up, copies
+included, and the longest of these in ordinary steps; writes wifi.json. The model is the guide's; --config takes
+another, a small one for hundreds of exchanges in a few minutes.
 """
 
 from __future__ import annotations
@@ -15,18 +18,21 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import tempfile
 import time
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from benchmarks.time_to_loss import end, found, kept, prepare, wait, wait_until_compiled
+from benchmarks.time_to_loss import end, found, kept, neighbour, prepare, wait, wait_until_compiled
 from minigpt import checkpoint
 from peer.codec import bits_of, code_bytes
 from peer.history import load
 from peer.swarm_state import COARSE, FINE, MEAN_BITS, SwarmState
 from tests.devices import Device
-from tests.lan import Lan
+from tests.lan import Host, HostProcess, Lan
 
 
 def main() -> None:
@@ -34,7 +40,7 @@ def main() -> None:
     parser.add_argument("--corpus", type=Path, required=True, help="UTF-8, one text a line")
     parser.add_argument("--minutes", type=float, default=4.0, help="of each way (default: %(default)s)")
     parser.add_argument("--mbits", type=float, nargs="*", default=[5.0, 20.0, 100.0], help="(default: 5 20 100)")
-    parser.add_argument("--sync", action="store_true", help="stock synchronous averaging as well")
+    parser.add_argument("--others", action="store_true", help="stock averaging and DDP as well")
     parser.add_argument("--second-core", action="store_true", help="a core for the first device's network as well")
     parser.add_argument("--config", type=Path, help="config.json of another model than the guide's")
     parser.add_argument("--output", type=Path, default=Path("wifi.json"))
@@ -48,24 +54,52 @@ def main() -> None:
                     shutil.copyfile(arguments.config, device.folder / "config.json")
             prepare(devices, arguments.corpus)
             if mbits is None:
-                rows.append(measure_bare_loop(devices[0], arguments.minutes))
+                with neighbour(devices[1].folder):
+                    rows.append(measure_ddp("a bare loop", devices[:1], arguments.minutes))
             way = "alone" if mbits is None else f"{mbits:g} Mbit/s"
-            rows.append(measure(way, devices[:1] if mbits is None else devices, arguments.minutes))
+            with neighbour(devices[1].folder, mbits is None):
+                rows.append(measure(way, devices[:1] if mbits is None else devices, arguments.minutes))
             if arguments.second_core and mbits is not None:
                 rows.append(measure(f"{way}, a second core", devices, arguments.minutes, second_core=True))
-            if arguments.sync and mbits is not None:
+            if arguments.others and mbits is not None:
+                rows.append(measure_ddp(f"{way}, DDP", devices, arguments.minutes))
+                rows.append(measure_local_updates(f"{way}, stock, local updates", devices, arguments.minutes))
                 found(devices, "--averaging", "sync")
-                rows.append(measure(f"{way}, sync", devices, arguments.minutes))
+                rows.append(measure(f"{way}, stock, synchronous", devices, arguments.minutes))
         arguments.output.write_text(json.dumps(rows, indent=2))
     report(rows)
 
 
-def measure_bare_loop(device: Device, minutes: float) -> dict[str, Any]:
-    """The same training steps with no peer around them."""
-    process = device.start("benchmarks.ddp", *f"--rank 0 --world 1 --every 1e9 --minutes {minutes}".split(), cpus=[0])
-    process.wait(60 * minutes + 300)
-    line = json.loads(device.log("benchmarks.ddp").splitlines()[-1])
-    row = {"way": "a bare loop", "tokens_per_second": line["tokens_per_second"]}
+def measure_ddp(way: str, devices: list[Device], minutes: float) -> dict[str, Any]:
+    """The same training steps with no peer around them; a world of one is a bare loop."""
+    options = f"--world {len(devices)} --master {devices[0].host.address} --every 1e9 --minutes {minutes}".split()
+    processes = [
+        device.start("benchmarks.ddp", "--rank", str(rank), *options, cpus=[rank])
+        for rank, device in enumerate(devices)
+    ]
+    for process in processes:
+        process.wait(60 * minutes + 900)  # a step may take minutes
+    line = json.loads(processes[0].output().splitlines()[-1])
+    return shown({"way": way, "tokens_per_second": line["tokens_per_second"] / len(devices)})
+
+
+def measure_local_updates(way: str, devices: list[Device], minutes: float) -> dict[str, Any]:
+    first = start_local_updates(devices[0], 0, minutes)
+    address = first.wait_for(r"listens at (\S+)", 300)[1]
+    second = start_local_updates(devices[1], 1, minutes, "--peer", address)
+    for process in (first, second):
+        process.wait(60 * minutes + 900)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # hivemind's processes, which may still wait for each other
+    return shown({"way": way, "tokens_per_second": json.loads(first.output().splitlines()[-1])["tokens_per_second"]})
+
+
+def start_local_updates(device: Device, core: int, minutes: float, *arguments: str) -> HostProcess:
+    options = ("--host", device.host.address, "--minutes", str(minutes), *arguments)
+    return device.start("benchmarks.local_updates", *options, cpus=[core])
+
+
+def shown(row: dict[str, Any]) -> dict[str, Any]:
     print(row, flush=True)
     return row
 
@@ -83,7 +117,10 @@ def measure(way: str, devices: list[Device], minutes: float, second_core: bool =
             for child in set(devices[0].host.pids()) - {processes[0].pid}:
                 for thread in Path(f"/proc/{child}/task").iterdir():  # p2pd has many
                     os.sched_setaffinity(int(thread.name), [1])
+        network, before = set(devices[0].host.pids()) - {processes[0].pid}, traffic(devices[0].host)
+        worked = processor_seconds(network)
         wait(lambda: False, time.time() + 60 * minutes)
+        worked, moved = processor_seconds(network) - worked, traffic(devices[0].host) - before
         end(processes)
         lines = devices[0].metrics()
         least, exchanges = least_bytes(devices[0])
@@ -95,12 +132,26 @@ def measure(way: str, devices: list[Device], minutes: float, second_core: bool =
         "way": way,
         "tokens_per_second": sum(speeds) / len(speeds),
         "traffic": sent / least if least else 0.0,
+        "processor_seconds_a_mb": worked / moved,
         "waited": sum(line["waited_seconds"] for line in lines[1:]) / seconds,
         "longest_wait_in_steps": max(line["longest_wait_seconds"] / line["step_seconds"] for line in lines[1:]),
         "exchanges": exchanges,
     }
-    print(row, flush=True)
-    return row
+    return shown(row)
+
+
+def traffic(host: Host) -> float:
+    """MB sent and received so far."""
+    return (host.bytes_sent() + host.bytes_received()) / 1e6
+
+
+def processor_seconds(pids: Iterable[int]) -> float:
+    """That these processes have worked so far."""
+    total = 0
+    for pid in pids:
+        with suppress(FileNotFoundError, ProcessLookupError):  # the compiler is done
+            total += sum(map(int, Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]))
+    return total / os.sysconf("SC_CLK_TCK")
 
 
 def least_bytes(device: Device) -> tuple[float, int]:
@@ -119,16 +170,17 @@ def least_bytes(device: Device) -> tuple[float, int]:
 
 
 def report(rows: list[dict[str, Any]]) -> None:
-    columns = "way | tokens/s | of alone | MB sent ÷ least | held up | longest, in steps | exchanges"
-    print(f"\n| {columns} |\n|{' --- |' * 7}")
+    columns = "way | tokens/s | of alone | MB sent ÷ least | s a MB | held up | longest, in steps | exchanges"
+    print(f"\n| {columns} |\n|{' --- |' * 8}")
     alone = next(row["tokens_per_second"] for row in rows if row["way"] == "alone")
     for row in rows:
         speed = f"{row['tokens_per_second']:.0f} | {row['tokens_per_second'] / alone:.2f}"
         if "traffic" not in row:
-            print(f"| {row['way']} | {speed} | | | | |")
+            print(f"| {row['way']} | {speed} | | | | | |")
             continue
+        wire = f"{row['traffic']:.2f} | {row['processor_seconds_a_mb']:.3f}"
         waits = f"{row['waited']:.1%} | {row['longest_wait_in_steps']:.2f}"
-        print(f"| {row['way']} | {speed} | {row['traffic']:.2f} | {waits} | {row['exchanges']} |")
+        print(f"| {row['way']} | {speed} | {wire} | {waits} | {row['exchanges']} |")
 
 
 if __name__ == "__main__":

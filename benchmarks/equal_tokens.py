@@ -19,10 +19,11 @@ from benchmarks.time_to_loss import end, judged, prepare, wait
 from tests.devices import Device
 from tests.lan import Lan
 
+BATCH_SIZE = 8
 CONFIG = {
     "model": {"d_model": 192, "nhead": 4, "num_layers": 4},
     "tokenizer": {"vocab_size": 2000},
-    "training": {"batch_size": 8, "lr": 1e-3, "warmup_sequences": 400, "dataset": {"seq_len": 128}},
+    "training": {"batch_size": BATCH_SIZE, "lr": 1e-3, "warmup_sequences": 400, "dataset": {"seq_len": 128}},
     "swarm": {"samples_per_round": 256},
 }
 
@@ -58,12 +59,12 @@ def measure(devices: list[Device], tokens: int) -> dict[str, Any]:
     wait(lambda: bool(first.metrics()) and first.metrics()[-1]["tokens"] >= tokens, time.time() + 3600)
     end(processes)
     last, loss = judged(first)
-    training = last.settings.training
+    samples = last.progress.samples
     row = {
         "peers": len(devices),
-        "tokens": last.progress.samples * training.dataset.seq_len,
+        "tokens": samples * last.settings.training.dataset.seq_len,
         "loss": loss,
-        "steps": last.progress.samples // training.batch_size // len(devices),
+        "steps": samples // BATCH_SIZE // len(devices),
     }
     print(row, flush=True)
     return row

@@ -87,11 +87,12 @@ def measure_local_updates(way: str, devices: list[Device], minutes: float) -> di
     first = start_local_updates(devices[0], 0, minutes)
     address = first.wait_for(r"listens at (\S+)", 300)[1]
     second = start_local_updates(devices[1], 1, minutes, "--peer", address)
+    line = first.wait_for(r"^{.*}$", 60 * minutes + 900)[0]
     for process in (first, second):
-        process.wait(60 * minutes + 900)
+        process.wait(900)
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)  # hivemind's processes, which may still wait for each other
-    return shown({"way": way, "tokens_per_second": json.loads(first.output().splitlines()[-1])["tokens_per_second"]})
+    return shown({"way": way, "tokens_per_second": json.loads(line)["tokens_per_second"]})
 
 
 def start_local_updates(device: Device, core: int, minutes: float, *arguments: str) -> HostProcess:
@@ -128,13 +129,14 @@ def measure(way: str, devices: list[Device], minutes: float, second_core: bool =
     lines = [line for line in lines if line["time"] > began]
     seconds = lines[-1]["time"] - lines[0]["time"]
     speeds = [line["tokens_per_second"] for line in lines[1:]]
+    waits = [line["longest_wait_seconds"] / line["step_seconds"] for line in lines[1:] if line["step_seconds"]]
     row = {
         "way": way,
         "tokens_per_second": sum(speeds) / len(speeds),
         "traffic": sent / least if least else 0.0,
-        "processor_seconds_a_mb": worked / moved,
+        "processor_seconds_a_mb": worked / moved if least else 0.0,
         "waited": sum(line["waited_seconds"] for line in lines[1:]) / seconds,
-        "longest_wait_in_steps": max(line["longest_wait_seconds"] / line["step_seconds"] for line in lines[1:]),
+        "longest_wait_in_steps": max(waits, default=float("nan")),  # synchronous averaging times no steps
         "exchanges": exchanges,
     }
     return shown(row)

@@ -53,11 +53,10 @@ def main() -> None:
                 if arguments.config:
                     shutil.copyfile(arguments.config, device.folder / "config.json")
             prepare(devices, arguments.corpus)
-            if mbits is None:
-                with neighbour(devices[1].folder):
-                    rows.append(measure_ddp("a bare loop", devices[:1], arguments.minutes))
             way = "alone" if mbits is None else f"{mbits:g} Mbit/s"
             with neighbour(devices[1].folder, mbits is None):
+                if mbits is None:
+                    rows.append(measure_ddp("a bare loop", devices[:1], arguments.minutes))
                 rows.append(measure(way, devices[:1] if mbits is None else devices, arguments.minutes))
             if arguments.second_core and mbits is not None:
                 rows.append(measure(f"{way}, a second core", devices, arguments.minutes, second_core=True))

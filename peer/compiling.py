@@ -22,6 +22,7 @@ import sys
 import tempfile
 import threading
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,8 @@ class Compiling:
             self._process = None
 
     def _take(self) -> None:
+        # PyTorch says with a traceback where the backward pass was when Ctrl+C ended its tracing
+        warnings.filterwarnings("ignore", message="Error detected in")
         try:
             with self._stop.interrupts():
                 gain = self._inner.compile(self._batch_size)

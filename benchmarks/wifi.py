@@ -128,14 +128,14 @@ def measure(way: str, devices: list[Device], minutes: float, second_core: bool =
     lines = [line for line in lines if line["time"] > began]
     seconds = lines[-1]["time"] - lines[0]["time"]
     speeds = [line["tokens_per_second"] for line in lines[1:]]
-    waits = [line["longest_wait_seconds"] / line["step_seconds"] for line in lines[1:] if line["step_seconds"]]
+    waits = [line["longest_wait_seconds"] / line["step_seconds"] for line in lines[1:]]
     row = {
         "way": way,
         "tokens_per_second": sum(speeds) / len(speeds),
         "traffic": sent / least if least else 0.0,
         "processor_seconds_a_mb": worked / moved if least else 0.0,
         "waited": sum(line["waited_seconds"] for line in lines[1:]) / seconds,
-        "longest_wait_in_steps": max(waits, default=float("nan")),  # synchronous averaging times no steps
+        "longest_wait_in_steps": max(waits),
         "exchanges": exchanges,
     }
     return shown(row)

@@ -78,10 +78,13 @@ class InnerLoop:
                 group["lr"] = rate if word_rate is None or not group["words"] else word_rate
             self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        self.steps += 1
-        seconds = time.perf_counter() - started
-        self.step_seconds = seconds if self.steps == 1 else 0.9 * self.step_seconds + 0.1 * seconds
+        self.stepped(time.perf_counter() - started)
         return value, 0 if math.isnan(value) else sequences
+
+    def stepped(self, seconds: float) -> None:
+        """One more step, which took so long."""
+        self.steps += 1
+        self.step_seconds = seconds if self.steps == 1 else 0.9 * self.step_seconds + 0.1 * seconds
 
     def backward(self) -> tuple[float, int]:
         """Gradients of one batch; returns (loss, sequences)."""

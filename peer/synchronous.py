@@ -69,13 +69,14 @@ class SynchronousInner(InnerLoop):
 
     def step(self, rate: float, word_rate: float | None = None) -> tuple[float, int]:
         """Gradients of one batch; at the end of a round this waits for everybody's and steps with their mean."""
+        started = time.perf_counter()
         loss, sequences = self.backward()
-        started = time.monotonic()
+        ours_until = time.perf_counter()
         with self._stop.interrupts():
             self.swarm.step(batch_size=sequences)
-        self.waited_seconds += time.monotonic() - started
+        self.waited_seconds += time.perf_counter() - ours_until
         self.swarm.zero_grad()
-        self.steps += 1
+        self.stepped(ours_until - started)
         return loss, sequences
 
 

@@ -4,11 +4,12 @@ import shutil
 import signal
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from peer import compiling
 from peer.compiling import Compiling, worth_compiling
 from peer.display import Display
 from peer.inner import InnerLoop
-from peer.processes import StopSignal, is_alive
+from peer.processes import Stopped, StopSignal, is_alive
 from tests.lan import is_running, wait_until
 
 CPU = torch.device("cpu")
@@ -114,6 +115,34 @@ def test_a_compiler_that_fails_is_told_of_and_training_goes_on(
     assert training.notes.all[1].endswith("); training goes on without that") and "\n" not in training.notes.all[1]
     loss, sequences = training.inner.step(1e-3)
     assert 0 < loss < 10 and sequences == 2
+
+
+class Interrupted(torch.autograd.Function):
+    """Ctrl+C comes while its backward pass is traced, in which PyTorch keeps a traceback of every operation."""
+
+    @staticmethod
+    def forward(context: Any, numbers: torch.Tensor) -> torch.Tensor:
+        return numbers.clone()
+
+    @staticmethod
+    def backward(context: Any, *gradients: torch.Tensor) -> torch.Tensor:
+        raise Stopped
+
+
+def interrupted(batch_size: int) -> float:
+    with torch.autograd.detect_anomaly(check_nan=False):
+        Interrupted.apply(torch.ones(1, requires_grad=True)).backward()
+    raise AssertionError("it is interrupted")
+
+
+def test_ctrl_c_while_it_is_loaded_shows_no_traceback(training: Training, monkeypatch: pytest.MonkeyPatch) -> None:
+    stop = SimpleNamespace(received=True, interrupts=nullcontext)
+    work = Compiling(training.inner, training.batches, SETTINGS, training.notes, cast(StopSignal, stop))
+    monkeypatch.setattr(training.inner, "compile", interrupted)
+    with warnings.catch_warnings(record=True) as shown:
+        warnings.simplefilter("always")
+        work._take()
+    assert [str(warning.message) for warning in shown if "Traceback" in str(warning.message)] == []
 
 
 def test_the_end_of_training_ends_it(training: Training, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -224,6 +224,7 @@ def test_synchronous_averaging_is_one_large_batch(tmp_path: Path) -> None:
         assert [interrupt(process) for process in processes] == [0, 0]
         losses = held_out(devices[0])
         assert losses[-1] < losses[0]
+        assert all(line["step_seconds"] > 0 for line in in_company(devices[0]))
         assert not lan.hosts[0].pids()
 
 

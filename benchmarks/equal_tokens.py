@@ -15,7 +15,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.time_to_loss import end, judged, prepare, wait
+from benchmarks.time_to_loss import end, held_out_loss, prepare, wait
+from minigpt.checkpoint import newest
 from tests.devices import Device
 from tests.lan import Lan
 
@@ -58,12 +59,13 @@ def measure(devices: list[Device], tokens: int) -> dict[str, Any]:
     first = devices[0]
     wait(lambda: bool(first.metrics()) and first.metrics()[-1]["tokens"] >= tokens, time.time() + 3600)
     end(processes)
-    last, loss = judged(first)
+    last = newest(first.folder / "checkpoints", "cellmind")
+    assert last is not None
     samples = last.progress.samples
     row = {
         "peers": len(devices),
         "tokens": samples * last.settings.training.dataset.seq_len,
-        "loss": loss,
+        "loss": held_out_loss(first, last),
         "steps": samples // BATCH_SIZE // len(devices),
     }
     print(row, flush=True)

@@ -27,7 +27,7 @@ from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 
-from minigpt.checkpoint import Checkpoint, newest
+from minigpt.checkpoint import Checkpoint, read
 from minigpt.evaluate import HeldOut
 from tests.devices import Device
 from tests.lan import HostProcess, Lan
@@ -126,10 +126,7 @@ def run(way: str, devices: list[Device], seconds: float, target: float) -> Curve
         with slowed(used[-1], slow), neighbour(devices[1].folder, way == "alone" or slow < 1.0):
             wait(lambda: reached(curve_of(used[0], began), target) and way != "alone", began + seconds)
         end(processes)
-        curve = curve_of(used[0], began)
-        if way == "alone":
-            curve.append((used[0].metrics()[-1]["time"] - began, judged(used[0])[1]))
-        return curve
+        return sorted({**judged(used[0], began), **dict(curve_of(used[0], began))}.items())
 
 
 @contextmanager
@@ -153,13 +150,22 @@ def neighbour(folder: Path, is_there: bool = True) -> Iterator[None]:
         training.wait()
 
 
-def judged(device: Device) -> tuple[Checkpoint, float]:
-    """A device's last checkpoint, and its held-out loss."""
-    last = newest(device.folder / "checkpoints", "cellmind")
-    assert last is not None
+def judged(device: Device, began: float) -> dict[float, float]:
+    """The held-out loss of the checkpoints that are kept, by time: a device itself judges one every few minutes."""
+    ended = {line["anchor"]: line["time"] - began for line in device.metrics()}
+    checkpoints = [read(folder) for folder in (device.folder / "checkpoints" / "cellmind").glob("round-*")]
+    return {
+        ended[checkpoint.progress.anchor]: held_out_loss(device, checkpoint)
+        for checkpoint in checkpoints
+        if checkpoint.progress.anchor in ended
+    }
+
+
+def held_out_loss(device: Device, checkpoint: Checkpoint) -> float:
+    """Nats a token, on the device's held-out text."""
     valid = device.folder / "data" / "for-model-training" / "valid.jsonl"
-    held_out = HeldOut.from_file(valid, last.load_tokenizer(), last.settings.training.dataset.seq_len)
-    return last, held_out.evaluate(last.build_model())[0]
+    held_out = HeldOut.from_file(valid, checkpoint.load_tokenizer(), checkpoint.settings.training.dataset.seq_len)
+    return held_out.evaluate(checkpoint.build_model())[0]
 
 
 def found_stock(devices: list[Device], batch: int) -> None:

@@ -72,7 +72,7 @@ def step_within_memory(
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-        inner.optimizer.zero_grad(set_to_none=True)  # what there is of them belongs to a step that was not made
+        inner.clear_gradients()  # what there is of them belongs to a step that was not made
         if batches.batch_size == 1:
             raise OutOfMemory(
                 "training needs more memory than this device has free, even with one sequence a step: "

@@ -75,9 +75,13 @@ class SynchronousInner(InnerLoop):
         with self._stop.interrupts():
             self.swarm.step(batch_size=sequences)
         self.waited_seconds += time.perf_counter() - ours_until
-        self.swarm.zero_grad()
+        self.clear_gradients()
         self.stepped(ours_until - started)
         return loss, sequences
+
+    def clear_gradients(self) -> None:
+        """The model's: those of `optimizer` are hivemind's own, which it does not want taken away."""
+        self.swarm.zero_grad()
 
 
 class SynchronousOuter:

@@ -1,0 +1,63 @@
+"""`--averaging sync`: our loop around a real `hivemind.Optimizer`, one device with nobody beside it."""
+
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+import torch
+
+from minigpt.manifest import Progress
+from minigpt.model import MiniGPT
+from minigpt.settings import Settings
+from peer import synchronous
+from peer.network import Network
+from peer.processes import StopSignal
+from peer.synchronous import SynchronousInner
+from tests.dht import acquainted_nodes
+
+STOP = cast(StopSignal, SimpleNamespace(interrupts=nullcontext))
+SETTINGS = Settings.model_validate({"training": {"batch_size": 4}, "swarm": {"samples_per_round": 8}})
+PROGRESS = Progress(run="cellmind", run_id="cellmind-000000000000", round=0, samples=0, step=0, anchor="0" * 64)
+
+
+@pytest.fixture
+def inner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SynchronousInner]:
+    monkeypatch.setattr(synchronous, "MATCHMAKING_SECONDS", 0.5)
+    monkeypatch.setattr(synchronous, "AVERAGING_SECONDS", 2.0)
+    generator = torch.Generator().manual_seed(0)
+
+    def batches() -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        while True:
+            ids = torch.randint(40, (4, 13), generator=generator)
+            yield ids[:, :-1], ids[:, 1:]
+
+    model = MiniGPT(vocab_size=40, d_model=16, nhead=2, num_layers=1, seq_len=12)
+    with acquainted_nodes(tmp_path, 1) as nodes:
+        loop = SynchronousInner(model, batches(), torch.device("cpu"), None)
+        loop.join(cast(Network, SimpleNamespace(dht=nodes[0])), PROGRESS.run_id, SETTINGS, PROGRESS, STOP)
+        try:
+            yield loop
+        finally:
+            loop.swarm.shutdown()
+
+
+def test_what_is_compiled_in_the_middle_of_a_round_leaves_no_gradients_and_ends_no_round(
+    inner: SynchronousInner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def compiled(forward: Callable[..., Any], dynamic: bool) -> Callable[..., Any]:
+        return forward
+
+    monkeypatch.setattr(torch, "compile", compiled)
+    inner.step(1e-3)
+    inner.compile(4)
+    assert all(parameter.grad is None or not parameter.grad.any() for parameter in inner.parameters)
+    for _ in range(20):
+        if inner.swarm.local_epoch:
+            break
+        loss, sequences = inner.step(1e-3)
+        assert 0 < loss < 10 and sequences == 4
+    assert inner.swarm.local_epoch == 1
+    assert inner.step_seconds > 0

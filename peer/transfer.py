@@ -85,7 +85,8 @@ class StateService(ServicerBase):
     ) -> AsyncIterator[runtime_pb2.ExpertInfo]:
         """Chunks of the mean that moved an anchor: {"run": …, "previous": its lineage, "offset": …, "size": …}.
 
-        None come if that mean is not kept, or ends there.
+        None come if that mean is not kept, or ends there. The last message is empty and says that this is the end:
+        hivemind takes a stream that was cut for one that is over.
         """
         wanted = json.loads(request.uid)
         run, previous = str(wanted["run"]), str(wanted["previous"])
@@ -96,6 +97,7 @@ class StateService(ServicerBase):
             with path.open("rb") as file:
                 async for chunk in self._read(file, wanted):
                     yield chunk
+        yield runtime_pb2.ExpertInfo()
 
     async def _read(self, file: BinaryIO, wanted: dict[str, Any]) -> AsyncIterator[runtime_pb2.ExpertInfo]:
         start, size = int(wanted["offset"]), int(wanted["size"])
@@ -370,7 +372,10 @@ async def is_followed(p2p: P2P, donor: PeerID, run: str, lineage: str) -> bool:
 async def _part_of_mean(p2p: P2P, donor: PeerID, run: str, previous: str, offset: int, size: int) -> bytes:
     request = {"run": run, "previous": previous, "offset": offset, "size": size}
     stream = StateService.get_stub(p2p, donor).rpc_mean(runtime_pb2.ExpertUID(uid=json.dumps(request)))
-    return b"".join([chunk async for chunk in _received(stream, size)])
+    chunks = [chunk async for chunk in _received(stream, size)]
+    if not chunks or chunks.pop():
+        raise TransferError("the donor stopped sending in the middle of a mean")
+    return b"".join(chunks)
 
 
 def _chunks(p2p: P2P, donor: PeerID, manifest: Manifest, name: str, offset: int, size: int) -> AsyncIterator[bytes]:

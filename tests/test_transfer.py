@@ -350,6 +350,36 @@ def test_a_donor_tells_which_anchor_it_can_lead_on_from(donor_folder: Path, tmp_
     assert between_nodes(folder, work) == [True, False]
 
 
+class CutOff(StateService):
+    """Its streams of means are cut, before anything has come or in the middle."""
+
+    sent = 0
+
+    async def rpc_mean(
+        self, request: runtime_pb2.ExpertUID, context: P2PContext
+    ) -> AsyncIterator[runtime_pb2.ExpertInfo]:
+        for _ in range(self.sent):
+            yield runtime_pb2.ExpertInfo(serialized_info=b"x")
+
+
+CutOff.__name__ = StateService.__name__
+
+
+@pytest.mark.parametrize("sent", [0, 1])
+def test_a_stream_that_is_cut_is_not_taken_for_the_end_of_a_mean(
+    donor_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sent: int
+) -> None:
+    async def work(donor: P2P, joiner: P2P, service: StateService) -> None:
+        with pytest.raises(TransferError, match="in the middle of a mean"):
+            await is_followed(joiner, donor.peer_id, RUN, "a" * 64)
+        with pytest.raises(TransferError, match="in the middle of a mean"):
+            await fetch_means(joiner, donor.peer_id, tmp_path / RUN, "a" * 64, 1024, service)
+        assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+    monkeypatch.setattr(CutOff, "sent", sent)
+    between_nodes(donor_folder, work, CutOff)
+
+
 def test_a_mean_comes_piece_by_piece(donor_folder: Path, tmp_path: Path, small_pieces: None) -> None:
     """As one stream it filled a slow link for so long that who gave it seemed to have left."""
     folder = shutil.copytree(donor_folder, tmp_path / "donor")
@@ -404,7 +434,7 @@ def test_a_thousand_odd_messages_harm_nothing(donor_folder: Path, tmp_path: Path
                     received = [len(message.serialized_info) async for message in await stub.rpc_file(request)]
                     assert sum(received) <= manifest.files[MODEL].size
                 case 3:
-                    assert not [message async for message in await stub.rpc_mean(request)]
+                    assert not any([message.serialized_info async for message in await stub.rpc_mean(request)])
 
     async def shout(donor: P2P) -> None:
         _, dialable = parse_address(str((await donor.get_visible_maddrs())[0]))

@@ -163,6 +163,8 @@ def measure(way: str, folder: Path, corpus: Path, tokens: int, repeats: int) -> 
         firsts.append(1000 * (time.perf_counter() - began))
         used = time.process_time()
         came, seconds = map(sum, zip(*(ask(prompt, tokens) for prompt in prompts)))
+        if not came:
+            sys.exit("the model ends all its answers at once: take one that was trained for longer")
         speeds.append(came / seconds)
         costs.append(1000 * (time.process_time() - used) / (came + len(prompts)))
     return {"way": way, "tokens_per_second": max(speeds), "processor_ms": min(costs), "first_ms": min(firsts)}

@@ -126,7 +126,7 @@ def run(way: str, devices: list[Device], seconds: float, target: float) -> Curve
         with slowed(used[-1], slow), neighbour(devices[1].folder, way == "alone" or slow < 1.0):
             wait(lambda: reached(curve_of(used[0], began), target) and way != "alone", began + seconds)
         end(processes)
-        return sorted({**judged(used[0], began), **dict(curve_of(used[0], began))}.items())
+        return sorted(curve_of(used[0], began) + judged(used[0], began))
 
 
 @contextmanager
@@ -150,15 +150,12 @@ def neighbour(folder: Path, is_there: bool = True) -> Iterator[None]:
         training.wait()
 
 
-def judged(device: Device, began: float) -> dict[float, float]:
-    """The held-out loss of the checkpoints that are kept, by time: a device itself judges one every few minutes."""
-    ended = {line["anchor"]: line["time"] - began for line in device.metrics()}
-    checkpoints = [read(folder) for folder in (device.folder / "checkpoints" / "cellmind").glob("round-*")]
-    return {
-        ended[checkpoint.progress.anchor]: held_out_loss(device, checkpoint)
-        for checkpoint in checkpoints
-        if checkpoint.progress.anchor in ended
-    }
+def judged(device: Device, began: float) -> Curve:
+    """The held-out loss of those kept checkpoints that the device has not judged: it judges one every few minutes."""
+    ended = {line["anchor"]: line["time"] - began for line in device.metrics() if line.get("valid_loss") is None}
+    checkpoints = map(read, (device.folder / "checkpoints" / "cellmind").glob("round-*"))
+    anchors = {checkpoint.progress.anchor: checkpoint for checkpoint in checkpoints}  # of some there are two
+    return [(ended[anchor], held_out_loss(device, anchors[anchor])) for anchor in ended.keys() & anchors.keys()]
 
 
 def held_out_loss(device: Device, checkpoint: Checkpoint) -> float:

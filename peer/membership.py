@@ -18,7 +18,6 @@ SUSPICION_SECONDS = 4.0  # and after so long it may have
 FUTURE_SECONDS = 4.0  # what was said further in the future than clocks of one swarm differ was not said honestly
 MAX_MEMBERS = 4096  # kept in mind at once; more is somebody playing tricks
 MAX_RATE_FACTOR = 2.0
-MUCH_LONGER = 2.0  # than what the others need between exchanges: worth telling people
 
 
 class Role(enum.StrEnum):
@@ -260,14 +259,6 @@ def rate_factor(speeds: Iterable[float]) -> float:
         return 1.0
     worth = sum(speeds) ** 2 / sum(speed**2 for speed in speeds)
     return min(MAX_RATE_FACTOR, math.sqrt(worth))
-
-
-def held_up_by(group: Iterable[Notice]) -> tuple[Notice, float] | None:
-    """Who makes exchanges much rarer than the others, two at least, need; and the seconds that these would need."""
-    members = sorted(group, key=lambda member: member.pause)
-    if len(members) < 3 or members[-1].pause <= MUCH_LONGER * members[-2].pause:
-        return None
-    return members[-1], members[-2].pause
 
 
 def newer_state(me: Notice, others: Iterable[Notice]) -> Notice | None:

@@ -190,6 +190,11 @@ class OuterLoop:
         return [me, *groupmates(me, self.others)]
 
     @property
+    def balance(self) -> tuple[float, float] | None:
+        """What exchanges take from this device's speed, and what they bring it; None where that is not known yet."""
+        return self._pace.balance(torch.get_num_threads())
+
+    @property
     def trained_by_all(self) -> int:
         """Sequences trained by the swarm in this run, as far as we know."""
         mates = groupmates(self._notice(), self.others)
@@ -387,7 +392,8 @@ class OuterLoop:
         self.exchange_seconds = self._averager.seconds
         moved = self._averager.bytes_sent + self._averager.bytes_received - exchange.moved
         cost = self._averager.processor_seconds - exchange.processor_seconds
-        self._pace.exchanged(moved, self.exchange_seconds, cost)
+        own = samples.get(self._me.peer, 0)
+        self._pace.exchanged(moved, self.exchange_seconds, cost, (sum(samples.values()) - own) / max(1, own))
         return self._move(self._averager.mean(gathered.values()), samples, min(max(1, count), MAX_COUNT))
 
     def _move(self, code: Tensor, samples: dict[str, int], count: int) -> Event | None:

@@ -19,6 +19,8 @@ from peer.swarm_state import COARSE, FINE, MEAN_BITS
 
 COST_MEMORY = 5  # exchanges whose middle cost counts: a whole group keeps to the pause of whoever had a bad moment
 COST_SHARE = 0.04  # of the processor's time, at most, goes into exchanges; p2pd's, half as much again, is not seen
+WHOLE_COST = 2.0  # times what is measured here, with p2pd's part and what all of it drives out of the caches
+USE = 0.4  # of a sequence that another device has trained, in those of our own (docs/log.md, "a quarter of a device")
 MIN_PAUSE_SECONDS = 0.5
 # While somebody is on the way to our anchor it moves less often, and less the longer they take: shortest pauses with
 # others at our anchor and without, and the longest.
@@ -38,6 +40,7 @@ class Pace:
         self._size = size
         self._cost = 0.0  # processor seconds of the exchange at hand
         self._coarse_costs: deque[float] = deque(maxlen=COST_MEMORY)  # of the last ones in two bits
+        self._brought: deque[tuple[float, float]] = deque(maxlen=COST_MEMORY)  # when, and sequences for one of ours
         self._is_usual = False  # the first one touches all its memory for the first time, and costs twice
         self._slow_pause = 0.0
         self._bytes_per_second = 0.0  # a link that no exchange has measured may be a slow one
@@ -54,8 +57,12 @@ class Pace:
         yield
         self._cost += time.thread_time() - started
 
-    def exchanged(self, moved: int, seconds: float, processor_seconds: float) -> None:
-        """An exchange moved so many bytes to and fro, and cost so much in the averager's process."""
+    def exchanged(self, moved: int, seconds: float, processor_seconds: float, brought: float) -> None:
+        """An exchange moved so many bytes to and fro, and cost so much in the averager's process.
+
+        :param brought: sequences of others that are in it, for each of ours
+        """
+        self._brought.append((time.monotonic(), brought))
         self._bytes_per_second = max(1, moved) / max(1e-3, seconds)
         self._cost += processor_seconds
 
@@ -66,6 +73,17 @@ class Pace:
             self.pause = max(MIN_PAUSE_SECONDS, self._coarse_cost / COST_SHARE)
         self._cost, self._is_usual = 0.0, True
         self._slow_pause = min(2 * self._slow_pause, CATCHING_UP_SECONDS[2])
+
+    def balance(self, cores: int) -> tuple[float, float] | None:
+        """What exchanges take from the speed of a device with so many cores, and what they bring it, as shares of it.
+
+        None where there have been too few to tell.
+        """
+        if len(self._brought) < COST_MEMORY or not self._coarse_cost:
+            return None
+        times, brought = zip(*self._brought)
+        interval = max(MIN_PAUSE_SECONDS, (times[-1] - times[0]) / (COST_MEMORY - 1))
+        return WHOLE_COST * self._coarse_cost / interval / cores, USE * median(brought)
 
     def pause_with(self, mates: Sequence[Notice], somebody_is_awaited: bool) -> float:
         """Seconds from the last move of the anchor to the next exchange: the longest that anybody needs."""

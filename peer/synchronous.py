@@ -105,6 +105,7 @@ class SynchronousOuter:
         self.sharing = False  # no means are kept: only a checkpoint of now leads to now
         self.rate_factor = 1.0
         self.exchange_seconds = 0.0  # is waited for, and known from that
+        self.balance = None  # every step is an exchange, and waits for it
         self.others: list[Notice] = []
         self.paused = ""  # why this device does not train now; who trains sets it
         self.group: list[Notice] = []  # all wait for all, and none needs a pause

@@ -24,13 +24,14 @@ from minigpt.manifest import Standing
 from minigpt.model import MiniGPT
 from minigpt.settings import Settings
 from peer import clock, history
+from peer.advice import advice
 from peer.averager import GradientAverager
 from peer.compiling import Compiling
 from peer.display import Display
 from peer.evaluator import Evaluator, Verdict
 from peer.inner import InnerLoop, learning_rate
 from peer.join import Run
-from peer.membership import Notice, came_and_left, held_up_by, pauses_changed
+from peer.membership import Notice, came_and_left, pauses_changed
 from peer.memory import available_memory, fitting_batch, step_within_memory
 from peer.metrics import Metrics, RoundLine
 from peer.network import Network
@@ -45,8 +46,6 @@ from peer.synchronous import SynchronousInner, SynchronousOuter
 BAR_SECONDS = 0.5
 LAST_VERDICT_SECONDS = 60.0  # that a run which ends by itself waits for what is still being measured
 NAP_SECONDS = 0.25  # longest pause between two looks at what the swarm is due, and at Ctrl+C
-SLOW_EXCHANGE_SECONDS = 2.0  # of a tiny model that is many steps, and nobody's loss
-SLOW_EXCHANGE_STEPS = 16  # in simulation, what arrives up to 4 steps late is worth as much as what is 2 late
 
 
 @dataclass
@@ -117,7 +116,7 @@ class Trainer:
         )
         self._ended_rounds: list[EndedRound] = []  # whose lines wait for what is being measured
         self._others: list[Notice] = []
-        self._warned: set[str] = set()  # of a slow link, and of whom
+        self._advised: set[str] = set()  # of what, and of whom
         self._clock_shift = network.view.clock_shift
         self._strangers = Strangers(network, self.settings, progress.run_id, display)
         kind = f"{device.type}, {'bfloat16' if autocast is torch.bfloat16 else 'float32'}"
@@ -159,7 +158,7 @@ class Trainer:
             line = self._look_after_the_swarm(line, rate)
             self._compiling.look()
             self._look_at_evaluation()
-            self._warn_of_slow_exchanges()
+            self._advise()
             if time.monotonic() > bar_at:
                 bar_at = time.monotonic() + BAR_SECONDS
                 self._show(line)
@@ -307,23 +306,13 @@ class Trainer:
             f"loss {line.loss:.3f} · {line.tokens_per_second:,.0f} tokens/s · {names}",
         )
 
-    def _warn_of_slow_exchanges(self) -> None:
-        """Once, where what the others learn arrives too late to be of much use, or too rarely for one device's sake."""
-        took, step = self.outer.exchange_seconds, self.inner.step_seconds
-        if took > max(SLOW_EXCHANGE_STEPS * step, SLOW_EXCHANGE_SECONDS) and "" not in self._warned:
-            self._warned.add("")
-            self.display.note(
-                f"an exchange took {took:.0f} s, as long as {took / step:.0f} steps: nobody waits for it, but what the "
-                "others learn arrives late; a faster Wi-Fi band or a cable would help"
-            )
-        held_up = held_up_by(self.outer.group)
-        if held_up is not None and held_up[0].peer not in self._warned:
-            slowest, others = held_up
-            self._warned.add(slowest.peer)
-            self.display.note(
-                f"{slowest.name} needs {slowest.pause:.0f} s from one exchange to the next, and the others would need "
-                f"{others:.0f} s: they learn from each other more rarely than without it"
-            )
+    def _advise(self) -> None:
+        """Say each thing once."""
+        outer = self.outer
+        for of, text in advice(outer.exchange_seconds, self.inner.step_seconds, outer.balance, outer.group):
+            if of not in self._advised:
+                self._advised.add(of)
+                self.display.note(text)
 
     def _say_membership(self) -> None:
         came, left = came_and_left(self._others, self.outer.others)

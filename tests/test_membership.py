@@ -21,7 +21,6 @@ from peer.membership import (
     decide_start,
     expected_group,
     groupmates,
-    held_up_by,
     in_company,
     is_earlier_twin,
     is_quorum,
@@ -100,15 +99,6 @@ def test_a_flood_of_members_does_not_push_out_those_who_are_here() -> None:
     full = Members({**flood, here.notice.peer: here}, 100.0)
     assert len(apply(full, Heard(notice("C"), 101.0)).newest) == MAX_MEMBERS
     assert apply(full, Heard(notice("A", round=9), 101.0)).newest[here.notice.peer].notice.round == 9
-
-
-def test_one_device_that_makes_exchanges_rare_for_others_is_named() -> None:
-    quick = [notice("A", pause=9.0), notice("B", pause=12.0)]
-    slow = notice("S", pause=40.0)
-    assert held_up_by([slow, *quick]) == (slow, 12.0)
-    assert held_up_by([notice("S", pause=20.0), *quick]) is None, "it is much the same for all"
-    assert held_up_by([slow, quick[0]]) is None, "without it there would be nobody to exchange with"
-    assert held_up_by([]) is None
 
 
 def test_a_peer_joins_whoever_trains_even_if_somebody_else_is_founding() -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from peer.codec import PART
 from peer.membership import Notice, Role
-from peer.pace import COST_SHARE, FINE_SHARE, MIN_PAUSE_SECONDS, Pace
+from peer.pace import COST_SHARE, FINE_SHARE, MIN_PAUSE_SECONDS, USE, WHOLE_COST, Pace
 from peer.swarm_state import COARSE, FINE
 
 SIZE = 4 * PART
@@ -14,7 +14,7 @@ def after(*costs: float, bits: int = COARSE) -> Pace:
     """A pace after exchanges that cost so many processor seconds each, on a link that is no hindrance."""
     made = Pace(SIZE)
     for cost in costs:
-        made.exchanged(moved=10**9, seconds=1.0, processor_seconds=cost)
+        made.exchanged(moved=10**9, seconds=1.0, processor_seconds=cost, brought=1.0)
         made.anchor_moved(bits)
     return made
 
@@ -49,12 +49,26 @@ def test_whoever_is_on_the_way_to_our_anchor_is_waited_for_longer_and_longer() -
     assert made.pause_with([], somebody_is_awaited=True) == 120.0, "alone there is no hurry"
 
 
+def test_what_exchanges_cost_and_bring_is_known_after_a_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, now = Pace(SIZE), 0.0
+    monkeypatch.setattr("peer.pace.time.monotonic", lambda: now)
+    for number, brought in enumerate((9.0, 0.1, 0.1, 0.1, 0.2)):
+        assert made.balance(cores=1) is None, number
+        made.exchanged(moved=10**6, seconds=1.0, processor_seconds=0.5, brought=brought)
+        made.anchor_moved(COARSE)
+        now += 10.0
+    cost, gain = made.balance(cores=1) or (0.0, 0.0)
+    assert cost == pytest.approx(WHOLE_COST * 0.5 / 10.0)
+    assert gain == pytest.approx(USE * 0.1), "one that comes with a long way behind it is no measure"
+    assert made.balance(cores=4) == pytest.approx((cost / 4, gain)), "there is more to share"
+
+
 def test_a_long_way_is_given_in_eight_bits_where_link_and_processor_have_room() -> None:
     quick = after(9.0, 0.01)
     assert quick.bits(trained_seconds=60.0, peers=2) == FINE
     assert after(9.0, 3.0).bits(trained_seconds=60.0, peers=2) == COARSE, "the processor has none"
     slow = after(9.0, 0.01)
-    slow.exchanged(moved=10**5, seconds=1.0, processor_seconds=0.0)
+    slow.exchanged(moved=10**5, seconds=1.0, processor_seconds=0.0, brought=1.0)
     assert slow.bits(trained_seconds=60.0, peers=2) == COARSE, "the link has none"
     assert slow.bits(trained_seconds=600.0, peers=2) == FINE
 
@@ -65,6 +79,6 @@ def test_what_goes_over_a_link_that_nobody_has_measured_is_small() -> None:
     assert Pace(SIZE).bits(trained_seconds=600.0, peers=1) == COARSE, "whoever comes will have to take that mean"
     measured = Pace(SIZE)
     seconds = 4 * SIZE / 2 / 2.5e6  # half of what is given and half of the mean, out and in, at 20 Mbit/s
-    measured.exchanged(moved=2_500_000, seconds=1.0, processor_seconds=0.0)
+    measured.exchanged(moved=2_500_000, seconds=1.0, processor_seconds=0.0, brought=1.0)
     assert measured.bits(1.05 * seconds / FINE_SHARE, peers=2) == FINE
     assert measured.bits(0.95 * seconds / FINE_SHARE, peers=2) == COARSE

@@ -1,0 +1,48 @@
+"""When exchanges are late, rare or not worth their price, and what to change: plain values in, plain words out.
+
+The terminal says each of it once (`peer/training.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from peer.membership import Notice
+
+SLOW_EXCHANGE_SECONDS = 2.0  # of a tiny model that is many steps, and nobody's loss
+SLOW_EXCHANGE_STEPS = 16  # in simulation, what arrives up to 4 steps late is worth as much as what is 2 late
+MUCH_LONGER = 2.0  # than what the others need between exchanges
+NOTICEABLE = 0.02  # of a device's speed
+
+
+def advice(
+    exchange_seconds: float, step_seconds: float, balance: tuple[float, float] | None, group: Iterable[Notice]
+) -> Iterator[tuple[str, str]]:
+    """What is to be said, and of what or whom.
+
+    :param balance: what exchanges take from this device's speed and what they bring it (`Pace.balance`)
+    :param group: those at our anchor, ourselves among them
+    """
+    if exchange_seconds > max(SLOW_EXCHANGE_STEPS * step_seconds, SLOW_EXCHANGE_SECONDS):
+        took = f"an exchange took {exchange_seconds:.0f} s, as long as {exchange_seconds / step_seconds:.0f} steps"
+        late = "nobody waits for it, but what the others learn arrives late"
+        yield "link", f"{took}: {late}; a faster Wi-Fi band or a cable would help"
+    cost, gain = balance or (0.0, 0.0)
+    if cost > max(gain, NOTICEABLE):
+        price = f"exchanging takes {cost:.0%} of this device's speed, and what the others train is worth {gain:.0%}"
+        help = "plug slow devices in, end other programs there, or let them train a run of their own"
+        yield "balance", f"{price}: alone it would learn faster; {help}"
+    held_up = held_up_by(group)
+    if held_up is not None:
+        slowest, others = held_up
+        needs = f"{slowest.name} needs {slowest.pause:.0f} s from one exchange to the next"
+        rest = f"the others would need {others:.0f} s"
+        yield slowest.peer, f"{needs}, and {rest}: they learn from each other more rarely than without it"
+
+
+def held_up_by(group: Iterable[Notice]) -> tuple[Notice, float] | None:
+    """Who makes exchanges much rarer than the others, two at least, need; and the seconds that these would need."""
+    members = sorted(group, key=lambda member: member.pause)
+    if len(members) < 3 or members[-1].pause <= MUCH_LONGER * members[-2].pause:
+        return None
+    return members[-1], members[-2].pause

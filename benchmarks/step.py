@@ -211,13 +211,18 @@ def curve(steps: int, corpus: Path) -> None:
     print(
         f"{steps} steps in {autocast or torch.float32}: loss {ours[0]:.3f} to {ours[-1]:.3f}, and {plain[-1]:.3f} plain"
     )
-    print(f"apart by {apart(ours, plain):.3%} at most, means of 10 steps (bar: 0.5 %)", flush=True)
+    print(f"ours: {described(ours, plain)} (bar: 0.5 %)", flush=True)
     if autocast is not None:
-        print(f"plain formulas in {autocast}: {apart(plain_curve(model, batches, autocast), plain):.3%}")
+        print(f"plain formulas in {autocast}: {described(plain_curve(model, batches, autocast), plain)}", flush=True)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(1 + torch.finfo(torch.float32).eps * torch.randn_like(parameter).sign())
-    print(f"plain formulas in float32, one rounding away: {apart(plain_curve(model, batches, None), plain):.3%}")
+    print(f"plain formulas in float32, one rounding away: {described(plain_curve(model, batches, None), plain)}")
+
+
+def described(ours: list[float], plain: list[float]) -> str:
+    parts = (f"means of {window} steps {apart(ours, plain, window):.2%} apart at most" for window in (10, 50))
+    return f"{', '.join(parts)}, all of them {sum(ours) / sum(plain) - 1:+.2%}"
 
 
 def timed(work: Callable[[], Any]) -> float:

@@ -27,6 +27,7 @@ from torch import Tensor
 
 from minigpt.model import MiniGPT
 from peer.inner import BETAS, CLIP_NORM, WEIGHT_DECAY, learning_rate
+from peer.membership import steps_of
 
 Report: TypeAlias = Callable[[int, MiniGPT], None]  # of a step, and the model to judge
 
@@ -140,7 +141,7 @@ def swarm(a: argparse.Namespace, peers: list[Peer], train: Tensor, report: Repor
 
 @torch.no_grad()
 def mean_move(a: argparse.Namespace, peers: list[Peer]) -> tuple[list[Tensor], list[list[Tensor]]]:
-    """How the anchor moves, and where peers stand: movement a step, weighted by steps, times the most steps."""
+    """How the anchor moves, and where peers stand: movement a step, weighted by steps, times about the most steps."""
     stood = [[x.detach().clone() for x in p.parameters] for p in peers]
     steps = [p.since for p in peers]
     moves = []
@@ -152,7 +153,7 @@ def mean_move(a: argparse.Namespace, peers: list[Peer]) -> tuple[list[Tensor], l
             p.given[j] = left - said
             mean += said / sum(steps)
             p.base[j] = position[j].clone()
-        moves.append((quantized(mean, a.mean_bits) if a.mean_bits else mean) * max(steps))
+        moves.append((quantized(mean, a.mean_bits) if a.mean_bits else mean) * steps_of((x, x) for x in steps))
     for p in peers:
         p.since = 0
     return moves, stood

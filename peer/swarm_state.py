@@ -6,9 +6,9 @@ moves the anchor by the swarm's mean of it. It crosses the wire in two bits a nu
 allows, both in eight. Nobody waits meanwhile: a peer then moves by what the anchor moved relative to where the peer
 stood when it gave, and keeps what it has trained since (arXiv 2501.18512).
 
-The mean is of movement a step, weighted by sequences, and the anchor makes as many steps of it as the peer that trained
-most: a slow peer adds what its gradients say, and does not hold the fast one back. That is true of a short way, which
-leads on in the same direction; of a long one the mean is what it is, as averaged parameters are.
+The mean is of movement a step, weighted by sequences, and the anchor makes about as many steps of it as the peer that
+trained most: a slow peer adds what its gradients say, and does not hold the fast one back. That is true of a short way,
+which leads on in the same direction; of a long one the mean is what it is, as averaged parameters are.
 
 What a peer trained while others moved the anchor without it is no step on from where they are now: both began at the
 same place. Such a peer stays where it is, and says how far that is from the anchor: the anchor is never moved twice by

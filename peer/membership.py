@@ -242,14 +242,14 @@ def is_quorum(came: int, expected: int) -> bool:
 def steps_of(group: Iterable[tuple[int, int]]) -> int:
     """How many steps the anchor takes for (sequences, steps) of each peer: about as many as who trained most took.
 
-    It is their mean weighted by the square of sequences, in the steps of who trained most: of a fast and a slow one
-    nearly the fast one's, and of equal ones, of which chance lets one make more steps than another this time, not what
-    the luckiest made. Eight that made 3 to 7 steps learnt hardly more than one of them while 7 counted (docs/log.md).
+    It is their mean weighted by the cube of sequences, in the steps of who trained most: of a fast and a slow one the
+    fast one's, and of equal ones, of which chance lets one make more steps than another this time, not what the
+    luckiest made. Simulated, eight that made 3 to 7 steps learnt as from 7 too much at once (docs/log.md).
     """
     group = list(group)
     most, steps = max(group)
-    cubes, squares = (sum(sequences**power for sequences, _ in group) for power in (3, 2))
-    return round(steps * cubes / (most * squares))
+    weighed, weights = (sum(sequences**power for sequences, _ in group) for power in (4, 3))
+    return round(steps * weighed / (most * weights))
 
 
 def rate_factor(speeds: Iterable[float]) -> float:

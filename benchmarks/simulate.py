@@ -144,6 +144,7 @@ def mean_move(a: argparse.Namespace, peers: list[Peer]) -> tuple[list[Tensor], l
     """How the anchor moves, and where peers stand: movement a step, weighted by steps, times about the most steps."""
     stood = [[x.detach().clone() for x in p.parameters] for p in peers]
     steps = [p.since for p in peers]
+    count = steps_of((x, x) for x in steps)
     moves = []
     for j in range(len(stood[0])):
         mean = torch.zeros_like(stood[0][j])
@@ -153,7 +154,7 @@ def mean_move(a: argparse.Namespace, peers: list[Peer]) -> tuple[list[Tensor], l
             p.given[j] = left - said
             mean += said / sum(steps)
             p.base[j] = position[j].clone()
-        moves.append((quantized(mean, a.mean_bits) if a.mean_bits else mean) * steps_of((x, x) for x in steps))
+        moves.append((quantized(mean, a.mean_bits) if a.mean_bits else mean) * count)
     for p in peers:
         p.since = 0
     return moves, stood

@@ -221,6 +221,7 @@ def curve(steps: int, corpus: Path) -> None:
 
 
 def described(ours: list[float], plain: list[float]) -> str:
+    """How far apart they are, in words; few steps tell of two runs, and many of what is wrong with one of them."""
     parts = (f"means of {window} steps {apart(ours, plain, window):.2%} apart at most" for window in (10, 50))
     return f"{', '.join(parts)}, all of them {sum(ours) / sum(plain) - 1:+.2%}"
 

@@ -30,8 +30,8 @@ def advice(
     cost, gain = balance or (0.0, 0.0)
     if cost > max(gain, NOTICEABLE):
         price = f"exchanging takes {cost:.0%} of this device's speed, and what the others train is worth {gain:.0%}"
-        help = "plug slow devices in, end other programs there, or let them train a run of their own"
-        yield "balance", f"{price}: alone it would learn faster; {help}"
+        mend = "plug slow devices in, end other programs there, or let them train a run of their own"
+        yield "balance", f"{price}: alone it would learn faster; {mend}"
     held_up = held_up_by(group)
     if held_up is not None:
         slowest, others = held_up

@@ -244,7 +244,7 @@ def steps_of(group: Iterable[tuple[int, int]]) -> int:
 
     It is their mean weighted by the cube of sequences, in the steps of who trained most: of a fast and a slow one the
     fast one's, and of equal ones, of which chance lets one make more steps than another this time, not what the
-    luckiest made. Simulated, eight that made 3 to 7 steps learnt as from 7 too much at once (docs/log.md).
+    luckiest made. In one process, eight that made 3 to 7 steps learnt less where the anchor made 7 (docs/log.md).
     """
     group = list(group)
     most, steps = max(group)

@@ -11,6 +11,7 @@ from torch import Tensor
 from minigpt.checkpoint import parameter_hash
 from minigpt.model import MiniGPT
 from peer.codec import code_bytes, encode, is_valid
+from peer.membership import steps_of
 from peer.swarm_state import COARSE, FINE, LIMIT, MEAN_BITS, SwarmState, follow, stand
 
 RATE = 1e-3
@@ -55,7 +56,7 @@ def exchange(peers: list[Peer], steps: list[int], bits: int = COARSE) -> list[Te
     mean = torch.stack([count * numbers for numbers, count in zip(gave, steps)]).sum(0) / sum(steps)
     for peer in peers:
         stood = stand(peer.parameters)
-        peer.swarm.move(encoded(mean, MEAN_BITS[bits]), max(steps))
+        peer.swarm.move(encoded(mean, MEAN_BITS[bits]), steps_of(zip(steps, steps)))
         follow(peer.parameters, peer.swarm, stood)
     return gave
 

@@ -59,8 +59,9 @@ def main() -> None:
     dist.barrier()
     training, began, evaluated, step, evaluating = settings.training, time.time(), time.time(), 0, 0.0
     while True:
-        trained = step * training.batch_size * arguments.world
-        inner.step(learning_rate(training.lr * arguments.lr_factor, trained, training.warmup_sequences))
+        own = step * training.batch_size
+        rate = learning_rate(training.lr, own * arguments.world, own, training.warmup_sequences)
+        inner.step(rate * arguments.lr_factor)
         step += 1
         verdict = torch.tensor([float(time.time() - evaluated > arguments.every), float(over(began, arguments))])
         dist.broadcast(verdict, 0)

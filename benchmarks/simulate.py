@@ -120,9 +120,9 @@ def swarm(a: argparse.Namespace, peers: list[Peer], train: Tensor, report: Repor
         p.base = [x.detach().clone() for x in p.parameters]
     samples, pending = 0, None
     for tick in range(1, a.steps + 1):
-        rate = a.lr * learning_rate(1.0, samples, a.warmup)
         for p in peers:
             if tick % p.period == 0:
+                rate = learning_rate(a.lr, samples, p.steps * BATCH, a.warmup)
                 p.adamw(p.gradients(train), rate, a.embedding)
                 p.since += 1
                 samples += BATCH
@@ -163,7 +163,7 @@ def mean_move(a: argparse.Namespace, peers: list[Peer]) -> tuple[list[Tensor], l
 def variates(a: argparse.Namespace, peers: list[Peer], train: Tensor, report: Report) -> None:
     before: list = []
     for tick in range(1, a.steps + 1):
-        rate = a.lr * learning_rate(1.0, (tick - 1) * BATCH * a.peers, a.warmup)
+        rate = learning_rate(a.lr, (tick - 1) * BATCH * a.peers, (tick - 1) * BATCH, a.warmup)
         gradients = [p.gradients(train) for p in peers]
         before.append((gradients, [sum(g) / a.peers for g in zip(*gradients)]))
         arrived = before.pop(0) if len(before) > a.age else None
@@ -188,7 +188,7 @@ def together(peers: list[Peer]) -> None:
 def ideal(a: argparse.Namespace, peers: list[Peer], train: Tensor, report: Report) -> None:
     first = peers[0]
     for tick in range(1, a.steps + 1):
-        rate = a.lr * learning_rate(1.0, (tick - 1) * BATCH * len(peers), a.warmup)
+        rate = learning_rate(a.lr, (tick - 1) * BATCH * len(peers), (tick - 1) * BATCH, a.warmup)
         gradients = []
         for p in peers:
             first.data, mine = p.data, first.data

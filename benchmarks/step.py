@@ -189,7 +189,7 @@ def plain_curve(model: MiniGPT, batches: list[tuple[Tensor, Tensor]], autocast: 
 
 def trained(loop: InnerLoop, steps: int) -> list[float]:
     """The losses of so many steps, the first eighth of them a warm-up: a run does not begin at its full rate either."""
-    return [loop.step(learning_rate(LR, step, steps // 8))[0] for step in range(steps)]
+    return [loop.step(learning_rate(LR, step, step, steps // 8))[0] for step in range(steps)]
 
 
 def apart(ours: list[float], plain: list[float], window: int = 10) -> float:

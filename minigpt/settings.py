@@ -70,7 +70,7 @@ class DatasetSettings(Section):
 
 
 class TrainingSettings(Section):
-    """How training goes: `batch_size` sequences a step, at the rate `lr` once the swarm has done `warmup_sequences`."""
+    """How training goes: `batch_size` sequences a step, at the rate `lr` once AdamW has seen `warmup_sequences`."""
 
     batch_size: Annotated[int, Field(ge=1, le=65_536)] = 4
     lr: Annotated[float, Field(gt=0, le=1)] = 3e-4

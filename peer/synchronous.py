@@ -54,7 +54,7 @@ class SynchronousInner(InnerLoop):
             scheduler=partial(
                 torch.optim.lr_scheduler.LambdaLR,
                 # the step of a round is made at its end
-                lr_lambda=lambda round: learning_rate(1.0, (round + 1) * per_round, warmup),
+                lr_lambda=lambda round: learning_rate(1.0, (round + 1) * per_round, (round + 1) * per_round, warmup),
             ),
             matchmaking_time=MATCHMAKING_SECONDS,
             averaging_timeout=AVERAGING_SECONDS,

@@ -146,16 +146,13 @@ class Trainer:
         first_round, bar_at = self.outer.progress.round, 0.0
         while not self._over(first_round):
             outer = self.outer
-            training = self.settings.training
-            factor = outer.rate_factor
-            rate = learning_rate(training.lr * factor, outer.trained_by_all, training.warmup_sequences)
             if not self._rests(line):
-                loss, sequences = self._step(rate, rate * factor)
+                loss, sequences = self._step()
                 outer.trained(sequences)
                 line.add(loss, sequences * self.settings.training.dataset.seq_len)
             if self.run.shared is not None:
                 self.run.shared.look(self.network.view.notices)
-            line = self._look_after_the_swarm(line, rate)
+            line = self._look_after_the_swarm(line)
             self._compiling.look()
             self._look_at_evaluation()
             self._advise()
@@ -163,7 +160,7 @@ class Trainer:
                 bar_at = time.monotonic() + BAR_SECONDS
                 self._show(line)
 
-    def _look_after_the_swarm(self, line: RoundLine, rate: float) -> RoundLine:
+    def _look_after_the_swarm(self, line: RoundLine) -> RoundLine:
         """Let the outer loop do what is due, and say what happened; returns the line of the round at hand."""
         events = self.outer.tick(line.tokens_per_second)
         while True:
@@ -176,7 +173,7 @@ class Trainer:
             if event is None:
                 return line
             if isinstance(event, RoundClosed):
-                self._on_round(event, line, rate)
+                self._on_round(event, line)
                 line = RoundLine()
             else:
                 self._say(event)
@@ -217,10 +214,12 @@ class Trainer:
         time.sleep(min(NAP_SECONDS, left))
         return left > NAP_SECONDS
 
-    def _step(self, rate: float, word_rate: float) -> tuple[float, int]:
+    def _step(self) -> tuple[float, int]:
         """An inner step, and how long to rest after it."""
-        started = time.monotonic()
-        result = step_within_memory(self.inner, rate, word_rate, self.batches, self.display.note)
+        started, training, factor = time.monotonic(), self.settings.training, self.outer.rate_factor
+        own = self.inner.updates * self.batches.batch_size
+        rate = learning_rate(training.lr * factor, self.outer.trained_by_all, own, training.warmup_sequences)
+        result = step_within_memory(self.inner, rate, rate * factor, self.batches, self.display.note)
         self._breather.worked(started, time.monotonic())
         return result
 
@@ -231,7 +230,7 @@ class Trainer:
             or (self.rounds is not None and self.outer.progress.round - first_round >= self.rounds)
         )
 
-    def _on_round(self, event: RoundClosed, line: RoundLine, rate: float) -> None:
+    def _on_round(self, event: RoundClosed, line: RoundLine) -> None:
         progress, speed = self.outer.progress, line.tokens_per_second
         anchor = deepcopy(self.outer.anchor)
         if not self.outer.sharing or self.saver.is_due:
@@ -243,7 +242,7 @@ class Trainer:
             "checkpoint": checkpoint.folder_name(replace(progress, step=self.inner.steps)),
             "tokens": progress.samples * self.settings.training.dataset.seq_len,
             "loss": line.loss,
-            "learning_rate": rate,
+            "learning_rate": self.inner.rate,
             "tokens_per_second": speed,
             "waited_seconds": line.waited_seconds,
             "longest_wait_seconds": line.longest_wait_seconds,

@@ -31,6 +31,8 @@ setup(
     extras_require={
         "dev": [
             *("pytest>=8", "pytest-xdist>=3.6", "ruff>=0.9", "mypy>=1.14", "transformers>=5,<6", "openai>=2,<4"),
+            # llama.cpp, to open what we export; elsewhere its tests are skipped
+            "xllamacpp>=2026.10; sys_platform == 'linux' and platform_machine == 'x86_64'",
             *(GGUF + SERVE + TENSORBOARD),
         ],
         "benchmarks": ["matplotlib>=3.9"],  # draws time_to_loss.png

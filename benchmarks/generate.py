@@ -5,7 +5,7 @@ trained on the corpus. Random weights soon say one word over and over, and `mini
 itself: how fast it is with a model that has learnt something only such a model tells.
 
 The folder is asked for the likeliest tokens after the beginnings of some lines of the corpus, by `minigpt.generate`,
-with and without its guesses, by transformers, and by llama.cpp on its f16 GGUF (`pip install xllamacpp`, no AVX-512 in
+with and without its guesses, by transformers, and by llama.cpp on its f16 GGUF (xllamacpp, no AVX-512 in
 it; left out where it is missing). Each way runs in a process of its own, all in turn, several times; the best counts.
 
 Prints tokens/s after a prompt of 8 tokens, the processor's time for a token, which a busy machine spoils least, and the

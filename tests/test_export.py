@@ -1,12 +1,15 @@
 """python -m minigpt.export."""
 
 import errno
+import json
 import os
 import random
 import sys
-from itertools import islice
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
 import numpy as np
 import pytest
@@ -14,7 +17,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import tokenizer
-from minigpt import START
+from minigpt import END_OF_TEXT, START
 from minigpt.export import main
 from minigpt.generate import Sampling, generate
 from minigpt.model import MiniGPT
@@ -105,16 +108,38 @@ def test_rows_that_have_no_whole_blocks_stay_float16(tmp_path: Path, tokenizer_m
 # -- llama.cpp itself
 
 
-@pytest.fixture
-def llama_cpp() -> Any:
-    return pytest.importorskip("llama_cpp", reason="needs llama.cpp: pip install llama-cpp-python")
+class LlamaCpp:
+    """llama.cpp's own server with a model in it, on loopback."""
 
+    def __init__(self, path: Path):
+        xllamacpp = pytest.importorskip("xllamacpp", reason="needs llama.cpp: pip install xllamacpp")
+        params = xllamacpp.CommonParams()
+        params.model.path, params.n_ctx, params.n_parallel, params.verbosity = str(path), 256, 1, -1
+        params.cache_type_k = params.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32  # llama.cpp's own is float16
+        params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
+        self._server = xllamacpp.Server(params)
 
-def open_in_llama_cpp(llama_cpp: Any, path: Path) -> Any:
-    number_format = llama_cpp.GGML_TYPE_F32  # of keys and values; llama.cpp's own choice is float16
-    return llama_cpp.Llama(
-        str(path), n_ctx=16, logits_all=True, verbose=False, type_k=number_format, type_v=number_format, n_threads=1
-    )
+    def _ask(self, path: str, question: dict[str, Any]) -> Any:
+        request = Request(f"{self._server.listening_address}{path}", json.dumps(question).encode())
+        with urlopen(request, timeout=60) as answer:
+            return json.load(answer)
+
+    def tokenize(self, text: str) -> list[int]:
+        tokens: list[int] = self._ask("/tokenize", {"content": text, "add_special": True})["tokens"]
+        return tokens
+
+    def continued(self, ids: list[int], count: int, **wanted: Any) -> Any:
+        """The most likely tokens, `count` of them."""
+        greedy = {"n_predict": count, "temperature": 0, "repeat_penalty": 1, "return_tokens": True}
+        return self._ask("/completion", {"prompt": ids, "cache_prompt": False, **greedy, **wanted})
+
+    def log_probabilities(self, ids: list[int], vocabulary: int) -> np.ndarray:
+        """Of every token, as the one after `ids`."""
+        # an answer of half a character would come without any: the last token wins, and what is said of all stays true
+        answer = self.continued(ids, 1, n_probs=vocabulary, logit_bias=[[vocabulary - 1, 1000]])
+        (step,) = answer["completion_probabilities"]
+        found = {each["id"]: each["logprob"] for each in step["top_logprobs"]}
+        return np.array([found[id] for id in range(vocabulary)])
 
 
 def scrambled(count: int) -> list[str]:
@@ -124,30 +149,75 @@ def scrambled(count: int) -> list[str]:
     return ["".join(chance.choices(characters, k=chance.randrange(1, 60))) for _ in range(count)]
 
 
-def test_llama_cpp_makes_the_same_tokens(folder: Path, processor: Any, llama_cpp: Any) -> None:
-    theirs = open_in_llama_cpp(llama_cpp, export())
+def test_llama_cpp_makes_the_same_tokens(folder: Path, processor: Any) -> None:
+    theirs = LlamaCpp(export())
     for text in [*LINES, "", " ", *scrambled(500)]:
-        assert theirs.tokenize(text.encode()) == [START, *processor.encode(text)], text
+        assert theirs.tokenize(text) == [START, *processor.encode(text)], text
 
 
 @pytest.mark.parametrize(("kind", "tolerance"), [("f32", 1e-3), ("f16", 0.02), ("q8_0", 0.2)])
-def test_llama_cpp_computes_the_same(
-    folder: Path, model: MiniGPT, processor: Any, llama_cpp: Any, kind: str, tolerance: float
-) -> None:
-    theirs = open_in_llama_cpp(llama_cpp, export("--type", kind))
+def test_llama_cpp_computes_the_same(folder: Path, model: MiniGPT, processor: Any, kind: str, tolerance: float) -> None:
+    theirs = LlamaCpp(export("--type", kind))
     ids = [START, *processor.encode("생일 축하해!!")][:16]
-    theirs.eval(ids)
     with torch.no_grad():
-        logits = model(torch.tensor([ids]))[0].numpy()
-    assert np.abs(logits - theirs.scores[: len(ids)]).max() < tolerance
+        expected = model(torch.tensor([ids]))[0].log_softmax(-1).numpy()
+    for count in range(1, len(ids) + 1):
+        found = theirs.log_probabilities(ids[:count], len(expected[0]))
+        assert np.abs(expected[count - 1] - found).max() < tolerance, count
 
 
-def test_llama_cpp_continues_with_the_same_text(folder: Path, model: MiniGPT, processor: Any, llama_cpp: Any) -> None:
-    theirs = open_in_llama_cpp(llama_cpp, export("--type", "f32"))
-    for prompt in ("", "안녕", "<NAME>야 ", "The "):
+def continued_by_transformers(folder: Path) -> Callable[[list[int]], list[int]]:
+    transformers: Any = pytest.importorskip("transformers")
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(folder).eval()
+
+    def continued(ids: list[int]) -> list[int]:
+        prompt = torch.tensor([ids])
+        mask = torch.ones_like(prompt)
+        row = theirs.generate(prompt, attention_mask=mask, max_new_tokens=50, do_sample=False, pad_token_id=0)[0]
+        return [int(id) for id in row[len(ids) :]]
+
+    return continued
+
+
+def continued_by_llama_cpp(folder: Path, kind: str) -> Callable[[list[int]], list[int]]:
+    theirs = LlamaCpp(export("--type", kind, "--checkpoint", str(folder)))
+    return lambda ids: list(theirs.continued(ids, 50)["tokens"])
+
+
+@pytest.mark.parametrize(
+    ("continued_by", "tie"),
+    [
+        (continued_by_transformers, 1e-4),
+        (partial(continued_by_llama_cpp, kind="f32"), 1e-3),
+        (partial(continued_by_llama_cpp, kind="f16"), 0.02),
+    ],
+    ids=["transformers", "llama.cpp-f32", "llama.cpp-f16"],
+)
+def test_twenty_prompts_are_continued_by_the_same_fifty_tokens(
+    tmp_path: Path,
+    tokenizer_model: Path,
+    processor: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    continued_by: Callable[[Path], Callable[[list[int]], list[int]]],
+    tie: float,
+) -> None:
+    """Up to where two tokens are as likely as each other, as far as the number format goes: `tie` nats apart."""
+    monkeypatch.chdir(tmp_path)
+    training = {"dataset": {"seq_len": 128}}
+    settings = Settings.model_validate({**SETTINGS.model_dump(), "training": training})
+    model = build_model(processor.get_piece_size(), settings=settings)
+    continued = continued_by(save_model(tmp_path, tokenizer_model, model, settings=settings))
+    for prompt in ["", *LINES, *(line[:4] for line in LINES[:9])]:
         ids = [START, *processor.encode(prompt)]
-        expected = list(generate(model, ids, max_new_tokens=8, sampling=Sampling(temperature=0)))
-        assert list(islice(theirs.generate(ids, temp=0, repeat_penalty=1), 8)) == expected, prompt
+        ours = list(generate(model, ids, max_new_tokens=50, sampling=Sampling(temperature=0)))
+        theirs = continued(ids)
+        differ = next((i for i, pair in enumerate(zip(ours, theirs)) if pair[0] != pair[1]), None)
+        if differ is None:
+            assert [*ours, END_OF_TEXT][: len(theirs)] == theirs and len(theirs) >= len(ours), prompt
+        else:
+            with torch.no_grad():
+                logits = model(torch.tensor([ids + ours[:differ]]))[0, -1]
+            assert logits[ours[differ]] - logits[theirs[differ]] < tie, prompt
 
 
 # -- a file is whole or as it was

@@ -33,7 +33,7 @@ class HeldOut:
         self.text_bytes = text_bytes
 
     @classmethod
-    def from_file(cls, path: Path, tokenizer: Any, seq_len: int, max_tokens: int = 8192) -> Self:
+    def from_file(cls, path: Path, tokenizer: Any, seq_len: int, max_tokens: int = 4096) -> Self:
         """The first `max_tokens` tokens of the texts. Raises DatasetError, also if there is no text in the file."""
         ids: list[int] = []
         for text in held_out_texts(path):

@@ -19,8 +19,8 @@ from minigpt.evaluate import HeldOut
 from minigpt.generate import Sampling, generate, stream_text
 from minigpt.model import MiniGPT
 
-SHARE = 0.01  # of the processor's time, at most,
-FIRST_SECONDS = 5.0  # and so many of the processor's seconds besides: who has just begun wants to see that it learns
+SHARE = 0.005  # of the processor's time, at most,
+FIRST_SECONDS = 3.0  # and so many of the processor's seconds besides: who has just begun wants to see that it learns
 NICER = 5  # than training: where cores are few, training gets three times as much of them
 PROMPTS = 3  # one of them empty
 PROMPT_TOKENS = 6
@@ -58,12 +58,15 @@ class Evaluator:
     def busy(self) -> bool:
         return self._running is not None
 
-    def begin(self, anchor: MiniGPT) -> bool:
-        """Begin to judge an anchor that nobody changes any more; False where its turn has not come."""
+    def begin(self, anchor: MiniGPT, samples: bool = True) -> bool:
+        """Begin to judge an anchor that nobody changes any more; False where its turn has not come.
+
+        :param samples: whether somebody is to read what it says
+        """
         allowed = FIRST_SECONDS + SHARE * self._cores * (time.monotonic() - self._since)
         if self.busy or self._spent > allowed:
             return False
-        self._running = self._thread.submit(self._judge, anchor)
+        self._running = self._thread.submit(self._judge, anchor, self._prompts if samples else [])
         return True
 
     def poll(self) -> Verdict | None:
@@ -76,13 +79,13 @@ class Evaluator:
         self._spent += seconds
         return verdict
 
-    def _judge(self, anchor: MiniGPT) -> tuple[Verdict, float]:
+    def _judge(self, anchor: MiniGPT, prompts: list[list[int]]) -> tuple[Verdict, float]:
         """On the thread: the verdict, and the processor's seconds that it took."""
         started = time.thread_time()
         held_out = None
         if self._held_out is not None:
             held_out = self._held_out.evaluate(anchor, self._autocast, self._block_attention)
-        verdict = Verdict(held_out, [self._sample(anchor, prompt) for prompt in self._prompts])
+        verdict = Verdict(held_out, [self._sample(anchor, prompt) for prompt in prompts])
         return verdict, time.thread_time() - started
 
     def _sample(self, anchor: MiniGPT, prompt: list[int]) -> dict[str, str]:

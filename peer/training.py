@@ -141,7 +141,7 @@ class Trainer:
             self._write_last_rounds()
 
     def _loop(self) -> None:
-        self._evaluator.begin(deepcopy(self.outer.anchor))
+        self._evaluator.begin(deepcopy(self.outer.anchor), samples=False)
         line = RoundLine()
         first_round, bar_at = self.outer.progress.round, 0.0
         while not self._over(first_round):

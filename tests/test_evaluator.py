@@ -71,7 +71,7 @@ def test_one_at_a_time_and_no_more_than_its_share(
     assert judge.begin(anchor), "at first often"
     verdict_of(judge)
     monkeypatch.setattr(evaluator, "FIRST_SECONDS", 0.0)
-    assert not judge.begin(anchor), "it took more than a hundredth of the time since then"
+    assert not judge.begin(anchor), "it took more than its share of the time since then"
     monkeypatch.setattr(evaluator, "SHARE", 1e9)
     assert judge.begin(anchor)
     verdict_of(judge)
@@ -101,6 +101,13 @@ def test_without_held_out_texts_there_are_samples(anchor: MiniGPT, processor: An
     judge.begin(anchor)
     verdict = verdict_of(judge)
     assert verdict.held_out is None and [sample["prompt"] for sample in verdict.samples] == [""]
+
+
+def test_samples_that_nobody_reads_are_not_made(anchor: MiniGPT, held_out: HeldOut, processor: Any) -> None:
+    judge = Evaluator(held_out, processor, None)
+    judge.begin(anchor, samples=False)
+    verdict = verdict_of(judge)
+    assert verdict.held_out is not None and verdict.samples == []
 
 
 def test_openings_stay_within_their_text() -> None:

@@ -50,6 +50,10 @@ class TransferError(Exception):
     """State could not be taken from this donor; the message says why."""
 
 
+class CutOff(TransferError):
+    """A stream was over before all had come, and without a word why."""
+
+
 class StateService(ServicerBase):
     """Serves the newest checkpoint of the runs under `root` to whoever asks; holds nothing in memory."""
 
@@ -233,6 +237,7 @@ class _File:
         self._donors: list[PeerID] = []
         self._digests: list[bytes] = []  # of the pieces
         self._missing: deque[int] = deque()
+        self._cut_off: set[PeerID] = set()  # donors that are asked again, once: hivemind loses a stream now and then
         self._problem = TransferError(f"{name}: nobody has it")
 
     async def ask_for_hashes(self, donors: Sequence[PeerID]) -> None:
@@ -290,6 +295,9 @@ class _File:
             except TransferError as error:
                 self._missing.appendleft(index)
                 self._problem = error
+                if isinstance(error, CutOff) and donor not in self._cut_off:
+                    self._cut_off.add(donor)
+                    continue
                 if donor in self._donors:
                     self._donors.remove(donor)
                 return
@@ -378,8 +386,10 @@ async def _part_of_mean(p2p: P2P, donor: PeerID, run: str, previous: str, offset
     return b"".join(chunks)
 
 
-def _chunks(p2p: P2P, donor: PeerID, manifest: Manifest, name: str, offset: int, size: int) -> AsyncIterator[bytes]:
-    """So many bytes of a file, from an offset on."""
+async def _chunks(
+    p2p: P2P, donor: PeerID, manifest: Manifest, name: str, offset: int, size: int
+) -> AsyncIterator[bytes]:
+    """So many bytes of a file, from an offset on. Raises TransferError, CutOff where fewer come."""
     request = {
         "run": manifest.run,
         "file": name,
@@ -388,7 +398,11 @@ def _chunks(p2p: P2P, donor: PeerID, manifest: Manifest, name: str, offset: int,
         "size": size,
     }
     stream = StateService.get_stub(p2p, donor).rpc_file(runtime_pb2.ExpertUID(uid=json.dumps(request)))
-    return _received(stream, size, f"{name}: ")
+    async for chunk in _received(stream, size, f"{name}: "):
+        size -= len(chunk)
+        yield chunk
+    if size:
+        raise CutOff(f"{name}: the donor stopped sending, {size:,} bytes too early")
 
 
 async def _received(

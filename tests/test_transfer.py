@@ -227,7 +227,43 @@ class Lying(StateService):
             yield runtime_pb2.ExpertInfo(serialized_info=self.lie(message.serialized_info))
 
 
-Dying.__name__ = Lying.__name__ = StateService.__name__  # by which hivemind names what a service answers
+class Interrupted(StateService):
+    """A donor whose first streams end before anything has come, without a word."""
+
+    interruptions = 0
+
+    async def rpc_file(
+        self, request: runtime_pb2.ExpertUID, context: P2PContext
+    ) -> AsyncIterator[runtime_pb2.ExpertInfo]:
+        self.interruptions -= 1
+        if self.interruptions >= 0:
+            return
+        async for message in super().rpc_file(request, context):
+            yield message
+
+
+Dying.__name__ = Lying.__name__ = Interrupted.__name__ = (
+    StateService.__name__
+)  # by which hivemind names what a service answers
+
+
+def test_a_stream_that_is_cut_once_is_asked_for_again(donor_folder: Path, tmp_path: Path) -> None:
+    """Seen in the suite, on a busy machine: the only donor was given up, and so was the question to it."""
+
+    async def work(donor: P2P, joiner: P2P, service: StateService) -> Path:
+        cast(Interrupted, service).interruptions = 1
+        return (await take(donor, joiner, tmp_path / "once"))[0]
+
+    verified(between_nodes(donor_folder, work, Interrupted))
+
+
+def test_a_donor_whose_streams_are_cut_again_and_again_is_given_up(donor_folder: Path, tmp_path: Path) -> None:
+    async def work(donor: P2P, joiner: P2P, service: StateService) -> None:
+        cast(Interrupted, service).interruptions = 1000
+        with pytest.raises(TransferError, match=r"the donor stopped sending, .* bytes too early"):
+            await take(donor, joiner, tmp_path / "never")
+
+    between_nodes(donor_folder, work, Interrupted)
 
 
 @pytest.mark.parametrize("lie", LIES.values(), ids=LIES.keys())
@@ -238,7 +274,7 @@ def test_a_donor_that_sends_something_else_is_done_without(
         manifest = await fetch_manifest(joiner, donor.peer_id, RUN)
         mine = StateService(tmp_path)
         cast(Lying, service).lie = lie
-        with pytest.raises(TransferError, match=r"wrong hash|more bytes arrive than were asked for"):
+        with pytest.raises(TransferError, match=r"wrong hash|more bytes arrive than were asked for|bytes too early"):
             await fetch(joiner, [donor.peer_id], manifest, tmp_path, mine)
         async with another_donor(donor_folder, joiner) as (other, _):
             return await fetch(joiner, [donor.peer_id, other.peer_id], manifest, tmp_path, mine)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import CancelledError
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,6 +30,7 @@ from peer.history import MAX_COUNT, Mean, load
 from peer.inner import InnerLoop
 from peer.ledger import Ledger
 from peer.membership import (
+    MAX_MEMBERS,
     Notice,
     Role,
     can_exchange,
@@ -136,6 +137,7 @@ class OuterLoop:
         self._exchange: _Exchange | None = None
         self._catching_up = CatchingUp(network, checkpoints, progress.run, self.swarm.size)
         self._pace = Pace(self.swarm.size)
+        self._names: dict[str, str] = {}  # by peer id, of those who have left as well
         self._shunned: dict[str, float] = {}  # peers that sent nonsense, and until when
         self._round: dict[str, int] = {}  # sequences in this round by peer id
         self._last_group: tuple[list[str], float] = ([], 0.0)
@@ -226,7 +228,9 @@ class OuterLoop:
             return
         now = time.monotonic()
         present = [other for other in view.notices if other.run_id == self._me.run_id]
-        if complaints := self._shun(now, {other.peer: other.name for other in present}):
+        here = {other.peer: other.name for other in present}
+        self._names = here if len(self._names) > MAX_MEMBERS else {**self._names, **here}
+        if complaints := self._shun(now):
             yield complaints
         self.others = [other for other in present if self._shunned.get(other.peer, 0.0) < now]
         self.ledger.look(self.others)
@@ -321,14 +325,14 @@ class OuterLoop:
             }
         )
 
-    def _shun(self, now: float, names: Mapping[str, str]) -> Setback | None:
+    def _shun(self, now: float) -> Setback | None:
         """Who sent nonsense since the last tick is nobody to us for a while, and is named."""
         complaints = self._averager.complaints()
         for peer, _ in complaints:
             self._shunned[peer] = now + SHUN_SECONDS
         if not complaints:
             return None
-        what = ", and ".join(f"{names.get(peer, peer[-6:])} sent {what}" for peer, what in complaints)
+        what = ", and ".join(f"{self._names.get(peer, peer[-6:])} sent {what}" for peer, what in complaints)
         return Setback(f"{what}: exchanges go on without it for {SHUN_SECONDS / 60:.0f} minutes")
 
     def _share(self) -> RoundClosed | None:
@@ -449,10 +453,9 @@ class OuterLoop:
         """The round is over."""
         anchor = checkpoint.parameter_hash(dict(self.anchor.named_parameters()))
         self.progress = replace(self.progress, round=self.progress.round + 1, anchor=anchor)
-        names = {other.peer: other.name for other in self.others}
         own = self._round.pop(self._me.peer, 0)
         total = own + sum(self._round.values())
-        others = sorted(names.get(peer, peer[-6:]) for peer in self._round)
+        others = sorted(self._names.get(peer, peer[-6:]) for peer in self._round)
         self._round, self._round_start = {}, self.progress.samples
         return RoundClosed([self._me.name, *others], own / max(1, total))
 

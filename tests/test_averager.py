@@ -589,6 +589,21 @@ def test_every_round_that_missed_means_close_is_an_event_of_its_own(nodes: list[
         outer.stop()
 
 
+def test_who_has_left_is_named_in_the_round_that_it_was_in(nodes: list[DHT], tmp_path: Path) -> None:
+    present: list[Notice] = []
+    outer = start_outer(nodes[0], tmp_path, post=lambda notice: View(notices=list(present)))
+    try:
+        present.append(outer._notice().model_copy(update={"peer": "D" * 12, "name": "mate"}))
+        list(outer.tick(1.0))
+        present.clear()
+        list(outer.tick(1.0))
+        assert not outer.others
+        outer._round = {"D" * 12: 4}
+        assert outer._close().peers == ["me", "mate"]
+    finally:
+        outer.stop()
+
+
 def test_who_was_ended_without_warning_goes_on_from_its_last_exchange(nodes: list[DHT], tmp_path: Path) -> None:
     def end(outer: OuterLoop) -> tuple[str, str]:
         outer.stop()

@@ -83,15 +83,17 @@ def test_what_is_kept_changes_nothing(model: MiniGPT) -> None:
         said.append(id)
 
 
-def test_several_tokens_at_once_are_as_good_as_one_by_one(model: MiniGPT) -> None:
+@pytest.mark.parametrize("asked", [12, 3, 1])
+def test_several_tokens_at_once_are_as_good_as_one_by_one(model: MiniGPT, asked: int) -> None:
     ids = torch.randint(4, model.vocab_size, (1, 12), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        expected = model(ids)[0]
     for cuts in ([12], [5, 7], [1, 4, 7], [11, 1]):
         decoding = Decoding(model)
         for part in ids[0].split(cuts):
-            logits = decoding.read(part.tolist(), len(part))
+            logits = decoding.read(part.tolist(), count := min(asked, len(part)))
+            torch.testing.assert_close(logits, expected[decoding.used - count : decoding.used], atol=1e-5, rtol=1e-5)
         assert decoding.used == 12
-        with torch.no_grad():
-            torch.testing.assert_close(logits, model(ids)[0, -len(part) :], atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("temperature", [0.0, 0.3, 1.0])

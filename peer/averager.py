@@ -40,6 +40,9 @@ MATCHMAKING_SECONDS = 4.0  # how long a group waits for an expected peer that do
 MAX_GROUP = 64  # peers that a group waits for at most
 CHUNK_TIMEOUT = 15.0  # a peer that sends no part of a tensor for so long is left out of the first exchange,
 SHORTEST_TIMEOUT = 3.0  # and of later ones if it sends none for as long as a whole one took before, but at least for so
+# On the way at most, parts and their averages, both ways: what is sent waits in one queue with all else that a device
+# has to say, and at 5 Mbit/s the others took one for gone that had 4 MB of an exchange waiting there.
+WINDOW_BYTES = 2**20
 SHUN_SECONDS = 600.0  # that a peer is in no group of ours after it sent what cannot be
 
 
@@ -89,6 +92,14 @@ class AgreeingRunner(AllReduceRunner):
     def _count(self, *, sent: int = 0, received: int = 0) -> None:
         self._traffic[0].value += sent
         self._traffic[1].value += received
+
+    @property
+    def _window(self) -> int:
+        """How many parts a reducer is sent at most before it has answered the first of them."""
+        if self.should_delay_results(self.peer_id):  # it answers when it has them all
+            return len(self._given)
+        part = code_bytes(PART, self._bits[self.peer_id]) + code_bytes(PART, self._mean_bits)
+        return max(2, WINDOW_BYTES // part // (self.group_size - 1))
 
     def _given_to(self, index: int) -> Sequence[torch.Tensor]:
         """The parts of what we give of which that peer is the reducer."""
@@ -145,8 +156,8 @@ class AgreeingRunner(AllReduceRunner):
 
     async def _ask_reducer(self, peer_id: Any, index: int) -> AsyncIterator[torch.Tensor]:
         """Send a reducer its share of what we give, and give out the averages as they come."""
-        done_sending = asyncio.Event()
-        inputs = attach_event_on_finished(self._generate_input_for_peer(index), done_sending)
+        done_sending, window = asyncio.Event(), asyncio.Semaphore(self._window)
+        inputs = attach_event_on_finished(self._generate_input_for_peer(index, window), done_sending)
         stream = await self._get_peer_stub(peer_id).rpc_aggregate_part(inputs)
         if self.should_delay_results(self.peer_id):
             await done_sending.wait()
@@ -154,11 +165,15 @@ class AgreeingRunner(AllReduceRunner):
             if message.code != averaging_pb2.AVERAGED_PART:
                 raise AllreduceException(f"a reducer answered {averaging_pb2.MessageCode.Name(message.code)}")
             self._count(received=len(message.tensor_part.buffer))
+            window.release()
             yield _checked(message.tensor_part.buffer, self._mean_bits)
 
-    async def _generate_input_for_peer(self, peer_index: int) -> AsyncIterator[averaging_pb2.AveragingData]:
+    async def _generate_input_for_peer(
+        self, peer_index: int, window: asyncio.Semaphore
+    ) -> AsyncIterator[averaging_pb2.AveragingData]:
         code, group_id = averaging_pb2.PART_FOR_AVERAGING, self.group_id
         for part in self._given_to(peer_index):
+            await window.acquire()
             self._count(sent=len(part))
             content = runtime_pb2.Tensor(buffer=part.numpy().tobytes())
             yield averaging_pb2.AveragingData(code=code, group_id=group_id, tensor_part=content, weight=self.weight)

@@ -41,7 +41,7 @@ from minigpt.checkpoint import parameter_hash
 from minigpt.manifest import Progress, Standing
 from peer import averager as averager_module
 from peer import outer as outer_module
-from peer.averager import AgreeingRunner, GradientAverager
+from peer.averager import WINDOW_BYTES, AgreeingRunner, GradientAverager
 from peer.catching_up import State
 from peer.codec import BLOCK, PART, bits_of, code_bytes, decode, encode
 from peer.history import Mean, following, path_of
@@ -231,7 +231,7 @@ def test_a_process_killed_with_hivemind_s_lock_in_its_hands_stops_nobody(start: 
 
 
 def test_peers_that_nobody_can_call_leave_the_parts_to_one_that_can_be_called(start: Start) -> None:
-    averagers = start()
+    averagers = start(parts=24)  # more than a window
     for called in (averagers[0], averagers[1]):  # a device may come out of its firewall, or behind it
         before = [averager.bytes_received for averager in averagers]
         controls = [exchange(averager, 3, reachable=averager is called) for averager in averagers]
@@ -321,10 +321,12 @@ def test_a_peer_that_falls_silent_is_left_out_where_enough_are_left(
 ) -> None:
     silent, speak = nodes[peers - 1].peer_id, AgreeingRunner._generate_input_for_peer
 
-    async def say_nothing(self: AgreeingRunner, peer_index: int) -> AsyncIterator[AveragingData]:
+    async def say_nothing(
+        self: AgreeingRunner, peer_index: int, window: asyncio.Semaphore
+    ) -> AsyncIterator[AveragingData]:
         if self.peer_id == silent:
             await asyncio.Event().wait()
-        async for message in speak(self, peer_index):
+        async for message in speak(self, peer_index, window):
             yield message
 
     monkeypatch.setattr(AgreeingRunner, "_generate_input_for_peer", say_nothing)
@@ -336,6 +338,28 @@ def test_a_peer_that_falls_silent_is_left_out_where_enough_are_left(
     if enough:
         assert torch.equal(*map(mean_code, averagers[:2]))
     assert untouched(averagers[-1])
+
+
+def test_who_is_not_answered_sends_no_more_than_a_window(
+    nodes: list[DHT], start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    silent, answer = nodes[1].peer_id, AgreeingRunner._encode
+
+    async def never(self: AgreeingRunner, part_index: int, average: Tensor) -> Tensor:
+        if self.peer_id == silent:
+            await asyncio.Event().wait()
+        return await answer(self, part_index, average)
+
+    monkeypatch.setattr(AgreeingRunner, "_encode", never)
+    monkeypatch.setattr(averager_module, "CHUNK_TIMEOUT", 1.0)
+    parts = 40
+    averagers = start(2, parts=parts)
+    controls = [exchange(averager, 2) for averager in averagers]
+    assert [outcome(control) for control in controls] == [None, None]
+    part, average = code_bytes(PART, COARSE), code_bytes(PART, MEAN_BITS[COARSE])
+    unanswered = (averagers[0].bytes_sent - parts // 2 * average) / part
+    assert 2 <= unanswered <= WINDOW_BYTES / (part + average)
+    assert averagers[1].bytes_sent == parts // 2 * part, "which was answered, gave all it had"
 
 
 def test_a_peer_killed_while_its_numbers_wait_for_a_slower_one_leaves_nobody_with_a_part_of_the_mean(

@@ -1,10 +1,10 @@
 """What a home link costs a device:  python -m benchmarks.wifi --corpus FILE --mbits 5 20 100
 
-One core a device, all from the same start: a bare training loop and a peer alone, both with other training on the other
-core (benchmarks/time_to_loss.py says why), then two with all links held to so many Mbit/s. With --second-core the first
-one's network processes have a core beside its training (which the second one trains on). With --others what else there
-is for two devices: stock hivemind.Optimizer, synchronous (`--averaging sync`) and with local updates, and
-torch.distributed's DDP over gloo.
+One core a device, all from the same start: a peer alone between two turns of a bare training loop, for a machine's speed
+drifts, all with other training on the other core (benchmarks/time_to_loss.py says why); then two with all links held to
+so many Mbit/s. With --second-core the first one's network processes have a core beside its training (which the second
+one trains on). With --others what else there is for two devices: stock hivemind.Optimizer, synchronous
+(`--averaging sync`) and with local updates, and torch.distributed's DDP over gloo.
 
 Prints tokens/s as a share of the lonely device's, what went over the wire against the least that the exchanges needed,
 what of the processor a MB sent and received took outside the training process, the time that steps were held up, copies
@@ -58,6 +58,8 @@ def main() -> None:
                 if mbits is None:
                     rows.append(measure_ddp("a bare loop", devices[:1], arguments.minutes))
                 rows.append(measure(way, devices[:1] if mbits is None else devices, arguments.minutes))
+                if mbits is None:
+                    rows.append(measure_ddp("a bare loop, afterwards", devices[:1], arguments.minutes))
             if arguments.second_core and mbits is not None:
                 rows.append(measure(f"{way}, a second core", devices, arguments.minutes, second_core=True))
             if arguments.others and mbits is not None:

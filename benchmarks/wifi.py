@@ -1,9 +1,9 @@
 """What a home link costs a device:  python -m benchmarks.wifi --corpus FILE --mbits 5 20 100
 
-One core a device, all from the same start: a peer alone between two turns of a bare training loop, for a machine's speed
-drifts, all with other training on the other core (benchmarks/time_to_loss.py says why); then two with all links held to
-so many Mbit/s. With --second-core the first one's network processes have a core beside its training (which the second
-one trains on). With --others what else there is for two devices: stock hivemind.Optimizer, synchronous
+One core a device, all from the same start: a peer alone between two turns of a bare training loop, for a machine's
+speed drifts, all with other training on the other core (benchmarks/time_to_loss.py says why); then two with all links
+held to so many Mbit/s. With --second-core the first one's network processes have a core beside its training (which the
+second one trains on). With --others what else there is for two devices: stock hivemind.Optimizer, synchronous
 (`--averaging sync`) and with local updates, and torch.distributed's DDP over gloo.
 
 Prints tokens/s as a share of the lonely device's, what went over the wire against the least that the exchanges needed,

@@ -336,7 +336,13 @@ class OuterLoop:
         return Setback(f"{what}: exchanges go on without it for {SHUN_SECONDS / 60:.0f} minutes")
 
     def _share(self) -> RoundClosed | None:
-        """Somebody came: from now on the anchor is a state of its own, beginning with what we are now."""
+        """Somebody came: from now on the anchor is a state of its own, beginning with what we are now.
+
+        For whoever stands where we stand it is one already: both began with it, or have lost sight of each other.
+        """
+        if groupmates(self._notice(), self.others):
+            self._shared_from = self.progress.samples
+            return None
         closed = self._close_alone()
         self._follow_from_here()
         return closed

@@ -673,6 +673,24 @@ def test_a_device_that_slept_keeps_its_anchor_until_the_others_had_time_to_be_he
         outer.stop()
 
 
+def test_who_comes_and_stands_where_we_stand_has_nothing_to_take(nodes: list[DHT], tmp_path: Path) -> None:
+    others: list[Notice] = []
+    outer = start_outer(nodes[0], tmp_path, post=lambda notice: View(notices=others))
+    try:
+        for anchor, closes in ((outer.progress.lineage, 0), ("cc", 1)):
+            outer._shared_from = None  # alone for a while
+            outer.inner.steps += 3
+            outer.trained(12)
+            mate = {"peer": "D" * 12, "name": "mate", "anchor": anchor, "trained": 0, "round": 0}
+            others[:] = [outer._notice().model_copy(update=mate)]
+            events = list(outer.tick(1.0))
+            assert [type(event) for event in events] == [RoundClosed] * closes
+            assert outer.shared
+            assert outer.pseudo_gradient.samples == (0 if closes else 12)
+    finally:
+        outer.stop()
+
+
 def test_what_was_trained_apart_counts_and_weighs_no_more_than_an_exchange(nodes: list[DHT], tmp_path: Path) -> None:
     outer = start_outer(nodes[0], tmp_path, post=lambda notice: View())
     donor = outer._notice().model_copy(update={"peer": "D" * 12, "name": "donor"})

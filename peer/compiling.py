@@ -23,6 +23,7 @@ import tempfile
 import threading
 import time
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -40,14 +41,27 @@ from peer.processes import StopSignal
 LEAST_PARAMETERS = 5_000_000  # of smaller models a step is over so soon that minutes pass until compiling has paid
 LEAST_MEMORY = 2_000_000_000  # bytes: the process takes 0.8 GB, and training has not taken all of its own yet
 NICER = 5  # than training
+TAKING_SECONDS = 300.0  # at most, in which no step is made: 15 on a core of its own, 80 on a quarter of one
 LOOK_SECONDS = 0.5  # between two looks at whether training still goes on
 
 
 class Compiling:
-    """From training as PyTorch does it to compiled training, once, where that is likely to pay."""
+    """From training as PyTorch does it to compiled training, once, where that is likely to pay.
 
-    def __init__(self, inner: InnerLoop, batches: Batches, settings: Settings, display: Display, stop: StopSignal):
+    :param expect_silence: told for how many seconds at most training will stand still, before it does
+    """
+
+    def __init__(
+        self,
+        inner: InnerLoop,
+        batches: Batches,
+        settings: Settings,
+        display: Display,
+        stop: StopSignal,
+        expect_silence: Callable[[float], None],
+    ):
         self._inner, self._batches, self._display, self._stop = inner, batches, display, stop
+        self._expect_silence = expect_silence
         self._process: subprocess.Popen[bytes] | None = None
         if isinstance(batches.dataset, PackedDataset) and worth_compiling(inner) and is_room(inner):
             display.note("the model is being compiled for this processor while it trains")
@@ -81,6 +95,7 @@ class Compiling:
     def _take(self) -> None:
         # PyTorch says with a traceback where the backward pass was when Ctrl+C ended its tracing
         warnings.filterwarnings("ignore", message="Error detected in")
+        self._expect_silence(TAKING_SECONDS)
         try:
             with self._stop.interrupts():
                 gain = self._inner.compile(self._batch_size)

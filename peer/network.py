@@ -269,6 +269,11 @@ class Network:
             self._asked_at = time.monotonic()
         return self.view
 
+    def expect_silence(self, seconds: float) -> None:
+        """Training will leave no notice for a while, and lives: until the next one the last is repeated for so long."""
+        if self.is_alive:
+            self.dht.run_coroutine(partial(_expect_silence, seconds=seconds), return_future=True)
+
     def _take_another_identity(self, twin: str) -> None:
         """Whoever copies a folder to a second device copies who it is: everything of it is kept but that."""
         self._identity_until = time.monotonic() + IDENTITY_SECONDS
@@ -483,6 +488,10 @@ async def _start(
 async def _post(dht: DHT, node: DHTNode, *, notice: Notice | None, silent_seconds: float) -> View:
     _the_node().take(notice, silent_seconds)
     return _the_node().view()
+
+
+async def _expect_silence(dht: DHT, node: DHTNode, *, seconds: float) -> None:
+    _the_node().expect_silence(seconds)
 
 
 async def _stop(dht: DHT, node: DHTNode) -> None:

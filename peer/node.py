@@ -208,6 +208,10 @@ class Node:
         self._notice = None if notice is None else notice.model_copy(update={"started": round(self.started, 1)})
         self._noticed_at, self._silent_seconds = time.monotonic(), silent_seconds
 
+    def expect_silence(self, seconds: float) -> None:
+        """Training will say nothing for so long: until it does, what it said last stands."""
+        self._silent_seconds = max(self._silent_seconds, seconds)
+
     def view(self) -> View:
         return View(
             notices=with_distinct_names(self.members.here, self._notice),

@@ -109,7 +109,7 @@ class Trainer:
             checkpoints=checkpoints,
             display=display,
         )
-        self._compiling = Compiling(self.inner, self.batches, self.settings, display, stop)
+        self._compiling = Compiling(self.inner, self.batches, self.settings, display, stop, network.expect_silence)
         self.metrics = Metrics(checkpoints / progress.run / "metrics.jsonl", tensorboard)
         self._evaluator = Evaluator(
             held_out, sentencepiece, autocast if device.type == "cpu" else None, self.inner.block_attention

@@ -109,6 +109,9 @@ def test_a_notice_is_repeated_for_as_long_as_training_may_wait_for_others(
             node._noticed_at -= 30.0
             await node._post()
             assert (node._address in await node.board.read()) == said
+            node.expect_silence(60.0)
+            await node._post()
+            assert node._address in await node.board.read(), "training stands still, and has said so"
         finally:
             await dht.shutdown()
 

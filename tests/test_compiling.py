@@ -53,9 +53,10 @@ class Training:
         torch.manual_seed(0)
         model = MiniGPT.from_settings(SETTINGS.model, 40, 32)
         self.inner, self.notes = InnerLoop(model, self.batches, CPU, torch.bfloat16), Notes()
+        self.silences: list[float] = []
 
-    def compile(self) -> Compiling:
-        return Compiling(self.inner, self.batches, SETTINGS, self.notes, STOP)
+    def compile(self, stop: StopSignal = STOP) -> Compiling:
+        return Compiling(self.inner, self.batches, SETTINGS, self.notes, stop, self.silences.append)
 
 
 @pytest.fixture
@@ -83,6 +84,7 @@ def test_compiled_beside_the_training_the_same_step_goes_on(
 
     assert wait_until(compiled, PATIENCE)
     assert training.notes.all[0] == "the model is being compiled for this processor while it trains"
+    assert training.silences == [compiling.TAKING_SECONDS], "the others are told that it lives"
     assert training.notes.all[1].startswith("compiled")  # and faster or not: here that is chance
     training.inner.forward = torch.compile(training.inner.model, dynamic=False)  # also where it had been no faster
     twin.reset([parameter.detach() for parameter in training.inner.parameters])
@@ -137,7 +139,7 @@ def interrupted(batch_size: int) -> float:
 
 def test_ctrl_c_while_it_is_loaded_shows_no_traceback(training: Training, monkeypatch: pytest.MonkeyPatch) -> None:
     stop = SimpleNamespace(received=True, interrupts=nullcontext)
-    work = Compiling(training.inner, training.batches, SETTINGS, training.notes, cast(StopSignal, stop))
+    work = training.compile(cast(StopSignal, stop))
     monkeypatch.setattr(training.inner, "compile", interrupted)
     with warnings.catch_warnings(record=True) as shown:
         warnings.simplefilter("always")

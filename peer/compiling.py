@@ -23,7 +23,7 @@ import tempfile
 import threading
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,7 @@ from peer.processes import StopSignal
 LEAST_PARAMETERS = 5_000_000  # of smaller models a step is over so soon that minutes pass until compiling has paid
 LEAST_MEMORY = 2_000_000_000  # bytes: the process takes 0.8 GB, and training has not taken all of its own yet
 NICER = 5  # than training
-TAKING_SECONDS = 300.0  # at most, in which no step is made: 15 on a core of its own, 80 on a quarter of one
+TURN_SECONDS = 120.0  # at most, in which no step is made: the first takes 6 on a core of its own, 30 on a quarter
 LOOK_SECONDS = 0.5  # between two looks at whether training still goes on
 
 
@@ -62,6 +62,8 @@ class Compiling:
     ):
         self._inner, self._batches, self._display, self._stop = inner, batches, display, stop
         self._expect_silence = expect_silence
+        self._turns: Iterator[float] | None = None  # of finding out what it gains
+        self._gain = 1.0
         self._process: subprocess.Popen[bytes] | None = None
         if isinstance(batches.dataset, PackedDataset) and worth_compiling(inner) and is_room(inner):
             display.note("the model is being compiled for this processor while it trains")
@@ -76,15 +78,18 @@ class Compiling:
         self._batch_size = batches.batch_size
 
     def look(self) -> None:
-        """Compiled training from now on, if it is ready and faster."""
+        """Compiled training from now on, if it is ready and faster; after every step a turn of finding that out."""
+        if self._turns is not None:
+            self._take_turn(self._turns)
+            return
         if self._process is None or self._process.poll() is None:
             return
         failed, self._process = self._process.returncode != 0, None
         if failed:
             self._errors.seek(0)
             self._say_failed(self._errors.read().decode(errors="replace"))
-        elif self._batches.batch_size == self._batch_size:  # it is smaller where memory ran out
-            self._take()
+        else:
+            self._turns = self._inner.compile_in_turns(self._batch_size)
 
     def stop(self) -> None:
         if self._process is not None:
@@ -92,20 +97,27 @@ class Compiling:
             self._process.wait()
             self._process = None
 
-    def _take(self) -> None:
+    def _take_turn(self, turns: Iterator[float]) -> None:
+        if self._batches.batch_size != self._batch_size:  # it is smaller where memory ran out
+            self._turns = None
+            return
         # PyTorch says with a traceback where the backward pass was when Ctrl+C ended its tracing
         warnings.filterwarnings("ignore", message="Error detected in")
-        self._expect_silence(TAKING_SECONDS)
+        self._expect_silence(TURN_SECONDS)
         try:
             with self._stop.interrupts():
-                gain = self._inner.compile(self._batch_size)
+                self._gain = next(turns)
+        except StopIteration:
+            self._turns = None
+            self._display.note(
+                f"compiled: {self._gain:.2f} times as fast"
+                if self._gain > 1
+                else "compiled it is no faster: left as it was"
+            )
         except Exception as error:  # PyTorch's compiler fails in ways of its own
+            self._turns = None
             if not self._stop.received:
                 self._say_failed(str(error))
-            return
-        self._display.note(
-            f"compiled: {gain:.2f} times as fast" if gain > 1 else "compiled it is no faster: left as it was"
-        )
 
     def _say_failed(self, error: str) -> None:
         reason = (error.strip().splitlines() or ["it was ended"])[-1]

@@ -110,9 +110,16 @@ class InnerLoop:
             return forward(input_ids, labels, mask)
 
     def compile(self, batch_size: int) -> float:
-        """Compile the passes for such batches, and keep that if it is faster; returns how many times as fast it is.
+        """All turns of it at once; returns how many times as fast compiled passes are."""
+        *_, gain = self.compile_in_turns(batch_size)
+        return gain
 
-        Raises whatever PyTorch's compiler raises where it cannot; nothing has changed then.
+    def compile_in_turns(self, batch_size: int) -> Iterator[float]:
+        """Compile the passes for such batches, and keep that if it is faster.
+
+        Every turn is a pass of either kind, so that training can go on between two of them; gives out how many times as
+        fast compiled ones have been so far. Raises whatever PyTorch's compiler raises where it cannot; nothing has
+        changed then.
         """
         ids = torch.randint(self.model.vocab_size, (batch_size, self.model.seq_len), device=self.device)
 
@@ -125,18 +132,17 @@ class InnerLoop:
 
         os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")  # more are processes, of 200 MB each
         forward: Callable[..., Tensor] = torch.compile(self.forward, dynamic=False)
+        before = after = math.inf
         try:
-            # in turns, so that what else goes on here is no advantage to either
-            turns = [(seconds(self.forward), seconds(forward)) for _ in range(PASSES)]
+            for _ in range(PASSES):  # in turns, so that what else goes on here is no advantage to either
+                before, after = min(before, seconds(self.forward)), min(after, seconds(forward))
+                yield before / after
         finally:
             self.clear_gradients()
             gc.collect()
             give_back_freed_memory()
-        before, after = (min(times) for times in zip(*turns))
-        gain = before / after
-        if gain > 1:
+        if after < before:
             self.forward = forward
-        return gain
 
     @torch.no_grad()
     def losses_towards(self, there: Sequence[Tensor], shares: Sequence[float]) -> list[float]:

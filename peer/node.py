@@ -209,8 +209,10 @@ class Node:
         self._noticed_at, self._silent_seconds = time.monotonic(), silent_seconds
 
     def expect_silence(self, seconds: float) -> None:
-        """Training will say nothing for so long: until it does, what it said last stands."""
-        self._silent_seconds = max(self._silent_seconds, seconds)
+        """Training will say nothing for so long: until then what it said last stands, but for being ready."""
+        if self._notice is not None:
+            self._notice = self._notice.model_copy(update={"ready": False})
+        self._silent_seconds = seconds
 
     def view(self) -> View:
         return View(

@@ -13,7 +13,7 @@ from hivemind.dht import DHTNode
 
 from peer import board, clock
 from peer.board import Board
-from peer.membership import Notice, Role
+from peer.membership import Notice, Role, parse_notice
 from peer.node import Node
 from peer.records import SoundRecords, board_of
 
@@ -105,13 +105,15 @@ def test_a_notice_is_repeated_for_as_long_as_training_may_wait_for_others(
         try:
             node = Node(dht, "cellmind", tmp_path)
             node._address = f"/ip4/10.77.0.99/tcp/23457/p2p/{node.peer}"
-            node.take(Notice(peer=node.peer, name="desk", address=node._address, role=Role.TRAINING), silent_seconds)
+            said_last = Notice(peer=node.peer, name="desk", address=node._address, role=Role.TRAINING, ready=True)
+            node.take(said_last, silent_seconds)
             node._noticed_at -= 30.0
             await node._post()
             assert (node._address in await node.board.read()) == said
             node.expect_silence(60.0)
             await node._post()
-            assert node._address in await node.board.read(), "training stands still, and has said so"
+            notice = parse_notice(node._address, (await node.board.read())[node._address][0])
+            assert notice is not None and not notice.ready, "training stands still, and has said so"
         finally:
             await dht.shutdown()
 

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from minigpt.fused import turn
+from minigpt.fused import Rotation, turn
 from minigpt.model import NORM_EPSILON, MiniGPT
 
 
@@ -32,23 +32,26 @@ class Decoding:
     @torch.inference_mode()
     def read(self, ids: Sequence[int], count: int) -> Tensor:
         """Read `ids`, which follow all that came before; logits (count, V) in float32 of what follows the last ones."""
-        model, start, last = self._model, self.used, len(self._layers) - 1
-        self.used = start + len(ids)
-        words = model.model.embed_tokens.weight
+        model, T, start, last = self._model, len(ids), self.used, len(self._layers) - 1
+        self.used = end = start + T
+        words, rotation = model.model.embed_tokens.weight, (model.cosines[start:end], model.sines[start:end])
+        # a single token sees all that there are; several see what came before them, and of themselves no later one
+        mask = torch.ones(T, end, dtype=torch.bool, device=words.device).tril(start) if T > 1 else None
         x = F.embedding(torch.tensor([ids], device=words.device), words)  # (1, T, C)
         for number in range(len(self._layers)):
-            x = self._layer(number, x, start, count if number == last else len(ids))
+            x = self._layer(number, x, count if number == last else T, rotation, mask)
         return F.linear(F.rms_norm(x[0], (model.d_model,), model.model.norm.weight, NORM_EPSILON), words).float()
 
-    def _layer(self, number: int, x: Tensor, start: int, count: int) -> Tensor:
+    def _layer(self, number: int, x: Tensor, count: int, rotation: Rotation, mask: Tensor | None) -> Tensor:
         """What a layer makes (1, count, C) of the last ones of x (1, T, C), all of which later tokens will see."""
         norm, query, key, value, out, second_norm, gate, up, down = self._layers[number]
         keys, values = self._kept[number]
-        model, T, end, width = self._model, x.shape[1], start + x.shape[1], (self._model.d_model,)
-        cos, sin = model.cosines[start:end], model.sines[start:end]
+        nhead, width, (cos, sin) = self._model.nhead, (self._model.d_model,), rotation
+        T, end = x.shape[1], self.used
+        start = end - T
 
         def heads(h: Tensor, weight: Tensor) -> Tensor:
-            return F.linear(h, weight).view(1, -1, model.nhead, keys.shape[-1]).transpose(1, 2)  # (1, nh, T, hs)
+            return F.linear(h, weight).view(1, -1, nhead, keys.shape[-1]).transpose(1, 2)  # (1, nh, T, hs)
 
         h = F.rms_norm(x, width, norm, NORM_EPSILON)
         keys[:, :, start:end] = turn(heads(h, key), cos, sin)
@@ -56,11 +59,8 @@ class Decoding:
         if count < T:
             x, h, cos, sin = x[:, -count:], h[:, -count:], cos[-count:], sin[-count:]
         q = turn(heads(h, query), cos, sin)
-        # a single token sees all that there are; several see what came before them, and of themselves no later one
         is_causal = count == T > 1 and not start
-        mask = None
-        if count > 1 and not is_causal:
-            mask = torch.ones(T, end, dtype=torch.bool, device=x.device).tril(start)[-count:]
+        mask = None if mask is None or count == 1 or is_causal else mask[-count:]
         y = F.scaled_dot_product_attention(q, keys[:, :, :end], values[:, :, :end], attn_mask=mask, is_causal=is_causal)
         x += F.linear(y.transpose(1, 2).reshape(1, count, -1), out)
         h = F.rms_norm(x, width, second_norm, NORM_EPSILON)

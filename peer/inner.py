@@ -109,10 +109,10 @@ class InnerLoop:
         with torch.autocast(self.device.type, dtype=self.autocast, enabled=self.autocast is not None):
             return forward(input_ids, labels, mask)
 
-    def compile(self, batch_size: int) -> float:
-        """All turns of it at once; returns how many times as fast compiled passes are."""
-        *_, gain = self.compile_in_turns(batch_size)
-        return gain
+    def compile(self, batch_size: int) -> None:
+        """All turns of it at once."""
+        for _ in self.compile_in_turns(batch_size):
+            pass
 
     def compile_in_turns(self, batch_size: int) -> Iterator[float]:
         """Compile the passes for such batches, and keep that if it is faster.

@@ -33,6 +33,7 @@ import torch
 import minigpt.generate as generation
 import tokenizer
 from minigpt import START, checkpoint
+from minigpt.decoding import InferenceModel
 from minigpt.export import write_gguf
 from minigpt.generate import Sampling, generate
 from minigpt.manifest import Progress
@@ -67,7 +68,7 @@ def make_folder(root: Path, corpus: Path) -> Path:
 
 
 def ours(folder: Path) -> Ask:
-    model = checkpoint.read(folder).build_model()
+    model = InferenceModel(checkpoint.read(folder).build_model())
 
     def ask(ids: list[int], count: int) -> tuple[int, float]:
         answer = generate(model, ids, max_new_tokens=count, sampling=Sampling(temperature=0))

@@ -15,8 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from minigpt import START
 from minigpt.checkpoint import Checkpoint
+from minigpt.decoding import InferenceModel
 from minigpt.generate import Sampling, encode_message, encode_prompt, first_line, generate, stream_text
-from minigpt.model import MiniGPT
 
 MAX_TOKENS = 100  # of an answer, where the request doesn't say
 
@@ -26,7 +26,7 @@ class Loaded:
     """A checkpoint, ready to answer from."""
 
     checkpoint: Checkpoint
-    model: MiniGPT
+    model: InferenceModel
     tokenizer: Any
     time: int
 

@@ -20,6 +20,7 @@ from contextlib import suppress
 
 from pydantic import ValidationError
 
+from minigpt.decoding import InferenceModel
 from minigpt.device import pick_device
 from minigpt.generate import CHECKPOINTS, find_checkpoint, number, say
 from minigpt.manifest import CheckpointError
@@ -107,7 +108,7 @@ class NewestModel:
     def _load(self) -> None:
         found = find_checkpoint()
         if self._loaded is None or self._loaded.checkpoint != found:
-            model = found.build_model().to(pick_device())
+            model = InferenceModel(found.build_model().to(pick_device()))
             self._loaded = Loaded(found, model, found.load_tokenizer(), int(time.time()))
             say(f"model '{self._loaded.name}' is round {found.progress.round} of {found.progress.run_id}")
 

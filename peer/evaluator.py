@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from minigpt import PADDING, START
+from minigpt.decoding import InferenceModel
 from minigpt.device import give_back_freed_memory
 from minigpt.evaluate import HeldOut
 from minigpt.generate import Sampling, generate, stream_text
@@ -85,12 +86,16 @@ class Evaluator:
         held_out = None
         if self._held_out is not None:
             held_out = self._held_out.evaluate(anchor, self._autocast, self._block_attention)
-        verdict = Verdict(held_out, [self._sample(anchor, prompt) for prompt in prompts])
+        samples = []
+        if prompts:
+            model = InferenceModel(anchor)
+            samples = [self._sample(model, prompt) for prompt in prompts]
+        verdict = Verdict(held_out, samples)
         return verdict, time.thread_time() - started
 
-    def _sample(self, anchor: MiniGPT, prompt: list[int]) -> dict[str, str]:
+    def _sample(self, model: InferenceModel, prompt: list[int]) -> dict[str, str]:
         """With the same dice every time, so that the samples of two checkpoints differ by what was learnt."""
-        ids = generate(anchor, prompt, max_new_tokens=SAMPLE_TOKENS, sampling=Sampling(seed=1))
+        ids = generate(model, prompt, max_new_tokens=SAMPLE_TOKENS, sampling=Sampling(seed=1))
         prompt_text, text = ("".join(stream_text(self._tokenizer, some)) for some in (prompt, ids))
         return {"prompt": prompt_text, "text": text}
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from minigpt import START
+from minigpt.decoding import InferenceModel
 from minigpt.evaluate import HeldOut
 from minigpt.generate import Sampling, generate, stream_text
 from minigpt.model import MiniGPT
@@ -47,7 +48,7 @@ def verdict_of(judge: Evaluator) -> Verdict:
 
 def test_the_verdict_is_of_the_anchor_as_it_was(anchor: MiniGPT, held_out: HeldOut, processor: Any) -> None:
     expected = held_out.evaluate(anchor)
-    said = list(generate(anchor, [START], max_new_tokens=40, sampling=Sampling(seed=1)))
+    said = list(generate(InferenceModel(anchor), [START], max_new_tokens=40, sampling=Sampling(seed=1)))
     judge = Evaluator(held_out, processor, None)
     assert judge.begin(copy.deepcopy(anchor))  # as whoever trains does
     with torch.no_grad():

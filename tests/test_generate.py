@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from minigpt import END_OF_TEXT, PADDING, START, UNKNOWN
-from minigpt.decoding import Decoding
+from minigpt.decoding import Decoding, InferenceModel
 from minigpt.generate import Sampling, chat, encode_prompt, generate, main, sample, stream_text, what_followed
 from minigpt.model import MiniGPT
 from tests.lan import wait_until
@@ -49,8 +49,19 @@ def parrot(monkeypatch: pytest.MonkeyPatch) -> type[Parrot]:
     return Parrot
 
 
-def silent_model(seq_len: int = 8) -> MiniGPT:
-    return MiniGPT(vocab_size=400, d_model=8, nhead=1, num_layers=1, seq_len=seq_len)
+def silent_model(seq_len: int = 8) -> InferenceModel:
+    return InferenceModel(MiniGPT(vocab_size=400, d_model=8, nhead=1, num_layers=1, seq_len=seq_len))
+
+
+@pytest.fixture(scope="module")
+def model(processor: Any) -> MiniGPT:
+    """Its weights are as exact in half precision, in which answers may be computed."""
+    return build_model(processor.get_piece_size()).half().float()
+
+
+@pytest.fixture(scope="module")
+def asked(model: MiniGPT) -> InferenceModel:
+    return InferenceModel(model)
 
 
 # -- ids
@@ -67,10 +78,10 @@ def test_stops_at_max_new_tokens_and_looks_back_over_seq_len_only(parrot: type[P
     assert parrot.lengths == [3, 1, 1, 1, 1, 1, 4, 1, 1, 1, 1, 4], "the prompt in one go, and half of 8 when it is full"
 
 
-def test_what_is_kept_changes_nothing(model: MiniGPT) -> None:
+def test_what_is_kept_changes_nothing(model: MiniGPT, asked: InferenceModel) -> None:
     """Every id is the likeliest by the whole model on all that is in the window, computed anew."""
     ids = [START, *range(40, 45)]
-    fast = list(generate(model, ids, max_new_tokens=40, sampling=Sampling(temperature=0)))
+    fast = list(generate(asked, ids, max_new_tokens=40, sampling=Sampling(temperature=0)))
     assert len(fast) > 20, "long enough to begin anew"
     said = list(ids)
     for id in fast:
@@ -83,22 +94,27 @@ def test_what_is_kept_changes_nothing(model: MiniGPT) -> None:
         said.append(id)
 
 
-@pytest.mark.parametrize("asked", [12, 3, 1])
-def test_several_tokens_at_once_are_as_good_as_one_by_one(model: MiniGPT, asked: int) -> None:
+@pytest.mark.parametrize("most", [12, 3, 1])
+@pytest.mark.parametrize("engine", [torch.backends.quantized.engine, "qnnpack"])  # the latter is that of phones
+def test_several_tokens_at_once_are_as_good_as_one_by_one(
+    model: MiniGPT, monkeypatch: pytest.MonkeyPatch, engine: str, most: int
+) -> None:
+    monkeypatch.setattr(torch.backends.quantized, "engine", engine)
+    asked = InferenceModel(model)
     ids = torch.randint(4, model.vocab_size, (1, 12), generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         expected = model(ids)[0]
     for cuts in ([12], [5, 7], [1, 4, 7], [11, 1]):
-        decoding = Decoding(model)
+        decoding = Decoding(asked)
         for part in ids[0].split(cuts):
-            logits = decoding.read(part.tolist(), count := min(asked, len(part)))
+            logits = decoding.read(part.tolist(), count := min(most, len(part)))
             torch.testing.assert_close(logits, expected[decoding.used - count : decoding.used], atol=1e-5, rtol=1e-5)
         assert decoding.used == 12
 
 
 @pytest.mark.parametrize("temperature", [0.0, 0.3, 1.0])
 def test_guesses_save_passes_and_change_nothing(
-    model: MiniGPT, monkeypatch: pytest.MonkeyPatch, temperature: float
+    asked: InferenceModel, monkeypatch: pytest.MonkeyPatch, temperature: float
 ) -> None:
     passes: list[int] = []
     read = Decoding.read
@@ -110,7 +126,7 @@ def test_guesses_save_passes_and_change_nothing(
     def answer() -> list[int]:
         passes.clear()
         sampling = Sampling(temperature=temperature, seed=1)
-        return list(generate(model, [START, *range(40, 45)], max_new_tokens=60, sampling=sampling))
+        return list(generate(asked, [START, *range(40, 45)], max_new_tokens=60, sampling=sampling))
 
     monkeypatch.setattr(Decoding, "read", counted)
     guessed, fewer = answer(), len(passes)
@@ -134,7 +150,7 @@ def test_a_guess_is_how_it_went_on_before() -> None:
     assert what_followed([3, 4, 5], 3) == what_followed([3], 3) == what_followed([3, 4, 3], 0) == []
 
 
-def test_temperature_zero_takes_the_likeliest(model: MiniGPT) -> None:
+def test_temperature_zero_takes_the_likeliest(model: MiniGPT, asked: InferenceModel) -> None:
     ids = [START, 50, 60]
     expected: list[int] = []
     for _ in range(10):
@@ -151,12 +167,12 @@ def test_temperature_zero_takes_the_likeliest(model: MiniGPT) -> None:
         Sampling(top_p=0.0),
         Sampling(temperature=1e-30),
     ):
-        assert list(generate(model, ids, max_new_tokens=10, sampling=certain)) == expected
+        assert list(generate(asked, ids, max_new_tokens=10, sampling=certain)) == expected
 
 
-def test_a_seed_repeats_the_text_and_another_changes_it(model: MiniGPT) -> None:
+def test_a_seed_repeats_the_text_and_another_changes_it(asked: InferenceModel) -> None:
     def ids(seed: int | None) -> list[int]:
-        return list(generate(model, [START], max_new_tokens=12, sampling=Sampling(temperature=1.5, seed=seed)))
+        return list(generate(asked, [START], max_new_tokens=12, sampling=Sampling(temperature=1.5, seed=seed)))
 
     assert ids(3) == ids(3)
     assert len({tuple(ids(seed)) for seed in (3, 4, None, None)}) == 4
@@ -211,12 +227,17 @@ def test_text_is_the_tokenizers_own(processor: Any) -> None:
 
 
 def test_answers_from_the_newest_checkpoint(
-    folder: Path, tokenizer_model: Path, model: MiniGPT, processor: Any, capsys: pytest.CaptureFixture[str]
+    folder: Path,
+    tokenizer_model: Path,
+    model: MiniGPT,
+    asked: InferenceModel,
+    processor: Any,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     prompt = ["--prompt", "안녕 GPT!", "--temperature", "0", "--max-new-tokens", "8"]
     assert main(prompt) == 0
     prompt_ids = [START, *processor.encode("안녕 GPT!")]
-    ids = generate(model, prompt_ids, max_new_tokens=8, sampling=Sampling(temperature=0))
+    ids = generate(asked, prompt_ids, max_new_tokens=8, sampling=Sampling(temperature=0))
     answer = processor.decode(list(ids))
     assert capsys.readouterr().out == answer + "\n"
     save_model(Path("checkpoints"), tokenizer_model, build_model(model.vocab_size, seed=1), round=2)

@@ -19,6 +19,7 @@ import pytest
 import torch
 
 from minigpt import END_OF_TEXT, START
+from minigpt.decoding import InferenceModel
 from minigpt.generate import Sampling, encode_message, generate, stream_text
 from minigpt.model import MiniGPT
 from tests.lan import wait_until
@@ -112,7 +113,11 @@ def server(tmp_path_factory: pytest.TempPathFactory, tokenizer_model: Path, endl
 
 def text_after(model: MiniGPT, processor: Any, ids: list[int], count: int, **sampling: Any) -> str:
     """What the model says on its own, without a server."""
-    return "".join(stream_text(processor, generate(model, ids, max_new_tokens=count, sampling=Sampling(**sampling))))
+    return "".join(
+        stream_text(
+            processor, generate(InferenceModel(model), ids, max_new_tokens=count, sampling=Sampling(**sampling))
+        )
+    )
 
 
 # -- what clients do
@@ -151,7 +156,10 @@ def test_a_stream_never_breaks_a_character(tmp_path: Path, server: Server, endle
     assert events[-2:] == ["data: [DONE]", ""]
     texts = [json.loads(event.removeprefix("data: "))["choices"][0]["text"] for event in events[:-2]]
     ids = generate(
-        endless, [START, *processor.encode("뷁")], max_new_tokens=200, sampling=Sampling(temperature=2, seed=1)
+        InferenceModel(endless),
+        [START, *processor.encode("뷁")],
+        max_new_tokens=200,
+        sampling=Sampling(temperature=2, seed=1),
     )
     assert [text for text in texts if text] == [text for text in stream_text(processor, ids) if text]
 

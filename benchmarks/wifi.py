@@ -53,22 +53,34 @@ def main() -> None:
                 if arguments.config:
                     shutil.copyfile(arguments.config, device.folder / "config.json")
             prepare(devices, arguments.corpus)
-            way = "alone" if mbits is None else f"{mbits:g} Mbit/s"
-            with neighbour(devices[1].folder, mbits is None):
-                if mbits is None:
-                    rows.append(measure_ddp("a bare loop", devices[:1], arguments.minutes))
-                rows.append(measure(way, devices[:1] if mbits is None else devices, arguments.minutes))
-                if mbits is None:
-                    rows.append(measure_ddp("a bare loop, afterwards", devices[:1], arguments.minutes))
-            if arguments.second_core and mbits is not None:
-                rows.append(measure(f"{way}, a second core", devices, arguments.minutes, second_core=True))
-            if arguments.others and mbits is not None:
-                rows.append(measure_ddp(f"{way}, DDP", devices, arguments.minutes))
-                rows.append(measure_local_updates(f"{way}, stock, local updates", devices, arguments.minutes))
-                found(devices, "--averaging", "sync")
-                rows.append(measure(f"{way}, stock, synchronous", devices, arguments.minutes))
+            rows += measure_alone(devices, arguments) if mbits is None else measure_linked(devices, mbits, arguments)
         arguments.output.write_text(json.dumps(rows, indent=2))
     report(rows)
+
+
+def measure_alone(devices: list[Device], arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """The first device with no other, and what it would do with no peer around its training."""
+    first, minutes = devices[:1], arguments.minutes
+    with neighbour(devices[1].folder):
+        return [
+            measure_ddp("a bare loop", first, minutes),
+            measure("alone", first, minutes),
+            measure_ddp("a bare loop, afterwards", first, minutes),
+        ]
+
+
+def measure_linked(devices: list[Device], mbits: float, arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """Two devices, whose links are held to so many Mbit/s."""
+    way, minutes = f"{mbits:g} Mbit/s", arguments.minutes
+    rows = [measure(way, devices, minutes)]
+    if arguments.second_core:
+        rows.append(measure(f"{way}, a second core", devices, minutes, second_core=True))
+    if arguments.others:
+        rows.append(measure_ddp(f"{way}, DDP", devices, minutes))
+        rows.append(measure_local_updates(f"{way}, stock, local updates", devices, minutes))
+        found(devices, "--averaging", "sync")
+        rows.append(measure(f"{way}, stock, synchronous", devices, minutes))
+    return rows
 
 
 def measure_ddp(way: str, devices: list[Device], minutes: float) -> dict[str, Any]:

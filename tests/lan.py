@@ -30,7 +30,6 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from types import FrameType
 from typing import TypeVar
 
 CLONE_NEWNET = 0x40000000  # <linux/sched.h>
@@ -449,23 +448,15 @@ def _remove(namespaces: list[str]) -> None:
 
 
 def _clean_up_at_the_end_of_the_process() -> None:
-    """Close what lives at exit and before dying of SIGTERM or SIGHUP, where nobody else has taken these over."""
+    """Close what lives at exit; SIGTERM and SIGHUP are to end us as Ctrl+C does, which closes all else as well."""
     atexit.unregister(_close_all)
     atexit.register(_close_all)
     for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) == signal.SIG_DFL:
+        if signal.getsignal(number) == signal.SIG_DFL:  # nobody else has taken it over
             with suppress(ValueError):  # only the main thread may
-                signal.signal(number, _close_all_and_die)
+                signal.signal(number, signal.default_int_handler)
 
 
 def _close_all() -> None:
     for lan in list(_living):
         lan._close()
-
-
-def _close_all_and_die(number: int, _: FrameType | None) -> None:
-    try:
-        _close_all()
-    finally:
-        signal.signal(number, signal.SIG_DFL)
-        os.kill(os.getpid(), number)

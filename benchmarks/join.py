@@ -51,7 +51,8 @@ def main() -> None:
         speeds = speeds_before_and_during(first, began, began + taken_after)
         wait(lambda: contributed(first), began + LIMIT_SECONDS)
         contribution = time.time() - began
-        taken = json.loads((joiner.folder / "checkpoints" / "latest" / "training.json").read_text())["files"]
+        # the giver's, for a joiner may contribute before it has written a checkpoint of its own
+        taken = json.loads((first.folder / "checkpoints" / "latest" / "training.json").read_text())["files"]
         end(processes)
     size = sum(entry["size"] for name, entry in taken.items() if name != "local.safetensors") / 1e6
     bar = 1.5 * size * 8 / arguments.mbits + 10

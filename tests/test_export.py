@@ -186,11 +186,11 @@ def continued_by_llama_cpp(folder: Path, kind: str) -> Callable[[list[int]], lis
 
 
 @pytest.mark.parametrize(
-    "continued_by",
+    ("continued_by", "tie"),
     [
-        continued_by_transformers,
-        partial(continued_by_llama_cpp, kind="f32"),
-        partial(continued_by_llama_cpp, kind="f16"),
+        (continued_by_transformers, 1e-4),
+        (partial(continued_by_llama_cpp, kind="f32"), 1e-3),
+        (partial(continued_by_llama_cpp, kind="f16"), 0.02),
     ],
     ids=["transformers", "llama.cpp-f32", "llama.cpp-f16"],
 )
@@ -200,8 +200,9 @@ def test_twenty_prompts_are_continued_by_the_same_fifty_tokens(
     processor: Any,
     monkeypatch: pytest.MonkeyPatch,
     continued_by: Callable[[Path], Callable[[list[int]], list[int]]],
+    tie: float,
 ) -> None:
-    """Up to where two tokens are as likely as each other, as far as half precision goes: 0.02 nats apart."""
+    """Up to where two tokens are as likely as each other, as far as the number format goes: `tie` nats apart."""
     monkeypatch.chdir(tmp_path)
     training = {"dataset": {"seq_len": 128}}
     settings = Settings.model_validate({**SETTINGS.model_dump(), "training": training})
@@ -218,7 +219,7 @@ def test_twenty_prompts_are_continued_by_the_same_fifty_tokens(
         else:
             with torch.no_grad():
                 logits = model(torch.tensor([ids + ours[:differ]]))[0, -1]
-            assert logits[ours[differ]] - logits[theirs[differ]] < 0.02, prompt
+            assert logits[ours[differ]] - logits[theirs[differ]] < tie, prompt
 
 
 # -- a file is whole or as it was

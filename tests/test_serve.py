@@ -103,6 +103,11 @@ def serving(folder: Path) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="module")
+def asked(endless: MiniGPT) -> InferenceModel:
+    return InferenceModel(endless)
+
+
+@pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, tokenizer_model: Path, endless: MiniGPT) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("server")
     save_model(folder / "checkpoints", tokenizer_model, endless)
@@ -111,13 +116,9 @@ def server(tmp_path_factory: pytest.TempPathFactory, tokenizer_model: Path, endl
         assert server.process.poll() is None and "Traceback" not in server.said()
 
 
-def text_after(model: MiniGPT, processor: Any, ids: list[int], count: int, **sampling: Any) -> str:
+def text_after(model: InferenceModel, processor: Any, ids: list[int], count: int, **sampling: Any) -> str:
     """What the model says on its own, without a server."""
-    return "".join(
-        stream_text(
-            processor, generate(InferenceModel(model), ids, max_new_tokens=count, sampling=Sampling(**sampling))
-        )
-    )
+    return "".join(stream_text(processor, generate(model, ids, max_new_tokens=count, sampling=Sampling(**sampling))))
 
 
 # -- what clients do
@@ -127,10 +128,10 @@ def test_lists_the_model(server: Server) -> None:
     assert [model.id for model in server.client.models.list()] == ["cellmind"]
 
 
-def test_completes(server: Server, endless: MiniGPT, processor: Any) -> None:
+def test_completes(server: Server, asked: InferenceModel, processor: Any) -> None:
     ids = [START, *processor.encode("안녕")]
     answer = server.complete(temperature=0)
-    assert answer.choices[0].text == text_after(endless, processor, ids, 8, temperature=0)
+    assert answer.choices[0].text == text_after(asked, processor, ids, 8, temperature=0)
     assert answer.choices[0].finish_reason == "length"
     assert (answer.usage.prompt_tokens, answer.usage.completion_tokens) == (len(ids), 8)
     assert (answer.object, answer.model, answer.usage.total_tokens) == ("text_completion", "cellmind", len(ids) + 8)
@@ -147,7 +148,9 @@ def test_streams_what_it_would_say_at_once(server: Server) -> None:
     assert chunks[-1].usage == whole.usage
 
 
-def test_a_stream_never_breaks_a_character(tmp_path: Path, server: Server, endless: MiniGPT, processor: Any) -> None:
+def test_a_stream_never_breaks_a_character(
+    tmp_path: Path, server: Server, asked: InferenceModel, processor: Any
+) -> None:
     """Rare syllables are three tokens each: what is drawn at random has pieces of them, and each comes as one."""
     body = {"model": "cellmind", "prompt": "뷁", "stream": True, "seed": 1, "temperature": 2, "max_tokens": 200}
     response, content = server.request("POST", "completions", body)
@@ -156,17 +159,14 @@ def test_a_stream_never_breaks_a_character(tmp_path: Path, server: Server, endle
     assert events[-2:] == ["data: [DONE]", ""]
     texts = [json.loads(event.removeprefix("data: "))["choices"][0]["text"] for event in events[:-2]]
     ids = generate(
-        InferenceModel(endless),
-        [START, *processor.encode("뷁")],
-        max_new_tokens=200,
-        sampling=Sampling(temperature=2, seed=1),
+        asked, [START, *processor.encode("뷁")], max_new_tokens=200, sampling=Sampling(temperature=2, seed=1)
     )
     assert [text for text in texts if text] == [text for text in stream_text(processor, ids) if text]
 
 
-def test_chats_line_by_line(server: Server, endless: MiniGPT, processor: Any) -> None:
+def test_chats_line_by_line(server: Server, asked: InferenceModel, processor: Any) -> None:
     ids = [START, *encode_message("뭐해?", processor), *encode_message("밥\n", processor)]
-    texts = (text_after(endless, processor, ids, 90, temperature=1, seed=seed) for seed in range(1000))
+    texts = (text_after(asked, processor, ids, 90, temperature=1, seed=seed) for seed in range(1000))
     seed, line = next((seed, text.split("\n")[0]) for seed, text in enumerate(texts) if text.find("\n") > 9)
     wanted = {"temperature": 1, "seed": seed, "max_tokens": 90}
     answer = server.chat("뭐해?", [{"type": "text", "text": "밥"}], **wanted)

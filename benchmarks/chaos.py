@@ -24,7 +24,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import signal
 import sys
 import tempfile
 import time
@@ -127,7 +126,6 @@ def main() -> None:
         parser.error(str(error))
     arguments.output.mkdir(parents=True, exist_ok=True)
     faults.write(arguments.output / "faults.jsonl", header, plan)
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # so that what is open is closed
     with tempfile.TemporaryDirectory(prefix="cellmind-chaos-") as folder, Lan(hosts=0) as lan:
         household = Household(lan, Path(folder), header["peers"], arguments.step, SETTINGS)
         household.found()

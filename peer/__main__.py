@@ -27,7 +27,7 @@ from peer.membership import Notice, Role
 from peer.memory import OutOfMemory
 from peer.network import Network, NetworkError, check_port, free_port
 from peer.node import parse_address
-from peer.processes import Stopped, StopSignal, leave, leave_nothing_behind
+from peer.processes import Stopped, StopSignal, give_way_to_training, leave, leave_nothing_behind
 from peer.training import Trainer
 
 DEFAULT_PORT = 23457
@@ -218,6 +218,7 @@ def run_peer(arguments: argparse.Namespace, display: Display) -> int:
     listen = arguments.port or free_port(host, DEFAULT_PORT)
     name = "".join(letter for letter in (arguments.name or socket.gethostname()) if letter.isprintable())[:64] or "peer"
     leave_nothing_behind()
+    give_way_to_training()
     os.nice(NICENESS)
     network = Network(
         run=settings.swarm.run,

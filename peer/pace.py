@@ -18,7 +18,7 @@ from peer.membership import Notice
 from peer.swarm_state import COARSE, FINE, MEAN_BITS
 
 COST_MEMORY = 5  # exchanges whose middle cost counts: a whole group keeps to the pause of whoever had a bad moment
-COST_SHARE = 0.03  # of the processor's time, at most, goes into exchanges; p2pd's, half as much again, is not seen
+COST_SHARE = 0.03  # of the processor's time, at most, goes into exchanges; p2pd's, a quarter as much again, is not seen
 WHOLE_COST = 2.0  # times what is measured here, with p2pd's part and what all of it drives out of the caches
 USE = 0.4  # of a sequence that another device has trained, in those of our own (docs/log.md, "a quarter of a device")
 MIN_PAUSE_SECONDS = 0.5

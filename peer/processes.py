@@ -1,4 +1,4 @@
-"""Child processes that never outlive us, and signals that reach only the process that knows what to do with them."""
+"""Child processes that never outlive or interrupt us, and signals that reach only who knows what to do with them."""
 
 from __future__ import annotations
 
@@ -47,6 +47,23 @@ def leave_nothing_behind() -> None:
 
     os.register_at_fork(after_in_child=in_child)
     sys.excepthook = _on_error
+
+
+def give_way_to_training() -> None:
+    """From now on forked children, and what these start, take their turn on the processor instead of interrupting it.
+
+    p2pd is woken by every packet, thousands of times an exchange, and each time it would take a core from a training
+    step. Like this it waits for the next tick of the clock, four milliseconds at most, and takes all that has come.
+    Linux only, see sched(7): SCHED_BATCH.
+    """
+    if sys.platform != "linux":
+        return
+
+    def in_child() -> None:
+        with suppress(OSError):  # where it is not allowed, all is as before
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+
+    os.register_at_fork(after_in_child=in_child)
 
 
 def _on_error(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

@@ -1,4 +1,4 @@
-"""Ctrl+C in a process of its own, for it changes what signals do."""
+"""Programs of their own, for they change what signals do, and how children come into the world."""
 
 from __future__ import annotations
 
@@ -30,3 +30,22 @@ def test_what_takes_long_is_not_done_once_somebody_wants_the_end(block: str) -> 
     program = PROGRAM.format(block=block)
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (0, "stopped\n"), done.stderr
+
+
+GIVES_WAY = """
+import os, subprocess, sys
+from peer.processes import give_way_to_training
+
+give_way_to_training()
+print(os.sched_getscheduler(0) == os.SCHED_OTHER, flush=True)
+if os.fork() == 0:
+    subprocess.run([sys.executable, "-c", "import os; print(os.sched_getscheduler(0) == os.SCHED_BATCH)"])
+    os._exit(0)
+os.wait()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="SCHED_BATCH is Linux's")
+def test_what_children_start_does_not_interrupt_training() -> None:
+    done = subprocess.run([sys.executable, "-c", GIVES_WAY], capture_output=True, text=True, timeout=60)
+    assert done.stdout.splitlines() == ["True", "True"], done.stderr

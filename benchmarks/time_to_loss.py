@@ -35,6 +35,7 @@ from tests.lan import HostProcess, Lan
 Curve = list[tuple[float, float]]  # (seconds since all trained, held-out loss)
 WAYS = ("alone", "swarm", "ddp", "ddp faster", "sync", "with a slow one")
 SLOW = 0.25  # of a core
+JUDGED = "judged"  # the folder of checkpoints that are judged afterwards
 STOCK_BAR = 0.6  # of stock averaging's time, at most, is what two need
 
 
@@ -124,8 +125,12 @@ def run(way: str, devices: list[Device], seconds: float, target: float) -> Curve
             process.wait_for(r"trains [\d.]+ M parameters", 300)
         began, slow = time.time(), SLOW if way == "with a slow one" else 1.0
         with slowed(used[-1], slow), neighbour(devices[1].folder, way == "alone" or slow < 1.0):
-            wait(lambda: reached(curve_of(used[0], began), target) and way != "alone", began + seconds)
+            deadline = began + seconds
+            while time.time() < deadline and (way == "alone" or not reached(curve_of(used[0], began), target)):
+                keep_checkpoints(used[0])
+                time.sleep(1.0)
         end(processes)
+        keep_checkpoints(used[0])
         return sorted(curve_of(used[0], began) + judged(used[0], began))
 
 
@@ -150,12 +155,22 @@ def neighbour(folder: Path, is_there: bool = True) -> Iterator[None]:
         training.wait()
 
 
+def keep_checkpoints(device: Device) -> None:
+    """For `judged`: a device throws away all but its newest ones."""
+    for folder in (device.folder / "checkpoints" / "cellmind").glob("round-*"):
+        kept = device.folder / JUDGED / folder.name
+        if not kept.exists():
+            shutil.copytree(folder, kept, copy_function=os.link)
+
+
 def judged(device: Device, began: float) -> Curve:
-    """The held-out loss of those kept checkpoints that the device has not judged: it judges one every few minutes."""
+    """The held-out loss of those checkpoints that the device has not judged: it judges one every few minutes."""
     ended = {line["anchor"]: line["time"] - began for line in device.metrics() if line.get("valid_loss") is None}
-    checkpoints = map(read, (device.folder / "checkpoints" / "cellmind").glob("round-*"))
+    checkpoints = map(read, (device.folder / JUDGED).iterdir())
     anchors = {checkpoint.progress.anchor: checkpoint for checkpoint in checkpoints}  # of some there are two
-    return [(ended[anchor], held_out_loss(device, anchors[anchor])) for anchor in ended.keys() & anchors.keys()]
+    curve = [(ended[anchor], held_out_loss(device, anchors[anchor])) for anchor in ended.keys() & anchors.keys()]
+    shutil.rmtree(device.folder / JUDGED)
+    return curve
 
 
 def held_out_loss(device: Device, checkpoint: Checkpoint) -> float:

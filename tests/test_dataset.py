@@ -238,7 +238,7 @@ def test_a_killed_encoding_goes_on_and_two_at_once_do_it_once(tmp_path: Path, to
     assert told[0][-1] == told[1][-1]
     ids = np.load(told[0][-1])
     assert (ids == START).sum() == 5000
-    began = [int(lines[0]) for lines in told]
+    began = [int(lines[0]) for lines in told if len(lines) > 1]  # one that comes late finds it done, and tells nothing
     assert max(began) > reached - 25_000  # not from the start
 
 

@@ -53,7 +53,7 @@ def give_way_to_training() -> None:
     """From now on forked children, and what these start, take their turn on the processor instead of interrupting it.
 
     p2pd is woken by every packet, thousands of times an exchange, and each time it would take a core from a training
-    step. Like this it waits for the next tick of the clock, four milliseconds at most, and takes all that has come.
+    step. Like this it waits for a tick of the clock, some milliseconds at most, and takes all that has come.
     Linux only, see sched(7): SCHED_BATCH.
     """
     if sys.platform != "linux":

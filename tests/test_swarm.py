@@ -57,6 +57,8 @@ def test_two_devices_started_at_the_same_instant_train_one_run(tmp_path: Path) -
         assert all(here[round] == there[round] for round in set(here) & set(there))
         founders = [device for device in devices if "founded run" in (device.folder / "peer.log").read_text()]
         assert len(founders) == 1
+        [p2pd] = [pid for pid in lan.hosts[0].pids() if Path(f"/proc/{pid}/comm").read_text() == "p2pd\n"]
+        assert os.sched_getscheduler(p2pd) == os.SCHED_BATCH, "the network's process interrupts training"
 
         for source in (("--from-peer", address(first)), ("--from-swarm",), ("--from-swarm", "cellmind")):
             prompt = ("--prompt", "오늘 저녁에", "--seed", "1", "--max-new-tokens", "20")

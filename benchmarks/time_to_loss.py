@@ -124,11 +124,13 @@ def run(way: str, devices: list[Device], seconds: float, target: float) -> Curve
         for process in processes:
             process.wait_for(r"trains [\d.]+ M parameters", 300)
         began, slow = time.time(), SLOW if way == "with a slow one" else 1.0
+
+        def done() -> bool:
+            keep_checkpoints(used[0])
+            return way != "alone" and reached(curve_of(used[0], began), target)
+
         with slowed(used[-1], slow), neighbour(devices[1].folder, way == "alone" or slow < 1.0):
-            deadline = began + seconds
-            while time.time() < deadline and (way == "alone" or not reached(curve_of(used[0], began), target)):
-                keep_checkpoints(used[0])
-                time.sleep(1.0)
+            wait(done, began + seconds)
         end(processes)
         keep_checkpoints(used[0])
         return sorted(curve_of(used[0], began) + judged(used[0], began))

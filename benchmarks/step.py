@@ -155,7 +155,7 @@ def plain_formulas() -> Iterator[None]:
 
     def rotate(x: Tensor, rotation: Rotation) -> Tensor:
         first, second = x.chunk(2, dim=-1)
-        return x * rotation[0] + torch.cat((-second, first), dim=-1) * rotation[1]
+        return x * rotation[0] + torch.cat((second, first), dim=-1) * rotation[1]
 
     def loss(x: Tensor, words: Tensor, labels: Tensor) -> Tensor:
         return F.cross_entropy(F.linear(x, words), labels, ignore_index=IGNORED)

@@ -19,7 +19,7 @@ LOSS_ROWS = 512  # tokens whose logits are held at once; fewer make the matrix p
 
 INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}  # by bytes
 
-Rotation: TypeAlias = tuple[Tensor, Tensor]  # cosines and sines, each (T, hs)
+Rotation: TypeAlias = tuple[Tensor, Tensor]  # cosines and sines, each (T, hs), the first half of the sines negative
 
 
 class _Rotate(Function):
@@ -36,11 +36,8 @@ class _Rotate(Function):
 
 
 def turn(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    turned = x * cos
-    (first, second), (turned_first, turned_second), (sin, _) = (part.chunk(2, dim=-1) for part in (x, turned, sin))
-    turned_first.addcmul_(second, sin, value=-1)
-    turned_second.addcmul_(first, sin)
-    return turned
+    swapped = x.unflatten(-1, (2, -1)).flip(-2).flatten(-2)
+    return torch.addcmul(x * cos, swapped, sin)
 
 
 def rotate(x: Tensor, rotation: Rotation) -> Tensor:

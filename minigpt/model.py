@@ -169,14 +169,14 @@ class MiniGPT(nn.Module):
                 nn.init.normal_(parameter, std=0.02)
 
     def rotation(self, length: int) -> Rotation:
-        """Cosines and sines of RoPE's angles for positions 0 to length - 1, each (length, hs) in float32."""
+        """Of RoPE's angles for positions 0 to length - 1, in float32: cosines and sines, see `Rotation`."""
         head_size = self.d_model // self.nhead
         frequencies = ROPE_THETA ** (
             -torch.arange(0, head_size, 2, dtype=torch.float32, device="cpu") / head_size
         )  # (hs/2,)
         angles = torch.arange(length, dtype=torch.float32, device="cpu")[:, None] * frequencies  # (T, hs/2)
-        angles = torch.cat((angles, angles), dim=-1)  # (T, hs)
-        return angles.cos(), angles.sin()
+        cosines, sines = angles.cos(), angles.sin()
+        return torch.cat((cosines, cosines), dim=-1), torch.cat((-sines, sines), dim=-1)
 
     def forward(self, input_ids: Tensor, labels: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
         """Logits (B, T, V) in float32 for input_ids (B, T); with labels (B, T) the mean loss in nats per token instead.

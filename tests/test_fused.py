@@ -27,12 +27,13 @@ def compare(ours: Callable[..., Tensor], plain: Callable[..., Tensor], *inputs: 
 def test_rotation() -> None:
     angles = torch.randn(5, 4)
     cos, sin = (part.repeat(1, 2) for part in (angles.cos(), angles.sin()))
+    first_negative = torch.cat((-angles.sin(), angles.sin()), dim=-1)
 
     def plain(x: Tensor) -> Tensor:
         first, second = x.chunk(2, dim=-1)
         return x * cos + torch.cat((-second, first), dim=-1) * sin
 
-    compare(lambda x: rotate(x, (cos, sin)), plain, torch.randn(2, 3, 5, 8))
+    compare(lambda x: rotate(x, (cos, first_negative)), plain, torch.randn(2, 3, 5, 8))
 
 
 def test_norm() -> None:

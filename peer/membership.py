@@ -43,7 +43,7 @@ class Notice(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    peer: str = Field(min_length=10, max_length=100, pattern="^[A-Za-z0-9]+$")  # peer id in base58
+    peer: str = Field(min_length=10, max_length=64, pattern="^[1-9A-HJ-NP-Za-km-z]+$")  # peer id in base58
     name: str = Field(min_length=1, max_length=64)
     address: str = Field(max_length=200)  # multiaddr
     role: Annotated[Role, Field(strict=False)]

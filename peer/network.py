@@ -11,13 +11,13 @@ import os
 import pickle
 import socket
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property, partial, wraps
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, ParamSpec, TextIO, TypeVar
 
 from hivemind import DHT
 from hivemind.dht import DHTNode
@@ -36,7 +36,7 @@ from peer.node import STALLED_SECONDS, Node, View
 from peer.processes import keep_sockets_together, outlive_the_dead
 from peer.records import SoundRecords, board_of
 from peer.shards import KeptShards, Stock
-from peer.transfer import TransferError, fetch, fetch_bytes, fetch_manifest, fetch_means, is_followed
+from peer.transfer import TransferError, fetch, fetch_bytes, fetch_manifest, fetch_means, is_followed, reason
 
 STARTUP_SECONDS = 60.0
 MAX_REMEMBERED = 50
@@ -498,39 +498,53 @@ async def _stop(dht: DHT, node: DHTNode) -> None:
     await _the_node().stop()
 
 
-async def _fetch_manifest(dht: DHT, node: DHTNode, *, peer: str, run: str) -> Manifest | Failure:
-    try:
-        return await fetch_manifest(node.p2p, PeerID.from_base58(peer), run)
-    except TransferError as error:
-        return Failure(TransferError, str(error))
+Asked = ParamSpec("Asked")
+Answer = TypeVar("Answer")
 
 
-async def _fetch_bytes(dht: DHT, node: DHTNode, *, peer: str, manifest: Manifest, name: str) -> bytes | Failure:
-    try:
-        return await fetch_bytes(node.p2p, PeerID.from_base58(peer), manifest, name)
-    except TransferError as error:
-        return Failure(TransferError, str(error))
+def _fails_softly(work: Callable[Asked, Awaitable[Answer]]) -> Callable[Asked, Awaitable[Answer | Failure]]:
+    """Gives a Failure for whatever `work` raises: what strangers have sent may make it raise anything."""
+
+    @wraps(work)
+    async def answer(*arguments: Asked.args, **keywords: Asked.kwargs) -> Answer | Failure:
+        try:
+            return await work(*arguments, **keywords)
+        except HistoryError as error:
+            return Failure(HistoryError, str(error))
+        except OSError as error:
+            return Failure(OSError, str(error))
+        except (TransferError, DatasetError) as error:
+            return Failure(TransferError, str(error))
+        except Exception as error:
+            return Failure(TransferError, reason(error))
+
+    return answer
 
 
-async def _fetch_settings(dht: DHT, node: DHTNode, *, peer: str, run: str) -> bytes | Failure:
-    manifest = await _fetch_manifest(dht, node, peer=peer, run=run)
-    if isinstance(manifest, Failure):
-        return manifest
-    return await _fetch_bytes(dht, node, peer=peer, manifest=manifest, name=SETTINGS)
+@_fails_softly
+async def _fetch_manifest(dht: DHT, node: DHTNode, *, peer: str, run: str) -> Manifest:
+    return await fetch_manifest(node.p2p, PeerID.from_base58(peer), run)
 
 
+@_fails_softly
+async def _fetch_bytes(dht: DHT, node: DHTNode, *, peer: str, manifest: Manifest, name: str) -> bytes:
+    return await fetch_bytes(node.p2p, PeerID.from_base58(peer), manifest, name)
+
+
+@_fails_softly
+async def _fetch_settings(dht: DHT, node: DHTNode, *, peer: str, run: str) -> bytes:
+    donor = PeerID.from_base58(peer)
+    return await fetch_bytes(node.p2p, donor, await fetch_manifest(node.p2p, donor, run), SETTINGS)
+
+
+@_fails_softly
 async def _fetch_means(
     dht: DHT, node: DHTNode, *, peer: str, run_folder: Path, lineage: str, size: int
-) -> list[Path] | Failure:
-    try:
-        donor = PeerID.from_base58(peer)
-        return await fetch_means(node.p2p, donor, run_folder, lineage, size, _the_node().service)
-    except (TransferError, HistoryError) as error:
-        return Failure(type(error), str(error))
-    except OSError as error:
-        return Failure(OSError, str(error))
+) -> list[Path]:
+    return await fetch_means(node.p2p, PeerID.from_base58(peer), run_folder, lineage, size, _the_node().service)
 
 
+@_fails_softly
 async def _fetch(
     dht: DHT,
     node: DHTNode,
@@ -541,37 +555,25 @@ async def _fetch(
     skip: tuple[str, ...],
     newer_than: State | None,
     or_followed: bool,
-) -> Path | Failure:
-    try:
-        donor = PeerID.from_base58(peer)
-        manifest = await fetch_manifest(node.p2p, donor, run)
-        progress = manifest.progress
-        old = newer_than is not None and (progress.samples, progress.round, progress.lineage) <= newer_than
-        if old and not (or_followed and await is_followed(node.p2p, donor, run, progress.anchor_name)):
-            raise TransferError("the donor has not written its newest state yet")
-        donors = [donor, *_the_node().others_of(manifest.run_id, donor)][:MAX_DONORS]
-        return await fetch(node.p2p, donors, manifest, root, _the_node().service, skip)
-    except TransferError as error:
-        return Failure(TransferError, str(error))
-    except OSError as error:
-        return Failure(OSError, str(error))
+) -> Path:
+    donor = PeerID.from_base58(peer)
+    manifest = await fetch_manifest(node.p2p, donor, run)
+    progress = manifest.progress
+    old = newer_than is not None and (progress.samples, progress.round, progress.lineage) <= newer_than
+    if old and not (or_followed and await is_followed(node.p2p, donor, run, progress.anchor_name)):
+        raise TransferError("the donor has not written its newest state yet")
+    donors = [donor, *_the_node().others_of(manifest.run_id, donor)][:MAX_DONORS]
+    return await fetch(node.p2p, donors, manifest, root, _the_node().service, skip)
 
 
-async def _share(dht: DHT, node: DHTNode, *, ids_path: Path, tokenizer_sha256: str) -> Failure | None:
-    try:
-        await _the_node().share(ids_path, tokenizer_sha256)
-    except DatasetError as error:
-        return Failure(TransferError, str(error))
-    return None
+@_fails_softly
+async def _share(dht: DHT, node: DHTNode, *, ids_path: Path, tokenizer_sha256: str) -> None:
+    await _the_node().share(ids_path, tokenizer_sha256)
 
 
+@_fails_softly
 async def _take_shard(
     dht: DHT, node: DHTNode, *, peer: str | None, kept: Callable[[], KeptShards], tokenizer_sha256: str
-) -> Stock | Failure:
+) -> Stock:
     donor = None if peer is None else PeerID.from_base58(peer)
-    try:
-        return await _the_node().take_shard(donor, kept, tokenizer_sha256)
-    except TransferError as error:
-        return Failure(TransferError, str(error))
-    except OSError as error:
-        return Failure(OSError, str(error))
+    return await _the_node().take_shard(donor, kept, tokenizer_sha256)

@@ -325,3 +325,9 @@ def test_what_is_not_a_notice_is_not_taken_for_one(broken: object) -> None:
     value = {**good, **broken} if isinstance(broken, dict) and broken else broken
     assert parse_notice(ME.address, value) is None
     assert parse_notice(f"{ME.address}M", good) is None
+
+
+@pytest.mark.parametrize("peer", ["0" * 12, "Il" * 6, "Q" * 100])
+def test_who_has_no_peer_id_is_not_heard(peer: str) -> None:
+    address = f"/ip4/10.0.0.1/tcp/1/p2p/{peer}"
+    assert parse_notice(address, {**ME.model_dump(mode="json"), "peer": peer, "address": address}) is None

@@ -46,18 +46,18 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def serve(arguments: argparse.Namespace, display: Display) -> int:
-    address = arguments.host or lan_address()
-    check_port(address, arguments.port)
-    for address in arguments.initial_peers:
+    own = arguments.host or lan_address()
+    check_port(own, arguments.port)
+    for other in arguments.initial_peers:
         try:
-            parse_address(address)
+            parse_address(other)
         except ValueError as error:
             raise NetworkError(str(error)) from error
     leave_nothing_behind()
     network = Network(
         run="",
         name="bootstrap",
-        host=address,
+        host=own,
         port=arguments.port,
         checkpoints=arguments.state,
         report=display.note,
@@ -66,13 +66,13 @@ def serve(arguments: argparse.Namespace, display: Display) -> int:
     )
     stop = StopSignal()
     try:
-        address = ""
+        announced = ""
         connected: list[str] = []
         while not stop.received:
-            if network.address != address:
-                address = network.address
-                display.note(f"bootstrap node at {address}")
-                display.invite(str(Invite(address)))
+            if network.address != announced:
+                announced = network.address
+                display.note(f"bootstrap node at {announced}")
+                display.invite(str(Invite(announced)))
             view = network.post(None)
             if len(view.connected) != len(connected):
                 connected = view.connected

@@ -141,7 +141,7 @@ class MiniGPT(nn.Module):
         self.vocab_size, self.d_model, self.nhead, self.num_layers = vocab_size, d_model, nhead, num_layers
         self.seq_len = seq_len
         self.model = Decoder(vocab_size, d_model, nhead, num_layers, dropout)
-        cosines, sines = self.rotation(seq_len)
+        cosines, sines = self.rotation(0 if self.model.embed_tokens.weight.is_meta else seq_len)
         self.register_buffer("cosines", cosines, persistent=False)
         self.register_buffer("sines", sines, persistent=False)
         self.initialize()

@@ -62,7 +62,8 @@ class Board:
         asked = [keepers[(self._turn + number) % len(keepers)] for number in range(min(count, len(keepers)))]
         answers = await self._ask(asked, lambda keeper: protocol.call_find(keeper, [self._key]))
         latest: dict[object, tuple[bytes, float]] = {}
-        for item in (protocol.storage.get(self._key), *(answer[self._key][0] for answer in answers)):
+        found = [answer[self._key][0] for answer in answers if self._key in answer]  # hivemind leaves out odd answers
+        for item in (protocol.storage.get(self._key), *found):
             if item is not None and isinstance(item.value, DictionaryDHTValue):
                 for subkey, (value, expiration) in item.value.items():
                     if subkey not in latest or latest[subkey][1] < expiration:

@@ -19,6 +19,7 @@ from minigpt.device import give_back_freed_memory
 from minigpt.evaluate import HeldOut
 from minigpt.generate import Sampling, generate, stream_text
 from minigpt.model import MiniGPT
+from peer.memory import is_out_of_memory
 
 SHARE = 0.005  # of the processor's time, at most,
 FIRST_SECONDS = 3.0  # and so many of the processor's seconds besides: who has just begun wants to see that it learns
@@ -32,7 +33,7 @@ SAMPLE_TOKENS = 40
 class Verdict:
     """What was found out about an anchor."""
 
-    held_out: tuple[float, float] | None  # nats a token, bits a byte; None where there is no such text
+    held_out: tuple[float, float] | None  # nats a token, bits a byte; None without such text, or memory for it
     samples: list[dict[str, str]]  # each with a prompt and the text that follows it
 
 
@@ -83,6 +84,15 @@ class Evaluator:
     def _judge(self, anchor: MiniGPT, prompts: list[list[int]]) -> tuple[Verdict, float]:
         """On the thread: the verdict, and the processor's seconds that it took."""
         started = time.thread_time()
+        try:
+            verdict = self._verdict(anchor, prompts)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            verdict = Verdict(None, [])  # training goes first; the next anchor may be luckier
+        return verdict, time.thread_time() - started
+
+    def _verdict(self, anchor: MiniGPT, prompts: list[list[int]]) -> Verdict:
         held_out = None
         if self._held_out is not None:
             held_out = self._held_out.evaluate(anchor, self._autocast, self._block_attention)
@@ -90,8 +100,7 @@ class Evaluator:
         if prompts:
             model = InferenceModel(anchor)
             samples = [self._sample(model, prompt) for prompt in prompts]
-        verdict = Verdict(held_out, samples)
-        return verdict, time.thread_time() - started
+        return Verdict(held_out, samples)
 
     def _sample(self, model: InferenceModel, prompt: list[int]) -> dict[str, str]:
         """With the same dice every time, so that the samples of two checkpoints differ by what was learnt."""

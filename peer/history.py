@@ -15,7 +15,9 @@ import shutil
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
+from pydantic import ConfigDict, Field, TypeAdapter
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -28,6 +30,10 @@ KEPT_BYTES = 256 * 2**20
 KEPT_SHARE = 0.25
 MAX_COUNT = 2**20  # steps of one exchange
 MAX_SAMPLES = 2**32
+Samples = Annotated[list[tuple[str, Annotated[int, Field(ge=0, le=MAX_SAMPLES)]]], Field(min_length=1)]
+HEADER = TypeAdapter(
+    tuple[str, Samples, Annotated[int, Field(ge=1, le=MAX_COUNT)]], config=ConfigDict(strict=True)
+)  # of a file: all of a `Mean` but its code
 
 
 class HistoryError(ValueError):
@@ -77,20 +83,16 @@ def load(path: Path, size: int) -> Mean:
     """Read a mean, wherever it came from. Raises HistoryError for what cannot be one of `size` numbers."""
     try:
         with safe_open(path, framework="pt") as file:
-            header = json.loads(file.metadata()["header"])
+            previous, samples, count = HEADER.validate_json(file.metadata()["header"])
             code = file.get_tensor("code")
-        previous, samples, count = header
-        mean = Mean(str(previous), {str(peer): int(given) for peer, given in samples}, int(count), code)
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
         raise HistoryError(f"{path.name[:12]}… is no mean: {error}") from error
     bits = bits_of(code.numel(), size)
     if code.dim() != 1 or bits is None or bits not in MEAN_BITS.values() or not is_valid(code, bits, LIMIT):
         raise HistoryError(f"{path.name[:12]}… does not hold {size} finite numbers")
-    if not 1 <= mean.count <= MAX_COUNT or path.stem != mean.previous:
-        raise HistoryError(f"{path.name[:12]}… moves another anchor, or too far")
-    if not mean.samples or not all(0 <= given <= MAX_SAMPLES for given in mean.samples.values()):
-        raise HistoryError(f"{path.name[:12]}… was made of impossible numbers of sequences")
-    return mean
+    if path.stem != previous:
+        raise HistoryError(f"{path.name[:12]}… moves another anchor")
+    return Mean(previous, dict(samples), count, code)
 
 
 def following(run_folder: Path, lineage: str, size: int) -> list[Path]:

@@ -265,7 +265,8 @@ def rate_factor(speeds: Iterable[float]) -> float:
     speeds = [speed for speed in speeds if speed > 0]
     if not speeds:
         return 1.0
-    worth = sum(speeds) ** 2 / sum(speed**2 for speed in speeds)
+    fastest = max(speeds)  # anybody may say that it is as slow as can be: the square of that is no number
+    worth = sum(speed / fastest for speed in speeds) ** 2 / sum((speed / fastest) ** 2 for speed in speeds)
     return min(MAX_RATE_FACTOR, math.sqrt(worth))
 
 

@@ -83,9 +83,9 @@ def step_within_memory(
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether an allocation was refused; torch has no type of its own for it on the CPU."""
+    """Whether an allocation was refused; torch has a type of its own for it on some GPUs only."""
     return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or (
-        isinstance(error, RuntimeError) and "allocate memory" in str(error)
+        isinstance(error, RuntimeError) and any(words in str(error) for words in ("allocate memory", "out of memory"))
     )
 
 

@@ -538,9 +538,7 @@ async def _fetch_settings(dht: DHT, node: DHTNode, *, peer: str, run: str) -> by
 
 
 @_fails_softly
-async def _fetch_means(
-    dht: DHT, node: DHTNode, *, peer: str, run_folder: Path, lineage: str, size: int
-) -> list[Path]:
+async def _fetch_means(dht: DHT, node: DHTNode, *, peer: str, run_folder: Path, lineage: str, size: int) -> list[Path]:
     return await fetch_means(node.p2p, PeerID.from_base58(peer), run_folder, lineage, size, _the_node().service)
 
 

@@ -141,8 +141,10 @@ class StopSignal:
     def __init__(self) -> None:
         self.received = False
         self._interrupting = False
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._on_signal)
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup leaves it
+            signal.signal(signal.SIGHUP, self._on_signal)
         signal.signal(signal.SIGALRM, self._on_alarm)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:

@@ -216,8 +216,12 @@ class Gathering:
                     self._traffic.bytes_received += len(chunk)
                     if file.tell() >= size:
                         break
-            if file.tell() < size:
-                raise TransferError("it sent less than a shard")
+            sent = file.tell()
+        if sent < size:
+            raise TransferError("it sent less than a shard")
+        if sent > size:
+            self.kept.partial(sha256).unlink()
+            raise TransferError("it sent more than a shard")
         await asyncio.get_running_loop().run_in_executor(None, self.kept.add, sha256)
 
     async def _chunks(self, donor: PeerID, sha256: str, offset: int) -> AsyncIterator[bytes]:

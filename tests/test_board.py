@@ -10,6 +10,7 @@ import peer  # noqa: F401 -- first, for it tells hivemind how little to log
 
 import pytest
 from hivemind.dht import DHTNode
+from hivemind.proto import dht_pb2
 
 from peer import board, clock
 from peer.board import Board
@@ -54,6 +55,22 @@ def test_everybody_reads_what_everybody_posts_and_the_latest_of_it() -> None:
                 assert await words(made) == {f"/{number}": [word] for number in range(NODES)}
         read = await nodes[0].get(board_of("cellmind"), latest=True)
         assert read is not None and len(read.value) == NODES, "hivemind's own search finds it where we keep it"
+
+    between_boards(work)
+
+
+def test_a_keeper_that_answers_oddly_hides_nobody() -> None:
+    async def work(nodes: list[DHTNode], boards: list[Board]) -> None:
+        await post(boards, "here")
+        reader = boards[0]
+        odd = next(node for node in nodes if node.peer_id in reader._keepers and node is not nodes[0])
+
+        async def answer(request: dht_pb2.FindRequest, context: object) -> dht_pb2.FindResponse:
+            return dht_pb2.FindResponse(results=[dht_pb2.FindResult(type=99) for _ in request.keys])
+
+        await odd.p2p.remove_protobuf_handler("DHTProtocol.rpc_find")
+        await odd.p2p.add_protobuf_handler("DHTProtocol.rpc_find", answer, dht_pb2.FindRequest)
+        assert len(await words(reader)) == NODES
 
     between_boards(work)
 

@@ -104,6 +104,20 @@ def test_without_held_out_texts_there_are_samples(anchor: MiniGPT, processor: An
     assert verdict.held_out is None and [sample["prompt"] for sample in verdict.samples] == [""]
 
 
+def test_where_memory_runs_out_there_is_no_verdict_and_training_goes_on(
+    anchor: MiniGPT, held_out: HeldOut, processor: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def evaluate(*arguments: Any) -> None:
+        torch.empty(2**60)
+
+    monkeypatch.setattr(held_out, "evaluate", evaluate)
+    judge = Evaluator(held_out, processor, None)
+    judge.begin(anchor)
+    assert verdict_of(judge) == Verdict(None, [])
+    assert judge.begin(anchor), "the next one is judged again"
+    verdict_of(judge)
+
+
 def test_samples_that_nobody_reads_are_not_made(anchor: MiniGPT, held_out: HeldOut, processor: Any) -> None:
     judge = Evaluator(held_out, processor, None)
     judge.begin(anchor, samples=False)

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 
 from peer import history
 from peer.codec import PART, code_bytes, encode
-from peer.history import HistoryError, Mean, load, path_of
+from peer.history import HistoryError, Mean, following, load, path_of
 from peer.swarm_state import COARSE, FINE, MEAN_BITS
 
 SIZE = code_bytes(PART, MEAN_BITS[COARSE])
@@ -62,6 +62,28 @@ def test_what_cannot_be_a_mean_is_refused(tmp_path: Path, field: str, value: obj
     impossible.save(tmp_path)
     with pytest.raises(HistoryError):
         load(path_of(tmp_path, impossible.previous), PART)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        '["{previous}", [["me", Infinity]], 4]',
+        '["{previous}", [["me", 8]], Infinity]',
+        '["{previous}", [["me", 8.5]], 4]',
+        '["{previous}", [["me", 8]]]',
+        "[" * 100_000,
+        "4",
+        "",
+    ],
+)
+def test_a_header_that_says_anything_else_is_refused(tmp_path: Path, header: str) -> None:
+    kept = mean()
+    kept.save(tmp_path)
+    path = path_of(tmp_path, kept.previous)
+    save_file({"code": kept.code}, path, metadata={"header": header.replace("{previous}", kept.previous)})
+    with pytest.raises(HistoryError, match="is no mean"):
+        load(path, PART)
+    assert following(tmp_path, kept.previous, PART) == []
 
 
 def test_a_torn_or_renamed_file_is_refused(tmp_path: Path) -> None:

@@ -26,6 +26,12 @@ def some_ids(rows: int, length: int) -> torch.Tensor:
     return torch.randint(4, VOCABULARY, (rows, length), generator=torch.Generator().manual_seed(1))
 
 
+def test_a_model_of_shapes_alone_takes_no_memory() -> None:
+    with torch.device("meta"):
+        model = MiniGPT(vocab_size=300, d_model=1024, nhead=1, num_layers=1, seq_len=65_536)
+    assert all(tensor.is_meta or tensor.numel() == 0 for tensor in (*model.parameters(), *model.buffers()))
+
+
 def test_the_guides_size_is_23_million_parameters() -> None:
     with torch.device("meta"):
         model = MiniGPT.from_settings(Settings().model, 8000, 256)

@@ -32,6 +32,14 @@ def test_what_takes_long_is_not_done_once_somebody_wants_the_end(block: str) -> 
     assert (done.returncode, done.stdout) == (0, "stopped\n"), done.stderr
 
 
+@pytest.mark.parametrize("start", [[], ["nohup"]], ids=["in a terminal", "nohup"])
+def test_a_closed_terminal_ends_it_unless_it_was_started_for_longer(start: list[str]) -> None:
+    program = "import os, signal; from peer.processes import StopSignal; stop = StopSignal(); "
+    program += "os.kill(os.getpid(), signal.SIGHUP); print(stop.received)"
+    done = subprocess.run([*start, sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert done.stdout == f"{not start}\n", done.stderr
+
+
 GIVES_WAY = """
 import os, subprocess, sys
 from peer.processes import give_way_to_training

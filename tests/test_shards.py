@@ -182,17 +182,28 @@ class Endless(ShardService):
             yield runtime_pb2.ExpertInfo(serialized_info=bytes(700))
 
 
-for kind in (Wrong, Endless):
+class Longer(ShardService):
+    """Sends a byte more than it says that there are, with a hash that is right for them."""
+
+    def _shard(self, index: int) -> bytes:
+        return super()._shard(index) + b"x"
+
+
+for kind in (Wrong, Endless, Longer):
     kind.__name__ = ShardService.__name__
 
 
-@pytest.mark.parametrize("kind", [Wrong, Endless], ids=["wrong", "endless"])
-def test_a_wrong_shard_is_refused_and_leaves_nothing(tmp_path: Path, kind: type[ShardService]) -> None:
+@pytest.mark.parametrize(
+    ("kind", "complaint"),
+    [(Wrong, "wrong hash"), (Endless, "more than"), (Longer, "more than")],
+    ids=["wrong", "endless", "longer"],
+)
+def test_a_wrong_shard_is_refused_and_leaves_nothing(tmp_path: Path, kind: type[ShardService], complaint: str) -> None:
     source = write_ids(tmp_path)
 
     async def work(gathering: Gathering, donor: Any) -> None:
         for _ in range(2):
-            with pytest.raises(TransferError, match="wrong hash"):
+            with pytest.raises(TransferError, match=complaint):
                 await gathering.take(donor)
 
     beside(lambda: kind(source, TOKENIZER, StateService(tmp_path)), tmp_path, work)

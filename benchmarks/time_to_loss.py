@@ -98,7 +98,7 @@ def found(devices: Sequence[Device], *arguments: str) -> None:
     checkpoints = first.folder / "checkpoints"
     for device in devices:
         shutil.rmtree(device.folder / "checkpoints", ignore_errors=True)
-    first.join("--minutes", "0.02", *arguments).wait(600)
+    first.join("--rounds", "0", *arguments).wait(600)
     for folder in checkpoints.glob("cellmind/round-*"):
         if not folder.name.endswith("step-00000000"):
             shutil.rmtree(folder)

@@ -10,6 +10,7 @@ import importlib.util
 import os
 import socket
 import sys
+import time
 import traceback
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from peer.network import Network, NetworkError, check_port, free_port
 from peer.node import parse_address
 from peer.processes import Stopped, StopSignal, give_way_to_training, leave, leave_nothing_behind
 from peer.training import Trainer
+from peer.transfer import TransferError
 
 DEFAULT_PORT = 23457
 NICENESS = 10  # whoever uses the device goes first
@@ -42,7 +44,7 @@ USER_ERRORS = (
     NetworkError,
     OutOfMemory,
     InviteError,
-    argparse.ArgumentTypeError,
+    TransferError,
 )
 
 
@@ -80,7 +82,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--name", default=None, help="what others call this device (default: its host name)")
     parser.add_argument("--run", default=None, help="name of the run, if several share a network (default: cellmind)")
     parser.add_argument("--minutes", type=positive, default=None, help="end by itself after so many minutes")
-    parser.add_argument("--rounds", type=int, default=None, help="end by itself after so many rounds")
+    parser.add_argument("--rounds", type=count, default=None, help="end by itself after so many rounds")
     parser.add_argument(
         "--share-of-time",
         type=share,
@@ -157,6 +159,13 @@ def positive(text: str) -> float:
     return value
 
 
+def count(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text} is less than 0")
+    return value
+
+
 def share(text: str) -> float:
     value = float(text)
     if not 0.01 <= value <= 1:
@@ -191,6 +200,7 @@ def load_settings_section(settings: Settings, swarm: dict[str, object]) -> Setti
 
 def run_peer(arguments: argparse.Namespace, display: Display) -> int:
     """Everything between the command line and the exit code."""
+    deadline = None if arguments.minutes is None else time.monotonic() + 60 * arguments.minutes
     settings = settings_of(arguments, display)
     if arguments.invite:
         display.invite(str(invite_of_running_peer(arguments.checkpoints, settings.swarm.run)))
@@ -246,7 +256,7 @@ def run_peer(arguments: argparse.Namespace, display: Display) -> int:
             checkpoints=arguments.checkpoints,
             display=display,
             stop=stop,
-            minutes=arguments.minutes,
+            deadline=deadline,
         )
         if arguments.sync:
             joiner.sync()
@@ -261,7 +271,7 @@ def run_peer(arguments: argparse.Namespace, display: Display) -> int:
             checkpoints=arguments.checkpoints,
             display=display,
             stop=stop,
-            minutes=arguments.minutes,
+            deadline=deadline,
             rounds=arguments.rounds,
             share_data=arguments.share_data,
             share_of_time=arguments.share_of_time,

@@ -75,7 +75,7 @@ class Joiner:
     """Takes one device from its start to a Run. Waits where it must, and says for what.
 
     :param insists: the user named a settings file, so a run that differs from it is an error and not a notice
-    :param minutes: that a device without text waits for some, at most
+    :param deadline: of `time.monotonic`, after which it does not wait any longer: Stopped; None for never
     :param given: addresses the user typed; if none of them answers, founding another run is not what was meant
     :param invite: what the user typed instead; then its run is meant, and no other of the same name
     """
@@ -92,13 +92,12 @@ class Joiner:
         checkpoints: Path,
         display: Display,
         stop: StopSignal,
-        minutes: float | None = None,
+        deadline: float | None = None,
     ):
-        self.deadline = None if minutes is None else time.monotonic() + 60 * minutes
         self.settings, self.insists, self.given, self.invite = settings, insists, given, invite
         self.run_id = invite.run_id if invite is not None else ""  # the one that is meant, "" for any of that name
         self.network, self.me, self.checkpoints = network, me, checkpoints
-        self.display, self.stop = display, stop
+        self.display, self.stop, self.deadline = display, stop, deadline
         self.run_folder = checkpoints / settings.swarm.run
         self._mentioned: set[str] = set()
 
@@ -205,14 +204,15 @@ class Joiner:
             elapsed = time.monotonic() - started
             seen = {notice.peer for notice in view.notices}
             unseen = [address for address in view.heard if address.rpartition("/")[2] not in seen]
+            meant = [notice for notice in view.notices if self._is_meant(notice)]
             enough = elapsed > (MEET_SECONDS if unseen else LOOK_SECONDS) and view.searched
             if (self.given and not view.connected) or self.run_id:
                 enough = False
-                if elapsed > UNANSWERED_SECONDS:
+                if elapsed > UNANSWERED_SECONDS and not any(notice.has_state for notice in meant):
                     raise JoinError(self._unanswered(view))
             if self.invite is not None and not self._is_verified(self.invite, view) and elapsed < UNANSWERED_SECONDS:
                 continue
-            start = decide_start(self.me, [notice for notice in view.notices if self._is_meant(notice)], enough)
+            start = decide_start(self.me, meant, enough)
             if start is Start.FOUND or (start is Start.JOIN and self._donors(view)):
                 return start
             if start is Start.JOIN and elapsed > UNANSWERED_SECONDS:
@@ -420,8 +420,6 @@ class Joiner:
                 relay.look(self.me, view.notices)
                 if raw != (raw := raw_files()) and self._has_text(run.settings):
                     return self._after(run, relay)
-            if self.deadline is not None and time.monotonic() > self.deadline:
-                raise Stopped
         self.me = self.me.model_copy(update={"role": Role.JOINING})
         return replace(self._after(run, relay), shared=shared)
 
@@ -452,7 +450,7 @@ class Joiner:
         return view
 
     def _pause(self, seconds: float) -> None:
-        if self.stop.received:
+        if self.stop.received or (self.deadline is not None and time.monotonic() > self.deadline):
             raise Stopped
         time.sleep(seconds)
 

@@ -61,7 +61,7 @@ class EndedRound:
 class Trainer:
     """One device's part in a run, from its first step to its last checkpoint.
 
-    :param minutes: end by itself after so long, None for never
+    :param deadline: of `time.monotonic`, after which it ends by itself; None for never
     :param rounds: end by itself after so many rounds of its own
     :param share_data: give this device's text to whoever asks for it
     :param share_of_time: in which it trains; it rests between steps
@@ -77,15 +77,14 @@ class Trainer:
         checkpoints: Path,
         display: Display,
         stop: StopSignal,
-        minutes: float | None,
+        deadline: float | None,
         rounds: int | None,
         share_data: bool,
         share_of_time: float,
         tensorboard: bool,
     ):
         self.run, self.settings, self.network, self.display, self.stop = run, run.settings, network, display, stop
-        self.checkpoints, self.rounds = checkpoints, rounds
-        self.deadline = None if minutes is None else time.monotonic() + 60 * minutes
+        self.checkpoints, self.deadline, self.rounds = checkpoints, deadline, rounds
         progress = run.start.progress
         sentencepiece = tokenizer.load(run.tokenizer_model)
         device = pick_device()
@@ -127,7 +126,7 @@ class Trainer:
         )
 
     def train(self) -> None:
-        """Until it is told to stop, or minutes or rounds are over. Raises NetworkError; see SynchronousOuter.tick."""
+        """Until it is told to stop, or its time or rounds are over. Raises NetworkError; see SynchronousOuter.tick."""
         self.power.start()
         try:
             with self.display.training():

@@ -151,6 +151,20 @@ def test_a_qr_code_is_drawn_where_it_can_be_read(encoding: str, terminal: bool, 
         assert modules[: len(modules) - 1] == [list(row) for row in code.matrix_iter(border=4)]
 
 
+def joiner_that_sees(view: View, checkpoints: Path) -> Joiner:
+    return Joiner(
+        settings=SETTINGS,
+        insists=False,
+        given=[ADDRESS],
+        invite=INVITE,
+        network=cast(Network, SimpleNamespace(post=lambda notice: view, peer="M" * 12)),  # nothing to take from
+        me=Notice(peer="M" * 12, name="phone", address="/ip4/10.0.0.9/tcp/23457/p2p/M", role=Role.LOOKING),
+        checkpoints=checkpoints,
+        display=Display(),
+        stop=cast(StopSignal, SimpleNamespace(received=False)),
+    )
+
+
 @pytest.mark.parametrize(
     ("trained", "problem"),
     [
@@ -165,22 +179,18 @@ def test_an_invite_to_a_run_that_is_not_there_takes_nothing_and_founds_nothing(
     peer_id = ADDRESS.rpartition("/")[2]
     notice = Notice(peer=peer_id, name="desk", address=ADDRESS, role=Role.TRAINING, run_id=trained)
     view = View(notices=[notice] if trained else [], connected=[peer_id], searched=True)
-    joiner = Joiner(
-        settings=SETTINGS,
-        insists=False,
-        given=[ADDRESS],
-        invite=INVITE,
-        network=cast(
-            Network, SimpleNamespace(post=lambda notice: view, peer="QmNobody")
-        ),  # which has nothing to take from
-        me=Notice(peer="M" * 12, name="phone", address="", role=Role.LOOKING),
-        checkpoints=tmp_path,
-        display=Display(),
-        stop=cast(StopSignal, SimpleNamespace(received=False)),
-    )
     with pytest.raises(JoinError, match=problem):
-        joiner.open()
+        joiner_that_sees(view, tmp_path).open()
     assert not list(tmp_path.glob("*/*"))
+
+
+def test_a_firewall_before_an_invites_run_is_told_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(join, "UNANSWERED_SECONDS", 0.5)
+    peer_id = ADDRESS.rpartition("/")[2]
+    shut = Notice(peer=peer_id, name="desk", address=ADDRESS, role=Role.TRAINING, run_id=INVITE.run_id, reachable=False)
+    joiner = joiner_that_sees(View(notices=[shut], connected=[peer_id], searched=True, reachable=False), tmp_path)
+    with pytest.raises(JoinError, match="desk cannot be reached from this device"):
+        joiner.open()
 
 
 def test_a_run_that_is_here_is_not_mixed_with_that_of_an_invite(

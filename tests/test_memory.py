@@ -152,4 +152,5 @@ def test_a_step_takes_the_memory_of_the_last_one() -> None:
 
 def test_what_is_no_lack_of_memory_is_no_reason_to_go_on() -> None:
     assert is_out_of_memory(MemoryError())
+    assert is_out_of_memory(RuntimeError("MPS backend out of memory (MPS allocated: 9.00 GB). Tried to allocate 1 MB"))
     assert not is_out_of_memory(RuntimeError("shape mismatch"))

@@ -271,6 +271,8 @@ def test_the_bootstrap_node_keeps_its_address(tmp_path: Path) -> None:
         assert interrupt(first) == 0
         again = device.start("bootstrap", "--port", "23999")
         assert address(again) == before
+        other = device.start("bootstrap", "--port", "23997", "--state", "other", "--initial-peers", before)
+        other.wait_for(r"^1 device\(s\) connected", START)
         taken = device.start("bootstrap", "--port", "23999", "--state", "elsewhere")
         assert taken.wait(START) == 2
         assert "port 23999" in taken.output()

@@ -223,12 +223,13 @@ def newest(
     Of the run with this name, and with this id if one is given, the one that is furthest. With no name: the one that
     `latest` points at, or else the one that was written last.
     """
+    before: list[Path] | None = None
     while True:
         folders = list(root.glob(f"{run or '*'}/round-*"))
         found = newest_of(folders, root, run, report, run_id)
-        if found is not None or all(folder.exists() for folder in folders):
+        if found is not None or folders == before or all(folder.exists() for folder in folders):
             return found
-        # a running peer has pruned all that were listed: there are newer ones
+        before = folders  # a running peer has pruned all that were listed: there are newer ones
 
 
 def newest_of(

@@ -260,10 +260,13 @@ def chosen_checkpoint(arguments: argparse.Namespace) -> Checkpoint:
 
 
 def newer(than: Checkpoint, arguments: argparse.Namespace) -> Checkpoint:
-    """The next checkpoint that the command line asks for, once there is one."""
-    while (checkpoint := chosen_checkpoint(arguments)).progress == than.progress:
+    """The next checkpoint that the command line asks for, once there is one: of several donors one may be behind."""
+    while True:
+        checkpoint = chosen_checkpoint(arguments)
+        here, there = checkpoint.progress, than.progress
+        if here.run_id != there.run_id or (here.samples, here.round) > (there.samples, there.round):
+            return checkpoint
         time.sleep(FOLLOW_SECONDS)
-    return checkpoint
 
 
 def read_prompt(arguments: argparse.Namespace) -> str:

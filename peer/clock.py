@@ -21,9 +21,8 @@ _read_hiveminds_clock = time.time
 
 
 def _steady() -> float:
-    """Seconds that no correction of the clock changes; where the system can count them, sleep is among them."""
-    boottime = getattr(time, "CLOCK_BOOTTIME", None)
-    return time.monotonic() if boottime is None else time.clock_gettime(boottime)
+    """Seconds that no correction of the clock changes, sleep among them."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))  # macOS counts sleep in the second
 
 
 _began = _read_hiveminds_clock() - _steady()

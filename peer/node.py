@@ -58,7 +58,7 @@ ASK_SECONDS = (10.0, 60.0)  # between two questions to the LAN who is here: whil
 RETRY_SECONDS = (2.0, 10.0, 60.0)
 TWIN_SECONDS = 30.0  # between two looks at somebody who says to have our identity
 ANOTHER_DEVICE = "another device answers there"  # why an address with a peer id could not be reached
-MAX_ADDRESSES = 256  # heard of and kept in mind; more is somebody playing tricks
+MAX_ADDRESSES = 256  # heard of and kept in mind
 
 
 @dataclass(frozen=True)
@@ -249,8 +249,16 @@ class Node:
         return await self._gathering.take(donor)
 
     def remember(self, address: str) -> None:
-        if address not in self.addresses and len(self.addresses) < MAX_ADDRESSES:
-            self.addresses[address] = _Attempt()
+        """Dial it from now on. Where there are too many, one that has failed makes room, for most may be long gone."""
+        if address in self.addresses:
+            return
+        if len(self.addresses) >= MAX_ADDRESSES:
+            worst = max(self.addresses, key=lambda known: self.addresses[known].pause)
+            if self.addresses[worst].pause == RETRY_SECONDS[0]:
+                return
+            del self.addresses[worst]
+            self.refused.pop(worst, None)
+        self.addresses[address] = _Attempt()
 
     def _on_found(self, address: str, name: str, run: str, started: float) -> None:
         try:
@@ -305,7 +313,9 @@ class Node:
         now = time.monotonic()
         for address, attempt in self.addresses.items():
             if attempt.not_before <= now and (attempt.task is None or attempt.task.done()):
-                attempt.task = asyncio.create_task(self._meet(address))  # who does not answer holds up nobody else
+                attempt.task = asyncio.create_task(
+                    self._meet(address, attempt)
+                )  # who does not answer holds up nobody else
 
     async def _ask_who_is_here(self) -> None:
         pause = ASK_SECONDS[1] if self.connected else ASK_SECONDS[0]
@@ -328,13 +338,12 @@ class Node:
     async def _ask_for_a_call(self) -> None:
         await self.call_back.ask([PeerID.from_base58(peer) for peer in self.connected])
 
-    async def _meet(self, address: str) -> None:
-        attempt = self.addresses[address]
+    async def _meet(self, address: str, attempt: _Attempt) -> None:
         try:
             async with asyncio.timeout(STEP_SECONDS):  # hivemind may wait for ever for what was cut off
                 peer, dialable = parse_address(address)
                 if peer == self.dht.peer_id:
-                    del self.addresses[address]
+                    self.addresses.pop(address, None)
                     return
                 known, connected = peer in self.dht.protocol.routing_table, peer.to_base58() in self.connected
                 if not (known and connected):

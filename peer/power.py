@@ -128,16 +128,21 @@ def ask_termux() -> Reading:
     command = shutil.which("termux-battery-status")
     if command is None:
         return Reading()
-    with subprocess.Popen(
-        [command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
-    ) as asking:
-        try:
-            answer, _ = asking.communicate(timeout=TERMUX_SECONDS)
-        except subprocess.TimeoutExpired:
-            return Reading()
-        finally:
-            with suppress(ProcessLookupError):  # it starts others, one of which waits for ever
-                os.killpg(asking.pid, signal.SIGKILL)
+    try:
+        with subprocess.Popen(
+            [command],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        ) as asking:
+            try:
+                answer, _ = asking.communicate(timeout=TERMUX_SECONDS)
+            finally:
+                with suppress(ProcessLookupError):  # it starts others, one of which waits for ever
+                    os.killpg(asking.pid, signal.SIGKILL)
+    except (subprocess.TimeoutExpired, OSError):  # Android limits how many processes there are
+        return Reading()
     return parse_termux(answer)
 
 

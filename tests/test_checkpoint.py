@@ -182,6 +182,15 @@ def test_latest_points_at_the_newest_and_old_ones_go(root: Path, tokenizer_model
     assert {path.name for path in root.iterdir()} == {"cellmind", "class", "latest"}
 
 
+def test_a_link_that_leads_nowhere_is_no_checkpoint(root: Path, folder: Path) -> None:
+    (root / "cellmind" / "round-best").symlink_to(root / "gone")
+    said: list[str] = []
+    found = newest(root, "cellmind", said.append)
+    assert found is not None and found.folder == folder
+    shutil.rmtree(folder)
+    assert newest(root, "cellmind", said.append) is None
+
+
 def test_what_latest_points_at_is_never_pruned(root: Path, tokenizer_model: Path, model: MiniGPT) -> None:
     for round in (7, 8, 2):  # back to an older state
         saved = save_model(root, tokenizer_model, model, round=round, keep=2)

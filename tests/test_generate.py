@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from argparse import Namespace
 from collections import Counter
 from collections.abc import Sequence
 from functools import partial
@@ -15,11 +16,13 @@ import pytest
 import torch
 
 from minigpt import END_OF_TEXT, PADDING, START, UNKNOWN
+from minigpt.checkpoint import Checkpoint
 from minigpt.decoding import Decoding, InferenceModel
-from minigpt.generate import Sampling, chat, encode_prompt, generate, main, sample, stream_text, what_followed
+from minigpt.generate import Sampling, chat, encode_prompt, generate, main, newer, sample, stream_text, what_followed
+from minigpt.manifest import Progress
 from minigpt.model import MiniGPT
 from tests.lan import wait_until
-from tests.tiny import LINES, build_model, save_model
+from tests.tiny import LINES, SETTINGS, build_model, save_model
 
 REPOSITORY = Path(__file__).parent.parent
 
@@ -359,6 +362,18 @@ def test_a_prompt_is_answered_again_after_every_round(
         finally:
             program.kill()
             program.wait()
+
+
+def test_who_follows_several_donors_is_not_led_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    def at(round: int, step: int, run_id: str = "cellmind-0123456789ab") -> Checkpoint:
+        progress = Progress("cellmind", run_id, round=round, samples=100 * round, step=step, anchor=f"{round}")
+        return Checkpoint(Path(), progress, SETTINGS, {}, 400)
+
+    donors = [at(2, 30), at(2, 31), at(1, 40), at(3, 50), at(1, 5, "cellmind-ba9876543210")]
+    monkeypatch.setattr("minigpt.generate.chosen_checkpoint", lambda arguments: donors.pop(0))
+    monkeypatch.setattr("minigpt.generate.FOLLOW_SECONDS", 0.0)
+    assert newer(at(2, 30), Namespace()) == at(3, 50)
+    assert newer(at(3, 50), Namespace()) == at(1, 5, "cellmind-ba9876543210")
 
 
 def test_long_prompt_is_cut_in_front_and_that_is_said(

@@ -171,6 +171,12 @@ def test_termux_is_asked_where_sys_says_nothing_of_a_battery(tmp_path: Path, mon
         watch.stop()
 
 
+def test_a_program_that_cannot_be_started_says_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install_termux(tmp_path, monkeypatch, "")
+    (tmp_path / "termux-battery-status").write_bytes(b"\x7fELF of another processor")
+    assert ask_termux() == Reading()
+
+
 def test_a_question_that_android_never_answers_is_given_up_with_all_it_started(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -24,6 +24,7 @@ import peer  # noqa: F401 -- first, for it tells hivemind how little to log
 from hivemind.dht import DHTNode
 from hivemind.p2p import P2P, PeerID
 
+from peer import node as node_module
 from peer import probe
 from peer.display import Display
 from peer.invite import invite_of_running_peer, parse_invite
@@ -40,6 +41,8 @@ ROOT = Path(__file__).parent
 START = 90.0  # seconds; a machine that runs other things as well starts three peers in half of it
 SLOWLY = ("--share-of-time", "0.2")  # nobody waits for what is learnt here
 TO_JOIN = 10.0  # from the first look at the network to the state that is taken
+
+ALONE: dict[str, Any] = {"use_relay": False, "use_auto_relay": False, "nat_port_map": False, "auto_nat": False}
 
 on_a_lan = pytest.mark.skipif(requirements_missing() is not None, reason=f"no test LAN: {requirements_missing()}")
 
@@ -58,23 +61,22 @@ def test_a_device_that_is_back_is_met_at_once_however_often_it_did_not_answer(tm
     """p2pd would not call an address for 5 + n² seconds that has failed n times, however often it is asked to."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    alone: dict[str, Any] = {"use_relay": False, "use_auto_relay": False, "nat_port_map": False, "auto_nat": False}
     identity = str(tmp_path / "identity.key")
 
     async def work() -> list[str]:
         P2P.generate_identity(identity)
         peer_id = PeerID.from_identity(Path(identity).read_bytes())
         address = f"/ip4/127.0.0.1/tcp/{port}/p2p/{peer_id.to_base58()}"
-        dht, other, said = await DHTNode.create(**alone), None, []
+        dht, other, said = await DHTNode.create(**ALONE), None, []
         try:
             node = Node(dht, "cellmind", tmp_path)
             node.remember(address)
             for _ in range(3):
-                await node._meet(address)
+                await node._meet(address, node.addresses[address])
                 said.append(node.refused[address])
             listening = [f"/ip4/127.0.0.1/tcp/{port}"]
-            other = await DHTNode.create(identity_path=identity, host_maddrs=listening, **alone)
-            await node._meet(address)
+            other = await DHTNode.create(identity_path=identity, host_maddrs=listening, **ALONE)
+            await node._meet(address, node.addresses[address])
             return [*said, node.refused.get(address, "met")]
         finally:
             for started in (dht, other):
@@ -82,6 +84,29 @@ def test_a_device_that_is_back_is_met_at_once_however_often_it_did_not_answer(tm
                     await started.shutdown()
 
     assert asyncio.run(work()) == [*["connection refused"] * 3, "met"]
+
+
+def test_addresses_that_fail_make_room_and_others_do_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(node_module, "MAX_ADDRESSES", 2)
+    first, second, third, fourth = (f"/ip4/127.0.0.1/tcp/1/p2p/{letter * 46}" for letter in "ABCD")
+
+    async def work() -> None:
+        dht = await DHTNode.create(**ALONE)
+        try:
+            node = Node(dht, "cellmind", tmp_path)
+            for address in (first, second, third):
+                node.remember(address)
+            assert list(node.addresses) == [first, second], "which may be good ones: they have not been tried"
+            await node._meet(first, node.addresses[first])
+            assert first in node.refused
+            for address in (third, fourth):
+                node.remember(address)
+            assert list(node.addresses) == [second, third]
+            assert first not in node.refused
+        finally:
+            await dht.shutdown()
+
+    asyncio.run(work())
 
 
 def seconds_to_join(process: HostProcess) -> float:

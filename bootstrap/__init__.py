@@ -2,3 +2,5 @@
 
 python -m bootstrap
 """
+
+import minigpt  # noqa: F401 -- first, so that Ctrl+C is quiet while the rest is loaded

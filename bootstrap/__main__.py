@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+from minigpt import heed_interrupts
 from peer.__main__ import host, port
 from peer.discovery import lan_address
 from peer.display import Display
@@ -85,6 +86,7 @@ def serve(arguments: argparse.Namespace, display: Display) -> int:
 
 
 def main() -> int:
+    heed_interrupts()
     arguments = parse_arguments()
     try:
         return serve(arguments, Display())

@@ -21,7 +21,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -182,7 +182,7 @@ def save(
                     discard(folder)
                 temporary.rename(folder)
                 sync(folder.parent)
-                _seen_whole[folder.resolve()] = verify_sizes(folder, manifest)
+                _seen_whole[real_path(folder)] = verify_sizes(folder, manifest)
             finally:
                 shutil.rmtree(temporary, ignore_errors=True)
         point_latest(root, folder)
@@ -197,7 +197,11 @@ def read(folder: Path) -> Checkpoint:
 
     Hashing is left out for files that this process has seen whole and that have not been touched since.
     """
-    real = folder.resolve()  # `latest` may point elsewhere a moment later
+    real = real_path(folder)  # `latest` may point elsewhere a moment later
+    if not real.is_dir():
+        raise CheckpointError(f"{folder}: there is no such folder")
+    if not (real / MANIFEST).exists() and (inner := next(checkpoints_in(folder), None)) is not None:
+        raise CheckpointError(f"{folder} is no checkpoint, but has some in it: give one of those, such as {inner}")
     try:
         manifest = read_manifest(real)
         verify_files(real, manifest)
@@ -250,8 +254,8 @@ def newest_of(
 
     candidates = sorted(manifests, key=age, reverse=True)
     if run is None:
-        latest = (root / "latest").resolve()
-        candidates.sort(key=lambda folder: folder.resolve() != latest)  # it goes first; the others keep their order
+        latest = real_path(root / "latest")
+        candidates.sort(key=lambda folder: real_path(folder) != latest)  # it goes first; the others keep their order
     for folder in candidates:
         if run_id is None or manifests[folder].run_id == run_id:
             try:
@@ -263,6 +267,17 @@ def newest_of(
 
 
 # -- reading
+
+
+def real_path(path: Path) -> Path:
+    """Where links lead, if only in a circle, for which `Path.resolve` raises RuntimeError."""
+    return Path(os.path.realpath(path))
+
+
+def checkpoints_in(folder: Path) -> Iterator[Path]:
+    """Folders in it that may be checkpoints, the likeliest to be meant first."""
+    found = [folder / "latest", *sorted(folder.glob("round-*"), reverse=True), *folder.glob("*/round-*")]
+    return (inner for inner in found if (inner / MANIFEST).exists())
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -422,7 +437,7 @@ def prune(root: Path, progress: Progress, keep: int) -> None:
         if manifest.run_id == progress.run_id:
             found.append((manifest.round, manifest.samples, manifest.step, folder))
     for *_, folder in sorted(found, reverse=True)[keep:]:
-        if folder.resolve() != (root / "latest").resolve():
+        if real_path(folder) != real_path(root / "latest"):
             discard(folder)
 
 
@@ -434,7 +449,7 @@ def discard(folder: Path) -> None:
     except OSError:
         return  # somebody else was faster, or it cannot be moved: it is whole, and does no harm
     shutil.rmtree(hidden, ignore_errors=True)
-    _seen_whole.pop(folder.resolve(), None)
+    _seen_whole.pop(real_path(folder), None)
 
 
 def clear_leftovers(parent: Path) -> None:

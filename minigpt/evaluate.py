@@ -17,7 +17,7 @@ from minigpt import IGNORED, PADDING, START
 from minigpt.checkpoint import Checkpoint, read
 from minigpt.device import pick_device
 from minigpt.encoding import DatasetError, piece_bytes, read_texts, wrap
-from minigpt.generate import say
+from minigpt.generate import exit_code
 from minigpt.manifest import CheckpointError
 from minigpt.model import MiniGPT, mask_between_texts
 
@@ -124,19 +124,16 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> int:
     arguments = parse_arguments(argv)
-    try:
+
+    def work() -> None:
         checkpoints = [read(folder) for folder in arguments.folders]  # all of them before the first takes its time
         for number, (checkpoint, folder) in enumerate(zip(checkpoints, arguments.folders)):
             row = table_row(checkpoint, folder, arguments.data)
             if not number:
                 print(HEADING)
             print(row, flush=True)
-    except (CheckpointError, DatasetError) as error:
-        say(str(error))
-        return 2
-    except KeyboardInterrupt:
-        return 130
-    return 0
+
+    return exit_code(work, (CheckpointError, DatasetError))
 
 
 if __name__ == "__main__":

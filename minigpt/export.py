@@ -7,6 +7,7 @@ order of additions. The file is written under a temporary name, synced and renam
 import argparse
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from minigpt import END_OF_TEXT, PADDING, START, UNKNOWN
 from minigpt.checkpoint import Checkpoint, sync
-from minigpt.generate import find_checkpoint, say
+from minigpt.generate import exit_code, find_checkpoint
 from minigpt.manifest import CheckpointError
 from minigpt.model import NORM_EPSILON, ROPE_THETA, MiniGPT, swiglu_size
 
@@ -40,6 +41,8 @@ def import_gguf() -> Any:
 def write_gguf(checkpoint: Checkpoint, target: Path, type: str = "f16") -> None:
     """Write the anchor and its tokenizer. Raises ExportError and CheckpointError, with an earlier file as it was."""
     gguf = import_gguf()
+    if target.exists() and not target.is_file():
+        raise ExportError(f"{target} is there, and is no file that could be replaced: choose another name")
     model, tokenizer = checkpoint.build_model(), checkpoint.load_tokenizer()
     matrix_format, file_format = FORMATS[type]
     writer = gguf.GGUFWriter(None, "llama")
@@ -51,12 +54,14 @@ def write_gguf(checkpoint: Checkpoint, target: Path, type: str = "f16") -> None:
     try:
         write_whole(writer, target)
     except OSError as error:
-        raise ExportError(f"{target} cannot be written: {error.strerror or error}") from error
+        # numpy says only how many bytes it could not write, which is what a full disk does
+        raise ExportError(f"{target} cannot be written: {error.strerror or f'the disk is full ({error})'}") from error
 
 
 def write_whole(writer: Any, target: Path) -> None:
     """Write what the writer holds under a temporary name beside `target`, then rename it."""
-    temporary = target.parent / f".{target.name}.{os.getpid()}.part"
+    target = Path(os.path.realpath(target))  # a link stays one, and what it leads to is replaced
+    temporary = target.parent / f".export-{os.getpid()}.part"
     try:
         writer.write_header_to_file(temporary)
         writer.write_kv_data_to_file()
@@ -66,7 +71,8 @@ def write_whole(writer: Any, target: Path) -> None:
         os.replace(temporary, target)
         sync(target.parent)
     finally:
-        writer.close()
+        with suppress(OSError):  # it writes what is left, where there may be no room for it
+            writer.close()
         temporary.unlink(missing_ok=True)
 
 
@@ -142,17 +148,12 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> int:
     arguments = parse_arguments(argv)
-    try:
-        checkpoint = find_checkpoint(arguments.checkpoint)
-        write_gguf(checkpoint, arguments.file, arguments.type)
-    except (CheckpointError, ExportError) as error:
-        say(str(error))
-        return 2
-    except KeyboardInterrupt:
-        say("stopped; nothing was changed")
-        return 130
-    print(f"wrote {arguments.file}: {arguments.file.stat().st_size / 1e6:.1f} MB, {arguments.type}")
-    return 0
+
+    def work() -> None:
+        write_gguf(find_checkpoint(arguments.checkpoint), arguments.file, arguments.type)
+        print(f"wrote {arguments.file}: {arguments.file.stat().st_size / 1e6:.1f} MB, {arguments.type}")
+
+    return exit_code(work, (CheckpointError, ExportError))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import math
 import os
 import sys
 import time
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from minigpt import END_OF_TEXT, PADDING, START, UNKNOWN
+from minigpt import END_OF_TEXT, PADDING, START, UNKNOWN, heed_interrupts
 from minigpt.checkpoint import Checkpoint, newest, read
 from minigpt.decoding import Decoding, InferenceModel
 from minigpt.device import pick_device
@@ -29,6 +30,9 @@ from minigpt.manifest import CheckpointError
 CHECKPOINTS = Path("checkpoints")
 FOLLOW_SECONDS = 2.0  # between two looks for a newer checkpoint
 FEWEST_GUESSES, MOST_GUESSES = 2, 15  # tokens; on one core a pass of 3 takes 1.2 times one of 1, one of 16 three times
+
+
+NO_INPUT = "there is no standard input to read from"
 
 
 class PromptError(ValueError):
@@ -132,7 +136,7 @@ def sample(logits: Tensor, temperature: float, top_k: int | None, top_p: float |
         logits[id] = -math.inf  # these are not text
     if temperature == 0:
         return int(logits.argmax())
-    logits = (logits - logits.max()) / temperature  # at most 0, so that no temperature is too small
+    logits = (logits - logits.max()) / max(temperature, torch.finfo(logits.dtype).tiny)  # at most 0: none is too small
     probabilities, ids = logits.softmax(dim=-1).sort(descending=True)
     if top_k is not None:
         probabilities[top_k:] = 0
@@ -150,12 +154,15 @@ def stream_text(tokenizer: Any, ids: Iterable[int]) -> Iterator[str]:
     yield decoder.decode(b"", final=True)
 
 
-def encode_prompt(prompt: str, tokenizer: Any, seq_len: int) -> list[int]:
-    """The ids of a prompt as the beginning of a text; of one that is too long, the last `seq_len`."""
-    ids = [START, *tokenizer.encode(prompt)]
-    if len(ids) > seq_len:
-        say(f"the prompt has {len(ids)} tokens and the model looks back over {seq_len}: only its last part is used")
-    return ids[-seq_len:]
+def encode_prompt(prompt: str, tokenizer: Any) -> list[int]:
+    """The ids of a prompt as the beginning of a text; the model can look back over its last `seq_len`."""
+    return [START, *tokenizer.encode(prompt)]
+
+
+def as_learnt(text: str, checkpoint: Checkpoint) -> str:
+    """The text as those that the model has learnt from were made: capital letters may be none that it knows."""
+    text = unicodedata.normalize("NFC", text)
+    return text.lower() if checkpoint.settings.data.lower_case else text
 
 
 def write_samples(
@@ -207,6 +214,8 @@ def first_line(texts: Iterable[str]) -> Iterator[str]:
 
 def typed_lines() -> Iterator[str]:
     """What the user types, line by line, until an empty line or Ctrl+D."""
+    if sys.stdin is None:
+        raise PromptError(NO_INPUT)
     if isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(
             errors="strict"
@@ -273,6 +282,8 @@ def read_prompt(arguments: argparse.Namespace) -> str:
     """The prompt from the command line or from its file, newlines and all."""
     path = arguments.prompt_file
     name = "standard input" if str(path) == "-" else f"the prompt file {path}"
+    if str(path) == "-" and sys.stdin is None:
+        raise PromptError(NO_INPUT)
     try:
         if path is None:
             arguments.prompt.encode()
@@ -289,6 +300,34 @@ def read_prompt(arguments: argparse.Namespace) -> str:
 
 def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
+
+
+def exit_code(work: Callable[[], None], errors: tuple[type[Exception], ...]) -> int:
+    """What a command ends with after `work`: 0, or 2 for one of its `errors`, or what else came between."""
+    heed_interrupts()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal without Hangul gets question marks and no traceback
+    try:
+        work()
+        sys.stdout.flush()
+    except errors as error:
+        say(str(error))
+        return 2
+    except BrokenPipeError:  # the reader has had enough, as `head` does
+        discard_output()
+    except OSError as error:
+        discard_output()
+        say(f"what there is to say cannot be written: {error.strerror or error}")
+        return 1
+    except KeyboardInterrupt:
+        say("")
+        return 130
+    return 0
+
+
+def discard_output() -> None:
+    """Python flushes standard output at its end, and would complain again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def number(kind: type[int] | type[float], low: float, high: float) -> Callable[[str], int | float]:
@@ -355,18 +394,20 @@ def answer(checkpoint: Checkpoint, prompt: str | None, sampling: Sampling, argum
     tokenizer = checkpoint.load_tokenizer()
     model = InferenceModel(checkpoint.build_model().to(pick_device()))
     if prompt is None:
-        chat(model, tokenizer, typed_lines(), sampling, arguments.max_new_tokens)
+        lines = (as_learnt(line, checkpoint) for line in typed_lines())
+        chat(model, tokenizer, lines, sampling, arguments.max_new_tokens)
     else:
-        ids = encode_prompt(prompt, tokenizer, model.seq_len)
-        write_samples(model, tokenizer, ids, sampling, arguments.max_new_tokens, arguments.samples)
+        ids, seen = encode_prompt(as_learnt(prompt, checkpoint), tokenizer), model.seq_len
+        if len(ids) > seen:
+            say(f"the prompt has {len(ids)} tokens and the model looks back over {seen}: only its last part is used")
+        write_samples(model, tokenizer, ids[-seen:], sampling, arguments.max_new_tokens, arguments.samples)
 
 
 def main(argv: list[str] | None = None) -> int:
     arguments = parse_arguments(argv)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # a terminal without Hangul gets question marks and no traceback
     sampling = Sampling(arguments.temperature, arguments.top_k, arguments.top_p, arguments.seed)
-    try:
+
+    def work() -> None:
         prompt = None if arguments.chat else read_prompt(arguments)
         checkpoint = chosen_checkpoint(arguments)
         answer(checkpoint, prompt, sampling, arguments)
@@ -374,15 +415,8 @@ def main(argv: list[str] | None = None) -> int:
             checkpoint = newer(checkpoint, arguments)
             say(f"round {checkpoint.progress.round}:")
             answer(checkpoint, prompt, sampling, arguments)
-    except (CheckpointError, PromptError) as error:
-        say(str(error))
-        return 2
-    except BrokenPipeError:  # the reader has had enough, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except KeyboardInterrupt:
-        print()
-        return 130
-    return 0
+
+    return exit_code(work, (CheckpointError, PromptError))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from minigpt import START
 from minigpt.checkpoint import Checkpoint
 from minigpt.decoding import InferenceModel
-from minigpt.generate import Sampling, encode_message, encode_prompt, first_line, generate, stream_text
+from minigpt.generate import Sampling, as_learnt, encode_message, encode_prompt, first_line, generate, stream_text
 
 MAX_TOKENS = 100  # of an answer, where the request doesn't say
 
@@ -72,11 +72,14 @@ class CompletionWanted(Wanted):
     prefix, whole, chunk = "cmpl", "text_completion", "text_completion"
 
     prompt: str | Annotated[list[str], Field(min_length=1, max_length=128)]
+    echo: Literal[False] | None = None  # what would be another answer is refused, not passed over
+    best_of: Literal[1] | None = None
 
-    def encode(self, tokenizer: Any, seq_len: int) -> list[list[int]]:
+    def encode(self, loaded: Loaded) -> list[list[int]]:
         """The ids of every prompt."""
         prompts = [self.prompt] if isinstance(self.prompt, str) else self.prompt
-        return [encode_prompt(prompt, tokenizer, seq_len) for prompt in prompts]
+        texts = (as_learnt(prompt, loaded.checkpoint) for prompt in prompts)
+        return [encode_prompt(text, loaded.tokenizer)[-loaded.model.seq_len :] for text in texts]
 
     def answer(self, texts: Iterator[str]) -> Iterator[str]:
         """What of the model's text is the answer."""
@@ -100,10 +103,10 @@ class Message(BaseModel):
     """A message of whatever role: the model has learnt from a group's chat, in which nobody has one."""
 
     role: str
-    content: str | list[TextPart]
+    content: str | list[TextPart] | None  # null in one that called a tool
 
     def text(self) -> str:
-        return self.content if isinstance(self.content, str) else "\n".join(part.text for part in self.content)
+        return self.content if isinstance(self.content, str) else "\n".join(part.text for part in self.content or [])
 
 
 class ChatWanted(Wanted):
@@ -115,9 +118,11 @@ class ChatWanted(Wanted):
     def limit(self) -> int:
         return self.max_completion_tokens or super().limit()
 
-    def encode(self, tokenizer: Any, seq_len: int) -> list[list[int]]:
-        ids = [id for message in self.messages for id in encode_message(message.text(), tokenizer)]
-        return [[START, *ids][-seq_len:]]
+    def encode(self, loaded: Loaded) -> list[list[int]]:
+        """The ids of all that was said."""
+        texts = (as_learnt(message.text(), loaded.checkpoint) for message in self.messages)
+        ids = [id for text in texts for id in encode_message(text, loaded.tokenizer)]
+        return [[START, *ids][-loaded.model.seq_len :]]
 
     def answer(self, texts: Iterator[str]) -> Iterator[str]:
         return first_line(texts)
@@ -173,7 +178,7 @@ class Reply:
         """The answers one after another, each computed as its parts are asked for."""
         wanted, stop = self.wanted, self.wanted.stop
         stops = [stop] if isinstance(stop, str) else stop or []
-        prompts = wanted.encode(self.loaded.tokenizer, self.loaded.model.seq_len)
+        prompts = wanted.encode(self.loaded)
         self.prompt_tokens = sum(map(len, prompts))
         for index, (ids, choice) in enumerate(product(prompts, range(wanted.n or 1))):
             self.finish_reason = "stop"
@@ -212,11 +217,14 @@ class Reply:
     async def events(self, parts: AsyncIterator[Part]) -> AsyncIterator[str]:
         """The response as server-sent events."""
         head = {**self.head, "object": self.wanted.chunk}
+        counted = self.wanted.stream_options is not None and self.wanted.stream_options.include_usage
+        if counted:
+            head["usage"] = None  # until the end
         async for part in parts:
             if part.text or part.first or part.finish_reason:
                 choice = {"index": part.index, **self.wanted.part(part.text, part.first)}
                 yield event({**head, "choices": [{**choice, "finish_reason": part.finish_reason}]})
-        if self.wanted.stream_options and self.wanted.stream_options.include_usage:
+        if counted:
             yield event({**head, "choices": [], "usage": self.usage()})
         yield "data: [DONE]\n\n"
 

@@ -9,6 +9,7 @@ turn, and nothing is computed for a client that has left.
 
 import argparse
 import asyncio
+import os
 import socket
 import sys
 import threading
@@ -17,9 +18,11 @@ import traceback
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
+from minigpt import heed_interrupts
 from minigpt.decoding import InferenceModel
 from minigpt.device import pick_device
 from minigpt.generate import CHECKPOINTS, find_checkpoint, number, say
@@ -29,12 +32,13 @@ from minigpt.openai_api import ChatWanted, CompletionWanted, Loaded, Part, Reply
 try:
     import uvicorn
     from starlette.applications import Starlette
+    from starlette.datastructures import Headers
     from starlette.exceptions import HTTPException
     from starlette.middleware import Middleware
     from starlette.requests import ClientDisconnect, Request
     from starlette.responses import JSONResponse, Response, StreamingResponse
     from starlette.routing import Route
-    from starlette.types import ASGIApp, Receive, Scope, Send
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 except ImportError:
     say("the server needs packages that are not installed: pip install -e '.[serve]'")
     sys.exit(2)
@@ -42,13 +46,23 @@ except ImportError:
 REQUESTS = 16  # at once; who comes beyond that is told to try again
 BODY_BYTES = 1_000_000  # of a request, and far more than a model looks back over
 BODY_SECONDS = 10.0  # for a request to arrive
+SEND_SECONDS = 30.0  # in which a client has to take what it asked for
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 class Refusal(HTTPException):
     """A request that gets an error for an answer; the text is for the client."""
 
-    def __init__(self, status: int, message: str, *, param: str | None = None, code: str | None = None):
-        super().__init__(status, message)
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        param: str | None = None,
+        code: str | None = None,
+        headers: dict[str, str] | None = None,
+    ):
+        super().__init__(status, message, headers)
         self.param, self.code = param, code
 
 
@@ -72,10 +86,20 @@ async def read_body(request: Request) -> bytes:
 
 
 def invalid(error: ValidationError) -> Refusal:
-    """What to tell the client of a request that is not as it should be: the first thing that is wrong."""
-    first = error.errors(include_url=False, include_input=False)[0]
-    place = ".".join(map(str, first["loc"]))
-    return Refusal(400, f"{place}: {first['msg']}" if place else first["msg"], param=place.partition(".")[0] or None)
+    """What to tell the client of a request that is not as it should be: one thing that is wrong.
+
+    Where a field takes a text or a list, pydantic says what is wrong with it as either: the list says more.
+    """
+    errors = error.errors(include_url=False, include_input=False)
+    worst = max(errors, key=lambda error: (len(error["loc"]), error["type"] != "string_type"))
+    names = [str(name) for name in worst["loc"] if isinstance(name, int) or (name.isidentifier() and name != "str")]
+    text = f"{'.'.join(names)}: {worst['msg']}" if names else worst["msg"]
+    return Refusal(400, text, param=names[0] if names else None)
+
+
+def no_such_model(name: str, names: list[str]) -> Refusal:
+    message = f"there is no model {name[:100]!r} here, only {', '.join(map(repr, names)) or 'none'}"
+    return Refusal(404, message, param="model", code="model_not_found")
 
 
 # -- the model
@@ -115,7 +139,7 @@ class NewestModel:
 
 def files_there() -> set[object]:
     """What is different as soon as any checkpoint is."""
-    there: set[object] = {(CHECKPOINTS / "latest").resolve()}
+    there: set[object] = {os.path.realpath(CHECKPOINTS / "latest")}
     for path in CHECKPOINTS.glob("*/round-*/*"):
         with suppress(FileNotFoundError):  # pruned just now
             status = path.stat()
@@ -127,18 +151,28 @@ def files_there() -> set[object]:
 
 
 class Service:
-    """The interface's three addresses."""
+    """The interface's addresses."""
 
     def __init__(self) -> None:
         self.newest = NewestModel()
         self.computing = ThreadPoolExecutor(1)
 
     async def models(self, request: Request) -> Response:
-        models = []
+        return JSONResponse({"object": "list", "data": await self.descriptions()})
+
+    async def model(self, request: Request) -> Response:
+        name, models = request.path_params["name"], await self.descriptions()
+        for model in models:
+            if model["id"] == name:
+                return JSONResponse(model)
+        raise no_such_model(name, [str(model["id"]) for model in models])
+
+    async def descriptions(self) -> list[dict[str, object]]:
+        """Of the one model that there is, if there is one."""
         with suppress(CheckpointError):
             loaded = await asyncio.to_thread(self.newest.get)
-            models.append({"id": loaded.name, "object": "model", "created": loaded.time, "owned_by": "cellmind"})
-        return JSONResponse({"object": "list", "data": models})
+            return [{"id": loaded.name, "object": "model", "created": loaded.time, "owned_by": "cellmind"}]
+        return []
 
     async def completions(self, request: Request) -> Response:
         return await self.answer(request, CompletionWanted)
@@ -155,8 +189,7 @@ class Service:
         except CheckpointError as error:
             raise Refusal(503, str(error)) from None
         if wanted.model != loaded.name:
-            message = f"there is no model {wanted.model[:100]!r} here, only {loaded.name!r}"
-            raise Refusal(404, message, param="model", code="model_not_found")
+            raise no_such_model(wanted.model, [loaded.name])
         reply = Reply(wanted, loaded)
         parts = self.computed(reply.parts(), request)
         if wanted.stream:
@@ -184,14 +217,48 @@ class RequestLimit:
             await self.app(scope, receive, send)
             return
         if self.running >= REQUESTS:
-            refusal = Refusal(429, f"{REQUESTS} requests are being answered: try again later")
+            text = f"{REQUESTS} requests are being answered: try again later"
+            refusal = Refusal(429, text, headers={"Retry-After": "1"})
             await error_response(Request(scope), refusal)(scope, receive, send)
             return
+
+        async def send_in_time(message: Message) -> None:
+            async with asyncio.timeout(SEND_SECONDS):
+                await send(message)
+
         self.running += 1
         try:
-            await self.app(scope, receive, send)
+            with suppress(TimeoutError):  # who does not read leaves its place to others
+                await self.app(scope, receive, send_in_time)
         finally:
             self.running -= 1
+
+
+class OwnNames:
+    """Refuses what comes by another name than this device has for itself, to a server for this device alone.
+
+    A page on the web can lead a browser here by a name of its own (DNS rebinding), and would read the answers.
+    """
+
+    def __init__(self, app: ASGIApp):
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = Headers(scope=scope) if scope["type"] == "http" else {}
+        origin = headers.get("origin", "null")
+        for url in (f"http://{headers.get('host', LOOPBACK[0])}", origin):
+            if url != "null" and hostname(url) not in LOOPBACK:
+                refusal = Refusal(403, f"{url[:100]} is not this device; --host lets others ask")
+                await error_response(Request(scope), refusal)(scope, receive, send)
+                return
+        await self.app(scope, receive, send)
+
+
+def hostname(url: str) -> str | None:
+    try:
+        return urlsplit(url).hostname
+    except ValueError:
+        return None
 
 
 def error_response(request: Request, error: Exception) -> Response:
@@ -203,19 +270,23 @@ def error_response(request: Request, error: Exception) -> Response:
         status, message = 500, "the server failed; what happened is in its output"
     kind = "invalid_request_error" if status < 500 else "server_error"
     param, code = getattr(error, "param", None), getattr(error, "code", None)
-    return JSONResponse({"error": {"message": message, "type": kind, "param": param, "code": code}}, status)
+    content = {"error": {"message": message, "type": kind, "param": param, "code": code}}
+    return JSONResponse(content, status, headers=getattr(error, "headers", None))
 
 
-def build_app(service: Service) -> Starlette:
-    return Starlette(
+def build_app(service: Service, host: str) -> Starlette:
+    app = Starlette(
         routes=[
             Route("/v1/models", service.models),
+            Route("/v1/models/{name:path}", service.model),
             Route("/v1/completions", service.completions, methods=["POST"]),
             Route("/v1/chat/completions", service.chat_completions, methods=["POST"]),
         ],
-        middleware=[Middleware(RequestLimit)],
+        middleware=[*([Middleware(OwnNames)] if host in LOOPBACK else []), Middleware(RequestLimit)],
         exception_handlers={HTTPException: error_response, Exception: error_response},
     )
+    app.router.redirect_slashes = False  # to whatever name it was asked by
+    return app
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -225,24 +296,30 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         "--host", default="127.0.0.1", help="the address to listen at; default: 127.0.0.1, this device alone"
     )
     parser.add_argument("--port", metavar="N", type=number(int, 0, 65535), default=8000, help="default: 8000")
-    return parser.parse_args(argv)
+    arguments = parser.parse_args(argv)
+    if not arguments.host:
+        parser.error("--host needs an address; 0.0.0.0 lets every device on this network ask")
+    return arguments
 
 
 def main(argv: list[str] | None = None) -> int:
     arguments = parse_arguments(argv)
+    heed_interrupts()
     family = socket.AF_INET6 if ":" in arguments.host else socket.AF_INET
     try:
         listener = socket.create_server((arguments.host, arguments.port), family=family)
-    except OSError as error:
-        say(f"cannot listen at {arguments.host}: {error.strerror}")
+    except (OSError, UnicodeError, TypeError) as error:  # the last two where it is no name at all
+        say(f"cannot listen at {arguments.host}: {getattr(error, 'strerror', None) or error}")
         return 2
     service = Service()
     with suppress(KeyboardInterrupt):
         with suppress(CheckpointError):  # it was said, and a later one is taken when it is there
             service.newest.get()
         # what fails is shown by error_response; uvicorn would also show requests that the end interrupts
-        config = uvicorn.Config(build_app(service), ws="none", log_level="critical", timeout_graceful_shutdown=1)
-        say(f"listens at http://{arguments.host}:{listener.getsockname()[1]}/v1; Ctrl+C ends it")
+        app = build_app(service, arguments.host)
+        config = uvicorn.Config(app, ws="none", log_level="critical", timeout_graceful_shutdown=1)
+        host = f"[{arguments.host}]" if ":" in arguments.host else arguments.host
+        say(f"listens at http://{host}:{listener.getsockname()[1]}/v1; Ctrl+C ends it")
         uvicorn.Server(config).run(sockets=[listener])
     return 0
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import data
 import tokenizer
+from minigpt import heed_interrupts
 from minigpt.encoding import DatasetError
 from minigpt.manifest import CheckpointError
 from minigpt.settings import Settings, SettingsError, load_settings
@@ -287,6 +288,7 @@ def run_peer(arguments: argparse.Namespace, display: Display) -> int:
 
 
 def main() -> int:
+    heed_interrupts()
     arguments = parse_arguments()
     display = Display()
     try:

@@ -84,7 +84,7 @@ def test_bad_data(folder: Path, data: str, message: str, capsys: pytest.CaptureF
 def test_folder_that_is_no_checkpoint(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(folder), "none", "--data", "valid.jsonl"]) == 2
     captured = capsys.readouterr()
-    assert captured.err.startswith("none: not a whole checkpoint") and len(captured.err.splitlines()) == 1
+    assert captured.err.startswith("none: there is no such folder") and len(captured.err.splitlines()) == 1
     assert captured.out == "", "it is said before anything is measured"
 
 

@@ -235,6 +235,7 @@ def test_earlier_file_stays_when_the_disk_fills_up(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", full)
+    monkeypatch.setattr(gguf.GGUFWriter, "close", full)  # it writes what is left
     assert main(["--to", "gguf", "model.gguf"]) == 2
     assert capsys.readouterr().err == "model.gguf cannot be written: No space left on device\n"
     assert Path("model.gguf").read_bytes() == b"a good one"
@@ -249,12 +250,21 @@ def test_earlier_file_is_replaced_and_nothing_left_beside_it(folder: Path, capsy
     assert {path.name for path in Path().iterdir()} == {"checkpoints", "model.gguf"}
 
 
+def test_a_link_leads_to_the_same_place_afterwards(folder: Path, tmp_path: Path) -> None:
+    Path("large disk").mkdir()
+    Path("model.gguf").symlink_to("large disk/model.gguf")
+    export()
+    assert Path("model.gguf").is_symlink() and not Path("large disk/model.gguf").is_symlink()
+    assert fields(Path("large disk/model.gguf"))["general.architecture"] == "llama"
+
+
 @pytest.mark.parametrize(
     ("target", "message"),
     [
         ("none/model.gguf", "none/model.gguf cannot be written: No such file or directory"),
-        ("checkpoints", "checkpoints cannot be written: Is a directory"),
-        (".", ". cannot be written: "),
+        ("checkpoints", "checkpoints is there, and is no file that could be replaced: choose another name"),
+        (".", ". is there, and is no file"),
+        ("/dev/null", "/dev/null is there, and is no file"),
         ("checkpoints/latest/config.json/model.gguf", "Not a directory"),
     ],
 )

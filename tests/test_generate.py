@@ -25,6 +25,7 @@ from tests.lan import wait_until
 from tests.tiny import LINES, SETTINGS, build_model, save_model
 
 REPOSITORY = Path(__file__).parent.parent
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
 
 
 class Parrot(Decoding):
@@ -200,6 +201,7 @@ def test_sampling_follows_the_probabilities() -> None:
     assert set(draws(logits, top_p=0.4)) == {4}
     assert draws(logits, temperature=0.25)[4] > 1600
     assert draws(logits, temperature=4.0)[4] < 750
+    assert set(draws(logits, temperature=1e-46)) == {4}
 
 
 # -- text as it comes
@@ -239,7 +241,7 @@ def test_answers_from_the_newest_checkpoint(
 ) -> None:
     prompt = ["--prompt", "안녕 GPT!", "--temperature", "0", "--max-new-tokens", "8"]
     assert main(prompt) == 0
-    prompt_ids = [START, *processor.encode("안녕 GPT!")]
+    prompt_ids = [START, *processor.encode("안녕 gpt!")]
     ids = generate(asked, prompt_ids, max_new_tokens=8, sampling=Sampling(temperature=0))
     answer = processor.decode(list(ids))
     assert capsys.readouterr().out == answer + "\n"
@@ -252,7 +254,7 @@ def test_answers_from_the_newest_checkpoint(
 
 
 def test_control_symbols_in_a_prompt_are_plain_characters(processor: Any) -> None:
-    ids = encode_prompt("<|endoftext|>\n<|start|>", processor, 256)
+    ids = encode_prompt("<|endoftext|>\n<|start|>", processor)
     assert ids[0] == START
     assert not {UNKNOWN, START, END_OF_TEXT, PADDING} & set(ids[1:])
     assert processor.decode(ids[1:]) == "<|endoftext|>\n<|start|>"
@@ -385,6 +387,24 @@ def test_long_prompt_is_cut_in_front_and_that_is_said(
     assert len(captured.err.splitlines()) == 1
 
 
+def test_capital_letters_are_small_where_those_of_the_chats_were(
+    tmp_path: Path,
+    tokenizer_model: Path,
+    model: MiniGPT,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    as_written = SETTINGS.model_copy(update={"data": SETTINGS.data.model_copy(update={"lower_case": False})})
+    for round, settings, same in ((1, SETTINGS, True), (2, as_written, False)):
+        save_model(Path("checkpoints"), tokenizer_model, model, round=round, settings=settings)
+        answers = []
+        for prompt in ("gpt 안녕", "GPT 안녕"):
+            assert main(["--prompt", prompt, "--temperature", "0", "--max-new-tokens", "20"]) == 0
+            answers.append(capsys.readouterr().out)
+        assert (answers[0] == answers[1]) is same
+
+
 def test_empty_prompt_begins_a_text_of_its_own(folder: Path) -> None:
     assert main(["--prompt", "", "--seed", "1", "--max-new-tokens", "3"]) == 0
 
@@ -404,6 +424,26 @@ def test_torn_checkpoint(folder: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert main(["--prompt", "안녕"]) == 2
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 2 and "is cut off" in lines[0] and lines[1].startswith("no checkpoint")
+
+
+INSIDE = "has some in it: give one of those, such as"
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        ("none", "none: there is no such folder"),
+        ("loop", "loop: there is no such folder"),
+        ("checkpoints", f"checkpoints is no checkpoint, but {INSIDE} checkpoints/latest"),
+        (".", ".: not a whole checkpoint: training.json cannot be read: No such file or directory"),
+    ],
+)
+def test_folders_that_are_no_checkpoints(
+    folder: Path, place: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("loop").symlink_to("loop")
+    assert main(["--prompt", "안녕", "--checkpoint", place]) == 2
+    assert capsys.readouterr().err == f"{message}\n"
 
 
 @pytest.mark.parametrize(
@@ -449,3 +489,18 @@ def test_as_a_program_in_a_pipe_that_closes_early(folder: Path) -> None:
     errors = program.stderr.read().decode()
     program.stderr.close()
     assert (program.wait(60), errors) == (0, "")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device here that is always full")
+def test_as_a_program_whose_output_has_no_room(folder: Path) -> None:
+    command = [sys.executable, "-m", "minigpt.generate", "--prompt", "안녕", "--max-new-tokens", "5"]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, env=ENVIRONMENT, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (1, "what there is to say cannot be written: No space left on device\n")
+
+
+@pytest.mark.parametrize("arguments", [["--chat"], ["--prompt-file", "-"]])
+def test_as_a_program_without_standard_input(folder: Path, arguments: list[str]) -> None:
+    command = f'exec "{sys.executable}" -m minigpt.generate {" ".join(arguments)} <&-'
+    done = subprocess.run(["sh", "-c", command], env=ENVIRONMENT, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (2, "there is no standard input to read from\n")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 
@@ -38,6 +40,22 @@ def test_a_closed_terminal_ends_it_unless_it_was_started_for_longer(start: list[
     program += "os.kill(os.getpid(), signal.SIGHUP); print(stop.received)"
     done = subprocess.run([*start, sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert done.stdout == f"{not start}\n", done.stderr
+
+
+@pytest.mark.parametrize("module", ["minigpt.generate", "minigpt.evaluate", "peer", "bootstrap"])
+def test_ctrl_c_while_modules_are_loaded_leaves_no_traceback(module: str) -> None:
+    """On a phone that takes ten seconds."""
+    command = [sys.executable, "-X", "importtime", "-m", module, "--help"]
+    heeds = partial(signal.signal, signal.SIGINT, signal.default_int_handler)  # as a shell leaves it
+    said = []
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, preexec_fn=heeds) as program:
+        assert program.stderr is not None
+        for line in program.stderr:
+            if not line.startswith(b"import time:"):
+                said.append(line)
+            elif line.endswith(b" torch.version\n"):
+                program.send_signal(signal.SIGINT)
+    assert (program.returncode, said) == (-signal.SIGINT, [])
 
 
 GIVES_WAY = """

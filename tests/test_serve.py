@@ -125,7 +125,9 @@ def text_after(model: InferenceModel, processor: Any, ids: list[int], count: int
 
 
 def test_lists_the_model(server: Server) -> None:
-    assert [model.id for model in server.client.models.list()] == ["cellmind"]
+    models = list(server.client.models.list())
+    assert [model.id for model in models] == ["cellmind"]
+    assert server.client.models.retrieve("cellmind") == models[0]
 
 
 def test_completes(server: Server, asked: InferenceModel, processor: Any) -> None:
@@ -145,7 +147,7 @@ def test_streams_what_it_would_say_at_once(server: Server) -> None:
     assert "".join(texts) == whole.choices[0].text
     assert len([text for text in texts if text]) > 10, "as it comes, and not all at the end"
     assert [choice.finish_reason for chunk in chunks for choice in chunk.choices][-2:] == [None, "length"]
-    assert chunks[-1].usage == whole.usage
+    assert [chunk.usage for chunk in chunks] == [*[None] * (len(chunks) - 1), whole.usage]
 
 
 def test_a_stream_never_breaks_a_character(
@@ -221,6 +223,8 @@ def test_stops_before_the_text_that_it_is_told(server: Server) -> None:
         {"top_p": 0},
         {"temperature": 0},
         {"temperature": None, "top_p": None, "n": None, "seed": None, "stop": None, "stream": None},
+        {"temperature": 1e-46},
+        {"echo": False, "best_of": 1},
         {"seed": -1, "n": 2},
         {"presence_penalty": 0.5, "user": "me", "logprobs": None},
     ],
@@ -249,6 +253,11 @@ def test_takes(server: Server, wanted: dict[str, Any]) -> None:
         ({"max_tokens": 10**30}, 400, "max_tokens"),
         ({"max_tokens": "many"}, 400, "max_tokens"),
         ({"stop": ""}, 400, "stop"),
+        ({"stop": [""]}, 400, "stop.0: String should have at least 1 character"),
+        ({"stop": list("abcde")}, 400, "stop: List should have at most 4 items"),
+        ({"prompt": ["a", 1]}, 400, "prompt.1: Input should be a valid string"),
+        ({"echo": True}, 400, "echo"),
+        ({"best_of": 2}, 400, "best_of"),
         ({"stream": "yes"}, 400, "stream"),
         ({"prompt": 5}, 400, "prompt"),
         ({"prompt": []}, 400, "prompt"),
@@ -279,6 +288,30 @@ def test_refuses_no_messages(server: Server, messages: Any) -> None:
     assert response.status == 400 and json.loads(content)["error"]["param"] == "messages"
 
 
+def test_what_is_no_text_in_a_message_is_named(server: Server) -> None:
+    image = {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}
+    _, content = server.request("POST", "chat/completions", {"model": "cellmind", "messages": [image]})
+    assert json.loads(content)["error"]["message"] == "messages.0.content.0.type: Input should be 'text'"
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"Host": "localhost:8000", "Origin": "http://localhost:3000"}, 200),
+        ({"Host": "[::1]:8000", "Origin": "null"}, 200),
+        ({"Host": "evil.example"}, 403),
+        ({"Host": "127.0.0.1.evil.example"}, 403),
+        ({"Host": "[127.0.0.1"}, 403),
+        ({"Origin": "https://evil.example"}, 403),
+    ],
+)
+def test_a_page_on_the_web_learns_nothing(server: Server, headers: dict[str, str], status: int) -> None:
+    with closing(HTTPConnection("127.0.0.1", server.port, timeout=30)) as connection:
+        connection.request("GET", "/v1/models", headers=headers)
+        assert connection.getresponse().status == status
+
+
 def test_the_client_knows_its_errors(server: Server) -> None:
     with pytest.raises(openai.NotFoundError, match="only 'cellmind'") as caught:
         server.complete(model="gpt-4o")
@@ -289,10 +322,13 @@ def test_the_client_knows_its_errors(server: Server) -> None:
         server.client.embeddings.create(model="cellmind", input="안녕")
     response, content = server.request("GET", "completions")
     assert (response.status, json.loads(content)["error"]["message"]) == (405, "Method Not Allowed")
+    assert response.headers["Allow"] == "POST"
+    with pytest.raises(openai.NotFoundError, match="only 'cellmind'"):
+        server.client.models.retrieve("gpt-4o")
 
 
 def test_slow_and_cut_off_bodies(server: Server) -> None:
-    head = b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{"
+    head = b"POST /v1/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100\r\n\r\n{"
     with socket.create_connection(("127.0.0.1", server.port), timeout=10) as slow:
         with socket.create_connection(("127.0.0.1", server.port)) as cut_off:
             cut_off.sendall(head)
@@ -315,7 +351,7 @@ def test_so_many_and_no_more_and_nothing_for_those_who_left(server: Server, stre
         for _ in range(16):
             client = clients.enter_context(socket.create_connection(("127.0.0.1", server.port)))
             client.sendall(
-                f"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: {len(content)}\r\n\r\n".encode()
+                f"POST /v1/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(content)}\r\n\r\n".encode()
             )
             client.sendall(content.encode())
         assert wait_until(refused, 10)

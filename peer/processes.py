@@ -126,13 +126,20 @@ def leave(code: int) -> NoReturn:
     for child in multiprocessing.active_children():
         child.kill()
     atexit._run_exitfuncs()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for output in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):  # whoever read it may be gone
+            output.flush()
     os._exit(code)
 
 
 class Stopped(Exception):
     """Ctrl+C, SIGTERM or a closed terminal, where the program waited for something."""
+
+
+def _quiet_about_stopped(what: sys.UnraisableHookArgs) -> None:
+    """Raised where nothing can be, as while an object is taken apart, it is raised again half a second later."""
+    if what.exc_type is not Stopped:
+        sys.__unraisablehook__(what)
 
 
 class StopSignal:
@@ -146,6 +153,7 @@ class StopSignal:
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup leaves it
             signal.signal(signal.SIGHUP, self._on_signal)
         signal.signal(signal.SIGALRM, self._on_alarm)
+        sys.unraisablehook = _quiet_about_stopped
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if self.received and number == signal.SIGINT:

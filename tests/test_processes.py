@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -56,6 +58,42 @@ def test_ctrl_c_while_modules_are_loaded_leaves_no_traceback(module: str) -> Non
             elif line.endswith(b" torch.version\n"):
                 program.send_signal(signal.SIGINT)
     assert (program.returncode, said) == (-signal.SIGINT, [])
+
+
+SPEAKS = """
+import os, sys, time
+from peer.display import Display
+from peer.processes import leave
+
+display = Display()
+os.write(2, b"began")
+while os.path.exists(sys.argv[1]):
+    time.sleep(0.01)
+with display.training():
+    for number in range(2000):
+        display.note("저장 …")
+        display.progress(1, number, 2000, "alone")
+os.write(2, b", went on")
+leave(0)
+"""
+
+
+@pytest.mark.parametrize("kind", ["pipe", "terminal"])
+def test_whoever_stops_reading_stops_no_training(kind: str, tmp_path: Path) -> None:
+    reader, writer = os.pipe() if kind == "pipe" else os.openpty()
+    waits = tmp_path / "waits"
+    waits.touch()
+    command = [sys.executable, "-c", SPEAKS, str(waits)]
+    with subprocess.Popen(
+        command, stdout=writer, stderr=subprocess.PIPE, env={**os.environ, "TERM": "xterm"}
+    ) as program:
+        os.close(writer)
+        assert program.stderr is not None
+        assert program.stderr.read(5) == b"began"
+        os.close(reader)
+        waits.unlink()
+        assert program.stderr.read() == b", went on"
+    assert program.returncode == 0
 
 
 GIVES_WAY = """

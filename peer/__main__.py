@@ -202,10 +202,10 @@ def load_settings_section(settings: Settings, swarm: dict[str, object]) -> Setti
 def run_peer(arguments: argparse.Namespace, display: Display) -> int:
     """Everything between the command line and the exit code."""
     deadline = None if arguments.minutes is None else time.monotonic() + 60 * arguments.minutes
-    settings = settings_of(arguments, display)
     if arguments.invite:
-        display.invite(str(invite_of_running_peer(arguments.checkpoints, settings.swarm.run)))
+        display.invite(str(invite_of_running_peer(arguments.checkpoints, arguments.run)))
         return 0
+    settings = settings_of(arguments, display)
     for address in arguments.initial_peers:
         try:
             parse_address(address)

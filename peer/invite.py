@@ -98,14 +98,17 @@ def _checksum(payload: bytes) -> bytes:
     return hashlib.sha256(payload).digest()[:CHECKSUM]
 
 
-def invite_of_running_peer(checkpoints: Path, run: str) -> Invite:
-    """The invite of the peer that runs in that folder. Raises InviteError if none does."""
+def invite_of_running_peer(checkpoints: Path, run: str | None = None) -> Invite:
+    """The invite of the peer that runs in that folder. Raises InviteError if none does, or not in the run asked for."""
     if not runs_in(checkpoints):
         raise InviteError(
             f"no peer runs in {checkpoints}; start one with python -m peer --join, and ask again while it runs"
         )
-    address = last_address(checkpoints)
-    if address is None:
+    known = last_address(checkpoints)
+    if known is None:
         raise InviteError("the peer here has no address yet; try again in a moment")
-    kept = kept_checkpoints(checkpoints, run)
-    return Invite(address, run, kept[0][1].run_id if kept else "")
+    address, trained = known
+    if run not in (None, trained):
+        raise InviteError(f"the peer that runs in {checkpoints} is in the run '{trained}', not in '{run}'")
+    kept = kept_checkpoints(checkpoints, trained)
+    return Invite(address, trained, kept[0][1].run_id if kept else "")

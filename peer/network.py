@@ -115,10 +115,13 @@ def known_addresses(folder: Path) -> list[str]:
     return _read_addresses(folder / PEERS)
 
 
-def last_address(folder: Path) -> str | None:
-    """The address of the peer that runs in that folder, or ran there last."""
-    addresses = _read_addresses(folder / OWN_ADDRESS)
-    return addresses[0] if addresses else None
+def last_address(folder: Path) -> tuple[str, str] | None:
+    """The address of the peer that runs in that folder, or ran there last, and its run."""
+    try:
+        kept = json.loads((folder / OWN_ADDRESS).read_text())
+        return str(kept["address"]), str(kept["run"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 class PatientDHT(DHT):
@@ -301,7 +304,7 @@ class Network:
         self.starts += 1
         self.peer = self.dht.peer_id.to_base58()
         self.address = f"/ip4/{self._host}/tcp/{self._port}/p2p/{self.peer}"
-        _write_addresses(self._checkpoints / OWN_ADDRESS, [self.address])
+        _write_json(self._checkpoints / OWN_ADDRESS, {"address": self.address, "run": self._run})
         self._traffic_before = self.view.bytes_sent, self.view.bytes_received
         self._asked = None
         start = partial(
@@ -441,7 +444,7 @@ class Network:
         addresses = list(dict.fromkeys([*known, *self._remembered]))[:MAX_REMEMBERED]
         if addresses != self._remembered:
             self._remembered = addresses
-            _write_addresses(self._addresses_file, addresses)
+            _write_json(self._addresses_file, {"addresses": addresses})
 
 
 def _read_addresses(path: Path) -> list[str]:
@@ -452,10 +455,10 @@ def _read_addresses(path: Path) -> list[str]:
         return []
 
 
-def _write_addresses(path: Path, addresses: list[str]) -> None:
+def _write_json(path: Path, content: dict[str, Any]) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        temporary.write_text(json.dumps({"addresses": addresses}, indent=2))
+        temporary.write_text(json.dumps(content, indent=2))
         os.replace(temporary, path)
     except OSError:  # a convenience, no reason to stop
         temporary.unlink(missing_ok=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import re
 import subprocess
 import sys
@@ -28,7 +29,7 @@ from peer.display import Display
 from peer.invite import HEAD, Invite, InviteError, _checksum, invite_of_running_peer, parse_invite
 from peer.join import Joiner, JoinError
 from peer.membership import Notice, Role
-from peer.network import OWN_ADDRESS, Network, _write_addresses
+from peer.network import OWN_ADDRESS, Network
 from peer.node import View
 from peer.processes import StopSignal
 from peer.transfer import TransferError
@@ -108,17 +109,25 @@ def test_a_running_peer_s_invite_has_its_address_and_its_run(
     tmp_path: Path, tokenizer_model: Path, model: MiniGPT
 ) -> None:
     save_model(tmp_path, tokenizer_model, model, run_id="cellmind-0123456789ab")
-    _write_addresses(tmp_path / OWN_ADDRESS, [ADDRESS])
+    own = tmp_path / OWN_ADDRESS
+    own.write_text(json.dumps({"address": ADDRESS, "run": "cellmind"}))
     for _ in range(2):  # never started, and ended
         with pytest.raises(InviteError, match=r"no peer runs in .*start one with python -m peer --join"):
-            invite_of_running_peer(tmp_path, "cellmind")
+            invite_of_running_peer(tmp_path)
         with subprocess.Popen(
             [sys.executable, "-c", HOLDER, str(tmp_path / ".lock")], stdin=subprocess.PIPE, stdout=subprocess.PIPE
         ) as running:
             assert running.stdout is not None and running.stdout.readline() == b"locked\n"
-            invite = invite_of_running_peer(tmp_path, "cellmind")
-            assert invite == Invite(ADDRESS, "cellmind", "cellmind-0123456789ab")
-            assert invite_of_running_peer(tmp_path, "other") == Invite(ADDRESS, "other"), "it has no state yet"
+            own.write_text(json.dumps({"address": ADDRESS, "run": "cellmind"}))
+            invite = Invite(ADDRESS, "cellmind", "cellmind-0123456789ab")
+            assert invite_of_running_peer(tmp_path) == invite_of_running_peer(tmp_path, "cellmind") == invite
+            own.write_text(json.dumps({"address": ADDRESS, "run": "other"}))
+            assert invite_of_running_peer(tmp_path) == Invite(ADDRESS, "other"), "it has no state yet"
+            with pytest.raises(InviteError, match="is in the run 'other', not in 'cellmind'"):
+                invite_of_running_peer(tmp_path, "cellmind")
+            own.write_text("torn")
+            with pytest.raises(InviteError, match="no address yet"):
+                invite_of_running_peer(tmp_path)
             running.communicate(b"")
 
 

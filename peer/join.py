@@ -35,6 +35,7 @@ from peer import clock
 from peer.display import Display
 from peer.invite import Invite
 from peer.membership import Notice, Role, Start, can_give, decide_start
+from peer.memory import available_memory, check_room
 from peer.network import Network
 from peer.node import ANOTHER_DEVICE, View
 from peer.processes import Stopped, StopSignal
@@ -321,7 +322,9 @@ class Joiner:
         settings = self.settings
         sha256 = checkpoint.file_sha256(path)
         identity = run_id(settings, sha256)
-        model = found_model(settings, tokenizer.load(path).vocab_size(), identity)
+        vocab_size = tokenizer.load(path).vocab_size()
+        check_room(settings, vocab_size, available_memory(torch.device("cpu")))
+        model = found_model(settings, vocab_size, identity)
         parameters = {name: parameter.detach() for name, parameter in model.named_parameters()}
         progress = Progress(settings.swarm.run, identity, 0, 0, 0, checkpoint.parameter_hash(parameters))
         folder = checkpoint.save(

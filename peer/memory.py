@@ -13,12 +13,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from minigpt.checkpoint import expected_shapes
 from minigpt.dataset import Batches
 from minigpt.model import MiniGPT
+from minigpt.settings import Settings
 from peer.inner import InnerLoop
 
 # bytes a parameter that a peer comes to while it trains in company, all its processes together (docs/benchmarks.md)
 FIXED_BYTES = 60
+LEAST_BYTES = 20  # of them it cannot do without: itself, its gradient, AdamW's two moments and the anchor, in float32
 PEAK = 1.6  # of what the forward pass keeps for the backward pass, with what the latter needs beside it
 KEPT_FREE = 0.2  # of the memory that is available, for whoever else uses the device
 
@@ -28,7 +31,7 @@ class OutOfMemory(Exception):
 
 
 def fitting_batch(wanted: int, model: MiniGPT, autocast: torch.dtype | None, available: int | None) -> int:
-    """`wanted` sequences a step, or as many of its halves as there is memory for; at least one.
+    """`wanted` sequences a step, or as many of its halves as there is memory for; 0 where one is too much.
 
     :param available: bytes; None where it is not known
     """
@@ -36,9 +39,24 @@ def fitting_batch(wanted: int, model: MiniGPT, autocast: torch.dtype | None, ava
         return wanted
     spare = (1 - KEPT_FREE) * available - FIXED_BYTES * model.parameter_count()
     sequence = PEAK * kept_bytes(model, autocast)
-    while wanted > 1 and wanted * sequence > spare:
+    while wanted and wanted * sequence > spare:
         wanted //= 2
     return wanted
+
+
+def check_room(settings: Settings, vocab_size: int, available: int | None) -> None:
+    """Raises OutOfMemory for a model that cannot be trained here, before it takes the memory.
+
+    :param available: bytes; None where it is not known
+    """
+    parameters = sum(shape.numel() for shape in expected_shapes(settings, vocab_size).values())
+    needed = LEAST_BYTES * parameters
+    if available is not None and needed > available:
+        raise OutOfMemory(
+            f"training a model of {parameters / 1e6:,.0f} M parameters takes more than {needed / 1e9:,.1f} GB, and "
+            f"{available / 1e9:,.1f} GB are free: end other programs, or found a run with a smaller model "
+            "(model.d_model, model.num_layers)"
+        )
 
 
 def kept_bytes(model: MiniGPT, autocast: torch.dtype | None) -> int:

@@ -32,7 +32,7 @@ from peer.evaluator import Evaluator, Verdict
 from peer.inner import InnerLoop, learning_rate
 from peer.join import Run
 from peer.membership import Notice, came_and_left, pauses_changed
-from peer.memory import available_memory, fitting_batch, step_within_memory
+from peer.memory import available_memory, check_room, fitting_batch, step_within_memory
 from peer.metrics import Metrics, RoundLine
 from peer.network import Network
 from peer.outer import CaughtUp, OuterLoop, Reconnected, RoundClosed, Setback
@@ -386,10 +386,14 @@ def affordable_batch(run: Run, device: torch.device, autocast: torch.dtype | Non
     """The batch size of the settings, or as much of it as this device has memory for, which is said."""
     wanted = run.settings.training.batch_size
     available = available_memory(device)
+    check_room(run.settings, run.start.vocab_size, available)
     size = fitting_batch(wanted, run.start.build_model(), autocast, available)
     if size < wanted and available is not None:
-        display.note(f"sequences a step: {size} instead of {wanted}, for {available / 1e6:,.0f} MB of memory are free")
-    return size
+        free = f"{available / 1e6:,.0f} MB of memory are free"
+        display.note(f"sequences a step: {size or 1} instead of {wanted}, for {free}")
+        if not size:
+            display.note("even that may be too much, and then the system ends this program: end others before it does")
+    return size or 1
 
 
 def open_held_out(settings: Settings, sentencepiece: Any, display: Display) -> HeldOut | None:

@@ -13,11 +13,14 @@ import torch
 
 from minigpt.device import allocator
 from minigpt.model import MiniGPT
+from minigpt.settings import Settings
 from peer.memory import (
     FIXED_BYTES,
     KEPT_FREE,
     PEAK,
+    OutOfMemory,
     available_memory,
+    check_room,
     fitting_batch,
     is_out_of_memory,
     kept_bytes,
@@ -26,7 +29,9 @@ from peer.memory import (
 CPU = torch.device("cpu")
 
 
-@pytest.mark.parametrize(("room", "size"), [(None, 8), (100.0, 8), (8.0, 8), (7.9, 4), (2.5, 2), (0.1, 1), (-5.0, 1)])
+@pytest.mark.parametrize(
+    ("room", "size"), [(None, 8), (100.0, 8), (8.0, 8), (7.9, 4), (2.5, 2), (1.1, 1), (0.1, 0), (-5.0, 0)]
+)
 def test_the_batch_is_what_there_is_memory_for(model: MiniGPT, room: float | None, size: int) -> None:
     fixed, sequence = FIXED_BYTES * model.parameter_count(), PEAK * kept_bytes(model, None)
     available = None if room is None else round((fixed + room * sequence) / (1 - KEPT_FREE)) + 1
@@ -82,6 +87,7 @@ import torch
 from minigpt.dataset import Batches, PackedDataset
 from minigpt.device import allocator
 from minigpt.model import MiniGPT
+from minigpt.settings import Settings
 from peer.inner import InnerLoop
 from peer.memory import OutOfMemory, step_within_memory
 
@@ -148,6 +154,14 @@ def test_a_step_takes_the_memory_of_the_last_one() -> None:
     pages = 20 * 8_000_000 // resource.getpagesize()
     assert before > pages / 2 and given_back > pages / 2, "given back, and asked for again page by page"
     assert kept < pages / 20
+
+
+def test_a_model_that_cannot_be_trained_here_is_not_begun_with() -> None:
+    huge = Settings.model_validate({"model": {"d_model": 8192, "nhead": 8, "num_layers": 64}})
+    with pytest.raises(OutOfMemory, match=r"51,673 M parameters takes more than 1,033\.5 GB, and 8\.0 GB are free"):
+        check_room(huge, 8000, 8_000_000_000)
+    check_room(huge, 8000, None)
+    check_room(Settings(), 8000, 500_000_000)
 
 
 def test_what_is_no_lack_of_memory_is_no_reason_to_go_on() -> None:

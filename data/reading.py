@@ -76,11 +76,6 @@ def detect(source: Source) -> Found:
     return Found(PlainText(), scores, "its lines are those of no chat")
 
 
-def read(source: Source, counts: Counts) -> Iterator[Message]:
-    """The messages of a file. Raises DataError with its name if it cannot be used."""
-    return detect(source).format.messages(source, counts)
-
-
 def explain(path: Path) -> Iterator[str]:
     """Lines for the user: what a file was taken for, why, and its first ten messages."""
     sources, refused, _ = find([path])

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import fcntl
+import os
 import shutil
+import time
 from functools import cache, partial
 from pathlib import Path
 
@@ -24,6 +27,7 @@ from peer.processes import keep_sockets_together, leave_nothing_behind
 from peer.transfer import StateService, TransferError, fetch, fetch_manifest
 
 LISTEN_SECONDS = 5.0  # for somebody who trains
+READING_SECONDS = 60.0  # for which a folder stays, though another program has taken a newer one
 OTHERS_SECONDS = 1.0  # for others, once somebody was heard: the first one may have gone
 
 
@@ -51,10 +55,14 @@ def fetch_from_peer(address: str, root: Path) -> Path:
     except (ValueError, InviteError) as error:
         raise TransferError(str(error)) from error
     task = partial(_fetch, address=address, run_id=run_id, root=root.resolve())
-    folder: Path = unwrap(_node().run_coroutine(task))
-    for other in folder.parent.iterdir():
-        if other != folder:
-            shutil.rmtree(other, ignore_errors=True)
+    root.mkdir(parents=True, exist_ok=True)
+    with (root / ".lock").open("w") as lock:
+        fcntl.lockf(lock, fcntl.LOCK_EX)  # others who ask wait, and find what is here then; children do not inherit it
+        folder: Path = unwrap(_node().run_coroutine(task))
+        os.utime(folder)  # it is about to be read
+        for other in folder.parent.iterdir():
+            if other != folder and other.stat().st_mtime < time.time() - READING_SECONDS:
+                shutil.rmtree(other, ignore_errors=True)
     return folder
 
 
@@ -115,6 +123,6 @@ async def _fetch(dht: DHT, node: DHTNode, *, address: str, run_id: str, root: Pa
             raise TransferError(f"the invite is for run {run_id}, and its peer trains {manifest.run_id}")
         return await fetch(node.p2p, [peer], manifest, root, StateService(root), skip=(OPTIMIZER,))
     except TransferError as error:
-        return Failure(TransferError, str(error))
+        return Failure(TransferError, f"{address}: {error}; what has arrived is kept for the next time")
     except OSError as error:
         return Failure(OSError, str(error))

@@ -263,7 +263,7 @@ class GradientAverager(DecentralizedAverager):
 
     @property
     def processor_seconds(self) -> float:
-        """Processor time that this peer's exchanges have cost in the child process."""
+        """Processor time that exchanges that came about have cost this peer in the child process."""
         return float(self._processor_seconds.value)
 
     @property

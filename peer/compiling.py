@@ -33,6 +33,7 @@ import minigpt
 from minigpt.dataset import Batches, PackedDataset
 from minigpt.model import MiniGPT
 from minigpt.settings import ModelSettings, Settings
+from peer import inner
 from peer.display import Display
 from peer.inner import InnerLoop
 from peer.memory import available_memory
@@ -164,11 +165,11 @@ def end_with(parent: int) -> None:
 
 
 def mark(todo: dict[str, Any]) -> Path:
-    """The file, beside what was compiled, that says that just this was: model, code and PyTorch."""
+    """The file, beside what was compiled, that says that just this was: model, its code and a step's, PyTorch."""
     from torch._inductor.runtime.cache_dir_utils import cache_dir  # half of what there is to load of the compiler
 
     digest = hashlib.sha256(json.dumps({**todo, "parent": None, "torch": torch.__version__}).encode())
-    for source in sorted(Path(minigpt.__file__).parent.glob("*.py")):
+    for source in (*sorted(Path(minigpt.__file__).parent.glob("*.py")), Path(inner.__file__)):
         digest.update(source.read_bytes())
     return Path(cache_dir()) / f"cellmind-{digest.hexdigest()[:16]}"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import IO, Any, cast
@@ -11,6 +12,9 @@ from typing import IO, Any, cast
 import segno
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+from rich.table import Column
+
+LINE_SECONDS = 60.0  # between two lines of how far a round is, where nobody watches
 
 
 class _Output:
@@ -37,9 +41,10 @@ class Display:
             sys.stdout.reconfigure(errors="replace")  # a terminal without Hangul gets question marks
         output = cast(IO[str], _Output())
         self._console = Console(file=output, highlight=False, markup=False, soft_wrap=True, emoji=False)
+        width = min(30, self._console.width // 4)  # on a phone it is a short one
         self._bar = Progress(
             TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=30),
+            BarColumn(bar_width=width, table_column=Column(min_width=width)),
             TextColumn("{task.fields[status]}", markup=False),
             console=self._console,
             transient=True,
@@ -47,6 +52,7 @@ class Display:
         )
         self._task = self._bar.add_task("", total=1, status="", visible=False)
         self._live = self._console.is_terminal
+        self._next_line = time.monotonic() + LINE_SECONDS
 
     def note(self, text: str) -> None:
         """One line, above the bar if there is one."""
@@ -72,7 +78,10 @@ class Display:
             yield
 
     def progress(self, round: int, done: int, total: int, status: str) -> None:
-        """How far the round is, in sequences of the whole swarm."""
+        """How far the round is, in sequences of the whole swarm; where there is no bar, a line a minute."""
+        if not self._live and time.monotonic() > self._next_line:
+            self._next_line = time.monotonic() + LINE_SECONDS
+            self.note(f"in round {round}: {done} of {total} sequences · {status}")
         if self._live:
             self._bar.update(
                 self._task,

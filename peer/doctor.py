@@ -44,7 +44,7 @@ def examine(settings: Settings, host: str, port: int, checkpoints: Path, given: 
     :param given: addresses that the user typed, of devices that should be there
     """
     console = Console(highlight=False, markup=False, emoji=False)
-    console.print(f"looking at this device and its network; it takes up to {LISTEN_SECONDS + MEET_SECONDS:.0f} s …")
+    console.print("looking at this device and its network; it takes half a minute at most …")
     checks = judge(find(settings, host, port, checkpoints, given))
     table = Table(box=None, pad_edge=False, show_header=False)
     for check in checks:

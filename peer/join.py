@@ -246,9 +246,10 @@ class Joiner:
             trained = ", ".join(f"{name} trains {run_id}" for run_id, name in others.items()) or "nobody trains it"
             return f"the invite is for run {self.run_id}, and {trained} on this network; ask for a new invite"
         reasons = "; ".join(f"{address}: {view.refused.get(address, 'no answer')}" for address in self.given)
+        instead = "leave --initial-peers out" if self.invite is None else "ask for a new invite"
         return (
             f"nobody answers at the given address ({reasons}). "
-            "Check that it is up to date and that the device is on this network, or leave --initial-peers out."
+            f"Check that it is up to date and that the device is on this network, or {instead}."
         )
 
     def _out_of_reach(self, view: View) -> str:

@@ -13,6 +13,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from minigpt.manifest import Count
+
 SILENCE_SECONDS = 8.0  # a peer that has said nothing for so long has left
 SUSPICION_SECONDS = 4.0  # and after so long it may have
 FUTURE_SECONDS = 4.0  # what was said further in the future than clocks of one swarm differ was not said honestly
@@ -31,7 +33,6 @@ class Role(enum.StrEnum):
     LEFT = "left"  # a goodbye
 
 
-Count = Annotated[int, Field(ge=0, lt=2**53)]
 State = tuple[int, int, str]  # (sequences behind it, round, lineage): see Notice.state
 
 

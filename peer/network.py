@@ -87,8 +87,13 @@ def free_port(host: str, preferred: int) -> int:
 
 def lock_folder(folder: Path) -> TextIO:
     """Two peers in one folder would be one identity twice. Raises NetworkError; the lock lasts as long as the file."""
-    folder.mkdir(parents=True, exist_ok=True)
-    file = (folder / ".lock").open("w")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / ".lock").open("w")
+    except OSError as error:
+        raise NetworkError(
+            f"nothing can be kept in {folder}: {error.strerror}. Give this peer another folder with --checkpoints"
+        ) from error
     try:
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # unlike flock, children do not inherit it
     except OSError as error:

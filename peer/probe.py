@@ -17,7 +17,7 @@ from zeroconf.const import _CLASS_IN, _FLAGS_QR_QUERY, _MDNS_PORT, _TYPE_PTR
 from peer.discovery import SERVICE_TYPE, Found, tell
 
 PRIVATE = [ip_network(range) for range in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")]  # RFC 1918
-AT_ONCE, PAUSE_SECONDS = 64, 0.25  # 254 questions of 40 bytes in a second
+AT_ONCE, PAUSE_SECONDS = 64, 0.25  # 253 questions of 38 bytes in a second
 ANSWER_SECONDS = 0.5
 
 

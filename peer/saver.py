@@ -117,7 +117,7 @@ class Saver:
             self._outer.saved_samples = self._pending_samples
         except CheckpointError as error:
             self._due = 0.0
-            self._display.note(f"{error}; the earlier ones are as they were, and training goes on")
+            self._display.note(f"{error}; the earlier ones are as they were")
 
 
 def write_timed(write: Callable[[], object], cost: float) -> float:

@@ -147,3 +147,20 @@ def test_what_is_no_address_is_said_before_anything_is_started(
     monkeypatch.chdir(tmp_path)
     assert main(["--prompt", "안녕", "--from-peer", address]) == 2
     assert capsys.readouterr().err.startswith(f"{address!r} is no peer address; it looks like /ip4/")
+
+
+def test_two_who_ask_at_once_both_get_an_answer(tmp_path: Path, tokenizer_model: Path, model: MiniGPT) -> None:
+    run = run_id(SETTINGS, checkpoint.file_sha256(tokenizer_model))
+    save_model(tmp_path / "donor", tokenizer_model, model, run_id=run)
+    donor = Donor(tmp_path / "donor")
+    asker = tmp_path / "asker"
+    (asker / "checkpoints").mkdir(parents=True)
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "checkpoints").symlink_to(asker / "checkpoints")
+    try:
+        with asking(asker, donor.address) as first, asking(other, donor.address) as second:
+            assert [first.wait(SECONDS), second.wait(SECONDS)] == [0, 0]
+        assert (asker / "out").read_text() == (other / "out").read_text() != ""
+    finally:
+        donor.leave()

@@ -17,6 +17,7 @@ from pathlib import Path
 import data
 import tokenizer
 from minigpt import heed_interrupts
+from minigpt.checkpoint import reason
 from minigpt.encoding import DatasetError
 from minigpt.manifest import CheckpointError
 from minigpt.settings import Settings, SettingsError, load_settings
@@ -189,10 +190,6 @@ def settings_of(arguments: argparse.Namespace, display: Display) -> Settings:
         display.note(notice)
     swarm = settings.swarm.model_dump()
     swarm.update({key: value for key in ("run", "averaging") if (value := getattr(arguments, key)) is not None})
-    return load_settings_section(settings, swarm)
-
-
-def load_settings_section(settings: Settings, swarm: dict[str, object]) -> Settings:
     try:
         return settings.model_copy(update={"swarm": type(settings.swarm).model_validate(swarm)})
     except ValueError as error:
@@ -201,7 +198,6 @@ def load_settings_section(settings: Settings, swarm: dict[str, object]) -> Setti
 
 def run_peer(arguments: argparse.Namespace, display: Display) -> int:
     """Everything between the command line and the exit code."""
-    deadline = None if arguments.minutes is None else time.monotonic() + 60 * arguments.minutes
     if arguments.invite:
         display.invite(str(invite_of_running_peer(arguments.checkpoints, arguments.run)))
         return 0
@@ -211,31 +207,30 @@ def run_peer(arguments: argparse.Namespace, display: Display) -> int:
             parse_address(address)
         except ValueError as error:
             raise NetworkError(str(error)) from error
+    leave_nothing_behind()
     if arguments.doctor:
-        leave_nothing_behind()
-        fine = examine(
-            settings,
-            arguments.host or lan_address(),
-            arguments.port or DEFAULT_PORT,
-            arguments.checkpoints,
-            arguments.initial_peers,
-        )
-        return 0 if fine else 1
+        own, listen = arguments.host or lan_address(), arguments.port or DEFAULT_PORT
+        return 0 if examine(settings, own, listen, arguments.checkpoints, arguments.initial_peers) else 1
+    take_part(arguments, settings, display)
+    return 0
+
+
+def take_part(arguments: argparse.Namespace, settings: Settings, display: Display) -> None:
+    """In the run: until Ctrl+C, or the end that the command line sets."""
+    deadline = None if arguments.minutes is None else time.monotonic() + 60 * arguments.minutes
     host = arguments.host or lan_address()
     if host == LOOPBACK:
         display.note("no network found: this device trains alone until there is one")
     if arguments.port is not None:
         check_port(host, arguments.port)
-    listen = arguments.port or free_port(host, DEFAULT_PORT)
     name = "".join(letter for letter in (arguments.name or socket.gethostname()) if letter.isprintable())[:64] or "peer"
-    leave_nothing_behind()
     give_way_to_training()
     os.nice(NICENESS)
     network = Network(
         run=settings.swarm.run,
         name=name,
         host=host,
-        port=listen,
+        port=arguments.port or free_port(host, DEFAULT_PORT),
         checkpoints=arguments.checkpoints,
         report=display.note,
         addresses=arguments.initial_peers,
@@ -246,14 +241,13 @@ def run_peer(arguments: argparse.Namespace, display: Display) -> int:
         display.note(f"{name} listens at {network.address}")
         if network.zeroconf_problem:
             display.note(f"devices on this network are not found by themselves here ({network.zeroconf_problem})")
-        me = Notice(peer=network.peer, name=name, address=network.address, role=Role.LOOKING)
         joiner = Joiner(
             settings=settings,
             insists=arguments.config is not None,
             given=arguments.initial_peers,
             invite=arguments.join if isinstance(arguments.join, Invite) else None,
             network=network,
-            me=me,
+            me=Notice(peer=network.peer, name=name, address=network.address, role=Role.LOOKING),
             checkpoints=arguments.checkpoints,
             display=display,
             stop=stop,
@@ -261,7 +255,7 @@ def run_peer(arguments: argparse.Namespace, display: Display) -> int:
         )
         if arguments.sync:
             joiner.sync()
-            return 0
+            return
         run = joiner.open()
         progress = run.start.progress
         display.note(f"others join with --join {Invite(network.address, progress.run, progress.run_id)}")
@@ -284,7 +278,6 @@ def run_peer(arguments: argparse.Namespace, display: Display) -> int:
     finally:
         network.stop()
     display.note("goodbye")
-    return 0
 
 
 def main() -> int:
@@ -297,7 +290,7 @@ def main() -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except OSError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {reason(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

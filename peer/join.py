@@ -203,14 +203,8 @@ class Joiner:
         while True:
             view = self._breathe()
             elapsed = time.monotonic() - started
-            seen = {notice.peer for notice in view.notices}
-            unseen = [address for address in view.heard if address.rpartition("/")[2] not in seen]
             meant = [notice for notice in view.notices if self._is_meant(notice)]
-            enough = elapsed > (MEET_SECONDS if unseen else LOOK_SECONDS) and view.searched
-            if (self.given and not view.connected) or self.run_id:
-                enough = False
-                if elapsed > UNANSWERED_SECONDS and not any(notice.has_state for notice in meant):
-                    raise JoinError(self._unanswered(view))
+            enough = self._has_seen_all(view, meant, elapsed)
             if self.invite is not None and not self._is_verified(self.invite, view) and elapsed < UNANSWERED_SECONDS:
                 continue
             start = decide_start(self.me, meant, enough)
@@ -222,6 +216,16 @@ class Joiner:
                 self._mention("waiting for a device that is within reach to have the state of those who train …")
             if start is Start.WAIT:
                 self._mention("another device is founding the run; waiting for it …")
+
+    def _has_seen_all(self, view: View, meant: list[Notice], elapsed: float) -> bool:
+        """Whether nobody else is to be waited for. Raises JoinError if those whom the user named are not there."""
+        if self.run_id or (self.given and not view.connected):  # then founding another run is not what was meant
+            if elapsed > UNANSWERED_SECONDS and not any(notice.has_state for notice in meant):
+                raise JoinError(self._unanswered(view))
+            return False
+        seen = {notice.peer for notice in view.notices}
+        unseen = [address for address in view.heard if address.rpartition("/")[2] not in seen]
+        return elapsed > (MEET_SECONDS if unseen else LOOK_SECONDS) and view.searched
 
     def _is_verified(self, invite: Invite, view: View) -> bool:
         """Whether the invite's address was tried. Raises JoinError if who answered is not the invite's device."""

@@ -198,9 +198,9 @@ def read(folder: Path) -> Checkpoint:
     Hashing is left out for files that this process has seen whole and that have not been touched since.
     """
     real = real_path(folder)  # `latest` may point elsewhere a moment later
-    if not real.is_dir():
+    if not os.path.isdir(real):
         raise CheckpointError(f"{folder}: there is no such folder")
-    if not (real / MANIFEST).exists() and (inner := next(checkpoints_in(folder), None)) is not None:
+    if not os.path.exists(real / MANIFEST) and (inner := next(checkpoints_in(folder), None)) is not None:
         raise CheckpointError(f"{folder} is no checkpoint, but has some in it: give one of those, such as {inner}")
     try:
         manifest = read_manifest(real)
@@ -277,7 +277,7 @@ def real_path(path: Path) -> Path:
 def checkpoints_in(folder: Path) -> Iterator[Path]:
     """Folders in it that may be checkpoints, the likeliest to be meant first."""
     found = [folder / "latest", *sorted(folder.glob("round-*"), reverse=True), *folder.glob("*/round-*")]
-    return (inner for inner in found if (inner / MANIFEST).exists())
+    return (inner for inner in found if os.path.exists(inner / MANIFEST))
 
 
 def read_manifest(folder: Path) -> Manifest:

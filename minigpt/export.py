@@ -41,7 +41,7 @@ def import_gguf() -> Any:
 def write_gguf(checkpoint: Checkpoint, target: Path, type: str = "f16") -> None:
     """Write the anchor and its tokenizer. Raises ExportError and CheckpointError, with an earlier file as it was."""
     gguf = import_gguf()
-    if target.exists() and not target.is_file():
+    if os.path.exists(target) and not os.path.isfile(target):
         raise ExportError(f"{target} is there, and is no file that could be replaced: choose another name")
     model, tokenizer = checkpoint.build_model(), checkpoint.load_tokenizer()
     matrix_format, file_format = FORMATS[type]

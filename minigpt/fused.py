@@ -36,7 +36,7 @@ class _Rotate(Function):
 
 
 def turn(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """`rotate` without its gradient: x cos + rotate_half(x) sin, whose minus is in `sin`, see `Rotation`."""
+    """`rotate` without its gradient: x cos + swapped(x) sin, where the first half of `sin` is negative (`Rotation`)."""
     swapped = x.unflatten(-1, (2, -1)).flip(-2).flatten(-2)
     return torch.addcmul(x * cos, swapped, sin)
 

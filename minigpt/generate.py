@@ -9,6 +9,7 @@ import codecs
 import io
 import math
 import os
+import re
 import sys
 import time
 import unicodedata
@@ -26,12 +27,14 @@ from minigpt.decoding import Decoding, InferenceModel
 from minigpt.device import pick_device
 from minigpt.encoding import piece_bytes
 from minigpt.manifest import CheckpointError
+from tokenizer import TAGS
 
 CHECKPOINTS = Path("checkpoints")
 FOLLOW_SECONDS = 2.0  # between two looks for a newer checkpoint
 FEWEST_GUESSES, MOST_GUESSES = 2, 15  # tokens; on one core a pass of 3 takes 1.2 times one of 1, one of 16 three times
 
 
+ANY_TAG = re.compile(f"({'|'.join(TAGS)})")
 NO_INPUT = "there is no standard input to read from"
 
 
@@ -162,7 +165,9 @@ def encode_prompt(prompt: str, tokenizer: Any) -> list[int]:
 def as_learnt(text: str, checkpoint: Checkpoint) -> str:
     """The text as those that the model has learnt from were made: capital letters may be none that it knows."""
     text = unicodedata.normalize("NFC", text)
-    return text.lower() if checkpoint.settings.data.lower_case else text
+    if not checkpoint.settings.data.lower_case:
+        return text
+    return "".join(part if part in TAGS else part.lower() for part in ANY_TAG.split(text))
 
 
 def write_samples(
@@ -303,13 +308,14 @@ def say(line: str) -> None:
 
 
 def exit_code(work: Callable[[], None], errors: tuple[type[Exception], ...]) -> int:
-    """What a command ends with after `work`: 0, or 2 for one of its `errors`, or what else came between."""
+    """Do a command's work; its exit code: 0, 2 for one of `errors` (said in a line), 1 for no room, 130 for Ctrl+C."""
     heed_interrupts()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal without Hangul gets question marks and no traceback
     try:
         work()
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except errors as error:
         say(str(error))
         return 2
@@ -326,8 +332,9 @@ def exit_code(work: Callable[[], None], errors: tuple[type[Exception], ...]) -> 
 
 
 def discard_output() -> None:
-    """Python flushes standard output at its end, and would complain again."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    """Lead standard output nowhere: Python flushes it at its end, and would complain again."""
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def number(kind: type[int] | type[float], low: float, high: float) -> Callable[[str], int | float]:

@@ -169,7 +169,7 @@ class MiniGPT(nn.Module):
                 nn.init.normal_(parameter, std=0.02)
 
     def rotation(self, length: int) -> Rotation:
-        """Of RoPE's angles for positions 0 to length - 1, in float32: cosines and sines, see `Rotation`."""
+        """RoPE's cosines and sines for positions 0 to length - 1, each (length, hs) in float32; see `Rotation`."""
         head_size = self.d_model // self.nhead
         frequencies = ROPE_THETA ** (
             -torch.arange(0, head_size, 2, dtype=torch.float32, device="cpu") / head_size

@@ -88,10 +88,10 @@ async def read_body(request: Request) -> bytes:
 def invalid(error: ValidationError) -> Refusal:
     """What to tell the client of a request that is not as it should be: one thing that is wrong.
 
-    Where a field takes a text or a list, pydantic says what is wrong with it as either: the list says more.
+    Where a field takes a text or a list, pydantic says what is wrong with it as either.
     """
-    errors = error.errors(include_url=False, include_input=False)
-    worst = max(errors, key=lambda error: (len(error["loc"]), error["type"] != "string_type"))
+    errors = error.errors(include_url=False)
+    worst = max(errors, key=lambda error: (len(error["loc"]), error["type"] == "too_long"))
     names = [str(name) for name in worst["loc"] if isinstance(name, int) or (name.isidentifier() and name != "str")]
     text = f"{'.'.join(names)}: {worst['msg']}" if names else worst["msg"]
     return Refusal(400, text, param=names[0] if names else None)
@@ -206,6 +206,10 @@ class Service:
             yield part
 
 
+class NotTaken(Exception):
+    """The client does not read what it asked for."""
+
+
 class RequestLimit:
     """Lets so many requests be answered at once, streams to their end included."""
 
@@ -223,12 +227,15 @@ class RequestLimit:
             return
 
         async def send_in_time(message: Message) -> None:
-            async with asyncio.timeout(SEND_SECONDS):
-                await send(message)
+            try:
+                async with asyncio.timeout(SEND_SECONDS):
+                    await send(message)
+            except TimeoutError:
+                raise NotTaken from None
 
         self.running += 1
         try:
-            with suppress(TimeoutError):  # who does not read leaves its place to others
+            with suppress(NotTaken):  # who does not read leaves its place to others
                 await self.app(scope, receive, send_in_time)
         finally:
             self.running -= 1
@@ -245,9 +252,9 @@ class OwnNames:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope) if scope["type"] == "http" else {}
-        origin = headers.get("origin", "null")
-        for url in (f"http://{headers.get('host', LOOPBACK[0])}", origin):
-            if url != "null" and hostname(url) not in LOOPBACK:
+        own = f"http://{LOOPBACK[0]}"
+        for url in (f"http://{headers.get('host', LOOPBACK[0])}", headers.get("origin", own)):
+            if hostname(url) not in LOOPBACK:
                 refusal = Refusal(403, f"{url[:100]} is not this device; --host lets others ask")
                 await error_response(Request(scope), refusal)(scope, receive, send)
                 return

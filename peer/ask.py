@@ -123,6 +123,6 @@ async def _fetch(dht: DHT, node: DHTNode, *, address: str, run_id: str, root: Pa
             raise TransferError(f"the invite is for run {run_id}, and its peer trains {manifest.run_id}")
         return await fetch(node.p2p, [peer], manifest, root, StateService(root), skip=(OPTIMIZER,))
     except TransferError as error:
-        return Failure(TransferError, f"{address}: {error}; what has arrived is kept for the next time")
+        return Failure(TransferError, f"{address}: {error}")
     except OSError as error:
         return Failure(OSError, str(error))

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import IO, Any, cast
+from typing import Any, TextIO, cast
 
 import segno
 from rich.console import Console
@@ -20,17 +20,20 @@ LINE_SECONDS = 60.0  # between two lines of how far a round is, where nobody wat
 class _Output:
     """Standard output that may go: a terminal is closed, a disk is full, and training goes on without its lines."""
 
+    def __init__(self, file: TextIO):
+        self._file = file  # not sys.stdout, which is rich's own while there is a bar
+
     def __getattr__(self, name: str) -> Any:
-        return getattr(sys.stdout, name)
+        return getattr(self._file, name)
 
     def write(self, text: str) -> int:
         with suppress(OSError, ValueError):
-            sys.stdout.write(text)
+            self._file.write(text)
         return len(text)
 
     def flush(self) -> None:
         with suppress(OSError, ValueError):
-            sys.stdout.flush()
+            self._file.flush()
 
 
 class Display:
@@ -39,12 +42,12 @@ class Display:
     def __init__(self) -> None:
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors="replace")  # a terminal without Hangul gets question marks
-        output = cast(IO[str], _Output())
+        output = None if sys.stdout is None else cast(TextIO, _Output(sys.stdout))
         self._console = Console(file=output, highlight=False, markup=False, soft_wrap=True, emoji=False)
-        width = min(30, self._console.width // 4)  # on a phone it is a short one
+        self._width = min(30, self._console.width // 4)  # of a bar; on a phone it is a short one
         self._bar = Progress(
             TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=width, table_column=Column(min_width=width)),
+            BarColumn(bar_width=self._width, table_column=Column(min_width=self._width)),
             TextColumn("{task.fields[status]}", markup=False),
             console=self._console,
             transient=True,
@@ -99,7 +102,7 @@ class Display:
         if not self._live:
             yield lambda done: None
             return
-        columns = (BarColumn(bar_width=30), DownloadColumn(), TransferSpeedColumn())
+        columns = (BarColumn(bar_width=self._width), DownloadColumn(), TransferSpeedColumn())
         with Progress(*columns, console=self._console, transient=True) as bar:
             task = bar.add_task(what, total=total)
             yield lambda done: bar.update(task, completed=done)

@@ -31,9 +31,8 @@ KEPT_SHARE = 0.25
 MAX_COUNT = 2**20  # steps of one exchange
 MAX_SAMPLES = 2**32
 Samples = Annotated[list[tuple[str, Annotated[int, Field(ge=0, le=MAX_SAMPLES)]]], Field(min_length=1)]
-HEADER = TypeAdapter(
-    tuple[str, Samples, Annotated[int, Field(ge=1, le=MAX_COUNT)]], config=ConfigDict(strict=True)
-)  # of a file: all of a `Mean` but its code
+# what a file's header says: the anchor that it moves, who gave how many sequences, and the steps
+HEADER = TypeAdapter(tuple[str, Samples, Annotated[int, Field(ge=1, le=MAX_COUNT)]], config=ConfigDict(strict=True))
 
 
 class HistoryError(ValueError):

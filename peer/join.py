@@ -19,6 +19,7 @@ import data
 import tokenizer
 from minigpt import checkpoint
 from minigpt.checkpoint import Checkpoint
+from minigpt.device import pick_device
 from minigpt.manifest import SETTINGS, TOKENIZER, CheckpointError, Manifest, Position, Progress
 from minigpt.model import MiniGPT
 from minigpt.settings import (
@@ -211,8 +212,8 @@ class Joiner:
             if start is Start.FOUND or (start is Start.JOIN and self._donors(view)):
                 return start
             if start is Start.JOIN and elapsed > UNANSWERED_SECONDS:
-                if not any(notice.reachable for notice in view.notices):
-                    raise JoinError(self._out_of_reach(view))
+                if not any(notice.reachable for notice in meant):
+                    raise JoinError(self._out_of_reach(meant))
                 self._mention("waiting for a device that is within reach to have the state of those who train …")
             if start is Start.WAIT:
                 self._mention("another device is founding the run; waiting for it …")
@@ -256,8 +257,8 @@ class Joiner:
             f"Check that it is up to date and that the device is on this network, or {instead}."
         )
 
-    def _out_of_reach(self, view: View) -> str:
-        names = ", ".join(notice.name for notice in view.notices if notice.role == Role.TRAINING)
+    def _out_of_reach(self, meant: list[Notice]) -> str:
+        names = ", ".join(notice.name for notice in meant if notice.role == Role.TRAINING)
         return (
             f"{names} cannot be reached from this device, nor this device from there: a firewall lets no connection in "
             f"on either. Let TCP port {self.me.address.split('/')[4]} in on one of them"
@@ -328,7 +329,7 @@ class Joiner:
         sha256 = checkpoint.file_sha256(path)
         identity = run_id(settings, sha256)
         vocab_size = tokenizer.load(path).vocab_size()
-        check_room(settings, vocab_size, available_memory(torch.device("cpu")))
+        check_room(settings, vocab_size, available_memory(pick_device()))
         model = found_model(settings, vocab_size, identity)
         parameters = {name: parameter.detach() for name, parameter in model.named_parameters()}
         progress = Progress(settings.swarm.run, identity, 0, 0, 0, checkpoint.parameter_hash(parameters))

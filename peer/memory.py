@@ -21,7 +21,7 @@ from peer.inner import InnerLoop
 
 # bytes a parameter that a peer comes to while it trains in company, all its processes together (docs/benchmarks.md)
 FIXED_BYTES = 60
-LEAST_BYTES = 20  # of them it cannot do without: itself, its gradient, AdamW's two moments and the anchor, in float32
+LEAST_BYTES = 16  # of them it cannot do without: itself, its gradient and AdamW's two moments, in float32
 PEAK = 1.6  # of what the forward pass keeps for the backward pass, with what the latter needs beside it
 KEPT_FREE = 0.2  # of the memory that is available, for whoever else uses the device
 

@@ -135,6 +135,7 @@ class Node:
         self.members = Members()
         self.heard: dict[str, str] = {}
         self.addresses: dict[str, _Attempt] = {}
+        self._full_until = 0.0
         self.refused: dict[str, str] = {}
         self.connected: list[str] = []
         self.twin: str | None = None
@@ -249,15 +250,20 @@ class Node:
         return await self._gathering.take(donor)
 
     def remember(self, address: str) -> None:
-        """Dial it from now on. Where there are too many, one that has failed makes room, for most may be long gone."""
+        """Dial it from now on. Where there are too many, one at which nobody ever answers makes room.
+
+        Once a turn: whoever makes up addresses would have all of them dialled, again and again.
+        """
         if address in self.addresses:
             return
         if len(self.addresses) >= MAX_ADDRESSES:
-            worst = max(self.addresses, key=lambda known: self.addresses[known].pause)
-            if self.addresses[worst].pause == RETRY_SECONDS[0]:
+            silent = (known for known, attempt in self.addresses.items() if attempt.pause == RETRY_SECONDS[2])
+            given_up = next(silent, None)
+            if given_up is None or time.monotonic() < self._full_until:
                 return
-            del self.addresses[worst]
-            self.refused.pop(worst, None)
+            self._full_until = time.monotonic() + PERIOD_SECONDS
+            del self.addresses[given_up]
+            self.refused.pop(given_up, None)
         self.addresses[address] = _Attempt()
 
     def _on_found(self, address: str, name: str, run: str, started: float) -> None:
@@ -312,10 +318,9 @@ class Node:
             self.remember(notice.address)
         now = time.monotonic()
         for address, attempt in self.addresses.items():
+            # a task each: who does not answer holds up nobody else
             if attempt.not_before <= now and (attempt.task is None or attempt.task.done()):
-                attempt.task = asyncio.create_task(
-                    self._meet(address, attempt)
-                )  # who does not answer holds up nobody else
+                attempt.task = asyncio.create_task(self._meet(address, attempt))
 
     async def _ask_who_is_here(self) -> None:
         pause = ASK_SECONDS[1] if self.connected else ASK_SECONDS[0]
@@ -360,7 +365,8 @@ class Node:
                 attempt.met, attempt.pause = True, RETRY_SECONDS[0]
                 attempt.not_before = time.monotonic() + attempt.pause
         except Exception as error:
-            self.refused[address] = _reason(error)
+            if address in self.addresses:
+                self.refused[address] = _reason(error)
             attempt.not_before = time.monotonic() + attempt.pause
             attempt.pause = min(2 * attempt.pause, RETRY_SECONDS[1 if attempt.met else 2])
 

@@ -11,11 +11,12 @@ import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from hivemind.p2p import P2P
 from hivemind.utils.mpfuture import MPFuture, SharedBytes
@@ -128,7 +129,8 @@ def leave(code: int) -> NoReturn:
     atexit._run_exitfuncs()
     for output in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):  # whoever read it may be gone
-            output.flush()
+            if output is not None:
+                output.flush()
     os._exit(code)
 
 
@@ -136,10 +138,10 @@ class Stopped(Exception):
     """Ctrl+C, SIGTERM or a closed terminal, where the program waited for something."""
 
 
-def _quiet_about_stopped(what: sys.UnraisableHookArgs) -> None:
-    """Raised where nothing can be, as while an object is taken apart, it is raised again half a second later."""
+def _quiet_about_stopped(say: Callable[[sys.UnraisableHookArgs], Any], what: sys.UnraisableHookArgs) -> None:
+    """Says nothing of a Stopped that came where nothing can be raised, as in `__del__`: it comes again at once."""
     if what.exc_type is not Stopped:
-        sys.__unraisablehook__(what)
+        say(what)
 
 
 class StopSignal:
@@ -153,7 +155,7 @@ class StopSignal:
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup leaves it
             signal.signal(signal.SIGHUP, self._on_signal)
         signal.signal(signal.SIGALRM, self._on_alarm)
-        sys.unraisablehook = _quiet_about_stopped
+        sys.unraisablehook = partial(_quiet_about_stopped, sys.unraisablehook)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if self.received and number == signal.SIGINT:

@@ -388,12 +388,12 @@ def affordable_batch(run: Run, device: torch.device, autocast: torch.dtype | Non
     available = available_memory(device)
     check_room(run.settings, run.start.vocab_size, available)
     size = fitting_batch(wanted, run.start.build_model(), autocast, available)
-    if size < wanted and available is not None:
+    if max(1, size) < wanted and available is not None:
         free = f"{available / 1e6:,.0f} MB of memory are free"
-        display.note(f"sequences a step: {size or 1} instead of {wanted}, for {free}")
-        if not size:
-            display.note("even that may be too much, and then the system ends this program: end others before it does")
-    return size or 1
+        display.note(f"sequences a step: {max(1, size)} instead of {wanted}, for {free}")
+    if not size:
+        display.note("even one may be too much for the memory: end other programs, or the system may end this one")
+    return max(1, size)
 
 
 def open_held_out(settings: Settings, sentencepiece: Any, display: Display) -> HeldOut | None:

@@ -16,9 +16,20 @@ import pytest
 import torch
 
 from minigpt import END_OF_TEXT, PADDING, START, UNKNOWN
-from minigpt.checkpoint import Checkpoint
+from minigpt.checkpoint import Checkpoint, read
 from minigpt.decoding import Decoding, InferenceModel
-from minigpt.generate import Sampling, chat, encode_prompt, generate, main, newer, sample, stream_text, what_followed
+from minigpt.generate import (
+    Sampling,
+    as_learnt,
+    chat,
+    encode_prompt,
+    generate,
+    main,
+    newer,
+    sample,
+    stream_text,
+    what_followed,
+)
 from minigpt.manifest import Progress
 from minigpt.model import MiniGPT
 from tests.lan import wait_until
@@ -385,6 +396,12 @@ def test_long_prompt_is_cut_in_front_and_that_is_said(
     captured = capsys.readouterr()
     assert "looks back over 16: only its last part is used" in captured.err
     assert len(captured.err.splitlines()) == 1
+
+
+def test_tags_stay_what_they_are(folder: Path, processor: Any) -> None:
+    text = as_learnt("<P1>: HAHA <PHOTO> cafe\u0301", read(folder))
+    assert text == "<P1>: haha <PHOTO> café"
+    assert {"<P1>", "<PHOTO>"} <= set(processor.encode(text, out_type=str))
 
 
 def test_capital_letters_are_small_where_those_of_the_chats_were(

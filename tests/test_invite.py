@@ -197,7 +197,9 @@ def test_a_firewall_before_an_invites_run_is_told_as_one(tmp_path: Path, monkeyp
     monkeypatch.setattr(join, "UNANSWERED_SECONDS", 0.5)
     peer_id = ADDRESS.rpartition("/")[2]
     shut = Notice(peer=peer_id, name="desk", address=ADDRESS, role=Role.TRAINING, run_id=INVITE.run_id, reachable=False)
-    joiner = joiner_that_sees(View(notices=[shut], connected=[peer_id], searched=True, reachable=False), tmp_path)
+    other_run = {"name": "bystander", "run_id": "cellmind-0123456789ab", "reachable": True}
+    notices = [shut, shut.model_copy(update={"peer": "B" * 46, **other_run})]
+    joiner = joiner_that_sees(View(notices=notices, connected=[peer_id], searched=True, reachable=False), tmp_path)
     with pytest.raises(JoinError, match="desk cannot be reached from this device"):
         joiner.open()
 

@@ -158,7 +158,7 @@ def test_a_step_takes_the_memory_of_the_last_one() -> None:
 
 def test_a_model_that_cannot_be_trained_here_is_not_begun_with() -> None:
     huge = Settings.model_validate({"model": {"d_model": 8192, "nhead": 8, "num_layers": 64}})
-    with pytest.raises(OutOfMemory, match=r"51,673 M parameters takes more than 1,033\.5 GB, and 8\.0 GB are free"):
+    with pytest.raises(OutOfMemory, match=r"51,673 M parameters takes more than 826\.8 GB, and 8\.0 GB are free"):
         check_room(huge, 8000, 8_000_000_000)
     check_room(huge, 8000, None)
     check_room(Settings(), 8000, 500_000_000)

@@ -66,10 +66,11 @@ from peer.display import Display
 from peer.processes import leave
 
 display = Display()
-os.write(2, b"began")
-while os.path.exists(sys.argv[1]):
-    time.sleep(0.01)
 with display.training():
+    display.progress(1, 0, 2000, "alone")
+    os.write(2, b"began")
+    while os.path.exists(sys.argv[1]):
+        time.sleep(0.01)
     for number in range(2000):
         display.note("저장 …")
         display.progress(1, number, 2000, "alone")
@@ -94,6 +95,13 @@ def test_whoever_stops_reading_stops_no_training(kind: str, tmp_path: Path) -> N
         waits.unlink()
         assert program.stderr.read() == b", went on"
     assert program.returncode == 0
+
+
+@pytest.mark.parametrize("program", [SPEAKS, "from minigpt.generate import exit_code; exit_code(lambda: print(1), ())"])
+def test_without_standard_output_all_goes_on(program: str) -> None:
+    command = ["sh", "-c", 'exec "$0" -c "$1" nowhere >&-', sys.executable, program]
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
 
 
 GIVES_WAY = """

@@ -30,7 +30,7 @@ from peer.display import Display
 from peer.invite import invite_of_running_peer, parse_invite
 from peer.membership import Notice, Role
 from peer.network import Network
-from peer.node import Node, View
+from peer.node import RETRY_SECONDS, Node, View
 from peer.probe import AT_ONCE, neighbours
 from peer.strangers import Strangers
 from tests.devices import Device, GentleDevice
@@ -97,11 +97,15 @@ def test_addresses_that_fail_make_room_and_others_do_not(tmp_path: Path, monkeyp
             for address in (first, second, third):
                 node.remember(address)
             assert list(node.addresses) == [first, second], "which may be good ones: they have not been tried"
-            await node._meet(first, node.addresses[first])
+            while node.addresses[first].pause < RETRY_SECONDS[2]:
+                node.remember(third)
+                assert list(node.addresses) == [first, second]
+                await node._meet(first, node.addresses[first])
+            node.addresses[second].pause = RETRY_SECONDS[2]
             assert first in node.refused
             for address in (third, fourth):
                 node.remember(address)
-            assert list(node.addresses) == [second, third]
+            assert list(node.addresses) == [second, third], "one at a time"
             assert first not in node.refused
         finally:
             await dht.shutdown()

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import torch
+from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -188,6 +189,9 @@ def save(
         point_latest(root, folder)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"the checkpoint {folder} cannot be written: {reason(error)}") from error
+    except ValidationError as error:
+        what = "; ".join(problem["msg"] for problem in error.errors())
+        raise CheckpointError(f"the checkpoint {folder} cannot be written: {what}") from error
     prune(root, progress, keep)
     return folder
 

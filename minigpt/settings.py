@@ -168,7 +168,10 @@ def explain(problem: Any) -> str:
     """One of pydantic's problems as a line that names the key, the value and what is allowed."""
     kind, location, context = problem["type"], problem["loc"], problem.get("ctx", {})
     key = ".".join(map(str, location)) or "the whole file"
-    value = json.dumps(problem["input"], ensure_ascii=False, default=str)
+    try:
+        value = json.dumps(problem["input"], ensure_ascii=False, default=str)
+    except RecursionError:
+        value = "nested too deeply"
     if kind == "value_error":
         return f"{key}.{context['error']}"
     if kind == "extra_forbidden":

@@ -16,7 +16,7 @@ import signal
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, AsyncIterator  # noqa: UP035 -- hivemind tells streams by typing's name
+from typing import Any, AsyncIterator, Self  # noqa: UP035 -- hivemind tells streams by typing's name
 
 import torch
 from hivemind import DHT
@@ -29,21 +29,40 @@ from hivemind.p2p import P2PContext, PeerID
 from hivemind.proto import averaging_pb2, runtime_pb2
 from hivemind.utils import MPFuture
 from hivemind.utils.asyncio import aiter_with_timeout, attach_event_on_finished
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from peer.codec import PART, bits_of, code_bytes, decode, encode, is_valid
 from peer.groups import KeptGroups
-from peer.history import MAX_SAMPLES
+from peer.history import MAX_COUNT, MAX_PEERS, MAX_SAMPLES
 from peer.membership import is_quorum
 from peer.swarm_state import FINE, LIMIT, MEAN_BITS
 
 MATCHMAKING_SECONDS = 4.0  # how long a group waits for an expected peer that does not come
-MAX_GROUP = 64  # peers that a group waits for at most
+MAX_GROUP = MAX_PEERS  # that a group waits for at most
 CHUNK_TIMEOUT = 15.0  # a peer that sends no part of a tensor for so long is left out of the first exchange,
 SHORTEST_TIMEOUT = 3.0  # and of later ones if it sends none for as long as a whole one took before, but at least for so
 # On the way at most, parts and their averages, both ways: what is sent waits in one queue with all else that a device
 # has to say, and at 5 Mbit/s the others took one for gone that had 4 MB of an exchange waiting there.
 WINDOW_BYTES = 2**20
 SHUN_SECONDS = 600.0  # that a peer is in no group of ours after it sent what cannot be
+
+
+class Declared(BaseModel):
+    """What a peer says of what it gives; see `GradientAverager.exchange`. Comes from the network."""
+
+    model_config = ConfigDict(strict=True)
+
+    bits: int
+    samples: int = Field(ge=0, le=MAX_SAMPLES)
+    weight: int = Field(ge=0, le=MAX_SAMPLES)
+    steps: int = Field(ge=0, le=MAX_COUNT)
+    group_size: int = Field(ge=1)
+
+    @model_validator(mode="after")
+    def check(self) -> Self:
+        if self.bits not in MEAN_BITS or self.weight > self.samples:
+            raise ValueError(f"{self.weight} of {self.samples} sequences in {self.bits} bits cannot be averaged with")
+        return self
 
 
 class Nonsense(AllreduceException):
@@ -399,15 +418,10 @@ class GradientAverager(DecentralizedAverager):
     ) -> None:
         before, began = time.process_time(), time.monotonic()
         group_id = group_info.group_id if group_id is None else group_id
-        declared = [self.serializer.loads(self.serializer.loads(item)[2]) for item in group_info.gathered]
-        weights = [float(item["weight"]) for item in declared]
-        samples = [item["samples"] for item in declared]
-        sound = all(0 <= weight <= count <= MAX_SAMPLES for weight, count in zip(weights, samples))
-        if not sound or sum(weights) <= 0:
-            raise AllreduceException(f"weights {weights} of {samples} sequences cannot be averaged with")
-        bits = [item["bits"] for item in declared]
-        if not all(given in MEAN_BITS for given in bits):
-            raise AllreduceException(f"numbers of {bits} bits cannot be averaged")
+        declared = [self._declared(*said) for said in zip(group_info.peer_ids, group_info.gathered)]
+        weights, bits = [float(item.weight) for item in declared], [item.bits for item in declared]
+        if sum(weights) <= 0:
+            raise AllreduceException("nobody in this group gives anything")
         mean_bits = MEAN_BITS[min(bits)]
         tensors = [tensor[: code_bytes(self._size, mean_bits)] for tensor in tensors]
         own_bits = bits[group_info.peer_ids.index(self.peer_id)]
@@ -436,6 +450,14 @@ class GradientAverager(DecentralizedAverager):
             tensor.copy_(average)
         self._processor_seconds.value += time.process_time() - before
         self._seconds.value = time.monotonic() - began
+
+    def _declared(self, peer: PeerID, said: bytes) -> Declared:
+        """What one in a group has said of itself. Raises Nonsense, and complains, if it cannot be."""
+        try:
+            return Declared.model_validate(self.serializer.loads(self.serializer.loads(said)[2]))
+        except Exception as error:
+            self._complain(peer, "a description of what it gives that cannot be one")
+            raise Nonsense(f"{peer} says of itself what cannot be") from error
 
     async def _unless_it_stalls(self, work: Awaitable[list[torch.Tensor]], patience: float) -> list[torch.Tensor]:
         """The result of an all-reduce whose bytes keep moving; hivemind's own timeouts miss some double faults."""

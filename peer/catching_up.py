@@ -84,11 +84,12 @@ class CatchingUp:
                 donor.peer,
                 self._run,
                 self._checkpoints,
+                run_id=me.run_id,
                 skip=(OPTIMIZER,),
                 newer_than=me.state,
                 or_followed=True,
             )
-            self._poll = lambda: self._state(donor, me.run_id, state())
+            self._poll = lambda: self._state(donor, state())
 
     def poll(self) -> Means | State | None:
         """What has come, checked; None while it is on the way. Raises NotTaken."""
@@ -114,11 +115,9 @@ class CatchingUp:
         self._strayed = not paths  # the donor's anchor does not come from ours
         return Means(paths)
 
-    def _state(self, donor: Notice, run_id: str, folder: Path | None) -> State | None:
+    def _state(self, donor: Notice, folder: Path | None) -> State | None:
         if folder is None:
             return None
         newer, parameters = verified(folder)
-        if newer.progress.run_id != run_id:
-            raise TransferError("it is the state of another run")
         self._strayed = False
         return State(donor, newer.progress, parameters)

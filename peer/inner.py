@@ -25,6 +25,8 @@ PASSES = 4  # of each kind, to tell which is faster: the first is slow, and one 
 JUDGING_BATCHES = 2
 HOLD_SEQUENCES = 20_000  # the rate stays at its peak so long, and falls with the inverse square root from there
 
+LEAST_RATE = 0.01  # of the peak: whoever says that the swarm has trained for ages stops nobody
+
 
 def learning_rate(peak: float, trained: int, own: int, warmup_sequences: int) -> float:
     """The rate of the next step, where the swarm has trained so many sequences and this device's moments know `own`.
@@ -35,7 +37,7 @@ def learning_rate(peak: float, trained: int, own: int, warmup_sequences: int) ->
     the swarm has trained enough after six steps of each, and the moments know nothing yet.
     """
     warm = min(1.0, (own + 1) / max(1, warmup_sequences))
-    return peak * warm * math.sqrt(HOLD_SEQUENCES / max(HOLD_SEQUENCES, trained))
+    return peak * warm * max(LEAST_RATE, math.sqrt(HOLD_SEQUENCES / max(HOLD_SEQUENCES, trained)))
 
 
 class InnerLoop:
@@ -197,12 +199,17 @@ class InnerLoop:
 
     @torch.no_grad()
     def load_moments(self, moments: Mapping[str, Tensor], updates: int) -> None:
-        """Go on with moments of our own from before, or of a donor. `updates` is how many steps are behind them."""
+        """Go on with moments of our own from before, or of a donor. `updates` is how many steps are behind them.
+
+        By BETAS a mean is at most 1.2 times the root of the mean square; a larger one would make steps of any size.
+        """
         for name, parameter in self.model.named_parameters():
+            mean, square = moments[f"exp_avg.{name}"].to(parameter), moments[f"exp_avg_sq.{name}"].to(parameter)
+            most = 2 * square.clamp_(min=0).sqrt()
             self.optimizer.state[parameter] = {
                 "step": torch.tensor(float(max(1, updates)), device=parameter.device),
-                "exp_avg": moments[f"exp_avg.{name}"].to(parameter),
-                "exp_avg_sq": moments[f"exp_avg_sq.{name}"].to(parameter).clamp_(min=0),
+                "exp_avg": mean.clamp_(-most, most),
+                "exp_avg_sq": square,
             }
 
 

@@ -55,6 +55,8 @@ class Ledger:
     def together(self, peers: Iterable[str]) -> None:
         """These stand here with us."""
         self._seen.update(dict.fromkeys(peers, self._here))
+        if len(self._seen) > MAX_ANCHORS:
+            self._seen = {peer: Entry(*met) for peer, met in self.met.items()}
 
     def last_with(self, peer: str) -> Entry:
         """Where a peer was last seen; one that never was is taken to have all of ours."""

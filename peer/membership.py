@@ -33,6 +33,7 @@ class Role(enum.StrEnum):
     LEFT = "left"  # a goodbye
 
 
+PeerName = Annotated[str, Field(min_length=1, max_length=64, pattern="^[1-9A-HJ-NP-Za-km-z]+$")]  # peer id in base58
 State = tuple[int, int, str]  # (sequences behind it, round, lineage): see Notice.state
 
 
@@ -44,9 +45,9 @@ class Notice(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    peer: str = Field(min_length=10, max_length=64, pattern="^[1-9A-HJ-NP-Za-km-z]+$")  # peer id in base58
+    peer: PeerName
     name: str = Field(min_length=1, max_length=64)
-    address: str = Field(max_length=200)  # multiaddr
+    address: str = Field(max_length=100, pattern=r"^(/ip4/[0-9]+(\.[0-9]+){3}/tcp/[0-9]+/p2p/\w+)?$")  # multiaddr
     role: Annotated[Role, Field(strict=False)]
     started: float = Field(default=0.0, ge=0, lt=1e12, allow_inf_nan=False)  # in the swarm's time, seconds
     run_id: str = Field(default="", max_length=64)

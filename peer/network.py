@@ -355,12 +355,14 @@ class Network:
         run: str,
         root: Path,
         *,
+        run_id: str,
         skip: tuple[str, ...] = (),
         newer_than: State | None = None,
         or_followed: bool = False,
     ) -> Callable[[], Path | None]:
-        """Begin to take the donor's newest checkpoint, with the help of others who have the same; the function returned
-        gives its folder once it is here.
+        """Begin to take the donor's newest checkpoint of that run, with the help of others who have the same.
+
+        The function returned gives its folder once it is here.
 
         It raises TransferError (also where the donor has nothing `newer_than` that state), and OSError where the disk
         does not take it.
@@ -372,6 +374,7 @@ class Network:
                 _fetch,
                 peer=peer,
                 run=run,
+                run_id=run_id,
                 root=root.resolve(),
                 skip=skip,
                 newer_than=newer_than,
@@ -557,6 +560,7 @@ async def _fetch(
     *,
     peer: str,
     run: str,
+    run_id: str,
     root: Path,
     skip: tuple[str, ...],
     newer_than: State | None,
@@ -564,6 +568,8 @@ async def _fetch(
 ) -> Path:
     donor = PeerID.from_base58(peer)
     manifest = await fetch_manifest(node.p2p, donor, run)
+    if manifest.run_id != run_id:
+        raise TransferError(f"it has a state of run {manifest.run_id}, and this is {run_id}")
     progress = manifest.progress
     old = newer_than is not None and (progress.samples, progress.round, progress.lineage) <= newer_than
     if old and not (or_followed and await is_followed(node.p2p, donor, run, progress.anchor_name)):

@@ -55,6 +55,7 @@ GRACE_SECONDS = 4.0  # in which notices catch up with an exchange
 REUNION_SECONDS = 30.0
 LONGEST_TICK_SECONDS = 5.0  # of them that pass from one tick to the next: longer ones, a device has slept through
 MEET_SECONDS = 10.0  # the same at the start, when others may hold the checkpoint that we begin with
+MAX_PATIENCE = 60.0  # that a group waits for somebody, however long it says that its steps take
 
 
 @dataclass(frozen=True)
@@ -200,7 +201,8 @@ class OuterLoop:
     def trained_by_all(self) -> int:
         """Sequences trained by the swarm in this run, as far as we know."""
         mates = groupmates(self._notice(), self.others)
-        return self.progress.samples + self.pseudo_gradient.samples + sum(mate.offered for mate in mates)
+        most = self.settings.swarm.samples_per_round  # that anybody is believed
+        return self.progress.samples + self.pseudo_gradient.samples + sum(min(mate.offered, most) for mate in mates)
 
     @property
     def round_progress(self) -> int:
@@ -372,7 +374,8 @@ class OuterLoop:
             weight=given.weight,
             steps=given.steps,
             group_size=min(len(mates) + 1, MAX_GROUP),
-            patience=max(MATCHMAKING_SECONDS, 2 * slowest + 2),  # a phone looks up only between two long steps
+            # a phone looks up only between two long steps
+            patience=min(MAX_PATIENCE, max(MATCHMAKING_SECONDS, 2 * slowest + 2)),
             reachable=self.network.view.reachable,
         )
         self._exchange = _Exchange(control, moved, self._averager.processor_seconds)

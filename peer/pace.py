@@ -22,6 +22,7 @@ COST_SHARE = 0.03  # of the processor's time, at most, goes into exchanges; p2pd
 WHOLE_COST = 2.0  # times what is measured here, with p2pd's part and what all of it drives out of the caches
 USE = 0.4  # of a sequence that another device has trained, in those of our own (docs/log.md, "a quarter of a device")
 MIN_PAUSE_SECONDS = 0.5
+LONGEST_PAUSE_SECONDS = 300.0  # that a group keeps to for one of its peers, whatever it says
 # While somebody is on the way to our anchor it moves less often, and less the longer they take: shortest pauses with
 # others at our anchor and without, and the longest.
 CATCHING_UP_SECONDS = (5.0, 120.0, 120.0)
@@ -91,7 +92,7 @@ class Pace:
             self._slow_pause = 0.0
         elif not self._slow_pause:
             self._slow_pause = CATCHING_UP_SECONDS[0 if mates else 1]
-        return max(self.pause, self._slow_pause, *(mate.pause for mate in mates))
+        return max(self.pause, self._slow_pause, *(min(mate.pause, LONGEST_PAUSE_SECONDS) for mate in mates))
 
     def bits(self, trained_seconds: float, peers: int) -> int:
         """How precisely movement with so much training in it is to be given to so many peers."""

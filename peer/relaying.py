@@ -54,8 +54,14 @@ class Relay:
             newer = newer_state(me, notices)
             if newer is not None and now >= self._not_before:
                 self._donor, self._began = newer, now
+                progress = self.start.progress
                 self._poll = self._network.fetch(
-                    newer.peer, self.start.progress.run, self._checkpoints, skip=(OPTIMIZER,), newer_than=me.state
+                    newer.peer,
+                    progress.run,
+                    self._checkpoints,
+                    run_id=progress.run_id,
+                    skip=(OPTIMIZER,),
+                    newer_than=me.state,
                 )
             return
         assert self._donor is not None
@@ -74,9 +80,6 @@ class Relay:
         self._not_before = now + max(PAUSE_SECONDS, (now - self._began) / TIME_SHARE)
 
     def _keep(self, folder: Path) -> None:
-        state, _ = verified(folder)
-        if state.progress.run_id != self.start.progress.run_id:
-            raise TransferError("it is the state of another run")
-        self.start = state
+        state = self.start = verified(folder)[0]
         checkpoint.point_latest(self._checkpoints, self._checkpoints / state.progress.run / folder.name)
         checkpoint.prune(self._checkpoints, state.progress, KEPT)

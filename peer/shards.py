@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import random
+import time
 from pathlib import Path
 from typing import Annotated, Any, AsyncIterator, Literal, NamedTuple, Self  # noqa: UP035 -- see peer/transfer.py
 
@@ -23,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from minigpt.encoding import id_type, open_ids
 from minigpt.manifest import Sha256
-from peer.transfer import ANSWER_SECONDS, CHUNK_BYTES, PARTIAL, StateService, TransferError, begun, reason
+from peer.transfer import ANSWER_SECONDS, CHUNK_BYTES, PARTIAL, SLOWEST, StateService, TransferError, begun, reason
 
 SHARD_BYTES = 2**20
 MOST_LISTED = 2**15  # shards of one peer: their list must fit in a message of 4 MiB
@@ -111,6 +112,8 @@ class KeptShards:
         self._bytes = 0
         folder.mkdir(parents=True, exist_ok=True)
         self.path.touch()
+        for cut_off in sorted(folder.glob(f"{PARTIAL}*"), key=lambda path: path.stat().st_mtime)[:-1]:
+            cut_off.unlink()  # one is gone on with
         whole: list[str] = []
         with self.path.open("rb") as file:
             for line in self._index.read_text().splitlines() if self._index.exists() else []:
@@ -226,9 +229,12 @@ class Gathering:
 
     async def _chunks(self, donor: PeerID, sha256: str, offset: int) -> AsyncIterator[bytes]:
         request = runtime_pb2.ExpertUID(uid=json.dumps({"sha256": sha256, "offset": offset}))
+        deadline = time.monotonic() + ANSWER_SECONDS + SHARD_BYTES / SLOWEST
         try:
             stream = await begun(ShardService.get_stub(self._p2p, donor).rpc_shard(request))
             async for message in aiter_with_timeout(stream, ANSWER_SECONDS):
+                if time.monotonic() > deadline:
+                    raise TimeoutError("too slowly")
                 yield message.serialized_info
         except Exception as error:
             raise TransferError(f"it stopped sending ({reason(error)})") from error

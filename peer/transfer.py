@@ -13,6 +13,7 @@ import json
 import os
 import re
 import shutil
+import time
 from collections import deque
 from collections.abc import Awaitable, Iterator, Sequence
 from pathlib import Path
@@ -25,8 +26,19 @@ from torch import Tensor
 
 from minigpt import checkpoint
 from minigpt.checkpoint import Checkpoint
-from minigpt.manifest import LOCAL, MANIFEST, OPTIMIZER, POSITION, TOKENIZER, CheckpointError, Manifest, parse_manifest
-from minigpt.settings import run_id
+from minigpt.manifest import (
+    LOCAL,
+    MANIFEST,
+    MODEL,
+    OPTIMIZER,
+    POSITION,
+    SETTINGS,
+    TOKENIZER,
+    CheckpointError,
+    Manifest,
+    parse_manifest,
+)
+from minigpt.settings import SettingsError, parse_settings, run_id
 from peer import history
 from peer.codec import code_bytes
 from peer.swarm_state import FINE
@@ -42,6 +54,10 @@ RUN_NAME = re.compile("[a-z0-9-]{1,40}")
 LINEAGE = re.compile("[0-9a-f]{64}")
 PARTIAL = ".fetch-"  # begins the name of what is on its way
 MAX_MEANS = 16  # taken in one go
+MAX_COUNT = 2**40  # of rounds, sequences or steps behind a state; more was made up, to be followed for ever
+HEADER_BYTES = 2**20  # of a safetensors file, at most
+LARGEST = 1e4  # parameter; trained ones are below ten
+SLOWEST = 10_000  # bytes a second of one request; who gives less has as good as left
 MEAN_HEADER_LIMIT = 2**16
 OWN_BUSINESS = (LOCAL, POSITION)  # never shipped: what the donor itself has trained since the anchor, and on what
 
@@ -165,6 +181,9 @@ async def fetch_manifest(p2p: P2P, donor: PeerID, run: str) -> Manifest:
         manifest = without(parse_manifest(answer.serialized_info), OWN_BUSINESS)
     except CheckpointError as error:
         raise TransferError(f"the donor's manifest is not one: {error}") from error
+    progress = manifest.progress
+    if max(progress.round, progress.samples, progress.step, progress.updates) > MAX_COUNT:
+        raise TransferError("the donor's manifest speaks of impossibly much training")
     if run and manifest.run != run:
         raise TransferError(f"the donor answers for run {manifest.run!r} instead of {run!r}")
     return manifest
@@ -206,7 +225,11 @@ async def fetch(
     files = [_File(p2p, manifest, name, partial / name, service) for name in manifest.files]
     for file in files:
         await file.ask_for_hashes(donors)  # of all first: from now on the donors keep them
-    for file in files:
+    for file in sorted(files, key=lambda file: manifest.files[file.name].size):  # small ones tell how large a model is
+        if file.name == MODEL and manifest.files[MODEL].size > (most := most_bytes(partial)):
+            raise TransferError(
+                f"its model has {manifest.files[MODEL].size:,} bytes, and at most {most:,} fit its settings"
+            )
         try:
             await file.fetch()
         except TransferError:
@@ -217,7 +240,9 @@ async def fetch(
     (partial / MANIFEST).write_bytes(dump_manifest(manifest))
     checkpoint.sync(partial / MANIFEST)
     if target.exists():
-        checkpoint.discard(target)  # torn, or of a state that lost against this one
+        if is_whole(target):  # ours may be all that we have, and what has come is yet to be looked at
+            raise TransferError("its newest state goes by the name of one that is here; the next one will not")
+        checkpoint.discard(target)
     partial.rename(target)
     checkpoint.sync(run)
     return target
@@ -305,20 +330,43 @@ def piece_digests(file: BinaryIO) -> Iterator[bytes]:
         offset += len(piece)
 
 
+def most_bytes(folder: Path) -> int:
+    """Of a model with the settings in a folder that is not whole yet. Raises TransferError."""
+    try:
+        settings = parse_settings((folder / SETTINGS).read_bytes(), SETTINGS)
+        shapes = checkpoint.expected_shapes(settings, checkpoint.read_vocab_size(folder)).values()
+    except (CheckpointError, SettingsError, OSError) as error:
+        raise TransferError(f"its settings say nothing of its model: {error}") from error
+    return 4 * sum(shape.numel() for shape in shapes) + HEADER_BYTES
+
+
 def verified(folder: Path) -> tuple[Checkpoint, dict[str, Tensor]]:
     """The state that was taken, and its parameters, after every check there is; if it fails one, the folder goes.
 
-    Raises CheckpointError: shapes, finiteness, the anchor's hash, and that settings and tokenizer are those of the run.
+    Raises CheckpointError: shapes, finiteness and size of numbers, the anchor's hash, and that settings and tokenizer
+    are those of the run.
     """
     try:
         state = checkpoint.read(folder)
         expected = run_id(state.settings, state.files[TOKENIZER].sha256)
         if state.progress.run_id != expected:
             raise CheckpointError(f"it claims to be of run {state.progress.run_id}, and is of {expected}")
-        return state, state.parameters()
+        state.load_tokenizer()  # which the run id covers, and config.json's vocab_size has to fit
+        parameters = state.parameters()
+        if any(parameter.abs().max() > LARGEST for parameter in parameters.values()):
+            raise CheckpointError(f"{folder}: its numbers are too large to be trained on")
+        return state, parameters
     except CheckpointError:
         checkpoint.discard(folder)
         raise
+
+
+def is_whole(folder: Path) -> bool:
+    try:
+        checkpoint.read(folder)
+    except CheckpointError:
+        return False
+    return True
 
 
 def is_kept(folder: Path, manifest: Manifest) -> bool:
@@ -353,6 +401,7 @@ async def fetch_means(
                 if not file.tell():
                     return taken
             partial.replace(path)
+            history.prune(path.parent)
         finally:
             partial.unlink(missing_ok=True)
         try:
@@ -402,11 +451,14 @@ async def _received(
     stream: Awaitable[AsyncIterator[runtime_pb2.ExpertInfo]], size: int, of: str = ""
 ) -> AsyncIterator[bytes]:
     """So many bytes at most, as they come. Raises TransferError, whose message begins with `of`."""
+    deadline = time.monotonic() + ANSWER_SECONDS + size / SLOWEST
     try:
         async for message in aiter_with_timeout(await begun(stream), ANSWER_SECONDS):
             size -= len(message.serialized_info)
             if size < 0:
                 raise TransferError(f"{of}more bytes arrive than were asked for")
+            if time.monotonic() > deadline:
+                raise TransferError(f"{of}the donor sends too slowly")
             yield message.serialized_info
     except TransferError:
         raise

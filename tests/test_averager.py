@@ -35,13 +35,14 @@ from hivemind.dht.protocol import DHTProtocol
 from hivemind.proto import dht_pb2
 from hivemind.proto.averaging_pb2 import AveragingData
 from hivemind.utils.mpfuture import MPFuture
+from pydantic import ValidationError
 from torch import Tensor
 
 from minigpt.checkpoint import parameter_hash
 from minigpt.manifest import Progress, Standing
 from peer import averager as averager_module
 from peer import outer as outer_module
-from peer.averager import WINDOW_BYTES, AgreeingRunner, GradientAverager
+from peer.averager import WINDOW_BYTES, AgreeingRunner, Declared, GradientAverager
 from peer.catching_up import State
 from peer.codec import BLOCK, PART, bits_of, code_bytes, decode, encode
 from peer.history import Mean, following, path_of
@@ -883,3 +884,23 @@ def test_who_cannot_keep_a_mean_sends_nobody_to_a_checkpoint_that_leads_nowhere(
         assert outer._notice().sharing, "a newer checkpoint is on the disk"
     finally:
         outer.stop()
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        {"steps": math.nan},
+        {"steps": "x"},
+        {"samples": 2**33},
+        {"weight": 9},
+        {"weight": -1},
+        {"bits": 3},
+        {"group_size": 0},
+        {"samples": True},
+    ],
+)
+def test_what_cannot_be_given_is_no_description_of_it(lie: dict[str, Any]) -> None:
+    honest = {"bits": COARSE, "samples": 8, "weight": 8, "steps": 2, "group_size": 2, "lineage": "aa", "patience": 4.0}
+    Declared.model_validate(honest)
+    with pytest.raises(ValidationError):
+        Declared.model_validate({**honest, **lie})

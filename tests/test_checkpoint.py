@@ -182,6 +182,14 @@ def test_latest_points_at_the_newest_and_old_ones_go(root: Path, tokenizer_model
     assert {path.name for path in root.iterdir()} == {"cellmind", "class", "latest"}
 
 
+def test_numbers_that_no_manifest_takes_are_a_checkpoint_that_cannot_be_written(
+    root: Path, tokenizer_model: Path, model: MiniGPT
+) -> None:
+    with pytest.raises(CheckpointError, match="cannot be written: Input should be less than 9007199254740992"):
+        save_model(root, tokenizer_model, model, samples=2**53)
+    assert tree(root) == set()
+
+
 def test_a_link_that_leads_nowhere_is_no_checkpoint(root: Path, folder: Path) -> None:
     (root / "cellmind" / "round-best").symlink_to(root / "gone")
     said: list[str] = []

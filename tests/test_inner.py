@@ -76,6 +76,7 @@ def test_the_rate_falls_with_the_inverse_square_root_and_never_to_nothing() -> N
     assert learning_rate(0.8, 4 * HOLD_SEQUENCES, HOLD_SEQUENCES, 8) == pytest.approx(0.4)
     assert learning_rate(0.8, 100 * HOLD_SEQUENCES, HOLD_SEQUENCES, 8) == pytest.approx(0.08)
     assert learning_rate(0.8, HOLD_SEQUENCES + 1, HOLD_SEQUENCES, 8) < 0.8
+    assert learning_rate(0.8, 2**53, HOLD_SEQUENCES, 8) == pytest.approx(0.008)
 
 
 def test_no_warm_up_starts_at_the_peak() -> None:
@@ -184,6 +185,18 @@ def test_moments_are_copies_in_bfloat16_named_after_the_parameters() -> None:
     inner.step(RATE)
     assert all(torch.equal(moment, before[name]) for name, moment in moments.items())
     assert not torch.equal(inner.moments()["exp_avg.model.norm.weight"], before["exp_avg.model.norm.weight"])
+
+
+def test_a_donors_moments_make_no_steps_of_any_size() -> None:
+    inner = InnerLoop(build(), sentences(), torch.device("cpu"), None)
+    before = [parameter.detach().clone() for parameter in inner.parameters]
+    names = [name for name, _ in inner.model.named_parameters()]
+    moments = {f"exp_avg.{name}": torch.full_like(p, 3e38) for name, p in zip(names, before)}
+    moments |= {f"exp_avg_sq.{name}": torch.full_like(p, 1e-12) for name, p in zip(names, before)}
+    inner.load_moments(moments, updates=1000)
+    inner.step(1e-3)
+    moved = max(float((parameter - then).abs().max()) for parameter, then in zip(inner.parameters, before))
+    assert 0 < moved < 0.01
 
 
 def test_training_does_without_the_compiler() -> None:

@@ -333,3 +333,9 @@ def test_what_is_not_a_notice_is_not_taken_for_one(broken: object) -> None:
 def test_who_has_no_peer_id_is_not_heard(peer: str) -> None:
     address = f"/ip4/10.0.0.1/tcp/1/p2p/{peer}"
     assert parse_notice(address, {**ME.model_dump(mode="json"), "peer": peer, "address": address}) is None
+
+
+@pytest.mark.parametrize("place", ["/ip4/\x1b[2J/tcp/1", "/dns4/evil/tcp/1", "/ip4/10.0.0.1/udp/1", "/ip4/1/tcp/1"])
+def test_who_gives_no_address_is_not_heard(place: str) -> None:
+    address = f"{place}/p2p/{ME.peer}"
+    assert parse_notice(address, {**ME.model_dump(mode="json"), "address": address}) is None

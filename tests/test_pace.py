@@ -4,7 +4,7 @@ import pytest
 
 from peer.codec import PART
 from peer.membership import Notice, Role
-from peer.pace import COST_SHARE, FINE_SHARE, MIN_PAUSE_SECONDS, USE, WHOLE_COST, Pace
+from peer.pace import COST_SHARE, FINE_SHARE, LONGEST_PAUSE_SECONDS, MIN_PAUSE_SECONDS, USE, WHOLE_COST, Pace
 from peer.swarm_state import COARSE, FINE
 
 SIZE = 4 * PART
@@ -36,6 +36,7 @@ def test_a_group_keeps_to_the_longest_pause_that_one_of_it_needs() -> None:
     mates = [mate("A", 3.0), mate("B", 40.0)]
     assert after(9.0, 0.6).pause_with(mates, somebody_is_awaited=False) == 40.0
     assert after(9.0, 6.0).pause_with(mates, somebody_is_awaited=False) == pytest.approx(6.0 / COST_SHARE)
+    assert after(9.0, 0.6).pause_with([mate("C", 9999.0)], somebody_is_awaited=False) == LONGEST_PAUSE_SECONDS
 
 
 def test_whoever_is_on_the_way_to_our_anchor_is_waited_for_longer_and_longer() -> None:

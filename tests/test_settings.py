@@ -171,3 +171,10 @@ def test_joining_takes_the_runs_identity_and_keeps_the_devices_own() -> None:
     assert run_identity(joined) == run_identity(run)
     assert (joined.training.batch_size, joined.training.dataset.packed) == (1, False)
     assert (joined.training.dataset.path, joined.tokenizer.model_path) == (Path("mine.jsonl"), Path("mine.model"))
+
+
+def test_what_is_nested_deeply_is_refused_at_any_depth(tmp_path: Path) -> None:
+    for depth in range(900, 1100):  # where one reader has just enough stack for it, and the next has not
+        nested = '{"model": {"d_model": ' + "[" * depth + "]" * depth + "}}"
+        with pytest.raises(SettingsError):
+            parse_settings(nested.encode(), "theirs")

@@ -11,6 +11,7 @@ import signal
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, AsyncIterator, cast  # noqa: UP035 -- hivemind tells streams by typing's name
 
 import peer  # noqa: F401 -- first, for it tells hivemind how little to log
@@ -26,8 +27,9 @@ from safetensors.torch import load_file, save_file
 import tokenizer
 from minigpt import checkpoint
 from minigpt.manifest import LOCAL, MANIFEST, MODEL, OPTIMIZER, CheckpointError, Manifest
+from minigpt.model import MiniGPT
 from minigpt.settings import run_id
-from peer import history, transfer
+from peer import history, network, transfer
 from peer.codec import PART, code_bytes
 from peer.history import Mean
 from peer.node import parse_address
@@ -497,6 +499,109 @@ def test_nobody_home_and_nothing_to_give(donor_folder: Path, tmp_path: Path) -> 
             await fetch_manifest(donor, joiner.peer_id, RUN)
 
     between_nodes(donor_folder, work)
+
+
+class Dripping(StateService):
+    """Sends next to nothing, for ever."""
+
+    async def rpc_file(
+        self, request: runtime_pb2.ExpertUID, context: P2PContext
+    ) -> AsyncIterator[runtime_pb2.ExpertInfo]:
+        while True:
+            yield runtime_pb2.ExpertInfo(serialized_info=b"")
+            await asyncio.sleep(0.01)
+
+
+Dripping.__name__ = StateService.__name__
+
+
+def test_a_donor_that_drips_is_given_up(donor_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transfer, "SLOWEST", 1e9)
+    monkeypatch.setattr(transfer, "ANSWER_SECONDS", 1.0)
+
+    async def work(donor: P2P, joiner: P2P, service: StateService) -> None:
+        with pytest.raises(TransferError, match="too slowly"):
+            await take(donor, joiner, tmp_path)
+
+    between_nodes(donor_folder, work, Dripping)
+
+
+def test_what_a_donor_has_made_up_does_not_take_the_place_of_what_is_here(
+    donor_folder: Path, tmp_path: Path, tokenizer_model: Path, model: MiniGPT
+) -> None:
+    ours = save_model(tmp_path / "mine", tokenizer_model, model, run_id="cellmind-0123456789ab", samples=7)
+
+    async def work(donor: P2P, joiner: P2P, service: StateService) -> None:
+        with pytest.raises(TransferError, match="goes by the name of one that is here"):
+            await take(donor, joiner, tmp_path / "mine")
+        (ours / MODEL).unlink()  # then it is no loss
+        await take(donor, joiner, tmp_path / "mine")
+
+    between_nodes(donor_folder, work)
+    assert checkpoint.read(ours).progress.samples == 256
+
+
+def test_impossibly_much_training_and_other_runs_are_not_taken(
+    donor_folder: Path, tmp_path: Path, tokenizer_model: Path, model: MiniGPT
+) -> None:
+    save_model(tmp_path / "donor", tokenizer_model, model, samples=2**50)
+
+    async def liar(donor: P2P, joiner: P2P, service: StateService) -> None:
+        with pytest.raises(TransferError, match="impossibly much"):
+            await take(donor, joiner, tmp_path / "mine")
+
+    async def stranger(donor: P2P, joiner: P2P, service: StateService) -> None:
+        options = {"run_id": f"{RUN}-{'0' * 12}", "root": tmp_path / "mine", "skip": (), "newer_than": None}
+        node = SimpleNamespace(p2p=joiner)
+        failure = await network._fetch(
+            None, node, peer=donor.peer_id.to_base58(), run=RUN, or_followed=False, **options
+        )
+        assert isinstance(failure, network.Failure) and "it has a state of run" in failure.message
+
+    between_nodes(tmp_path / "donor", liar)
+    between_nodes(donor_folder, stranger)
+    assert not (tmp_path / "mine").exists()
+
+
+def test_a_file_that_is_too_large_for_its_model_is_not_taken(donor_folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(donor_folder, tmp_path / "donor")
+    (folder,) = (tmp_path / "donor").glob(f"{RUN}/round-*")
+    with (folder / MODEL).open("ab") as file:
+        file.write(bytes(2_000_000))
+    manifest = json.loads((folder / MANIFEST).read_text())
+    manifest["files"][MODEL] = {
+        "size": (folder / MODEL).stat().st_size,
+        "sha256": checkpoint.file_sha256(folder / MODEL),
+    }
+    (folder / MANIFEST).write_text(json.dumps(manifest))
+
+    async def work(donor: P2P, joiner: P2P, service: StateService) -> None:
+        with pytest.raises(TransferError, match=r"bytes, and at most .* fit its settings"):
+            await take(donor, joiner, tmp_path / "mine")
+        assert service.bytes_sent < 1_000_000
+
+    between_nodes(tmp_path / "donor", work)
+
+
+def test_a_model_that_does_not_fit_its_tokenizer_is_thrown_away(tmp_path: Path, tokenizer_model: Path) -> None:
+    identity = run_id(SETTINGS, checkpoint.file_sha256(tokenizer_model))
+    folder = save_model(tmp_path, tokenizer_model, build_model(300), run_id=identity)
+    with pytest.raises(CheckpointError, match=r"the tokenizer has \d+ pieces, the model 300"):
+        verified(folder)
+    assert not folder.exists()
+
+
+def test_numbers_that_nobody_can_train_on_are_thrown_away(
+    tmp_path: Path, tokenizer_model: Path, processor: Any
+) -> None:
+    model = build_model(processor.get_piece_size())
+    with torch.no_grad():
+        model.model.norm.weight.fill_(3e38)
+    identity = run_id(SETTINGS, checkpoint.file_sha256(tokenizer_model))
+    folder = save_model(tmp_path, tokenizer_model, model, run_id=identity)
+    with pytest.raises(CheckpointError, match="too large to be trained on"):
+        verified(folder)
+    assert not folder.exists()
 
 
 @pytest.fixture

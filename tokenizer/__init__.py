@@ -121,9 +121,9 @@ def load(path: Path) -> sentencepiece.SentencePieceProcessor:
         raise TokenizerError(f"tokenizer {path} cannot be read ({error.strerror}); run: python -m tokenizer") from None
     try:
         processor = sentencepiece.SentencePieceProcessor(model_proto=proto)
-    except RuntimeError:
+        pieces = tuple(map(processor.id_to_piece, range(processor.get_piece_size())))[:4]
+    except (RuntimeError, UnicodeDecodeError):  # the latter where a piece is no text
         raise TokenizerError(f"tokenizer {path} is no sentencepiece model; run: python -m tokenizer") from None
-    pieces = tuple(map(processor.id_to_piece, range(min(4, processor.get_piece_size()))))
     ids = (processor.unk_id(), processor.bos_id(), processor.eos_id(), processor.pad_id())
     if pieces != _CONTROL_SYMBOLS or ids != (0, 1, 2, 3):
         raise TokenizerError(

@@ -23,7 +23,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from peer.codec import bits_of, is_valid
-from peer.membership import PeerName
+from peer.membership import Base58
 from peer.swarm_state import LIMIT, MEAN_BITS
 
 FOLDER = "history"
@@ -33,7 +33,7 @@ MAX_COUNT = 2**20  # steps of one exchange
 MAX_SAMPLES = 2**24
 MAX_PEERS = 64  # in one exchange
 Samples = Annotated[
-    list[tuple[PeerName, Annotated[int, Field(ge=0, le=MAX_SAMPLES)]]], Field(min_length=1, max_length=MAX_PEERS)
+    list[tuple[Base58, Annotated[int, Field(ge=0, le=MAX_SAMPLES)]]], Field(min_length=1, max_length=MAX_PEERS)
 ]
 # what a file's header says: the anchor that it moves, who gave how many sequences, and the steps
 HEADER = TypeAdapter(tuple[str, Samples, Annotated[int, Field(ge=1, le=MAX_COUNT)]], config=ConfigDict(strict=True))

@@ -24,7 +24,6 @@ FUSED = ("cpu", "cuda", "mps")
 PASSES = 4  # of each kind, to tell which is faster: the first is slow, and one of the others may be disturbed
 JUDGING_BATCHES = 2
 HOLD_SEQUENCES = 20_000  # the rate stays at its peak so long, and falls with the inverse square root from there
-
 LEAST_RATE = 0.01  # of the peak: whoever says that the swarm has trained for ages stops nobody
 
 

@@ -33,7 +33,7 @@ class Role(enum.StrEnum):
     LEFT = "left"  # a goodbye
 
 
-PeerName = Annotated[str, Field(min_length=1, max_length=64, pattern="^[1-9A-HJ-NP-Za-km-z]+$")]  # peer id in base58
+Base58 = Annotated[str, Field(min_length=1, max_length=64, pattern="^[1-9A-HJ-NP-Za-km-z]+$")]  # a peer id
 State = tuple[int, int, str]  # (sequences behind it, round, lineage): see Notice.state
 
 
@@ -45,7 +45,7 @@ class Notice(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    peer: PeerName
+    peer: Base58
     name: str = Field(min_length=1, max_length=64)
     address: str = Field(max_length=100, pattern=r"^(/ip4/[0-9]+(\.[0-9]+){3}/tcp/[0-9]+/p2p/\w+)?$")  # multiaddr
     role: Annotated[Role, Field(strict=False)]

@@ -10,7 +10,9 @@ from data import files, json_files
 from data.messages import DataError
 from data.reading import PLAIN_TEXT
 from tests.exports import parse
+from tests.synthetic import CORPORA
 
+REPOSITORY = Path(__file__).parents[1]
 HEADER = "Date,User,Message\n"
 
 
@@ -176,6 +178,29 @@ def test_plain_text_is_a_text_a_line(tmp_path: Path) -> None:
     lines = ["재밌다", " 12:30 영화를 봤다", "그냥 그럼", "[평점] 10점", "나 : 그래"]
     name, messages, _ = parse(tmp_path / "a.txt", "\r\n\r\n".join(lines))
     assert (name, messages) == (PLAIN_TEXT, [("", None, line) for line in lines])
+
+
+@pytest.mark.parametrize(
+    "chat",
+    [
+        "Jan 01, 2022  4:30:54 PM\n김철수\n영희야 밥 먹었어?\n\nJan 01, 2022  4:31:10 PM\n박영희\n응 철수야\n\n",
+        "김철수 — 오늘 오후 1:00\n영희야\n밥 먹었어?\n나는 아직\n박영희 — 오늘 오후 1:05\n응\n철수야\n나도\n",
+        "김철수: 영희야 밥 먹었어\n박영희: 철수야, 아직\n",
+        "김철수 : 영희야 밥 먹었어\n아직이면 나와\n박영희 : 철수야, 아직\n",
+    ],
+)
+@pytest.mark.parametrize("times", [2, 40])
+def test_a_chat_in_an_unknown_layout_is_not_taken_for_plain_text(tmp_path: Path, chat: str, times: int) -> None:
+    with pytest.raises(DataError, match="layout that is not known"):
+        parse(tmp_path / "a.txt", chat * times)
+
+
+def test_corpora_poems_and_documents_are_plain_text(tmp_path: Path) -> None:
+    poem = "나 보기가 역겨워\n가실 때에는\n말없이 고이 보내 드리우리다\n\n제목: 진달래꽃\n지은이: 김소월\n"
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    reviews = CORPORA / "nsmc-reviews.txt"
+    texts = [poem, readme, reviews.read_text(encoding="utf-8")[:1_000_000] if reviews.exists() else "재밌다\n"]
+    assert [parse(tmp_path / "a.txt", text)[0] for text in texts] == [PLAIN_TEXT] * 3
 
 
 def test_a_line_that_is_too_long_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

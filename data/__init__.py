@@ -95,6 +95,9 @@ def prepare(
         samples = Samples()
     aliases, not_names = read_names(lists / _ALIASES), read_names(lists / _NOT_NAMES)
     sources, refused, passed_over = find(places)
+    spool = Spool(output / _CACHE)
+    if any(map(Path.exists, places)):  # a path that was mistyped is no wish to forget
+        spool.forget_others(sources)
     if not sources and (not refused or not any(map(Path.exists, places))):
         raise DataError(f"no chat export in {told}; put one there")
     state = fingerprint([[(s.name, s.size, s.modified) for s in sources], refused, passed_over, code_version()])
@@ -106,7 +109,6 @@ def prepare(
         for line in known.refused:
             report(f"not used: {line}")
         return known
-    spool = Spool(output / _CACHE)
     try:
         entries = []
         for number, source in enumerate(sources):
@@ -115,7 +117,6 @@ def prepare(
                 progress(f"{what} ({messages:,} messages)", number, len(sources))
 
             entries.append(spool.entry(source, read))
-        spool.forget_others()
         refused += [entry.refused for entry in entries if entry.refused]
         used = [entry for entry in entries if not entry.refused]
         groups, repeated = group(used, spool)

@@ -8,6 +8,7 @@ hold what the exports hold, and go when the export goes.
 import hashlib
 import json
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -24,6 +25,7 @@ from data.messages import Counts, DataError, Message
 from data.reading import detect
 
 KEYS = np.dtype([("minute", "<i8"), ("said", "<u8"), ("said_by", "<u8")])
+_KEPT = re.compile(r"([0-9a-f]{32})(?:\.json|-\d+\.(?:jsonl|keys))")  # the names of what is kept of a file
 _EPOCH = datetime(1970, 1, 1)
 _SECOND = timedelta(seconds=1)
 _encode = json.JSONEncoder(ensure_ascii=False).encode
@@ -63,21 +65,19 @@ class Spool:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._used: set[str] = set()
 
     def entry(self, source: Source, progress: Callable[[int], None] = lambda messages: None) -> Entry:
         """What the file holds, read now if it has changed or is new. Raises OSError if it cannot be kept.
 
         `progress` is told now and then how many messages of a chat have been read.
         """
-        stem = fingerprint([source.name, source.size, source.modified, code_version()])[:32]
-        self._used.add(stem)
+        stem = _stem(source)
         try:
             kept = json.loads((self.folder / f"{stem}.json").read_text(encoding="utf-8"))
             return Entry(**{**kept, "chats": [Chat(**chat) for chat in kept["chats"]]})
         except (OSError, ValueError, TypeError, KeyError):
             pass
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # nothing in it is masked
         entry = Entry(source.name)
         counts = Counts()
         try:
@@ -131,12 +131,18 @@ class Spool:
         """The keys of the messages, as many as there are; of documents, none."""
         return np.fromfile(self.folder / f"{chat.stem}.keys", dtype=KEYS)
 
-    def forget_others(self) -> None:
-        """Remove what is of files that were not asked for since this spool was opened."""
+    def forget_others(self, sources: Iterable[Source]) -> None:
+        """Remove what is of any file but these."""
+        stems = set(map(_stem, sources))
         for path in self.folder.glob("*"):
-            if path.name.split(".")[0].split("-")[0] not in self._used:
+            kept = _KEPT.fullmatch(path.name)
+            if kept is not None and kept[1] not in stems:
                 with suppress(OSError):
                     path.unlink()
+
+
+def _stem(source: Source) -> str:
+    return fingerprint([source.name, source.size, source.modified, code_version()])[:32]
 
 
 class _Keys:

@@ -206,6 +206,22 @@ def test_nothing_is_read_or_written_again_without_need(tmp_path: Path, monkeypat
     assert not any("넷" in path.read_text() for path in (tmp_path / "out/.cache").glob("*.jsonl")), "a copy was kept"
 
 
+def test_what_was_read_goes_with_the_last_export(tmp_path: Path) -> None:
+    cache = tmp_path / "out/.cache"
+    export = write(tmp_path / "raw/a.txt", kakao({"15 1:18": "비밀"}))
+    run(tmp_path)
+    assert cache.stat().st_mode & 0o077 == 0, "others can read what is not masked"
+    write(cache / "textonly.txt.1.part", "another process writes it")
+    kept = {path.name for path in cache.iterdir()}
+    with pytest.raises(DataError, match="no chat export"):
+        run(tmp_path, tmp_path / "mistyped")
+    assert {path.name for path in cache.iterdir()} == kept
+    export.unlink()
+    with pytest.raises(DataError, match="no chat export"):
+        run(tmp_path)
+    assert {path.name for path in cache.iterdir()} == {"state.json", "textonly.txt.1.part"}
+
+
 def test_a_chat_with_one_person_and_a_file_of_no_use_beside_it(tmp_path: Path) -> None:
     write(tmp_path / "raw/alone.txt", kakao({"15 1:18": "혼잣말"}))
     write(tmp_path / "raw/broken.txt", b"[a] [1:00] x\n" + b"\xff\xfe\n" * 9)

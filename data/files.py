@@ -5,8 +5,10 @@ gigabytes in one line costs no memory.
 """
 
 import io
+import lzma
 import os
 import re
+import struct
 import zipfile
 import zlib
 from collections import deque
@@ -36,7 +38,10 @@ _MEDIA = frozenset(
     """.split()  # noqa: SIM905
 )
 _NOT_FOR_PEOPLE = frozenset({"desktop.ini", "thumbs.db", "__macosx"})
-_UNREADABLE = (OSError, EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError)
+_UNREADABLE = (
+    *(OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, NotImplementedError),
+    *(UnicodeDecodeError, struct.error),  # of an archive whose headers are damaged
+)
 _CONTROL = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
@@ -228,9 +233,9 @@ def _is_for_people(name: str) -> bool:
 
 
 def _natural(name: str) -> list[tuple[int, int, str]]:
-    """A key to sort names by, 2 before 10."""
-    parts = re.findall(r"[0-9]+|[^0-9]+", name)
-    return [(0, int(part), "") if part[0] in "0123456789" else (1, 0, part) for part in parts]
+    """A key to sort names by, 2 before 10; an archive's may have more digits than Python makes a number of."""
+    parts = re.findall("0*([0-9]+)|([^0-9]+)", name)
+    return [(1, 0, text) if text else (0, len(digits), digits) for digits, text in parts]
 
 
 def _members(archive: Source, refused: list[str]) -> tuple[list[Source], int]:
@@ -250,7 +255,7 @@ def _members(archive: Source, refused: list[str]) -> tuple[list[Source], int]:
     for number, info in enumerate(infos):
         name = _member_name(info)
         path = Path(name)
-        if info.is_dir() or not all(map(_is_for_people, path.parts)):
+        if name.endswith("/") or not all(map(_is_for_people, path.parts)):
             continue
         source = Source(archive.path, info.file_size, archive.modified, number, name)
         if path.suffix.lower() in _MEDIA:

@@ -44,9 +44,9 @@ def kakao(said: dict[str, str], sender: str = "김철수") -> str:
     return "".join(f"2025년 12월 {day}일 오후 {time}, {sender} : {text}\r\n" for day, time, text in stamps)
 
 
-def packed(files: dict[str, str | bytes]) -> bytes:
+def packed(files: dict[str, str | bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(buffer, "w", method) as archive:
         for name, content in files.items():
             archive.writestr(name, content)
     return buffer.getvalue()
@@ -105,6 +105,28 @@ def test_archives_that_could_do_harm(tmp_path: Path, monkeypatch: pytest.MonkeyP
         assert told in refused
     assert len(summary.refused) == 7
     assert [path for path in sorted(tmp_path.rglob("*")) if path not in before and "out" not in path.parts] == []
+
+
+def test_damage_in_an_archive_is_named_and_odd_names_are_read(tmp_path: Path) -> None:
+    korean = packed({"대화.txt": "글\n"})
+    directory = korean.index(b"PK\1\2")
+    lzma = packed({"a.txt": "글\n" * 100}, zipfile.ZIP_LZMA)
+    archives = {
+        "digits.zip": packed({"1" * 5000 + ".txt": "숫자\n"}),
+        "nameless.zip": packed({"AAAA": "이름 없는 글\n"}).replace(b"AAAA", bytes(4)),
+        "local.zip": korean.replace("대".encode(), b"\xff\xff\xff", 1),
+        "offset.zip": korean[: directory + 42] + (len(korean) - 9).to_bytes(4, "little") + korean[directory + 46 :],
+        "lzma.zip": lzma[:45] + b"\xff" * 5 + lzma[50:],
+    }
+    for name, content in archives.items():
+        write(tmp_path / "raw" / name, content)
+    summary, _ = run(tmp_path)
+    assert sorted(written(tmp_path)) == ["숫자", "이름 없는 글"]
+    assert [line.split(": ")[0].removeprefix(f"{tmp_path}/raw/") for line in summary.refused] == [
+        "local.zip/대화.txt",
+        "lzma.zip/a.txt",
+        "offset.zip/대화.txt",
+    ]
 
 
 def test_names_in_archives_of_korean_windows(tmp_path: Path) -> None:

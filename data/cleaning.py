@@ -20,6 +20,7 @@ _BARE_LINK = re.compile(
 )
 _LONG_RUN = re.compile(r"([^\s\d])\1{4,}")
 _EMPTY_BRACKETS = re.compile(r"\(\s*\)|\[\s*\]|\{\s*\}|（\s*）|【\s*】|「\s*」|『\s*』|《\s*》|〈\s*〉")
+_OPENING = dict(zip(")]}）】」』》〉", "([{（【「『《〈", strict=True))
 
 
 class Plan(BaseModel):
@@ -64,10 +65,24 @@ def clean(text: str, names: re.Pattern[str] | None = None, *, lower_case: bool =
         text = text.lower()
     text = mask_people(text, names)
     text = _LONG_RUN.sub(r"\1\1\1\1\1", text)
-    count = 1
-    while count:  # what one pass leaves can match again: `(())`
-        text, count = _EMPTY_BRACKETS.subn("", text)
+    if _EMPTY_BRACKETS.search(text):
+        text = _without_empty_brackets(text)
     return with_tags(text).strip()
+
+
+def _without_empty_brackets(text: str) -> str:
+    """The text without brackets around nothing, or around nothing but such brackets, in one pass: `( [] )`."""
+    kept: list[str] = []
+    for character in text:
+        opening = _OPENING.get(character)
+        end = len(kept)
+        while opening and end and kept[end - 1].isspace():
+            end -= 1
+        if opening and end and kept[end - 1] == opening:
+            del kept[end - 1 :]
+        else:
+            kept.append(character)
+    return "".join(kept)
 
 
 def mask_people(text: str, names: re.Pattern[str] | None) -> str:

@@ -79,7 +79,7 @@ _ATTACHED = re.compile(
     r"|<(?:attached|첨부됨?)[:：] ?[^\n<>]{1,120}\.(?P<within>[a-z0-9]{2,5})>)$",
     re.IGNORECASE | re.MULTILINE,
 )
-_EDITED = re.compile(r"\s*<(?:this message was edited|이 메시지가 수정되었습니다\.?|편집됨)>\s*$", re.IGNORECASE)
+_EDITED = re.compile(r"(?<!\s)\s*<(?:this message was edited|이 메시지가 수정되었습니다\.?|편집됨)>\s*$", re.IGNORECASE)
 _INSIDE = re.compile(r"\((?:이모티콘|emoticon)\)", re.IGNORECASE)
 _LONGEST_WORD = 64
 

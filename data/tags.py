@@ -23,7 +23,7 @@ _MARKS = {tag: chr(0xE000 + place) for place, tag in enumerate(TAGS)}
 _TAG_OF_MARK = str.maketrans({mark: tag for tag, mark in _MARKS.items()})
 _FOREIGN_MARKS = re.compile(f"[{''.join(_MARKS.values())}]")
 _IMITATION = re.compile(
-    rf"<+(\|[^<>|]*\||/?s|unk|pad|bos|eos|0x[0-9a-f]{{2}}|p\d+|{'|'.join(tag.strip('<>') for tag in TAGS)})>+",
+    rf"(?<!<)<++(\|[^<>|]*\||/?s|unk|pad|bos|eos|0x[0-9a-f]{{2}}|p\d+|{'|'.join(tag.strip('<>') for tag in TAGS)})>+",
     re.IGNORECASE,
 )
 

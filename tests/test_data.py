@@ -55,6 +55,7 @@ def texts_in(path: Path) -> list[str]:
         ("ㅋㅋㅋㅋㅋㅋㅋㅋ!!!!!!! 1000000원 ㅋㅋㅋㅋ", "ㅋㅋㅋㅋㅋ!!!!! 1000000원 ㅋㅋㅋㅋ"),
         ("😀" * 9, "<EMOJI>" * 5),
         ("빈 (( )) [] {}괄호 (안 빔)", "빈   괄호 (안 빔)"),
+        ("겹친 ( [ ] {( )} ) 것 ([)] （ 「」 ）", "겹친  것 ([)]"),
         ("HELLO\r\n\n \n  World  ", "hello\nworld"),
         (unicodedata.normalize("NFD", "한글 ㅋ"), "한글 ㅋ"),
         ("삭제된 메시지입니다.", ""),
@@ -66,6 +67,14 @@ def texts_in(path: Path) -> list[str]:
 )
 def test_cleaning_rules(message: str, cleaned: str) -> None:
     assert clean(message) == cleaned
+
+
+@pytest.mark.parametrize(
+    "message", ["'[(' * 100_000 + ')]' * 100_000", "'a' + ' ' * 200_000 + '<b'", "'<(())' * 100_000"]
+)
+def test_no_message_takes_forever(message: str) -> None:
+    command = [sys.executable, "-c", f"from data.cleaning import clean; clean({message})"]
+    subprocess.run(command, cwd=REPOSITORY, timeout=20, check=True)  # hours where time grows with the square
 
 
 def test_every_emoji_of_the_library_is_one_tag() -> None:

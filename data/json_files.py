@@ -16,6 +16,7 @@ from data.messages import Counts, DataError, Message, without_surrogates
 
 _PIECE = 1 << 20  # characters read at once
 _LARGEST_VALUE = 16 << 20  # characters of one message; more is a broken file
+_SENDERS = ("sender", "sender_name", "speaker", "user", "username", "from", "author", "nickname", "name")
 _SPACE = re.compile(r"[ \t\r\n]*")
 _decoder = json.JSONDecoder()
 
@@ -37,7 +38,7 @@ class JsonLines:
             if item is None:
                 counts.broken.append(number)
             else:
-                sender = _first(item, "sender", "user", "from", "author", "name")
+                sender = _first(item, *_SENDERS)
                 time = _first(item, "date", "time", "timestamp", "datetime")
                 text = without_surrogates(item["text"])
                 yield Message(cell_time(time, "ymd") if time else None, sender, text)
@@ -112,16 +113,22 @@ def _telegram(item: Any, chat: int) -> Message | None:
         return None
     parts = item.get("text", "")
     parts = parts if isinstance(parts, list) else [parts]
-    text = "".join(part.get("text", "") if isinstance(part, dict) else str(part) for part in parts)
+    text = "".join(map(_part, parts))
     if not text.strip():
         attached = (name for key, name in _ATTACHED.items() if item.get(key))
-        text = _MEDIA.get(item.get("media_type", "")) or next(attached, "")
+        text = _MEDIA.get(str(item.get("media_type"))) or next(attached, "")
     sender = item.get("from") or item.get("from_id") or "Deleted Account"
     try:
         time = datetime.fromisoformat(item.get("date", "")).replace(tzinfo=None)
     except (TypeError, ValueError):
         time = None
     return Message(time, without_surrogates(str(sender)).strip(), without_surrogates(text).strip(), chat)
+
+
+def _part(part: Any) -> str:
+    """What a part of a text says: a string is itself, a link or the like has one."""
+    said = part.get("text") if isinstance(part, dict) else part
+    return said if isinstance(said, str) else ""
 
 
 class _Malformed(ValueError):

@@ -126,6 +126,12 @@ def test_json_lines(tmp_path: Path) -> None:
     assert counts.broken == [3, 4, 6]
 
 
+@pytest.mark.parametrize("key", ["sender", "sender_name", "speaker", "user", "username", "from", "nickname"])
+def test_whoever_says_a_json_line_is_its_sender(tmp_path: Path, key: str) -> None:
+    _, messages, _ = parse(tmp_path / "a.jsonl", json.dumps({"text": "말", key: "민준"}))
+    assert messages == [("", "민준", "말")]
+
+
 def message(id: int, text: Any, **more: Any) -> dict[str, Any]:
     return {"id": id, "type": "message", "date": f"2025-01-15T00:{id:02d}:00", "from": "Kim: A", "text": text, **more}
 
@@ -164,6 +170,13 @@ def test_telegram(
     content = json.dumps(export, ensure_ascii=False, indent=indent)
     name, messages, counts = parse(tmp_path / "result.txt", content, "utf-8-sig")
     assert (name, messages, counts.system) == ("Telegram", SAID * chats, chats)
+
+
+def test_telegram_with_odd_values(tmp_path: Path) -> None:
+    odd = [[{"text": None}, {"text": ["x"]}, {}, None, "말"], None, {"text": "링크"}, 5, ""]
+    export = {"messages": [message(number, text, media_type=["x"]) for number, text in enumerate(odd)]}
+    _, messages, _ = parse(tmp_path / "result.json", json.dumps(export))
+    assert [text for _, _, text in messages] == ["말", "", "링크", "", ""]
 
 
 def test_telegram_that_breaks_off(tmp_path: Path) -> None:

@@ -69,8 +69,8 @@ COMMON_WORDS = frozenset(
     """.split()
 )
 
-# Words that begin like a call of one of them.
-KEPT = frozenset("하나님 마리아".split())
+# Words in which one of them seems to be called.
+KEPT = frozenset("하나님 마리아 우리나라".split())
 
 # Given names that are the stem of a verb as well, and the endings that make one of them.
 VERB_STEMS = frozenset("지우 태우 재우 채우 세우 비우 도우".split())
@@ -86,6 +86,8 @@ PARTICLES = (
     이나 부터 까지 보다 처럼 같이 같은 마저 조차 밖에 뿐 대로 만큼 라고 라는 라도 라서 라며 라니 라던데 라는데 든지
     든가 인데 인가 인지 인듯 말고 야말로 에요 이에요 입니다 네요 잖아 거든 구나 후배 는 가 를 랑 은 을 야 아 빼고
     때문에 땜에 덕분에 보고 대신 없이
+    한텐 에겐 께선 니까 니깐 였다 였대 였네 였구나 었다 었대 었네 었구나 이다 더라 더러 랬어 보단 까진 두 라면 라니까
+    라던 인줄 인거
     """.split()
     + HONORIFICS
 )

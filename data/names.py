@@ -221,7 +221,8 @@ def _glue(particles: list[str]) -> str:
 def _as_call(names: Iterable[str]) -> str:
     """Names that are words as well, before what only people are called and given (하늘이가, but 하늘이 맑다)."""
     found = _any_of(names)
-    called = rf"[아야]|한테|이(?:가|는|를|도|의|한테)|\s?(?:{'|'.join(HONORIFICS)})(?:{'|'.join(PARTICLES)})?"
+    called = r"[아야]|이[가는를도의]|이?(?:한[테텐]|에[게겐])[서도는]?"
+    called += rf"|\s?(?:{'|'.join(HONORIFICS)})(?:{'|'.join(PARTICLES)})?"
     return f"{found}(?=(?:{called}){_WORD_END})" if found else ""
 
 

@@ -93,6 +93,7 @@ SENDERS = [
     "엄마",
     "ㅋㅋ",
     "솔",
+    "정나라",
 ]
 
 
@@ -104,6 +105,10 @@ SENDERS = [
         ("철수막 국민수당 민준법", "철수막 국민수당 민준법"),
         ("하늘이 맑다 하늘아 이하늘은 하늘 언니", "하늘이 맑다 <NAME>아 <NAME>은 <NAME> 언니"),
         ("하늘이가 하늘이한테 하늘한테 하늘이야", "<NAME>이가 <NAME>이한테 <NAME>한테 하늘이야"),
+        (
+            "하늘에게 하늘이에게 하늘한텐 하늘이에겐 하늘에게서 하늘이 우리나라에게",
+            "<NAME>에게 <NAME>이에게 <NAME>한텐 <NAME>이에겐 <NAME>에게서 하늘이 우리나라에게",
+        ),
         ("솔 솔직히 박솔아", "솔 솔직히 <NAME>아"),
         ("ALICE KIM이 alicekimchi", "<NAME>이 alicekimchi"),
         ("유진아 최유진", "<NAME>아 <NAME>"),
@@ -113,6 +118,21 @@ SENDERS = [
 )
 def test_names_of_senders_are_masked_and_particles_kept(message: str, cleaned: str) -> None:
     assert clean(message, name_pattern(SENDERS)) == cleaned
+
+
+@pytest.mark.parametrize(
+    ("name", "endings"),
+    [
+        (
+            "철수",
+            "한텐 에겐 니까 니깐 였다 였대 였네 였구나 더라 더러 보단 까진 께선 랬어 두 라면 라니까 라던 인줄 인거",
+        ),
+        ("유진", "한텐 이한텐 이에겐 이니까 이었다 이었대 이었네 이었구나 이다 이라면 이라던 이더라 이보단 인줄 인거"),
+    ],
+)
+def test_every_ending_after_a_name_is_kept(name: str, endings: str) -> None:
+    said = " ".join(name + ending for ending in endings.split())
+    assert clean(said, name_pattern(SENDERS)) == said.replace(name, "<NAME>")
 
 
 def test_nobody_to_mask() -> None:

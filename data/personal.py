@@ -122,13 +122,25 @@ def _last_eight(found: re.Match[str]) -> str:
     return found[0] if int(found[2]) < int(found[3]) < 2100 else found[1] + _PHONE
 
 
-_INTERNATIONAL = re.compile(
-    r"(?<![\d+])\+(?!82)\d{1,3}(?:[ .-]?\(?\d{1,4}\)?){2,5}(?!\d)(?! ?(?:원|점|명|개|%|만|억|회))"
-)
+_INTERNATIONAL = re.compile(r"(?<![\d+])\+(?!82)\d++(?! ?[원점명개%억회])(?:[ .-]?\(?\d+\)?)*")
+_GROUP = re.compile(r"(?P<gap>[ .-]?)\(?(?P<digits>\d+)\)?")
+_UNIT = re.compile(" ?[원점명개%만억회시분초년월일]")
 
 
 def _international(found: re.Match[str]) -> str:
-    return _PHONE if 8 <= sum(map(str.isdigit, found[0])) <= 15 else found[0]
+    """Groups of digits up to 15 are a number, and what comes after ten and a space is another: a year, a price.
+
+    Two digits may still be the last of the first (`+90 532 123 45 67`), unless they count something (`30분`).
+    """
+    digits = end = 0
+    for group in _GROUP.finditer(found[0]):
+        more = digits + len(group["digits"])
+        counts = group.end() == len(found[0]) and _UNIT.match(found.string, found.end())
+        another = group["gap"] == " " and (len(group["digits"]) != 2 or counts)
+        if more > 15 or (digits >= 10 and another):
+            break
+        digits, end = more, group.end()
+    return _PHONE + found[0][end:] if digits >= 8 else found[0]
 
 
 # ---------------------------------------------------------------------- accounts

@@ -12,10 +12,15 @@ from data.personal import mask_emails, mask_numbers
 from data.placeholders import mask_placeholders, placeholder
 from data.tags import mark, with_tags, without_marks
 
-# A link ends at the first character outside ASCII, since Korean glues particles to it.
-_LINK = re.compile(r"(?:[a-z][a-z0-9+.-]{1,20}://|www\.)[!#-;=?-~]+(?<![.,!?;:)\]}'])", re.IGNORECASE)
+# Korean is of a link where it begins a part of it or another part follows: particles are glued to the link's end.
+_PARTICLE = r"(?:에서|에|으로|로|이랑|랑|하고|이|가|은|는|을|를|도|만|의|와|과|야|요|임)(?!\w)"
+_LETTERS = r"[^\W!-~ㄱ-ㅣ]++"
+_IN_LINK = rf"(?:[!#-;=?-~]|(?<=[/=&#_+])(?!{_PARTICLE}){_LETTERS}|{_LETTERS}(?=[/&=?#%_+,.@-][a-z0-9]))"
+_LINK_END = r"(?<![.,!?;:)\]}'])"
+_LINK = re.compile(rf"(?:[a-z][a-z0-9+.-]{{1,20}}://|www\.){_IN_LINK}+{_LINK_END}", re.IGNORECASE)
 _BARE_LINK = re.compile(
-    r"(?<![a-z0-9@._-])(?:[a-z0-9-]+\.)+(?:com|net|org|kr|io|be|gg|tv|ly)(?![a-z0-9@-])(?:/[!#-;=?-~]*(?<![.,!?;:)\]}']))?",
+    r"(?<![a-z0-9@._-])(?:[a-z0-9-]+\.)+(?:(?:com|net|org|kr|io|be|gg|tv|ly)(?![a-z0-9@-])|[a-z]{2,6}(?=/[a-z0-9]))"
+    rf"(?:/{_IN_LINK}*{_LINK_END})?",
     re.IGNORECASE,
 )
 _LONG_RUN = re.compile(r"([^\s\d])\1{4,}")

@@ -172,6 +172,25 @@ def test_numbers_of_nobody_stay(message: str) -> None:
     assert clean(message) == " ".join(message.split())
 
 
+@pytest.mark.parametrize(
+    ("message", "cleaned"),
+    [
+        ("https://map.kakao.com/link/map/우리집,37.402056,127.108212 로 와", "<URL> 로 와"),
+        ("https://m.a.com/s?query=김철수&id=hong123 https://m.a.com/s?query=김철수", "<URL> <URL>"),
+        ("https://네이버.한국/a ftp://김철수:비번@host.com/ www.네이버.com", "<URL> <URL> <URL>"),
+        ("t.me/minji_kim naver.me/xAbC12 kko.to/AbCdEf1 forms.gle/abc", "<URL> <URL> <URL> <URL>"),
+        (
+            "https://a.kr/b에서, https://a.kr/에서... a.com/b랑 (https://a.kr/b)는",
+            "<URL>에서, <URL>에서... <URL>랑 (<URL>)는",
+        ),
+        ("https://a.kr/b랑https://c.kr a.com/블로그/김철수", "<URL>랑<URL> <URL>"),
+        ("and/or 1.5m/s e.g./i.e. 3.5/5 그.그/그", "and/or 1.5m/s e.g./i.e. 3.5/5 그.그/그"),
+    ],
+)
+def test_links_are_masked_to_their_end(message: str, cleaned: str) -> None:
+    assert clean(message) == cleaned
+
+
 SENDERS = [
     *(
         "김철수",

@@ -195,7 +195,7 @@ def find(raw: Iterable[Path]) -> tuple[list[Source], list[str], int]:
             continue
         try:
             if not path.is_file():  # a pipe would never end
-                raise DataError(f"{printable(str(path))}: is not a file" if path.exists() else f"{path}: is not there")
+                raise DataError(f"{printable(str(path))}: is {'not a file' if path.exists() else 'not there'}")
             status = path.stat()
             source = Source(path, status.st_size, status.st_mtime_ns)
             with source.open() as file:

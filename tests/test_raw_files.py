@@ -72,6 +72,11 @@ def test_files_folders_and_archives_at_once(tmp_path: Path) -> None:
     assert "2 photos, documents and the like passed over" in told
 
 
+def test_a_path_that_is_not_there_moves_no_cursor(tmp_path: Path) -> None:
+    (tmp_path / "\x1b[2J.txt").symlink_to("nowhere")
+    assert find([tmp_path])[1] == [f"{tmp_path}/\ufffd[2J.txt: is not there"]
+
+
 def test_archives_that_could_do_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "MOST_MEMBERS", 100)
     bomb = packed({"bomb.txt": b"a" * (65 << 20)})

@@ -45,6 +45,7 @@ _TITLE = re.compile(
     r"|\s*(?:쌤|님|씨|맘|엄마|아빠|어머니|아버지|누나|언니|오빠|이모|삼촌|고모)$"
     r"|\s*[(\[].*$"
 )
+_ALPHABETS = "A-Za-z0-9À-\u058f\u1e00-\u1fff"  # Latin, Greek, Cyrillic, Armenian
 _WORD_START = r"(?:(?<![가-힣])|(?<=(?<![가-힣])우리)|(?<=(?<![가-힣])울))"  # 우리철수, 울철수
 _WORD_END = r"(?![가-힣ㅏ-ㅖㅣ])"  # 영호ㅓ is a slip of 영화
 
@@ -232,9 +233,12 @@ def _any_of(patterns: Iterable[str]) -> str:
 
 
 def _bounded(name: str) -> str:
-    """The name, written with or without its spaces; Latin letters and digits only at a word's bounds (al in also)."""
+    """The name, written with or without its spaces; in letters with spaces between words only at their bounds.
+
+    Only Latin ones also at the end, al in also: after Иван may come an ending, Ивана, but nothing before it, Диван.
+    """
     body = r"\s?".join(map(re.escape, name.split()))
-    before = r"(?<![A-Za-z0-9])" if name[0].isascii() and name[0].isalnum() else ""
+    before = rf"(?<![{_ALPHABETS}])" if re.match(f"[{_ALPHABETS}]", name) else ""
     after = r"(?![A-Za-z0-9])" if name[-1].isascii() and name[-1].isalnum() else ""
     return before + body + after
 

@@ -204,7 +204,7 @@ SENDERS = [
         "강지우",
         "서울 사는 곰",
     ),
-    *("John Smith", "~Jane", "Will Turner", "May", "+82 10-1234-5678", "田中太郎"),
+    *("John Smith", "~Jane", "Will Turner", "May", "+82 10-1234-5678", "田中太郎", "Иван", "Zoë"),
 ]
 
 
@@ -222,6 +222,7 @@ SENDERS = [
         ("JOHN said John's Smith johnny", "<NAME> said <NAME>'s <NAME> johnny"),
         ("I will, may I? Will Turner jane이랑", "I will, may I? <NAME> <NAME>이랑"),
         ("田中太郎さん", "<NAME>さん"),
+        ("Иван и Ивана, Диван Иван이랑 zoë야 azoë", "<NAME> и <NAME>а, Диван <NAME>이랑 <NAME>야 azoë"),
     ],
 )
 def test_names_in_any_case(message: str, cleaned: str) -> None:

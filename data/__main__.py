@@ -1,6 +1,7 @@
 """Prepare chat exports for training: `python -m data`."""
 
 import argparse
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -66,7 +67,7 @@ def main() -> int:
     try:
         if arguments.explain:
             for line in explain(arguments.explain):
-                print(line)
+                _say(line)
         else:
             with _bar() as (note, progress):
                 options = _options(arguments.keep_case, arguments.speakers)
@@ -89,12 +90,20 @@ def _options(keep_case: bool | None, speakers: bool | None) -> DataSettings:
     )
 
 
+def _say(line: str) -> None:
+    """Print a line; whoever stops reading, as `head` does, stops nothing."""
+    try:
+        print(line, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 @contextmanager
 def _bar() -> Iterator[tuple[data.Report, data.Progress]]:
     """How to tell the user lines and how far the work is: with a bar below them, where somebody watches a terminal."""
     console = Console(highlight=False, markup=False, soft_wrap=True, emoji=False)
     if not console.is_terminal:
-        yield print, lambda what, done, total: None
+        yield _say, lambda what, done, total: None
         return
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as bar:

@@ -1,6 +1,7 @@
 """Chat exports into clean texts: the cleaning rules, names, conversations, and the files that are written."""
 
 import json
+import os
 import subprocess
 import sys
 import unicodedata
@@ -266,6 +267,18 @@ def test_command_line_exit_codes(tmp_path: Path) -> None:
     write(tmp_path / "data/raw/a.txt", "하나\n둘\n")
     assert run_here().returncode == 0
     assert texts_in(tmp_path / "data/for-model-training/train.jsonl")
+
+
+def test_whoever_stops_reading_stops_nothing(tmp_path: Path) -> None:
+    raw = write(tmp_path / "raw/a.txt", "하나\n둘\n")
+    for options in (["--raw", str(raw), "--output", str(tmp_path)], ["--explain", str(raw)]):
+        reader, writer = os.pipe()
+        os.close(reader)
+        command = [sys.executable, "-m", "data", *options]
+        told = subprocess.run(command, cwd=REPOSITORY, stdout=writer, stderr=subprocess.PIPE, text=True)
+        os.close(writer)
+        assert (told.returncode, told.stderr) == (0, "")
+    assert texts_in(tmp_path / "for-model-training/train.jsonl")
 
 
 def test_tags_are_those_of_the_tokenizer() -> None:

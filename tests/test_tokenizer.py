@@ -163,6 +163,7 @@ def test_long_lines_are_learned_from(tmp_path: Path) -> None:
         (b"\xff\xfe\xfa", {}, "not UTF-8"),
         (b"abc\n", {"vocab_size": 100}, "set --vocab-size to more than 2"),
         (b"abc\n", {"vocab_size": 0}, "vocabulary of 0 pieces"),
+        (b"abc\n", {"vocab_size": 10**10}, "vocabulary of 10000000000 pieces is not possible"),
         (b"abc\n", {"character_coverage": 0.5}, "0.5 is not between"),
         (b"abc\n", {"model_type": "magic"}, "'magic' is not one of bpe, unigram"),
     ],

@@ -73,7 +73,7 @@ def train(
         raise TokenizerError(f"model type {model_type!r} is not one of {', '.join(MODEL_TYPES)}")
     if not 0.98 <= character_coverage <= 1:
         raise TokenizerError(f"character coverage {character_coverage} is not between 0.98 and 1")
-    if vocab_size < 1:
+    if not 1 <= vocab_size < 2**31:
         raise TokenizerError(f"a vocabulary of {vocab_size} pieces is not possible; the usual size is 8000")
     lines, characters = _size(input)
     step = max(-(-lines // _MAX_SENTENCES), -(-characters // _MAX_CHARACTERS))

@@ -5,7 +5,6 @@ gigabytes in one line costs no memory.
 """
 
 import io
-import lzma
 import os
 import re
 import struct
@@ -20,6 +19,11 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 
 from data.messages import DataError
+
+try:
+    from lzma import LZMAError
+except ImportError:  # a Python that was built without it opens no such archives
+    LZMAError = OSError  # type: ignore[assignment, misc]
 
 T = TypeVar("T")
 
@@ -39,7 +43,7 @@ _MEDIA = frozenset(
 )
 _NOT_FOR_PEOPLE = frozenset({"desktop.ini", "thumbs.db", "__macosx"})
 _UNREADABLE = (
-    *(OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, NotImplementedError),
+    *(OSError, EOFError, zlib.error, LZMAError, zipfile.BadZipFile, NotImplementedError),
     *(UnicodeDecodeError, struct.error),  # of an archive whose headers are damaged
 )
 _CONTROL = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")

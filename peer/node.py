@@ -314,6 +314,8 @@ class Node:
         """Connect to every address known and take the peer into the routing table: so two DHTs become one."""
         forget_if_too_much(self.dht.protocol.storage)
         self.connected = [info.peer_id.to_base58() for info in await self.dht.p2p.list_peers()]
+        if not self.connected:
+            self._time_is_shared = False  # the only one with whom it was may have had it wrong
         for notice in self.members.here:
             self.remember(notice.address)
         now = time.monotonic()
@@ -421,8 +423,13 @@ class Node:
         before = {notice.peer: notice.address for notice in self.members.here}
         self.members = members
         for notice in members.here:
-            if before.get(notice.peer, notice.address) != notice.address:  # p2pd would go on with the old connection
-                await self.dht.p2p._client.disconnect(PeerID.from_base58(notice.peer))
+            if before.get(notice.peer, notice.address) != notice.address:
+                await self._let_go(PeerID.from_base58(notice.peer))
+
+    async def _let_go(self, peer: PeerID) -> None:
+        """Of the connection to a device that has moved, with which p2pd would go on; anybody may say that one has."""
+        if await self.dht.protocol.call_ping(peer) is None:
+            await self.dht.p2p._client.disconnect(peer)
 
     async def _end_with_p2pd(self) -> None:
         """Without p2pd nothing here works: end, and be started again (`peer/network.py`)."""

@@ -113,6 +113,28 @@ def test_addresses_that_fail_make_room_and_others_do_not(tmp_path: Path, monkeyp
     asyncio.run(work())
 
 
+def test_a_live_connection_is_kept_whatever_is_said_of_its_device(tmp_path: Path) -> None:
+    async def work() -> None:
+        dht, other = await DHTNode.create(**ALONE), await DHTNode.create(**ALONE)
+        try:
+            node = Node(dht, "cellmind", tmp_path)
+            address = str((await other.get_visible_maddrs())[0])
+            node.remember(address)
+            await node._meet(address, node.addresses[address])
+            await node._let_go(other.peer_id)
+            assert [info.peer_id for info in await dht.p2p.list_peers()] == [other.peer_id]
+            os.kill(other.p2p._child.pid, signal.SIGSTOP)  # as a phone that has left the house is silent
+            try:
+                await asyncio.wait_for(node._let_go(other.peer_id), 15)
+                assert not await dht.p2p.list_peers()
+            finally:
+                os.kill(other.p2p._child.pid, signal.SIGCONT)
+        finally:
+            await asyncio.gather(dht.shutdown(), other.shutdown())
+
+    asyncio.run(work())
+
+
 def seconds_to_join(process: HostProcess) -> float:
     """Until the other one's state is taken, from the first look; the programs' own start is the machine's affair."""
     process.wait_for("^looking for devices", START)

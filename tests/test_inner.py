@@ -195,7 +195,7 @@ def test_a_donors_moments_make_no_steps_of_any_size() -> None:
     moments |= {f"exp_avg_sq.{name}": torch.full_like(p, 1e-12) for name, p in zip(names, before)}
     inner.load_moments(moments, updates=1000)
     inner.step(1e-3)
-    moved = max(float((parameter - then).abs().max()) for parameter, then in zip(inner.parameters, before))
+    moved = max(float((parameter.detach() - then).abs().max()) for parameter, then in zip(inner.parameters, before))
     assert 0 < moved < 0.01
 
 

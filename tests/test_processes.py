@@ -40,7 +40,9 @@ def test_what_takes_long_is_not_done_once_somebody_wants_the_end(block: str) -> 
 def test_a_closed_terminal_ends_it_unless_it_was_started_for_longer(start: list[str]) -> None:
     program = "import os, signal; from peer.processes import StopSignal; stop = StopSignal(); "
     program += "os.kill(os.getpid(), signal.SIGHUP); print(stop.received)"
-    done = subprocess.run([*start, sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    heeds = partial(signal.signal, signal.SIGHUP, signal.SIG_DFL)  # whatever these tests were started by
+    command = [*start, sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, preexec_fn=heeds)
     assert done.stdout == f"{not start}\n", done.stderr
 
 

@@ -16,7 +16,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import torch
 from torch import Tensor
@@ -35,7 +35,6 @@ FEWEST_GUESSES, MOST_GUESSES = 2, 15  # tokens; on one core a pass of 3 takes 1.
 
 
 ANY_TAG = re.compile(f"({'|'.join(TAGS)})")
-NO_INPUT = "there is no standard input to read from"
 
 
 class PromptError(ValueError):
@@ -217,22 +216,26 @@ def first_line(texts: Iterable[str]) -> Iterator[str]:
             return
 
 
+def standard_input() -> TextIO:
+    """Raises PromptError where there is none, as a service may start a program."""
+    if sys.stdin is None:
+        raise PromptError("there is no standard input to read from")
+    return sys.stdin
+
+
 def typed_lines() -> Iterator[str]:
     """What the user types, line by line, until an empty line or Ctrl+D."""
-    if sys.stdin is None:
-        raise PromptError(NO_INPUT)
-    if isinstance(sys.stdin, io.TextIOWrapper):
-        sys.stdin.reconfigure(
-            errors="strict"
-        )  # where no language is set, bytes that are no text would pass as characters
-    at_a_terminal = sys.stdin.isatty()
+    stdin = standard_input()
+    if isinstance(stdin, io.TextIOWrapper):
+        stdin.reconfigure(errors="strict")  # where no language is set, bytes that are no text would pass as characters
+    at_a_terminal = stdin.isatty()
     if at_a_terminal:
         say("write a message; an empty line or Ctrl+D ends the talk")
     while True:
         if at_a_terminal:
             print("> ", end="", file=sys.stderr, flush=True)
         try:
-            line = sys.stdin.readline()
+            line = stdin.readline()
         except UnicodeDecodeError as error:
             raise PromptError("standard input is not UTF-8 text") from error
         if not line.strip():
@@ -287,13 +290,11 @@ def read_prompt(arguments: argparse.Namespace) -> str:
     """The prompt from the command line or from its file, newlines and all."""
     path = arguments.prompt_file
     name = "standard input" if str(path) == "-" else f"the prompt file {path}"
-    if str(path) == "-" and sys.stdin is None:
-        raise PromptError(NO_INPUT)
     try:
         if path is None:
             arguments.prompt.encode()
             return str(arguments.prompt)
-        content = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
+        content = standard_input().buffer.read() if str(path) == "-" else path.read_bytes()
         return content.decode("utf-8-sig")
     except OSError as error:
         raise PromptError(f"{name} cannot be read: {error.strerror}") from error

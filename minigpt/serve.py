@@ -88,9 +88,9 @@ async def read_body(request: Request) -> bytes:
 def invalid(error: ValidationError) -> Refusal:
     """What to tell the client of a request that is not as it should be: one thing that is wrong.
 
-    Where a field takes a text or a list, pydantic says what is wrong with it as either.
+    Where a field takes a text or a list, pydantic says what is wrong with it as either: what is deepest is meant.
     """
-    errors = error.errors(include_url=False)
+    errors = error.errors(include_url=False, include_input=False)
     worst = max(errors, key=lambda error: (len(error["loc"]), error["type"] == "too_long"))
     names = [str(name) for name in worst["loc"] if isinstance(name, int) or (name.isidentifier() and name != "str")]
     text = f"{'.'.join(names)}: {worst['msg']}" if names else worst["msg"]

@@ -16,8 +16,7 @@ from peer.__main__ import host, port
 from peer.discovery import lan_address
 from peer.display import Display
 from peer.invite import Invite
-from peer.network import Network, NetworkError, check_port
-from peer.node import parse_address
+from peer.network import Network, NetworkError, check_addresses, check_port
 from peer.processes import StopSignal, leave, leave_nothing_behind
 
 DEFAULT_PORT = 23456
@@ -49,11 +48,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 def serve(arguments: argparse.Namespace, display: Display) -> int:
     own = arguments.host or lan_address()
     check_port(own, arguments.port)
-    for other in arguments.initial_peers:
-        try:
-            parse_address(other)
-        except ValueError as error:
-            raise NetworkError(str(error)) from error
+    check_addresses(arguments.initial_peers)
     leave_nothing_behind()
     network = Network(
         run="",

@@ -28,8 +28,7 @@ from peer.invite import Invite, InviteError, invite_of_running_peer, parse_invit
 from peer.join import Joiner, JoinError
 from peer.membership import Notice, Role
 from peer.memory import OutOfMemory
-from peer.network import Network, NetworkError, check_port, free_port
-from peer.node import parse_address
+from peer.network import Network, NetworkError, check_addresses, check_port, free_port
 from peer.processes import Stopped, StopSignal, give_way_to_training, leave, leave_nothing_behind
 from peer.training import Trainer
 from peer.transfer import TransferError
@@ -202,11 +201,7 @@ def run_peer(arguments: argparse.Namespace, display: Display) -> int:
         display.invite(str(invite_of_running_peer(arguments.checkpoints, arguments.run)))
         return 0
     settings = settings_of(arguments, display)
-    for address in arguments.initial_peers:
-        try:
-            parse_address(address)
-        except ValueError as error:
-            raise NetworkError(str(error)) from error
+    check_addresses(arguments.initial_peers)
     leave_nothing_behind()
     if arguments.doctor:
         own, listen = arguments.host or lan_address(), arguments.port or DEFAULT_PORT

@@ -20,7 +20,7 @@ from hivemind.dht import DHTNode
 from minigpt.manifest import OPTIMIZER
 from peer.discovery import Listener, lan_address
 from peer.invite import InviteError, parse_invite
-from peer.network import Failure, unwrap
+from peer.network import fails_softly, unwrap
 from peer.node import CONNECT_SECONDS, parse_address
 from peer.probe import probe
 from peer.processes import keep_sockets_together, leave_nothing_behind
@@ -111,18 +111,17 @@ async def _who_trains(run: str) -> list[str]:
     return addresses
 
 
-async def _fetch(dht: DHT, node: DHTNode, *, address: str, run_id: str, root: Path) -> Path | Failure:
+@fails_softly
+async def _fetch(dht: DHT, node: DHTNode, *, address: str, run_id: str, root: Path) -> Path:
     peer, dialable = parse_address(address)
     try:
         await asyncio.wait_for(node.p2p._client.connect(peer, [dialable]), CONNECT_SECONDS)
-    except Exception:
-        return Failure(TransferError, f"nobody answers at {address}; is the peer running, and its address up to date?")
+    except Exception as error:
+        raise TransferError(f"nobody answers at {address}; is the peer running, and its address up to date?") from error
     try:
         manifest = await fetch_manifest(node.p2p, peer, "")
         if run_id not in ("", manifest.run_id):
             raise TransferError(f"the invite is for run {run_id}, and its peer trains {manifest.run_id}")
         return await fetch(node.p2p, [peer], manifest, root, StateService(root), skip=(OPTIMIZER,))
     except TransferError as error:
-        return Failure(TransferError, f"{address}: {error}")
-    except OSError as error:
-        return Failure(OSError, str(error))
+        raise TransferError(f"{address}: {error}") from error

@@ -82,9 +82,8 @@ class CatchingUp:
         else:
             state = self._network.fetch(
                 donor.peer,
-                self._run,
+                me.run_id,
                 self._checkpoints,
-                run_id=me.run_id,
                 skip=(OPTIMIZER,),
                 newer_than=me.state,
                 or_followed=True,

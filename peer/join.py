@@ -298,7 +298,7 @@ class Joiner:
 
     def _take(self, donor: Notice, manifest: Manifest) -> Checkpoint:
         """The donor's newest state, about as large as the manifest says. Raises TransferError and CheckpointError."""
-        poll = self.network.fetch(donor.peer, manifest.run, self.checkpoints, run_id=manifest.run_id)
+        poll = self.network.fetch(donor.peer, manifest.run_id, self.checkpoints)
         total = sum(entry.size for entry in manifest.files.values())
         before = self.network.view.bytes_received
         with self.display.bytes(f"taking the model from {donor.name}", total) as advance:

@@ -32,7 +32,7 @@ from peer import clock
 from peer.discovery import LOOPBACK
 from peer.history import HistoryError
 from peer.membership import Notice, State
-from peer.node import STALLED_SECONDS, Node, View
+from peer.node import STALLED_SECONDS, Node, View, parse_address
 from peer.processes import keep_sockets_together, outlive_the_dead
 from peer.records import SoundRecords, board_of
 from peer.shards import KeptShards, Stock
@@ -72,6 +72,15 @@ def check_port(host: str, port: int) -> None:
             raise NetworkError(
                 f"port {port} of {host} cannot be used: {error.strerror}. Choose another with --port, or end its user."
             ) from error
+
+
+def check_addresses(addresses: Iterable[str]) -> None:
+    """Raises NetworkError for the first that is no peer's address."""
+    for address in addresses:
+        try:
+            parse_address(address)
+        except ValueError as error:
+            raise NetworkError(str(error)) from error
 
 
 def free_port(host: str, preferred: int) -> int:
@@ -352,10 +361,9 @@ class Network:
     def fetch(
         self,
         peer: str,
-        run: str,
+        run_id: str,
         root: Path,
         *,
-        run_id: str,
         skip: tuple[str, ...] = (),
         newer_than: State | None = None,
         or_followed: bool = False,
@@ -373,7 +381,6 @@ class Network:
             partial(
                 _fetch,
                 peer=peer,
-                run=run,
                 run_id=run_id,
                 root=root.resolve(),
                 skip=skip,
@@ -513,7 +520,7 @@ Asked = ParamSpec("Asked")
 Answer = TypeVar("Answer")
 
 
-def _fails_softly(work: Callable[Asked, Awaitable[Answer]]) -> Callable[Asked, Awaitable[Answer | Failure]]:
+def fails_softly(work: Callable[Asked, Awaitable[Answer]]) -> Callable[Asked, Awaitable[Answer | Failure]]:
     """Gives a Failure for whatever `work` raises: what strangers have sent may make it raise anything."""
 
     @wraps(work)
@@ -532,41 +539,40 @@ def _fails_softly(work: Callable[Asked, Awaitable[Answer]]) -> Callable[Asked, A
     return answer
 
 
-@_fails_softly
+@fails_softly
 async def _fetch_manifest(dht: DHT, node: DHTNode, *, peer: str, run: str) -> Manifest:
     return await fetch_manifest(node.p2p, PeerID.from_base58(peer), run)
 
 
-@_fails_softly
+@fails_softly
 async def _fetch_bytes(dht: DHT, node: DHTNode, *, peer: str, manifest: Manifest, name: str) -> bytes:
     return await fetch_bytes(node.p2p, PeerID.from_base58(peer), manifest, name)
 
 
-@_fails_softly
+@fails_softly
 async def _fetch_settings(dht: DHT, node: DHTNode, *, peer: str, run: str) -> bytes:
     donor = PeerID.from_base58(peer)
     return await fetch_bytes(node.p2p, donor, await fetch_manifest(node.p2p, donor, run), SETTINGS)
 
 
-@_fails_softly
+@fails_softly
 async def _fetch_means(dht: DHT, node: DHTNode, *, peer: str, run_folder: Path, lineage: str, size: int) -> list[Path]:
     return await fetch_means(node.p2p, PeerID.from_base58(peer), run_folder, lineage, size, _the_node().service)
 
 
-@_fails_softly
+@fails_softly
 async def _fetch(
     dht: DHT,
     node: DHTNode,
     *,
     peer: str,
-    run: str,
     run_id: str,
     root: Path,
     skip: tuple[str, ...],
     newer_than: State | None,
     or_followed: bool,
 ) -> Path:
-    donor = PeerID.from_base58(peer)
+    donor, run = PeerID.from_base58(peer), run_id.rpartition("-")[0]
     manifest = await fetch_manifest(node.p2p, donor, run)
     if manifest.run_id != run_id:
         raise TransferError(f"it has a state of run {manifest.run_id}, and this is {run_id}")
@@ -578,12 +584,12 @@ async def _fetch(
     return await fetch(node.p2p, donors, manifest, root, _the_node().service, skip)
 
 
-@_fails_softly
+@fails_softly
 async def _share(dht: DHT, node: DHTNode, *, ids_path: Path, tokenizer_sha256: str) -> None:
     await _the_node().share(ids_path, tokenizer_sha256)
 
 
-@_fails_softly
+@fails_softly
 async def _take_shard(
     dht: DHT, node: DHTNode, *, peer: str | None, kept: Callable[[], KeptShards], tokenizer_sha256: str
 ) -> Stock:

@@ -54,14 +54,8 @@ class Relay:
             newer = newer_state(me, notices)
             if newer is not None and now >= self._not_before:
                 self._donor, self._began = newer, now
-                progress = self.start.progress
                 self._poll = self._network.fetch(
-                    newer.peer,
-                    progress.run,
-                    self._checkpoints,
-                    run_id=progress.run_id,
-                    skip=(OPTIMIZER,),
-                    newer_than=me.state,
+                    newer.peer, self.start.progress.run_id, self._checkpoints, skip=(OPTIMIZER,), newer_than=me.state
                 )
             return
         assert self._donor is not None

@@ -1,6 +1,6 @@
 """CellMind's packages and what they need. A phone installs the base; what only some users need is an extra."""
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
 GGUF = ["gguf>=0.17,<1"]  # what python -m minigpt.export needs
 SERVE = ["starlette>=1,<2", "uvicorn>=0.34,<1"]  # what python -m minigpt.serve needs
@@ -11,7 +11,7 @@ setup(
     version="0.1.0",
     description="The devices on one Wi-Fi train a small GPT together on a group chat",
     python_requires=">=3.11,<3.14",  # hivemind forks its processes, which 3.14 no longer does by default
-    packages=["bootstrap", "data", "minigpt", "peer", "tokenizer"],
+    packages=find_packages(include=["bootstrap*", "data*", "minigpt*", "peer*", "tokenizer*"]),
     install_requires=[
         # from 2.11 on aarch64 wheels for Linux bring several GB of CUDA packages, and 2.10 is 140 MB larger: a phone
         "torch>=2.9,<2.10; sys_platform == 'linux' and platform_machine == 'aarch64'",

@@ -187,7 +187,7 @@ def fingerprint(value: object) -> str:
 @cache
 def code_version() -> str:
     """A hash of this package: what another version has read is read again."""
-    files = sorted(Path(__file__).parent.glob("*.py"))
+    files = sorted(Path(__file__).parent.rglob("*.py"))
     return hashlib.sha256(b"\0".join(path.read_bytes() for path in files)).hexdigest()
 
 

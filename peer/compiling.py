@@ -169,7 +169,7 @@ def mark(todo: dict[str, Any]) -> Path:
     from torch._inductor.runtime.cache_dir_utils import cache_dir  # half of what there is to load of the compiler
 
     digest = hashlib.sha256(json.dumps({**todo, "parent": None, "torch": torch.__version__}).encode())
-    for source in (*sorted(Path(minigpt.__file__).parent.glob("*.py")), Path(inner.__file__)):
+    for source in (*sorted(Path(minigpt.__file__).parent.rglob("*.py")), Path(inner.__file__)):
         digest.update(source.read_bytes())
     return Path(cache_dir()) / f"cellmind-{digest.hexdigest()[:16]}"
 

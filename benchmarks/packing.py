@@ -17,8 +17,8 @@ from pathlib import Path
 
 import torch
 
-import data
 import tokenizer
+from data.prepare import prepare
 from minigpt import IGNORED
 from minigpt.checkpoint import file_sha256
 from minigpt.dataset import Batch, Batches, PackedDataset, PaddedDataset
@@ -68,7 +68,7 @@ class Way:
 
 
 def all_ways(folder: Path) -> dict[str, Way]:
-    data.prepare(Path("data/raw"), folder / "data", report=lambda line: None)
+    prepare(Path("data/raw"), folder / "data", report=lambda line: None)
     text = folder / TOKENIZER_TEXT
     vocab_size = tokenizer.fitting_vocab_size(text, SETTINGS.tokenizer.vocab_size)
     model_path = tokenizer.train(text, output_dir=folder, vocab_size=vocab_size, report=lambda line: None)

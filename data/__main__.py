@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import rich.progress
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-import data
-from data import DataError, DataSettings, prepare
-from data.options import options_in
+from data.errors import DataError
+from data.options import DataSettings, options_in
+from data.prepare import Progress, Report, prepare
 from data.reading import explain
 
 
@@ -99,14 +100,14 @@ def _say(line: str) -> None:
 
 
 @contextmanager
-def _bar() -> Iterator[tuple[data.Report, data.Progress]]:
+def _bar() -> Iterator[tuple[Report, Progress]]:
     """How to tell the user lines and how far the work is: with a bar below them, where somebody watches a terminal."""
     console = Console(highlight=False, markup=False, soft_wrap=True, emoji=False)
     if not console.is_terminal:
         yield _say, lambda what, done, total: None
         return
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
+    with rich.progress.Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("", total=None)
         yield console.print, lambda what, done, total: bar.update(task, description=what, completed=done, total=total)
 

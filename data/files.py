@@ -18,7 +18,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
-from data.messages import DataError
+from data.errors import DataError
 
 try:
     from lzma import LZMAError

@@ -10,10 +10,6 @@ if TYPE_CHECKING:
     from data.files import Source
 
 
-class DataError(ValueError):
-    """Raw data that cannot be used. The message is meant for the user."""
-
-
 @dataclass(frozen=True, slots=True)
 class Message:
     """What one person said at one time. In a document both are unknown."""

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from data.characters import normalize, replace_emoji
+from data.errors import DataError
 from data.korean_words import (
     CLOSED_PARTICLES,
     COMMON_WORDS,
@@ -34,7 +35,6 @@ from data.korean_words import (
     VERB_ENDINGS,
     VERB_STEMS,
 )
-from data.messages import DataError
 from data.tags import mark
 
 _NAME, _PHONE = mark("<NAME>"), mark("<PHONE>")

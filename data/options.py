@@ -5,7 +5,7 @@ from pathlib import Path
 import json5
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from data.messages import DataError
+from data.errors import DataError
 
 
 class DataSettings(BaseModel):

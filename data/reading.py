@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from data.errors import DataError
 from data.files import Source, find, printable
 from data.json_files import JsonLines, Telegram
 from data.layouts import LAYOUTS, has_header, looks_like_a_chat
-from data.messages import Counts, DataError, Format, Message
+from data.messages import Counts, Format, Message
 from data.tables import COLUMNS, Table, header_names
 
 PLAIN_TEXT = "plain text"

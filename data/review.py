@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from data.messages import DataError
+from data.errors import DataError
 from data.spool import hash64, write_whole
 from data.tags import CONTENT_TAGS
 

@@ -20,8 +20,9 @@ from pathlib import Path
 
 import numpy as np
 
+from data.errors import DataError
 from data.files import Source
-from data.messages import Counts, DataError, Message
+from data.messages import Counts, Message
 from data.reading import detect
 
 KEYS = np.dtype([("minute", "<i8"), ("said", "<u8"), ("said_by", "<u8")])

@@ -21,7 +21,7 @@ from typing import Any
 from data.cleaning import Cleaner, Plan
 from data.conversations import Conversation, texts
 from data.duplicates import likeness
-from data.messages import DataError
+from data.errors import DataError
 from data.review import Samples
 from data.spool import hash64
 

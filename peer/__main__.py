@@ -14,8 +14,8 @@ import time
 import traceback
 from pathlib import Path
 
-import data
 import tokenizer
+from data.errors import DataError
 from minigpt import heed_interrupts
 from minigpt.checkpoint import reason
 from minigpt.encoding import DatasetError
@@ -36,7 +36,7 @@ from peer.transfer import TransferError
 DEFAULT_PORT = 23457
 NICENESS = 10  # whoever uses the device goes first
 USER_ERRORS = (
-    data.DataError,
+    DataError,
     tokenizer.TokenizerError,
     DatasetError,
     CheckpointError,

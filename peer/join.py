@@ -15,8 +15,9 @@ from pathlib import Path
 
 import torch
 
-import data
 import tokenizer
+from data.errors import DataError
+from data.prepare import prepare, prepared_with
 from minigpt import checkpoint
 from minigpt.checkpoint import Checkpoint
 from minigpt.device import pick_device
@@ -385,11 +386,11 @@ class Joiner:
                 return
             raise JoinError(f"training.dataset.path is {path}, which does not exist. Correct it in the settings.")
         if path.exists():
-            found = data.prepared_with()
+            found = prepared_with()
             if found in (None, settings.data):
                 return
             self.display.note("the texts here were prepared in another way than this run's: preparing them again")
-        data.prepare(report=self.display.note, options=settings.data)
+        prepare(report=self.display.note, options=settings.data)
 
     # ------------------------------------------------------------------ without text
 
@@ -404,7 +405,7 @@ class Joiner:
             return False
         try:
             self._prepare_text(settings)
-        except data.DataError as error:
+        except DataError as error:
             self._mention(f"no text of its own: {error}")
             return False
         return True

@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 
 import tokenizer
-from data import DataError, Summary, prepare
 from data.cleaning import Cleaner, Plan, clean
 from data.conversations import LONGEST_TEXT, conversations, texts
 from data.duplicates import BANDS, held_out, keep, likeness
+from data.errors import DataError
 from data.names import name_pattern
+from data.prepare import Summary, prepare
 from data.spool import hash64
 from data.tags import TAGS
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from data import DataError
 from data.cleaning import clean
+from data.errors import DataError
 from data.names import mask_names, name_pattern, read_names
 from data.tags import with_tags
 from tests.synthetic import CORPORA, GIVEN, SURNAMES, Chat, sentences

@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-import data
-from data import DataError, DataSettings, prepare, prepared_with
 from data.cleaning import Cleaner, Plan
 from data.conversations import LONGEST_TEXT, texts
+from data.errors import DataError
+from data.options import DataSettings
+from data.prepare import Summary, prepare, prepared_with
 from data.review import PER_TAG, Samples
 from data.tags import SPEAKERS
 from minigpt.settings import Settings
@@ -38,7 +39,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def run(**more: Any) -> data.Summary:
+def run(**more: Any) -> Summary:
     return prepare(report=lambda line: None, **more)
 
 

@@ -13,8 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from data import DataError, Summary, files, prepare
+from data import files
+from data.errors import DataError
 from data.files import find
+from data.prepare import Summary, prepare
 from data.spool import Spool
 
 REPOSITORY = Path(__file__).parents[1]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from data import files, json_files
-from data.messages import DataError
+from data.errors import DataError
 from data.reading import PLAIN_TEXT
 from tests.exports import parse
 from tests.synthetic import CORPORA

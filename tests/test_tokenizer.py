@@ -247,7 +247,7 @@ def test_report_counts_what_a_tokenizer_does(tmp_path: Path, model: Path, capsys
 def test_real_reviews_round_trip_through_both_packages(tmp_path: Path) -> None:
     if not REVIEWS.exists():
         pytest.skip(f"{REVIEWS.name} is not beside this repository")
-    from data import prepare
+    from data.prepare import prepare
 
     with REVIEWS.open(encoding="utf-8") as file:
         raw_lines = [next(file) for _ in range(2000)]

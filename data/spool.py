@@ -1,8 +1,8 @@
 """What was read of each file, kept on the disk, so that an unchanged file is not read again.
 
 For every chat of a file there are its messages, a JSON list `[second, sender's number, text]` a line, and a key of each
-message, by which a second export of the same chat is found (data/overlaps.py). They lie beside what is made of them,
-hold what the exports hold, and go when the export goes.
+message, by which a second export of the same chat is found (`data/overlaps.py`). They lie beside what is made of
+them, hold what the exports hold, and go when the export goes.
 """
 
 import hashlib

@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from data.errors import DataError
+from data.formats.detect import explain
 from data.options import DataSettings, options_in
 from data.prepare import Progress, Report, prepare
-from data.reading import explain
 
 
 def main() -> int:

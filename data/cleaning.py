@@ -5,7 +5,7 @@ import re
 from pydantic import BaseModel
 
 from data.characters import normalize, replace_emoji
-from data.messages import is_deleted
+from data.formats.messages import is_deleted
 from data.names import mask_names, name_pattern
 from data.options import DataSettings
 from data.personal import mask_emails, mask_numbers

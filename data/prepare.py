@@ -27,7 +27,7 @@ from data.cleaning import Plan
 from data.conversations import Conversation, conversations
 from data.duplicates import BANDS, held_out, keep
 from data.errors import DataError
-from data.files import find
+from data.formats.files import find
 from data.names import read_names
 from data.options import DataSettings
 from data.overlaps import Group, group

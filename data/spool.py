@@ -21,9 +21,9 @@ from pathlib import Path
 import numpy as np
 
 from data.errors import DataError
-from data.files import Source
-from data.messages import Counts, Message
-from data.reading import detect
+from data.formats.detect import detect
+from data.formats.files import Source
+from data.formats.messages import Counts, Message
 
 KEYS = np.dtype([("minute", "<i8"), ("said", "<u8"), ("said_by", "<u8")])
 _KEPT = re.compile(r"([0-9a-f]{32})(?:\.json|-\d+\.(?:jsonl|keys))")  # the names of what is kept of a file

@@ -3,9 +3,9 @@
 from datetime import datetime
 from pathlib import Path
 
-from data.files import find
-from data.messages import Counts
-from data.reading import detect
+from data.formats.detect import detect
+from data.formats.files import find
+from data.formats.messages import Counts
 
 Parsed = list[tuple[str, str | None, str]]
 

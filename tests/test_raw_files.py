@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from data import files
 from data.errors import DataError
-from data.files import find
+from data.formats import files
+from data.formats.files import find
 from data.prepare import Summary, prepare
 from data.spool import Spool
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from data import files, json_files
 from data.errors import DataError
-from data.reading import PLAIN_TEXT
+from data.formats import files, json_files
+from data.formats.detect import PLAIN_TEXT
 from tests.exports import parse
 from tests.synthetic import CORPORA
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from data.files import Source
+    from data.formats.files import Source
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from data.dates import cell_numbers, cell_time, date_order
-from data.files import Lookahead, Source
-from data.messages import LONGEST_MESSAGE, Counts, Message, is_deleted
+from data.formats.dates import cell_numbers, cell_time, date_order
+from data.formats.files import Lookahead, Source
+from data.formats.messages import LONGEST_MESSAGE, Counts, Message, is_deleted
 
 COLUMNS = ("Date", "User", "Message")
 _NAMES = (

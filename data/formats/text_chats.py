@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from data.dates import date_order, in_order, month_of, on_day, weekday_of
-from data.files import Lookahead, Source
-from data.messages import LONGEST_MESSAGE, MARKS, Counts, Message, is_deleted
+from data.formats.dates import date_order, in_order, month_of, on_day, weekday_of
+from data.formats.files import Lookahead, Source
+from data.formats.messages import LONGEST_MESSAGE, MARKS, Counts, Message, is_deleted
 
 Record = tuple[int, str | None]  # the number of its first line, and the text if it is any
 

@@ -6,11 +6,11 @@ from itertools import islice
 from pathlib import Path
 
 from data.errors import DataError
-from data.files import Source, find, printable
-from data.json_files import JsonLines, Telegram
-from data.layouts import LAYOUTS, has_header, looks_like_a_chat
-from data.messages import Counts, Format, Message
-from data.tables import COLUMNS, Table, header_names
+from data.formats.files import Source, find, printable
+from data.formats.json_files import JsonLines, Telegram
+from data.formats.layouts import LAYOUTS, has_header, looks_like_a_chat
+from data.formats.messages import Counts, Format, Message
+from data.formats.tables import COLUMNS, Table, header_names
 
 PLAIN_TEXT = "plain text"
 _LEAST_SHARE = 0.1  # of a chat's lines begin a message; the others are second lines, days and lines of the app

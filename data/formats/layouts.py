@@ -6,9 +6,9 @@ Spaces before AM and PM may be narrow, and WhatsApp puts marks of direction near
 import re
 from collections import Counter
 
-from data.chats import Layout
-from data.dates import CLOCK, NUMBERS, SPACE
-from data.messages import MARKS
+from data.formats.dates import CLOCK, NUMBERS, SPACE
+from data.formats.messages import MARKS
+from data.formats.text_chats import Layout
 
 _START = f"[{MARKS}]*"
 _SENDER = r"(?P<sender>[^\n]{1,100}?)"

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import IO, Any
 
-from data.dates import cell_time
 from data.errors import DataError
-from data.files import Source
-from data.messages import Counts, Message, without_surrogates
+from data.formats.dates import cell_time
+from data.formats.files import Source
+from data.formats.messages import Counts, Message, without_surrogates
 
 _PIECE = 1 << 20  # characters read at once
 _LARGEST_VALUE = 16 << 20  # characters of one message; more is a broken file

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Iterable, Iterator
 
-from data.cleaning import Cleaner
+from data.masking.cleaning import Cleaner
+from data.masking.tags import SPEAKER_TAGS
 from data.spool import Said
-from data.tags import SPEAKER_TAGS
 
 PAUSE = 60 * 60  # seconds of silence that end a conversation
 MOST_MESSAGES = 1000  # of one conversation; a room that never rests is cut here

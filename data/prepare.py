@@ -23,17 +23,17 @@ from typing import TextIO
 
 import numpy as np
 
-from data.cleaning import Plan
 from data.conversations import Conversation, conversations
 from data.duplicates import BANDS, held_out, keep
 from data.errors import DataError
 from data.formats.files import find
-from data.names import read_names
+from data.masking.cleaning import Plan
+from data.masking.names import read_names
+from data.masking.tags import CONTENT_TAGS
 from data.options import DataSettings
 from data.overlaps import Group, group
 from data.review import Samples, check_place
 from data.spool import Entry, Spool, code_version, fingerprint, write_whole
-from data.tags import CONTENT_TAGS
 from data.workers import all_texts
 
 _TOKENIZER_FILE = Path("for-tokenizer-training/textonly.txt")
@@ -78,7 +78,7 @@ def prepare(
     """Read every export in `raw`, a folder or several files and folders, and write the three files under `output`.
 
     `report` takes lines for the user. In the folder `lists` may be aliases.txt and not-names.txt, which
-    `data/names.py` reads. Samples of what was masked go to the file `review`. If nothing has changed since the last time, nothing is written.
+    `data/masking/names.py` reads. Samples of what was masked go to the file `review`. If nothing has changed since the last time, nothing is written.
     A file that cannot be used is reported and left out. Raises DataError if none can be used or the output cannot be
     written; what an earlier call wrote is then as it was.
     """

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from data.errors import DataError
+from data.masking.tags import CONTENT_TAGS
 from data.spool import hash64, write_whole
-from data.tags import CONTENT_TAGS
 
 PER_TAG = 20
 _LONGEST = 2000  # characters of a message that are shown

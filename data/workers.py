@@ -18,10 +18,10 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from data.cleaning import Cleaner, Plan
 from data.conversations import Conversation, texts
 from data.duplicates import likeness
 from data.errors import DataError
+from data.masking.cleaning import Cleaner, Plan
 from data.review import Samples
 from data.spool import hash64
 

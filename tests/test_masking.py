@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from data.cleaning import clean
 from data.errors import DataError
-from data.names import mask_names, name_pattern, read_names
-from data.tags import with_tags
+from data.masking.cleaning import clean
+from data.masking.names import mask_names, name_pattern, read_names
+from data.masking.tags import with_tags
 from tests.synthetic import CORPORA, GIVEN, SURNAMES, Chat, sentences
 
 PEOPLE = re.compile("<(?:NAME|EMAIL|PHONE|ID|CARD|ACCOUNT|ADDRESS)>")

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import sentencepiece
 
-TAGS = (  # data/tags.py says what they are
+TAGS = (  # data/masking/tags.py says what they are
     *("<PHOTO>", "<MOVIE>", "<EMOJI>", "<URL>", "<NAME>"),
     *("<FILE>", "<VOICE>", "<CALL>", "<MONEY>", "<POLL>", "<NOTICE>", "<PLACE>", "<CONTACT>"),
     *("<EMAIL>", "<PHONE>", "<ID>", "<CARD>", "<ACCOUNT>", "<ADDRESS>"),

@@ -8,7 +8,7 @@ it, with a numbered side street, after the word 주소, or with a door behind it
 
 import re
 
-from data.tags import mark
+from data.masking.tags import mark
 
 _ADDRESS = mark("<ADDRESS>")
 

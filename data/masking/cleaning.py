@@ -4,13 +4,13 @@ import re
 
 from pydantic import BaseModel
 
-from data.characters import normalize, replace_emoji
 from data.formats.messages import is_deleted
-from data.names import mask_names, name_pattern
+from data.masking.characters import normalize, replace_emoji
+from data.masking.names import mask_names, name_pattern
+from data.masking.personal import mask_emails, mask_numbers
+from data.masking.placeholders import mask_placeholders, placeholder
+from data.masking.tags import mark, with_tags, without_marks
 from data.options import DataSettings
-from data.personal import mask_emails, mask_numbers
-from data.placeholders import mask_placeholders, placeholder
-from data.tags import mark, with_tags, without_marks
 
 # Korean is of a link where it begins a part of it or another part follows: particles are glued to the link's end.
 _PARTICLE = r"(?:에서|에|으로|로|이랑|랑|하고|이|가|은|는|을|를|도|만|의|와|과|야|요|임)(?!\w)"

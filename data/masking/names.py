@@ -15,9 +15,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from data.characters import normalize, replace_emoji
 from data.errors import DataError
-from data.korean_words import (
+from data.masking.characters import normalize, replace_emoji
+from data.masking.korean_words import (
     CLOSED_PARTICLES,
     COMMON_WORDS,
     ENGLISH_WORDS,
@@ -35,7 +35,7 @@ from data.korean_words import (
     VERB_ENDINGS,
     VERB_STEMS,
 )
-from data.tags import mark
+from data.masking.tags import mark
 
 _NAME, _PHONE = mark("<NAME>"), mark("<PHONE>")
 

@@ -6,7 +6,7 @@ that nobody types are also known inside a message: the line of an attached file,
 
 import re
 
-from data.tags import mark
+from data.masking.tags import mark
 
 # Tag: what stands for it as a whole message, in lower case. {} around a word: also in (), [] or <>.
 _WORDS = {

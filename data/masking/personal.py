@@ -7,8 +7,8 @@ shape of its own needs something beside it, an account a bank, a house number a 
 
 import re
 
-from data.addresses import mask_addresses
-from data.tags import mark
+from data.masking.addresses import mask_addresses
+from data.masking.tags import mark
 
 _EMAIL, _ID, _CARD = mark("<EMAIL>"), mark("<ID>"), mark("<CARD>")
 _PHONE, _ACCOUNT = mark("<PHONE>"), mark("<ACCOUNT>")

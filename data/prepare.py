@@ -23,18 +23,18 @@ from typing import TextIO
 
 import numpy as np
 
-from data.conversations import Conversation, conversations
-from data.duplicates import BANDS, held_out, keep
 from data.errors import DataError
 from data.formats.files import find
 from data.masking.cleaning import Plan
 from data.masking.names import read_names
 from data.masking.tags import CONTENT_TAGS
 from data.options import DataSettings
-from data.overlaps import Group, group
-from data.review import Samples, check_place
-from data.spool import Entry, Spool, code_version, fingerprint, write_whole
-from data.workers import all_texts
+from data.texts.cache import Entry, Spool, code_version, fingerprint, write_whole
+from data.texts.conversations import Conversation, conversations
+from data.texts.duplicates import BANDS, held_out, keep
+from data.texts.overlaps import Group, group
+from data.texts.review import Samples, check_place
+from data.texts.workers import all_texts
 
 _TOKENIZER_FILE = Path("for-tokenizer-training/textonly.txt")
 _TRAIN_FILE = Path("for-model-training/train.jsonl")

@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 
 import tokenizer
-from data.conversations import LONGEST_TEXT, conversations, texts
-from data.duplicates import BANDS, held_out, keep, likeness
 from data.errors import DataError
 from data.masking.cleaning import Cleaner, Plan, clean
 from data.masking.names import name_pattern
 from data.masking.tags import TAGS
 from data.prepare import Summary, prepare
-from data.spool import hash64
+from data.texts.cache import hash64
+from data.texts.conversations import LONGEST_TEXT, conversations, texts
+from data.texts.duplicates import BANDS, held_out, keep, likeness
 
 REPOSITORY = Path(__file__).parents[1]
 HEADER = "Date,User,Message\n"

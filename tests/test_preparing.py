@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from data.conversations import LONGEST_TEXT, texts
 from data.errors import DataError
 from data.masking.cleaning import Cleaner, Plan
 from data.masking.tags import SPEAKERS
 from data.options import DataSettings
 from data.prepare import Summary, prepare, prepared_with
-from data.review import PER_TAG, Samples
+from data.texts.conversations import LONGEST_TEXT, texts
+from data.texts.review import PER_TAG, Samples
 from minigpt.settings import Settings
 from peer.join import Joiner
 

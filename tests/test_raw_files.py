@@ -17,7 +17,7 @@ from data.errors import DataError
 from data.formats import files
 from data.formats.files import find
 from data.prepare import Summary, prepare
-from data.spool import Spool
+from data.texts.cache import Spool
 
 REPOSITORY = Path(__file__).parents[1]
 HEADER = "Date,User,Message\n"

@@ -11,7 +11,7 @@ import re
 
 import numpy as np
 
-from data.spool import hash64
+from data.texts.cache import hash64
 
 SHORT = 50  # letters and digits
 BANDS, ROWS = 5, 8

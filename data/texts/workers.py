@@ -18,12 +18,12 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from data.conversations import Conversation, texts
-from data.duplicates import likeness
 from data.errors import DataError
 from data.masking.cleaning import Cleaner, Plan
-from data.review import Samples
-from data.spool import hash64
+from data.texts.cache import hash64
+from data.texts.conversations import Conversation, texts
+from data.texts.duplicates import likeness
+from data.texts.review import Samples
 
 BATCH = 2000  # messages
 WORTH_WORKERS = 50  # batches; below, processes take longer to start than they save
@@ -86,9 +86,9 @@ def _in_workers(batches: Iterable[list[Conversation]], plan: Plan, sample: bool,
 
 class _Worker:
     def __init__(self, plan: Plan, sample: bool) -> None:
-        path = os.pathsep.join(filter(None, (str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH"))))
+        path = os.pathsep.join(filter(None, (str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH"))))
         self._process = subprocess.Popen(
-            [sys.executable, "-c", "from data.workers import work; work()"],
+            [sys.executable, "-c", "from data.texts.workers import work; work()"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             encoding="utf-8",

@@ -1,7 +1,7 @@
 """What was read of each file, kept on the disk, so that an unchanged file is not read again.
 
 For every chat of a file there are its messages, a JSON list `[second, sender's number, text]` a line, and a key of each
-message, by which a second export of the same chat is found (`data/overlaps.py`). They lie beside what is made of
+message, by which a second export of the same chat is found (`data/texts/overlaps.py`). They lie beside what is made of
 them, hold what the exports hold, and go when the export goes.
 """
 
@@ -187,8 +187,8 @@ def fingerprint(value: object) -> str:
 
 @cache
 def code_version() -> str:
-    """A hash of this package: what another version has read is read again."""
-    files = sorted(Path(__file__).parent.rglob("*.py"))
+    """A hash of all code of data: what another version has read is read again."""
+    files = sorted(Path(__file__).parents[1].rglob("*.py"))
     return hashlib.sha256(b"\0".join(path.read_bytes() for path in files)).hexdigest()
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from data.spool import Chat, Entry, Said, Spool
+from data.texts.cache import Chat, Entry, Said, Spool
 
 _SAME = 0.5  # of the messages in the time that both have: then it is one chat
 _SAME_BY = 0.25  # of them also by a sender of the same name; one's own name differs from phone to phone

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from data.errors import DataError
 from data.masking.tags import CONTENT_TAGS
-from data.spool import hash64, write_whole
+from data.texts.cache import hash64, write_whole
 
 PER_TAG = 20
 _LONGEST = 2000  # characters of a message that are shown

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from data.masking.cleaning import Cleaner
 from data.masking.tags import SPEAKER_TAGS
-from data.spool import Said
+from data.texts.cache import Said
 
 PAUSE = 60 * 60  # seconds of silence that end a conversation
 MOST_MESSAGES = 1000  # of one conversation; a room that never rests is cut here

@@ -78,9 +78,9 @@ def prepare(
     """Read every export in `raw`, a folder or several files and folders, and write the three files under `output`.
 
     `report` takes lines for the user. In the folder `lists` may be aliases.txt and not-names.txt, which
-    `data/masking/names.py` reads. Samples of what was masked go to the file `review`. If nothing has changed since the last time, nothing is written.
-    A file that cannot be used is reported and left out. Raises DataError if none can be used or the output cannot be
-    written; what an earlier call wrote is then as it was.
+    `data/masking/names.py` reads. Samples of what was masked go to the file `review`. If nothing has changed since the
+    last time, nothing is written. A file that cannot be used is reported and left out. Raises DataError if none can be
+    used or the output cannot be written; what an earlier call wrote is then as it was.
     """
     places = [raw] if isinstance(raw, Path) else list(raw)
     told = ", ".join(map(str, places))

@@ -21,7 +21,7 @@ from torch.nn.parallel import DistributedDataParallel
 from minigpt import checkpoint
 from minigpt.dataset import Batches
 from minigpt.device import pick_autocast
-from minigpt.evaluate import HeldOut
+from minigpt.held_out import HeldOut
 from minigpt.manifest import TOKENIZER
 from minigpt.settings import Settings
 from peer.compiling import worth_compiling

@@ -28,7 +28,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from minigpt.checkpoint import Checkpoint, read
-from minigpt.evaluate import HeldOut
+from minigpt.held_out import HeldOut
 from tests.devices import Device
 from tests.lan import HostProcess, Lan
 

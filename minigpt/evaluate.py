@@ -4,96 +4,17 @@ Bits per byte compare models with any tokenizers, as long as the texts are the s
 """
 
 import argparse
-import math
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Self
 
-import torch
-from torch import Tensor
-
-from minigpt import IGNORED, PADDING, START
 from minigpt.checkpoint import Checkpoint, read
+from minigpt.cli import exit_code
 from minigpt.device import pick_device
-from minigpt.encoding import DatasetError, piece_bytes, read_texts, wrap
-from minigpt.generate import exit_code
+from minigpt.encoding import DatasetError
+from minigpt.held_out import HeldOut
 from minigpt.manifest import CheckpointError
-from minigpt.model import MiniGPT, mask_between_texts
 
-ROWS_AT_ONCE = 8
 HEADING = "bits/byte  nats/token     tokens  trained tokens   round     step  checkpoint"
-
-
-class HeldOut:
-    """The same few texts every time, packed into sequences; every token of them but the start symbols is predicted."""
-
-    def __init__(self, input_ids: Tensor, labels: Tensor, text_bytes: int) -> None:
-        self.input_ids, self.labels = input_ids, labels  # each (N, T)
-        self.text_bytes = text_bytes
-
-    @classmethod
-    def from_file(cls, path: Path, tokenizer: Any, seq_len: int, max_tokens: int = 4096) -> Self:
-        """The first `max_tokens` tokens of the texts. Raises DatasetError, also if there is no text in the file."""
-        ids: list[int] = []
-        for text in held_out_texts(path):
-            ids += wrap(tokenizer.encode(text))
-            if len(ids) > max_tokens:
-                break
-        ids = ids[: max_tokens + 1]
-        text_bytes = sum(len(piece_bytes(tokenizer, id)) for id in ids[1:])
-        if not text_bytes:
-            raise DatasetError(f"{path} has no text in it to measure the model on")
-        rows = math.ceil((len(ids) - 1) / seq_len)
-        input_ids = torch.full((rows * seq_len,), PADDING)
-        labels = torch.full((rows * seq_len,), IGNORED)
-        input_ids[: len(ids) - 1] = torch.tensor(ids[:-1])
-        labels[: len(ids) - 1] = torch.tensor(ids[1:])
-        labels[labels == START] = IGNORED  # that a text begins after the end of another is no news
-        return cls(input_ids.view(rows, seq_len), labels.view(rows, seq_len), text_bytes)
-
-    @property
-    def tokens(self) -> int:
-        """How many tokens are predicted."""
-        return int((self.labels != IGNORED).sum())
-
-    @torch.no_grad()
-    def evaluate(
-        self, model: MiniGPT, autocast: torch.dtype | None = None, block_attention: bool = False
-    ) -> tuple[float, float]:
-        """Mean loss in nats per token, and bits per byte of the text, which compares across tokenizers.
-
-        :param block_attention: whether the texts in a sequence are hidden from each other, as they were in training
-        """
-        device = next(model.parameters()).device
-        was_training = model.training
-        model.eval()
-        nats, tokens = 0.0, 0
-        try:
-            for input_ids, labels in zip(self.input_ids.split(ROWS_AT_ONCE), self.labels.split(ROWS_AT_ONCE)):
-                if count := int((labels != IGNORED).sum()):
-                    input_ids, labels = input_ids.to(device), labels.to(device)
-                    mask = mask_between_texts(input_ids) if block_attention else None
-                    with torch.autocast(device.type, autocast, enabled=autocast is not None):
-                        nats += float(model(input_ids, labels, mask)) * count
-                    tokens += count
-        finally:
-            model.train(was_training)
-        return nats / tokens, nats / math.log(2) / self.text_bytes
-
-
-def held_out_texts(path: Path) -> Iterator[str]:
-    """The texts of a .jsonl file as training takes it, or of any other file one a line. Raises DatasetError."""
-    if path.suffix == ".jsonl":
-        yield from (text.text for text in read_texts(path))
-        return
-    try:
-        with path.open(encoding="utf-8-sig") as file:
-            yield from (line.rstrip("\n") for line in file if line.strip())
-    except OSError as error:
-        raise DatasetError(f"{path} cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise DatasetError(f"{path} is not UTF-8 text; save it as UTF-8") from error
 
 
 def table_row(checkpoint: Checkpoint, folder: Path, data: Path) -> str:

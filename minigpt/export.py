@@ -17,7 +17,7 @@ from torch import Tensor
 
 from minigpt import END_OF_TEXT, PADDING, START, UNKNOWN
 from minigpt.checkpoint import Checkpoint, sync
-from minigpt.generate import exit_code, find_checkpoint
+from minigpt.cli import exit_code, find_checkpoint
 from minigpt.manifest import CheckpointError
 from minigpt.model import NORM_EPSILON, ROPE_THETA, MiniGPT, swiglu_size
 

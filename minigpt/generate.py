@@ -8,12 +8,11 @@ import argparse
 import codecs
 import io
 import math
-import os
 import re
 import sys
 import time
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
@@ -21,15 +20,15 @@ from typing import Any, TextIO
 import torch
 from torch import Tensor
 
-from minigpt import END_OF_TEXT, PADDING, START, UNKNOWN, heed_interrupts
-from minigpt.checkpoint import Checkpoint, newest, read
+from minigpt import END_OF_TEXT, PADDING, START, UNKNOWN
+from minigpt.checkpoint import Checkpoint
+from minigpt.cli import CHECKPOINTS, exit_code, find_checkpoint, number_between, say
 from minigpt.decoding import Decoding, InferenceModel
 from minigpt.device import pick_device
 from minigpt.encoding import piece_bytes
 from minigpt.manifest import CheckpointError
 from tokenizer import TAGS
 
-CHECKPOINTS = Path("checkpoints")
 FOLLOW_SECONDS = 2.0  # between two looks for a newer checkpoint
 FEWEST_GUESSES, MOST_GUESSES = 2, 15  # tokens; on one core a pass of 3 takes 1.2 times one of 1, one of 16 three times
 
@@ -243,16 +242,6 @@ def typed_lines() -> Iterator[str]:
         yield line
 
 
-def find_checkpoint(folder: Path | None = None) -> Checkpoint:
-    """The checkpoint in `folder`, or the newest that there is."""
-    if folder is not None:
-        return read(folder)
-    found = newest(CHECKPOINTS, report=say)
-    if found is None:
-        raise CheckpointError(f"no checkpoint under {CHECKPOINTS}/ yet: start training with python -m peer --join")
-    return found
-
-
 def fetch(arguments: argparse.Namespace) -> Path:
     """The newest checkpoint of the running peer that the command line asks for, in a folder here."""
     # the one place where this room looks into peer/: only here, since hivemind takes seconds to import
@@ -304,53 +293,6 @@ def read_prompt(arguments: argparse.Namespace) -> str:
         raise PromptError(f"{name} is not UTF-8 text; save it as UTF-8") from error
 
 
-def say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
-def exit_code(work: Callable[[], None], errors: tuple[type[Exception], ...]) -> int:
-    """Do a command's work; its exit code: 0, 2 for one of `errors` (said in a line), 1 for no room, 130 for Ctrl+C."""
-    heed_interrupts()
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # a terminal without Hangul gets question marks and no traceback
-    try:
-        work()
-        if sys.stdout is not None:
-            sys.stdout.flush()
-    except errors as error:
-        say(str(error))
-        return 2
-    except BrokenPipeError:  # the reader has had enough, as `head` does
-        discard_output()
-    except OSError as error:
-        discard_output()
-        say(f"what there is to say cannot be written: {error.strerror or error}")
-        return 1
-    except KeyboardInterrupt:
-        say("")
-        return 130
-    return 0
-
-
-def discard_output() -> None:
-    """Lead standard output nowhere: Python flushes it at its end, and would complain again."""
-    if sys.stdout is not None:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def number(kind: type[int] | type[float], low: float, high: float) -> Callable[[str], int | float]:
-    """A type for argparse: a number from low to high."""
-
-    def parse(text: str) -> int | float:
-        value = kind(text)
-        if not low <= value <= high:  # "nan" is not either
-            raise argparse.ArgumentTypeError(f"{text} is not from {low} to {high}")
-        return value
-
-    parse.__name__ = "whole number" if kind is int else "number"  # what argparse calls it in its messages
-    return parse
-
-
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m minigpt.generate", description="Let a trained model continue a text.")
     prompt = parser.add_mutually_exclusive_group(required=True)
@@ -369,28 +311,28 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         "--follow", action="store_true", help="answer again with every newer checkpoint, until Ctrl+C ends it"
     )
     parser.add_argument(
-        "--max-new-tokens", metavar="N", type=number(int, 1, 1_000_000), default=100, help="default: 100"
+        "--max-new-tokens", metavar="N", type=number_between(int, 1, 1_000_000), default=100, help="default: 100"
     )
     parser.add_argument(
         "--temperature",
         metavar="T",
-        type=number(float, 0, 100),
+        type=number_between(float, 0, 100),
         default=0.8,
         help="below 1 safer, above 1 wilder, 0 always the likeliest token; default: 0.8",
     )
     parser.add_argument(
-        "--top-k", metavar="K", type=number(int, 1, 1_000_000), help="choose among the K likeliest tokens"
+        "--top-k", metavar="K", type=number_between(int, 1, 1_000_000), help="choose among the K likeliest tokens"
     )
     parser.add_argument(
         "--top-p",
         metavar="P",
-        type=number(float, 0, 1),
+        type=number_between(float, 0, 1),
         help="choose among the likeliest that make up P together, as 0.9",
     )
     parser.add_argument(
-        "--samples", metavar="N", type=number(int, 1, 1000), default=1, help="so many continuations; default: 1"
+        "--samples", metavar="N", type=number_between(int, 1, 1000), default=1, help="so many continuations; default: 1"
     )
-    parser.add_argument("--seed", metavar="N", type=number(int, 0, 2**63 - 1), help="the same number, the same text")
+    parser.add_argument("--seed", metavar="N", type=number_between(int, 0, 2**63 - 1), help="the same number, the same text")
     arguments = parser.parse_args(argv)
     if arguments.follow and (arguments.chat or arguments.checkpoint is not None):
         parser.error("--follow answers a prompt as training goes on: not with --chat or --checkpoint")

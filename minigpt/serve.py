@@ -23,9 +23,9 @@ from urllib.parse import urlsplit
 from pydantic import ValidationError
 
 from minigpt import heed_interrupts
+from minigpt.cli import CHECKPOINTS, find_checkpoint, number_between, say
 from minigpt.decoding import InferenceModel
 from minigpt.device import pick_device
-from minigpt.generate import CHECKPOINTS, find_checkpoint, number, say
 from minigpt.manifest import CheckpointError
 from minigpt.openai_api import ChatWanted, CompletionWanted, Loaded, Part, Reply
 
@@ -302,7 +302,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--host", default="127.0.0.1", help="the address to listen at; default: 127.0.0.1, this device alone"
     )
-    parser.add_argument("--port", metavar="N", type=number(int, 0, 65535), default=8000, help="default: 8000")
+    parser.add_argument("--port", metavar="N", type=number_between(int, 0, 65535), default=8000, help="default: 8000")
     arguments = parser.parse_args(argv)
     if not arguments.host:
         parser.error("--host needs an address; 0.0.0.0 lets every device on this network ask")

@@ -16,8 +16,8 @@ import torch
 from minigpt import PADDING, START
 from minigpt.decoding import InferenceModel
 from minigpt.device import give_back_freed_memory
-from minigpt.evaluate import HeldOut
 from minigpt.generate import Sampling, generate, stream_text
+from minigpt.held_out import HeldOut
 from minigpt.model import MiniGPT
 from peer.memory import is_out_of_memory
 

@@ -19,7 +19,7 @@ from minigpt import checkpoint
 from minigpt.dataset import Batches, PackedDataset, PaddedDataset, seed_of
 from minigpt.device import pick_autocast, pick_device
 from minigpt.encoding import DatasetError, encode
-from minigpt.evaluate import HeldOut
+from minigpt.held_out import HeldOut
 from minigpt.manifest import Standing
 from minigpt.model import MiniGPT
 from minigpt.settings import Settings

@@ -13,8 +13,8 @@ import torch
 
 from minigpt import START
 from minigpt.decoding import InferenceModel
-from minigpt.evaluate import HeldOut
 from minigpt.generate import Sampling, generate, stream_text
+from minigpt.held_out import HeldOut
 from minigpt.model import MiniGPT
 from peer import evaluator
 from peer.evaluator import Evaluator, Verdict, openings

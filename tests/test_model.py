@@ -9,7 +9,7 @@ import torch
 
 from minigpt import END_OF_TEXT, IGNORED, PADDING, START, device
 from minigpt.encoding import DatasetError
-from minigpt.evaluate import HeldOut
+from minigpt.held_out import HeldOut
 from minigpt.model import MiniGPT, mask_between_texts
 from minigpt.settings import Settings
 from tests.tiny import LINES, build_model, write_jsonl

@@ -19,10 +19,10 @@ import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
 from minigpt import checkpoint
+from minigpt.checkpoint.manifest import TOKENIZER
 from minigpt.dataset import Batches
 from minigpt.device import pick_autocast
 from minigpt.held_out import HeldOut
-from minigpt.manifest import TOKENIZER
 from minigpt.settings import Settings
 from peer.compiling import worth_compiling
 from peer.display import Display

@@ -33,10 +33,10 @@ import torch
 import minigpt.generate as generation
 import tokenizer
 from minigpt import START, checkpoint
+from minigpt.checkpoint.manifest import Progress
 from minigpt.decoding import InferenceModel
 from minigpt.export import write_gguf
 from minigpt.generate import Sampling, generate
-from minigpt.manifest import Progress
 from minigpt.model import MiniGPT
 from minigpt.settings import Settings
 

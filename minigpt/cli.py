@@ -9,7 +9,7 @@ from pathlib import Path
 
 from minigpt import heed_interrupts
 from minigpt.checkpoint import Checkpoint, newest, read
-from minigpt.manifest import CheckpointError
+from minigpt.checkpoint.manifest import CheckpointError
 
 CHECKPOINTS = Path("checkpoints")
 

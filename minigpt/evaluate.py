@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 
 from minigpt.checkpoint import Checkpoint, read
+from minigpt.checkpoint.manifest import CheckpointError
 from minigpt.cli import exit_code
 from minigpt.device import pick_device
 from minigpt.encoding import DatasetError
 from minigpt.held_out import HeldOut
-from minigpt.manifest import CheckpointError
 
 HEADING = "bits/byte  nats/token     tokens  trained tokens   round     step  checkpoint"
 

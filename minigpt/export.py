@@ -17,8 +17,8 @@ from torch import Tensor
 
 from minigpt import END_OF_TEXT, PADDING, START, UNKNOWN
 from minigpt.checkpoint import Checkpoint, sync
+from minigpt.checkpoint.manifest import CheckpointError
 from minigpt.cli import exit_code, find_checkpoint
-from minigpt.manifest import CheckpointError
 from minigpt.model import NORM_EPSILON, ROPE_THETA, MiniGPT, swiglu_size
 
 # Our names of number formats, and GGUF's: of a matrix, and of a file that has most of its matrices in it.

@@ -22,11 +22,11 @@ from torch import Tensor
 
 from minigpt import END_OF_TEXT, PADDING, START, UNKNOWN
 from minigpt.checkpoint import Checkpoint
+from minigpt.checkpoint.manifest import CheckpointError
 from minigpt.cli import CHECKPOINTS, exit_code, find_checkpoint, number_between, say
 from minigpt.decoding import Decoding, InferenceModel
 from minigpt.device import pick_device
 from minigpt.encoding import piece_bytes
-from minigpt.manifest import CheckpointError
 from tokenizer import TAGS
 
 FOLLOW_SECONDS = 2.0  # between two looks for a newer checkpoint
@@ -332,7 +332,9 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--samples", metavar="N", type=number_between(int, 1, 1000), default=1, help="so many continuations; default: 1"
     )
-    parser.add_argument("--seed", metavar="N", type=number_between(int, 0, 2**63 - 1), help="the same number, the same text")
+    parser.add_argument(
+        "--seed", metavar="N", type=number_between(int, 0, 2**63 - 1), help="the same number, the same text"
+    )
     arguments = parser.parse_args(argv)
     if arguments.follow and (arguments.chat or arguments.checkpoint is not None):
         parser.error("--follow answers a prompt as training goes on: not with --chat or --checkpoint")

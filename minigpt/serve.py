@@ -23,10 +23,10 @@ from urllib.parse import urlsplit
 from pydantic import ValidationError
 
 from minigpt import heed_interrupts
+from minigpt.checkpoint.manifest import CheckpointError
 from minigpt.cli import CHECKPOINTS, find_checkpoint, number_between, say
 from minigpt.decoding import InferenceModel
 from minigpt.device import pick_device
-from minigpt.manifest import CheckpointError
 from minigpt.openai_api import ChatWanted, CompletionWanted, Loaded, Part, Reply
 
 try:

@@ -18,8 +18,8 @@ import tokenizer
 from data.errors import DataError
 from minigpt import heed_interrupts
 from minigpt.checkpoint import reason
+from minigpt.checkpoint.manifest import CheckpointError
 from minigpt.encoding import DatasetError
-from minigpt.manifest import CheckpointError
 from minigpt.settings import Settings, SettingsError, load_settings
 from peer.discovery import LOOPBACK, check_host, lan_address
 from peer.display import Display

@@ -17,7 +17,7 @@ from pathlib import Path
 from hivemind import DHT
 from hivemind.dht import DHTNode
 
-from minigpt.manifest import OPTIMIZER
+from minigpt.checkpoint.manifest import OPTIMIZER
 from peer.discovery import Listener, lan_address
 from peer.invite import InviteError, parse_invite
 from peer.network import fails_softly, unwrap

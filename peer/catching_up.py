@@ -14,7 +14,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from minigpt.manifest import OPTIMIZER, Progress
+from minigpt.checkpoint.manifest import OPTIMIZER, Progress
 from peer.membership import Notice, newer_state
 from peer.network import Network
 from peer.transfer import TransferError, verified

@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from minigpt import checkpoint
-from minigpt.manifest import CheckpointError
+from minigpt.checkpoint.manifest import CheckpointError
 from minigpt.model import MiniGPT
 from minigpt.settings import Settings
 from peer import clock

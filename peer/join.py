@@ -20,8 +20,8 @@ from data.errors import DataError
 from data.prepare import prepare, prepared_with
 from minigpt import checkpoint
 from minigpt.checkpoint import Checkpoint
+from minigpt.checkpoint.manifest import SETTINGS, TOKENIZER, CheckpointError, Manifest, Position, Progress
 from minigpt.device import pick_device
-from minigpt.manifest import SETTINGS, TOKENIZER, CheckpointError, Manifest, Position, Progress
 from minigpt.model import MiniGPT
 from minigpt.settings import (
     DatasetSettings,

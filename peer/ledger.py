@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass
 
-from minigpt.manifest import Standing
+from minigpt.checkpoint.manifest import Standing
 from peer.membership import Notice, Role
 
 MAX_ANCHORS = 10_000

@@ -13,7 +13,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from minigpt.manifest import Count
+from minigpt.checkpoint.manifest import Count
 
 SILENCE_SECONDS = 8.0  # a peer that has said nothing for so long has left
 SUSPICION_SECONDS = 4.0  # and after so long it may have

@@ -26,8 +26,8 @@ from hivemind.p2p import PeerID
 from hivemind.proto import dht_pb2
 from hivemind.utils import MPFuture
 
+from minigpt.checkpoint.manifest import SETTINGS, Manifest
 from minigpt.encoding import DatasetError
-from minigpt.manifest import SETTINGS, Manifest
 from peer import clock
 from peer.discovery import LOOPBACK
 from peer.history import HistoryError

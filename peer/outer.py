@@ -21,7 +21,7 @@ from hivemind.averaging.control import StepControl
 from torch import Tensor
 
 from minigpt import checkpoint
-from minigpt.manifest import Progress, Standing
+from minigpt.checkpoint.manifest import Progress, Standing
 from minigpt.model import MiniGPT
 from minigpt.settings import Settings
 from peer.averager import MATCHMAKING_SECONDS, MAX_GROUP, SHUN_SECONDS, GradientAverager

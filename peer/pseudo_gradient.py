@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from minigpt.manifest import Standing
+from minigpt.checkpoint.manifest import Standing
 from peer.history import Mean
 from peer.inner import InnerLoop
 from peer.memory import is_out_of_memory

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from minigpt import checkpoint
 from minigpt.checkpoint import Checkpoint
-from minigpt.manifest import OPTIMIZER, CheckpointError
+from minigpt.checkpoint.manifest import OPTIMIZER, CheckpointError
 from peer.display import Display
 from peer.membership import Notice, Role, newer_state
 from peer.network import Network

@@ -18,8 +18,8 @@ from pathlib import Path
 import torch
 
 from minigpt import checkpoint
+from minigpt.checkpoint.manifest import CheckpointError, Position
 from minigpt.dataset import Batches
-from minigpt.manifest import CheckpointError, Position
 from minigpt.model import MiniGPT
 from minigpt.settings import Settings, with_identity_of
 from peer.display import Display

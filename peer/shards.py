@@ -22,8 +22,8 @@ from hivemind.proto import runtime_pb2
 from hivemind.utils.asyncio import aiter_with_timeout
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from minigpt.checkpoint.manifest import Sha256
 from minigpt.encoding import id_type, open_ids
-from minigpt.manifest import Sha256
 from peer.transfer import ANSWER_SECONDS, CHUNK_BYTES, PARTIAL, SLOWEST, StateService, TransferError, begun, reason
 
 SHARD_BYTES = 2**20

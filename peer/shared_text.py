@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from minigpt.checkpoint import Checkpoint, file_sha256
+from minigpt.checkpoint.manifest import TOKENIZER
 from minigpt.dataset import GrowingDataset, seed_of
 from minigpt.encoding import id_type
-from minigpt.manifest import TOKENIZER
 from peer.display import Display
 from peer.membership import Notice
 from peer.network import Network

@@ -19,7 +19,7 @@ import torch
 from hivemind.compression import Float16Compression
 
 from minigpt import checkpoint
-from minigpt.manifest import Progress, Standing
+from minigpt.checkpoint.manifest import Progress, Standing
 from minigpt.model import MiniGPT
 from minigpt.settings import Settings
 from peer.inner import InnerLoop, learning_rate, make_optimizer, parameter_groups

@@ -16,11 +16,11 @@ import torch
 
 import tokenizer
 from minigpt import checkpoint
+from minigpt.checkpoint.manifest import Standing
 from minigpt.dataset import Batches, PackedDataset, PaddedDataset, seed_of
 from minigpt.device import pick_autocast, pick_device
 from minigpt.encoding import DatasetError, encode
 from minigpt.held_out import HeldOut
-from minigpt.manifest import Standing
 from minigpt.model import MiniGPT
 from minigpt.settings import Settings
 from peer import clock, history

@@ -26,7 +26,7 @@ from torch import Tensor
 
 from minigpt import checkpoint
 from minigpt.checkpoint import Checkpoint
-from minigpt.manifest import (
+from minigpt.checkpoint.manifest import (
     LOCAL,
     MANIFEST,
     MODEL,

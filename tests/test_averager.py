@@ -39,7 +39,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from minigpt.checkpoint import parameter_hash
-from minigpt.manifest import Progress, Standing
+from minigpt.checkpoint.manifest import Progress, Standing
 from peer import averager as averager_module
 from peer import outer as outer_module
 from peer.averager import WINDOW_BYTES, AgreeingRunner, Declared, GradientAverager

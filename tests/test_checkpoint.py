@@ -16,9 +16,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import tokenizer
-from minigpt import checkpoint as checkpoint_module
-from minigpt.checkpoint import newest, parameter_hash, read, save
-from minigpt.manifest import CheckpointError, Manifest, Progress, parse_manifest
+from minigpt.checkpoint import newest, parameter_hash, read, reading, save
+from minigpt.checkpoint.manifest import CheckpointError, Manifest, Progress, parse_manifest
 from minigpt.model import MiniGPT
 from minigpt.settings import Settings
 from tests.tiny import LINES, SETTINGS, build_model, save_model
@@ -361,7 +360,7 @@ def test_a_folder_known_to_be_whole_is_not_hashed_again(
         hashed.append(path.name)
         return hashlib.sha256(path.read_bytes()).hexdigest()
 
-    monkeypatch.setattr(checkpoint_module, "file_sha256", count)
+    monkeypatch.setattr(reading, "file_sha256", count)
     read(folder)
     assert not hashed  # it was this process that wrote it
     read(copy)

@@ -17,6 +17,7 @@ import torch
 
 from minigpt import END_OF_TEXT, PADDING, START, UNKNOWN
 from minigpt.checkpoint import Checkpoint, read
+from minigpt.checkpoint.manifest import Progress
 from minigpt.decoding import Decoding, InferenceModel
 from minigpt.generate import (
     Sampling,
@@ -30,7 +31,6 @@ from minigpt.generate import (
     stream_text,
     what_followed,
 )
-from minigpt.manifest import Progress
 from minigpt.model import MiniGPT
 from tests.lan import wait_until
 from tests.tiny import LINES, SETTINGS, build_model, save_model

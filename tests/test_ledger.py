@@ -2,7 +2,7 @@
 
 import pytest
 
-from minigpt.manifest import Standing
+from minigpt.checkpoint.manifest import Standing
 from peer import ledger as module
 from peer.ledger import Ledger
 from peer.membership import Notice, Role

@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 import torch
 
-from minigpt.manifest import Progress
+from minigpt.checkpoint.manifest import Progress
 from minigpt.model import MiniGPT
 from minigpt.settings import Settings
 from peer import synchronous

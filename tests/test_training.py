@@ -12,8 +12,8 @@ import torch
 
 import tokenizer
 from minigpt import PADDING, checkpoint
+from minigpt.checkpoint.manifest import Standing
 from minigpt.dataset import Batches
-from minigpt.manifest import Standing
 from peer.display import Display
 from peer.inner import InnerLoop
 from peer.join import Run

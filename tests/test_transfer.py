@@ -26,7 +26,7 @@ from safetensors.torch import load_file, save_file
 
 import tokenizer
 from minigpt import checkpoint
-from minigpt.manifest import LOCAL, MANIFEST, MODEL, OPTIMIZER, CheckpointError, Manifest
+from minigpt.checkpoint.manifest import LOCAL, MANIFEST, MODEL, OPTIMIZER, CheckpointError, Manifest
 from minigpt.model import MiniGPT
 from minigpt.settings import run_id
 from peer import history, network, transfer

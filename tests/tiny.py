@@ -8,7 +8,7 @@ import torch
 
 import tokenizer
 from minigpt.checkpoint import parameter_hash, save
-from minigpt.manifest import Progress
+from minigpt.checkpoint.manifest import Progress
 from minigpt.model import MiniGPT
 from minigpt.settings import Settings
 

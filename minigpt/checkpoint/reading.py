@@ -1,40 +1,20 @@
-"""Checkpoints: folders that transformers can load as they are, with what training needs to go on beside it.
-
-    checkpoints/latest -> cellmind/round-00000012-step-00000345
-    checkpoints/cellmind/round-00000012-step-00000345/
-        model.safetensors        the parameters the swarm agreed on (the anchor), float32
-        config.json, tokenizer.model, tokenizer_config.json        for AutoModelForCausalLM and AutoTokenizer
-        settings.json            the run's settings
-        optimizer.safetensors    AdamW's moments, bfloat16 (where there are some)
-        local.safetensors        this device's parameters minus the anchor, bfloat16, where they differ (never sent)
-        position.json            where this device is in its own texts and in the swarm (never sent either)
-        README.md                the model card, for people (who may edit it: no hash, and never sent)
-        training.json            how far the run was, and size and hash of every other file; written last
-
-A folder is written under a temporary name, synced and renamed: what has its real name is whole. Reading trusts nothing
-all the same, since a folder may come from another device or a worn SD card. Nothing is loaded through pickle.
-"""
+"""Checkpoints read: a folder is believed once every file in it was found whole, unchanged and of one model."""
 
 import hashlib
 import json
 import os
-import secrets
-import shutil
-import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import torch
-from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 import tokenizer
-from minigpt.card import CARD, model_card
-from minigpt.manifest import (
+from minigpt.checkpoint.manifest import (
     LOCAL,
     MANIFEST,
     MANIFEST_LIMIT,
@@ -44,7 +24,6 @@ from minigpt.manifest import (
     POSITION,
     SETTINGS,
     TOKENIZER,
-    TOKENIZER_CONFIG,
     CheckpointError,
     FileEntry,
     Manifest,
@@ -53,11 +32,10 @@ from minigpt.manifest import (
     parse_manifest,
 )
 from minigpt.model import MiniGPT
-from minigpt.settings import Settings, SettingsError, dump_settings, parse_settings
+from minigpt.settings import Settings, SettingsError, parse_settings
 
 MOMENTS = ("exp_avg", "exp_avg_sq")  # of AdamW
 TEMPORARY = ".incoming-"  # begins the name of a folder that is being written or thrown away
-LEFTOVER_SECONDS = 600  # a temporary folder this old was left by a process that died
 
 
 @dataclass(frozen=True)
@@ -144,56 +122,6 @@ def parameter_hash(tensors: Mapping[str, Tensor]) -> str:
 def folder_name(progress: Progress) -> str:
     """The name of a checkpoint's folder, unique among one device's: its own steps are in it."""
     return f"round-{progress.round:08d}-step-{progress.step:08d}"
-
-
-def save(
-    root: Path,
-    progress: Progress,
-    *,
-    parameters: Mapping[str, Tensor],
-    model_config: Mapping[str, object],
-    settings: Settings,
-    tokenizer_model: Path,
-    optimizer: Mapping[str, Tensor] | None = None,
-    local: Mapping[str, Tensor] | None = None,
-    position: Position | None = None,
-    keep: int = 3,
-) -> Path:
-    """Write a checkpoint folder under `root`, let `latest` point at it, keep the newest `keep` of this run id.
-
-    The tensors must not change meanwhile; a background thread may call this on a copy. A whole folder of the same
-    progress is left as it is. Raises CheckpointError (a full disk, say), with all earlier checkpoints as they were.
-    """
-    folder = root / progress.run / folder_name(progress)
-    if parameter_hash(parameters) != progress.anchor:
-        raise ValueError("the anchor's hash in `progress` is not that of `parameters`")
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        clear_leftovers(folder.parent)
-        if not is_saved(folder, progress):
-            temporary = folder.parent / f"{TEMPORARY}{folder.name}-{secrets.token_hex(4)}"
-            try:
-                temporary.mkdir()
-                write_files(temporary, parameters, model_config, settings, tokenizer_model, optimizer, local)
-                if position is not None:
-                    (temporary / POSITION).write_text(position.model_dump_json(), encoding="utf-8")
-                write_card(temporary, progress, settings, parameters)
-                manifest = write_manifest(temporary, progress)
-                if folder.exists():
-                    discard(folder)
-                temporary.rename(folder)
-                sync(folder.parent)
-                _seen_whole[real_path(folder)] = verify_sizes(folder, manifest)
-            finally:
-                shutil.rmtree(temporary, ignore_errors=True)
-        point_latest(root, folder)
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"the checkpoint {folder} cannot be written: {reason(error)}") from error
-    except ValidationError as error:
-        what = "; ".join(problem["msg"] for problem in error.errors())
-        raise CheckpointError(f"the checkpoint {folder} cannot be written: {what}") from error
-    prune(root, progress, keep)
-    return folder
 
 
 def read(folder: Path) -> Checkpoint:
@@ -297,6 +225,16 @@ FolderState: TypeAlias = list[tuple[str, str, int, int, int]]
 _seen_whole: dict[Path, FolderState] = {}  # what was found in a folder when all hashes were right
 
 
+def remember_whole(folder: Path, manifest: Manifest) -> None:
+    """This process has just written these files: they need not be hashed when they are read."""
+    _seen_whole[real_path(folder)] = verify_sizes(folder, manifest)
+
+
+def forget(folder: Path) -> None:
+    """There is no such folder any more."""
+    _seen_whole.pop(real_path(folder), None)
+
+
 def verify_files(folder: Path, manifest: Manifest) -> None:
     """Compare sizes, then hashes, with the manifest. Raises CheckpointError with the reason alone."""
     state = verify_sizes(folder, manifest)
@@ -353,114 +291,6 @@ def file_sha256(path: Path) -> str:
     """SHA-256 of a file, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-# -- writing
-
-
-def is_saved(folder: Path, progress: Progress) -> bool:
-    """Whether `folder` holds this progress already. Raises CheckpointError if it holds another model's."""
-    try:
-        found = read(folder).progress
-    except CheckpointError:
-        return False  # not there, or torn: it will be replaced
-    if found.run_id != progress.run_id:
-        raise CheckpointError(
-            f"{folder} belongs to another run of the same name ({found.run_id}, and this is {progress.run_id}): "
-            "move it away, or give this run a name of its own (swarm.run)"
-        )
-    return found == progress
-
-
-def write_files(
-    folder: Path,
-    parameters: Mapping[str, Tensor],
-    model_config: Mapping[str, object],
-    settings: Settings,
-    tokenizer_model: Path,
-    optimizer: Mapping[str, Tensor] | None,
-    local: Mapping[str, Tensor] | None,
-) -> None:
-    """All files but the model card and the manifest."""
-    write_tensors(folder / MODEL, parameters, torch.float32)
-    if optimizer is not None:
-        write_tensors(folder / OPTIMIZER, optimizer, torch.bfloat16)
-    if local is not None:
-        write_tensors(folder / LOCAL, local, torch.bfloat16)
-    (folder / MODEL_CONFIG).write_text(json.dumps(model_config, indent=2), encoding="utf-8")
-    (folder / SETTINGS).write_text(dump_settings(settings), encoding="utf-8")
-    (folder / TOKENIZER_CONFIG).write_text(json.dumps(tokenizer.HUGGING_FACE_SETTINGS, indent=2), encoding="utf-8")
-    shutil.copyfile(tokenizer_model, folder / TOKENIZER)
-
-
-def write_card(folder: Path, progress: Progress, settings: Settings, parameters: Mapping[str, Tensor]) -> None:
-    """The model card, with what the run's metrics.jsonl, beside the folder, knows by now."""
-    count = sum(tensor.numel() for tensor in parameters.values())
-    card = model_card(progress, settings, count, folder.parent / "metrics.jsonl")
-    (folder / CARD).write_text(card, encoding="utf-8")
-
-
-def write_tensors(path: Path, tensors: Mapping[str, Tensor], dtype: torch.dtype) -> None:
-    """Write tensors as safetensors of one type; "pt" is what transformers asks for."""
-    ready = {name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in tensors.items()}
-    save_file(ready, path, metadata={"format": "pt"})
-
-
-def write_manifest(folder: Path, progress: Progress) -> Manifest:
-    """Sync all files, then write and sync the manifest that names them, all but the card."""
-    files = {}
-    for path in sorted(folder.iterdir()):
-        sync(path)
-        if path.name != CARD:
-            files[path.name] = FileEntry(size=path.stat().st_size, sha256=file_sha256(path))
-    manifest = Manifest(format=1, **asdict(progress), time=time.time(), files=files)
-    (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2), encoding="utf-8")
-    sync(folder / MANIFEST)
-    sync(folder)
-    return manifest
-
-
-def point_latest(root: Path, folder: Path) -> None:
-    """Let `latest` point at `folder`; at no moment is it gone."""
-    temporary = root / f".latest-{secrets.token_hex(4)}"
-    temporary.symlink_to(folder.relative_to(root))
-    try:
-        os.replace(temporary, root / "latest")
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def prune(root: Path, progress: Progress, keep: int) -> None:
-    """Throw away all but the newest `keep` folders of this run id, and never the one that `latest` points at."""
-    found = []
-    for folder in (root / progress.run).glob("round-*"):
-        try:
-            manifest = read_manifest(folder)
-        except CheckpointError:
-            continue  # not whole: not ours to judge
-        if manifest.run_id == progress.run_id:
-            found.append((manifest.round, manifest.samples, manifest.step, folder))
-    for *_, folder in sorted(found, reverse=True)[keep:]:
-        if real_path(folder) != real_path(root / "latest"):
-            discard(folder)
-
-
-def discard(folder: Path) -> None:
-    """Remove a folder so that it is never seen half removed."""
-    hidden = folder.with_name(f"{TEMPORARY}{folder.name}-{secrets.token_hex(4)}")
-    try:
-        folder.rename(hidden)
-    except OSError:
-        return  # somebody else was faster, or it cannot be moved: it is whole, and does no harm
-    shutil.rmtree(hidden, ignore_errors=True)
-    _seen_whole.pop(real_path(folder), None)
-
-
-def clear_leftovers(parent: Path) -> None:
-    """Remove temporary folders of processes that died while they wrote."""
-    for folder in parent.glob(f"{TEMPORARY}*"):
-        if folder.stat().st_mtime < time.time() - LEFTOVER_SECONDS:
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def sync(path: Path) -> None:

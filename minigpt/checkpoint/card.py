@@ -9,7 +9,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from minigpt.manifest import Progress
+from minigpt.checkpoint.manifest import Progress
 from minigpt.settings import Settings
 
 CARD = "README.md"

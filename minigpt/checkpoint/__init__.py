@@ -1,0 +1,56 @@
+"""Checkpoints: folders that transformers can load as they are, with what training needs to go on beside it.
+
+    checkpoints/latest -> cellmind/round-00000012-step-00000345
+    checkpoints/cellmind/round-00000012-step-00000345/
+        model.safetensors        the parameters the swarm agreed on (the anchor), float32
+        config.json, tokenizer.model, tokenizer_config.json        for AutoModelForCausalLM and AutoTokenizer
+        settings.json            the run's settings
+        optimizer.safetensors    AdamW's moments, bfloat16 (where there are some)
+        local.safetensors        this device's parameters minus the anchor, bfloat16, where they differ (never sent)
+        position.json            where this device is in its own texts and in the swarm (never sent either)
+        README.md                the model card, for people (who may edit it: no hash, and never sent)
+        training.json            how far the run was, and size and hash of every other file; written last
+
+A folder is written under a temporary name, synced and renamed: what has its real name is whole. Reading trusts nothing
+all the same, since a folder may come from another device or a worn SD card. Nothing is loaded through pickle.
+
+`writing.py` writes them, `reading.py` reads them, and the names that the rest of the project takes are exported here.
+Training and the network never come in: a checkpoint knows files, settings and the model's shapes.
+"""
+
+from minigpt.checkpoint.manifest import CheckpointError
+from minigpt.checkpoint.reading import (
+    MOMENTS,
+    Checkpoint,
+    expected_shapes,
+    file_sha256,
+    folder_name,
+    newest,
+    parameter_hash,
+    read,
+    read_manifest,
+    read_vocab_size,
+    reason,
+    sync,
+)
+from minigpt.checkpoint.writing import discard, point_latest, prune, save
+
+__all__ = [
+    "MOMENTS",
+    "Checkpoint",
+    "CheckpointError",
+    "discard",
+    "expected_shapes",
+    "file_sha256",
+    "folder_name",
+    "newest",
+    "parameter_hash",
+    "point_latest",
+    "prune",
+    "read",
+    "read_manifest",
+    "read_vocab_size",
+    "reason",
+    "save",
+    "sync",
+]

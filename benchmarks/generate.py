@@ -30,13 +30,13 @@ from typing import Any
 
 import torch
 
-import minigpt.generate as generation
 import tokenizer
 from minigpt import START, checkpoint
 from minigpt.checkpoint.manifest import Progress
-from minigpt.decoding import InferenceModel
 from minigpt.export import write_gguf
-from minigpt.generate import Sampling, generate
+from minigpt.inference import sampling
+from minigpt.inference.decoding import InferenceModel
+from minigpt.inference.sampling import Sampling, generate
 from minigpt.model import MiniGPT
 from minigpt.settings import Settings
 
@@ -80,7 +80,7 @@ def ours(folder: Path) -> Ask:
 
 
 def ours_without_guesses(folder: Path) -> Ask:
-    generation.what_followed = lambda ids, count: []
+    sampling.what_followed = lambda ids, count: []
     return ours(folder)
 
 

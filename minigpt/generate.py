@@ -5,167 +5,24 @@ else that there is to say goes to standard error.
 """
 
 import argparse
-import codecs
 import io
-import math
-import re
 import sys
 import time
-import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO
 
-import torch
-from torch import Tensor
-
-from minigpt import END_OF_TEXT, PADDING, START, UNKNOWN
+from minigpt import START
 from minigpt.checkpoint import Checkpoint
 from minigpt.checkpoint.manifest import CheckpointError
 from minigpt.cli import CHECKPOINTS, exit_code, find_checkpoint, number_between, say
-from minigpt.decoding import Decoding, InferenceModel
 from minigpt.device import pick_device
-from minigpt.encoding import piece_bytes
-from tokenizer import TAGS
+from minigpt.inference.decoding import InferenceModel
+from minigpt.inference.prompts import PromptError, as_learnt, encode_message, encode_prompt, first_line
+from minigpt.inference.sampling import Context, Sampling, generate, stream_text
 
 FOLLOW_SECONDS = 2.0  # between two looks for a newer checkpoint
-FEWEST_GUESSES, MOST_GUESSES = 2, 15  # tokens; on one core a pass of 3 takes 1.2 times one of 1, one of 16 three times
-
-
-ANY_TAG = re.compile(f"({'|'.join(TAGS)})")
-
-
-class PromptError(ValueError):
-    """A prompt that cannot be used."""
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """How the next token is chosen: temperature 0 always takes the likeliest, `top_k` and `top_p` narrow the choice."""
-
-    temperature: float = 0.8
-    top_k: int | None = None
-    top_p: float | None = None
-    seed: int | None = None  # the same number gives the same ids on the same device
-
-
-class Context:
-    """What the model has before it: the ids so far, of which `Decoding` keeps what the model has made of them.
-
-    The model looks back over `seq_len` ids at most. Where more have come it begins anew with the last half of that, so
-    that half as many can follow before the next time: a window that moved with every id would have nothing to keep.
-
-    A pass takes the time in which all parameters are read from memory, for one id as for a few. So it takes guesses of
-    what comes next along, and those that come true save passes of their own (speculative decoding, arXiv:2211.17192,
-    with what followed before as the guess: prompt lookup decoding). The ids that are chosen stay the same.
-    """
-
-    def __init__(self, model: InferenceModel, ids: Sequence[int]):
-        self.model = model
-        self.ids = list(ids)
-        self._decoding = Decoding(model)
-        self._read: list[int] = []  # what the decoding has read, with the guesses at its end
-        self._guesses = 0
-        self._logits = torch.empty(0)  # (1 + guesses, V): of what follows the last id that was none, and each guess
-        self._courage = FEWEST_GUESSES
-
-    def append(self, id: int) -> None:
-        self.ids.append(id)
-
-    def next_logits(self) -> Tensor:
-        """Logits (V,) of what follows."""
-        window = self.model.seq_len
-        if len(self.ids) > window:
-            self.ids = self.ids[-window // 2 :]
-            self._read, self._guesses = [], 0
-        certain = known = len(self._read) - self._guesses
-        while known < min(len(self._read), len(self.ids)) and self._read[known] == self.ids[known]:
-            known += 1
-        if known < len(self.ids):
-            came_true = 0 < self._guesses == known - certain
-            self._courage = min(2 * self._courage, MOST_GUESSES) if came_true else FEWEST_GUESSES
-            self._read_on(known)
-        return self._logits[len(self.ids) - len(self._read) - 1]
-
-    def _read_on(self, known: int) -> None:
-        """Have the model read what it does not know yet, and some guesses."""
-        guesses = what_followed(self.ids, min(self._courage, self.model.seq_len - len(self.ids)))
-        self._decoding.used, self._read, self._guesses = known, self.ids + guesses, len(guesses)
-        self._logits = self._decoding.read(self._read[known:], 1 + len(guesses))
-
-
-def what_followed(ids: list[int], count: int) -> list[int]:
-    """A guess at the next `count` ids: as it went on when the last three, two or one of them came before."""
-    for length in (3, 2, 1):
-        for start in range(len(ids) - length - 1, -1, -1):
-            if ids[start : start + length] == ids[-length:]:
-                text = list(ids)
-                for number in range(count):  # perhaps into the guess itself, where the text goes in circles
-                    text.append(text[start + length + number])
-                return text[len(ids) :]
-    return []
-
-
-def generate(
-    model: InferenceModel, ids: Sequence[int] | Context, *, max_new_tokens: int, sampling: Sampling | None = None
-) -> Iterator[int]:
-    """The ids that follow `ids`, one by one, until the end of the text (which is not given out) or `max_new_tokens`.
-
-    A Context goes on where it is, and holds what was said afterwards.
-    """
-    context = ids if isinstance(ids, Context) else Context(model, ids)
-    sampling = sampling or Sampling()
-    random = torch.Generator(model.words.device)
-    if sampling.seed is None:
-        random.seed()
-    else:
-        random.manual_seed(sampling.seed)
-    for _ in range(max_new_tokens):
-        id = sample(context.next_logits(), sampling.temperature, sampling.top_k, sampling.top_p, random)
-        if id == END_OF_TEXT:
-            return
-        context.append(id)
-        yield id
-
-
-@torch.inference_mode()
-def sample(logits: Tensor, temperature: float, top_k: int | None, top_p: float | None, random: torch.Generator) -> int:
-    """Draw an id by its logits (V,), from the `top_k` likeliest or the likeliest that make up `top_p` together."""
-    logits = logits.clone()
-    for id in (UNKNOWN, START, PADDING):
-        logits[id] = -math.inf  # these are not text
-    if temperature == 0:
-        return int(logits.argmax())
-    logits = (logits - logits.max()) / max(temperature, torch.finfo(logits.dtype).tiny)  # at most 0: none is too small
-    probabilities, ids = logits.softmax(dim=-1).sort(descending=True)
-    if top_k is not None:
-        probabilities[top_k:] = 0
-    if top_p is not None:
-        before = probabilities.cumsum(dim=-1) - probabilities  # what likelier ids make up without this one
-        probabilities[1:][before[1:] >= top_p * probabilities.sum()] = 0
-    return int(ids[torch.multinomial(probabilities, 1, generator=random)])
-
-
-def stream_text(tokenizer: Any, ids: Iterable[int]) -> Iterator[str]:
-    """The text of `ids` as it comes. A character made of several byte tokens is held back until it is whole."""
-    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
-    for id in ids:
-        yield decoder.decode(piece_bytes(tokenizer, id))
-    yield decoder.decode(b"", final=True)
-
-
-def encode_prompt(prompt: str, tokenizer: Any) -> list[int]:
-    """The ids of a prompt as the beginning of a text; the model can look back over its last `seq_len`."""
-    return [START, *tokenizer.encode(prompt)]
-
-
-def as_learnt(text: str, checkpoint: Checkpoint) -> str:
-    """The text as those that the model has learnt from were made: capital letters may be none that it knows."""
-    text = unicodedata.normalize("NFC", text)
-    if not checkpoint.settings.data.lower_case:
-        return text
-    return "".join(part if part in TAGS else part.lower() for part in ANY_TAG.split(text))
 
 
 def write_samples(
@@ -196,23 +53,6 @@ def chat(model: InferenceModel, tokenizer: Any, lines: Iterable[str], sampling: 
             for id in newline:
                 context.append(id)
         print(flush=True)
-
-
-def encode_message(message: str, tokenizer: Any) -> list[int]:
-    """The ids of a message in a talk, as the chats that the model learnt from go: each is a line."""
-    ids: list[int] = tokenizer.encode(message.strip("\n") + "\n")
-    return ids
-
-
-def first_line(texts: Iterable[str]) -> Iterator[str]:
-    """The first line of what comes that is not empty, without its end: the answer in a talk."""
-    begun = False
-    for text in texts:
-        shown, newline, _ = text.partition("\n")
-        yield shown
-        begun = begun or bool(shown)
-        if newline and begun:
-            return
 
 
 def standard_input() -> TextIO:

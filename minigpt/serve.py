@@ -25,9 +25,9 @@ from pydantic import ValidationError
 from minigpt import heed_interrupts
 from minigpt.checkpoint.manifest import CheckpointError
 from minigpt.cli import CHECKPOINTS, find_checkpoint, number_between, say
-from minigpt.decoding import InferenceModel
 from minigpt.device import pick_device
-from minigpt.openai_api import ChatWanted, CompletionWanted, Loaded, Part, Reply
+from minigpt.inference.decoding import InferenceModel
+from minigpt.inference.openai_api import ChatWanted, CompletionWanted, Loaded, Part, Reply
 
 try:
     import uvicorn

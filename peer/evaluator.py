@@ -14,10 +14,10 @@ from typing import Any
 import torch
 
 from minigpt import PADDING, START
-from minigpt.decoding import InferenceModel
 from minigpt.device import give_back_freed_memory
-from minigpt.generate import Sampling, generate, stream_text
 from minigpt.held_out import HeldOut
+from minigpt.inference.decoding import InferenceModel
+from minigpt.inference.sampling import Sampling, generate, stream_text
 from minigpt.model import MiniGPT
 from peer.memory import is_out_of_memory
 

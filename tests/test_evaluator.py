@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from minigpt import START
-from minigpt.decoding import InferenceModel
-from minigpt.generate import Sampling, generate, stream_text
 from minigpt.held_out import HeldOut
+from minigpt.inference.decoding import InferenceModel
+from minigpt.inference.sampling import Sampling, generate, stream_text
 from minigpt.model import MiniGPT
 from peer import evaluator
 from peer.evaluator import Evaluator, Verdict, openings

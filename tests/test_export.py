@@ -18,9 +18,9 @@ from safetensors.torch import load_file, save_file
 
 import tokenizer
 from minigpt import END_OF_TEXT, START
-from minigpt.decoding import InferenceModel
 from minigpt.export import main
-from minigpt.generate import Sampling, generate
+from minigpt.inference.decoding import InferenceModel
+from minigpt.inference.sampling import Sampling, generate
 from minigpt.model import MiniGPT
 from minigpt.settings import Settings
 from tests.test_checkpoint import seal

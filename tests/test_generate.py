@@ -18,19 +18,10 @@ import torch
 from minigpt import END_OF_TEXT, PADDING, START, UNKNOWN
 from minigpt.checkpoint import Checkpoint, read
 from minigpt.checkpoint.manifest import Progress
-from minigpt.decoding import Decoding, InferenceModel
-from minigpt.generate import (
-    Sampling,
-    as_learnt,
-    chat,
-    encode_prompt,
-    generate,
-    main,
-    newer,
-    sample,
-    stream_text,
-    what_followed,
-)
+from minigpt.generate import chat, main, newer
+from minigpt.inference.decoding import Decoding, InferenceModel
+from minigpt.inference.prompts import as_learnt, encode_prompt
+from minigpt.inference.sampling import Sampling, generate, sample, stream_text, what_followed
 from minigpt.model import MiniGPT
 from tests.lan import wait_until
 from tests.tiny import LINES, SETTINGS, build_model, save_model
@@ -58,8 +49,8 @@ class Parrot(Decoding):
 @pytest.fixture
 def parrot(monkeypatch: pytest.MonkeyPatch) -> type[Parrot]:
     """Speaks in place of every model, and cannot be guessed."""
-    monkeypatch.setattr("minigpt.generate.Decoding", Parrot)
-    monkeypatch.setattr("minigpt.generate.what_followed", lambda ids, count: [])
+    monkeypatch.setattr("minigpt.inference.sampling.Decoding", Parrot)
+    monkeypatch.setattr("minigpt.inference.sampling.what_followed", lambda ids, count: [])
     Parrot.lengths, Parrot.seen = [], []
     return Parrot
 
@@ -146,14 +137,14 @@ def test_guesses_save_passes_and_change_nothing(
     monkeypatch.setattr(Decoding, "read", counted)
     guessed, fewer = answer(), len(passes)
     with monkeypatch.context() as context:
-        context.setattr("minigpt.generate.what_followed", lambda ids, count: [])
+        context.setattr("minigpt.inference.sampling.what_followed", lambda ids, count: [])
         assert answer() == guessed
         assert max(passes) == 1
     if temperature == 0:
         assert fewer < len(passes) / 2, "this model repeats itself"
     said = iter(guessed)  # a guess that is wrong in the middle, on and on
     wrong = lambda ids, count: [next(said, 50), 300, 300][:count]  # noqa: E731
-    monkeypatch.setattr("minigpt.generate.what_followed", wrong)
+    monkeypatch.setattr("minigpt.inference.sampling.what_followed", wrong)
     assert answer() == guessed
 
 

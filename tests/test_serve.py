@@ -19,8 +19,9 @@ import pytest
 import torch
 
 from minigpt import END_OF_TEXT, START
-from minigpt.decoding import InferenceModel
-from minigpt.generate import Sampling, encode_message, generate, stream_text
+from minigpt.inference.decoding import InferenceModel
+from minigpt.inference.prompts import encode_message
+from minigpt.inference.sampling import Sampling, generate, stream_text
 from minigpt.model import MiniGPT
 from tests.lan import wait_until
 from tests.tiny import build_model, save_model

@@ -15,8 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from minigpt import START
 from minigpt.checkpoint import Checkpoint
-from minigpt.decoding import InferenceModel
-from minigpt.generate import Sampling, as_learnt, encode_message, encode_prompt, first_line, generate, stream_text
+from minigpt.inference.decoding import InferenceModel
+from minigpt.inference.prompts import as_learnt, encode_message, encode_prompt, first_line
+from minigpt.inference.sampling import Sampling, generate, stream_text
 
 MAX_TOKENS = 100  # of an answer, where the request doesn't say
 

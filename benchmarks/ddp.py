@@ -25,7 +25,7 @@ from minigpt.device import pick_autocast
 from minigpt.held_out import HeldOut
 from minigpt.settings import Settings
 from peer.compiling import worth_compiling
-from peer.display import Display
+from peer.device.display import Display
 from peer.inner import InnerLoop, learning_rate
 from peer.training import open_dataset, open_held_out
 

@@ -13,11 +13,11 @@ from pathlib import Path
 
 from minigpt import heed_interrupts
 from peer.__main__ import host, port
+from peer.device.display import Display
+from peer.device.processes import StopSignal, leave, leave_nothing_behind
 from peer.discovery import lan_address
-from peer.display import Display
 from peer.invite import Invite
 from peer.network import Network, NetworkError, check_addresses, check_port
-from peer.processes import StopSignal, leave, leave_nothing_behind
 
 DEFAULT_PORT = 23456
 

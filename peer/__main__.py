@@ -21,15 +21,15 @@ from minigpt.checkpoint import reason
 from minigpt.checkpoint.manifest import CheckpointError
 from minigpt.encoding import DatasetError
 from minigpt.settings import Settings, SettingsError, load_settings
+from peer.device.display import Display
+from peer.device.memory import OutOfMemory
+from peer.device.processes import Stopped, StopSignal, give_way_to_training, leave, leave_nothing_behind
 from peer.discovery import LOOPBACK, check_host, lan_address
-from peer.display import Display
 from peer.doctor import examine
 from peer.invite import Invite, InviteError, invite_of_running_peer, parse_invite
 from peer.join import Joiner, JoinError
 from peer.membership import Notice, Role
-from peer.memory import OutOfMemory
 from peer.network import Network, NetworkError, check_addresses, check_port, free_port
-from peer.processes import Stopped, StopSignal, give_way_to_training, leave, leave_nothing_behind
 from peer.training import Trainer
 from peer.transfer import TransferError
 

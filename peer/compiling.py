@@ -34,10 +34,10 @@ from minigpt.dataset import Batches, PackedDataset
 from minigpt.model import MiniGPT
 from minigpt.settings import ModelSettings, Settings
 from peer import inner
-from peer.display import Display
+from peer.device.display import Display
+from peer.device.memory import available_memory
+from peer.device.processes import StopSignal
 from peer.inner import InnerLoop
-from peer.memory import available_memory
-from peer.processes import StopSignal
 
 LEAST_PARAMETERS = 5_000_000  # of smaller models a step is over so soon that minutes pass until compiling has paid
 LEAST_MEMORY = 2_000_000_000  # bytes: the process takes 0.8 GB, and training has not taken all of its own yet

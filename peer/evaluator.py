@@ -19,7 +19,7 @@ from minigpt.held_out import HeldOut
 from minigpt.inference.decoding import InferenceModel
 from minigpt.inference.sampling import Sampling, generate, stream_text
 from minigpt.model import MiniGPT
-from peer.memory import is_out_of_memory
+from peer.device.memory import is_out_of_memory
 
 SHARE = 0.005  # of the processor's time, at most,
 FIRST_SECONDS = 3.0  # and so many of the processor's seconds besides: who has just begun wants to see that it learns

@@ -34,13 +34,13 @@ from minigpt.settings import (
     with_identity_of,
 )
 from peer import clock
-from peer.display import Display
+from peer.device.display import Display
+from peer.device.memory import available_memory, check_room
+from peer.device.processes import Stopped, StopSignal
 from peer.invite import Invite
 from peer.membership import Notice, Role, Start, can_give, decide_start
-from peer.memory import available_memory, check_room
 from peer.network import Network
 from peer.node import ANOTHER_DEVICE, View
-from peer.processes import Stopped, StopSignal
 from peer.relaying import Relay
 from peer.shared_text import SharedText, kept_text, only_samples, raw_files
 from peer.transfer import TransferError, verified

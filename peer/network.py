@@ -29,11 +29,11 @@ from hivemind.utils import MPFuture
 from minigpt.checkpoint.manifest import SETTINGS, Manifest
 from minigpt.encoding import DatasetError
 from peer import clock
+from peer.device.processes import keep_sockets_together, outlive_the_dead
 from peer.discovery import LOOPBACK
 from peer.history import HistoryError
 from peer.membership import Notice, State
 from peer.node import STALLED_SECONDS, Node, View, parse_address
-from peer.processes import keep_sockets_together, outlive_the_dead
 from peer.records import SoundRecords, board_of
 from peer.shards import KeptShards, Stock
 from peer.transfer import TransferError, fetch, fetch_bytes, fetch_manifest, fetch_means, is_followed, reason

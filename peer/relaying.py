@@ -9,7 +9,7 @@ from pathlib import Path
 from minigpt import checkpoint
 from minigpt.checkpoint import Checkpoint
 from minigpt.checkpoint.manifest import OPTIMIZER, CheckpointError
-from peer.display import Display
+from peer.device.display import Display
 from peer.membership import Notice, Role, newer_state
 from peer.network import Network
 from peer.transfer import TransferError, verified

@@ -22,7 +22,7 @@ from minigpt.checkpoint.manifest import CheckpointError, Position
 from minigpt.dataset import Batches
 from minigpt.model import MiniGPT
 from minigpt.settings import Settings, with_identity_of
-from peer.display import Display
+from peer.device.display import Display
 from peer.inner import InnerLoop
 from peer.outer import OuterLoop
 from peer.synchronous import SynchronousOuter

@@ -15,7 +15,7 @@ from minigpt.checkpoint import Checkpoint, file_sha256
 from minigpt.checkpoint.manifest import TOKENIZER
 from minigpt.dataset import GrowingDataset, seed_of
 from minigpt.encoding import id_type
-from peer.display import Display
+from peer.device.display import Display
 from peer.membership import Notice
 from peer.network import Network
 from peer.shards import Stock

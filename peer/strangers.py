@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from minigpt.settings import Settings, SettingsError, differences, parse_settings
-from peer.display import Display
+from peer.device.display import Display
 from peer.membership import Notice, Role
 from peer.network import Network
 from peer.transfer import TransferError

@@ -22,11 +22,11 @@ from minigpt import checkpoint
 from minigpt.checkpoint.manifest import Progress, Standing
 from minigpt.model import MiniGPT
 from minigpt.settings import Settings
+from peer.device.processes import StopSignal
 from peer.inner import InnerLoop, learning_rate, make_optimizer, parameter_groups
 from peer.membership import Notice, Role
 from peer.network import Network, NetworkError
 from peer.outer import Event, RoundClosed
-from peer.processes import StopSignal
 
 MATCHMAKING_SECONDS = 3.0
 AVERAGING_SECONDS = 60.0

@@ -27,17 +27,17 @@ from peer import clock, history
 from peer.advice import advice
 from peer.averager import GradientAverager
 from peer.compiling import Compiling
-from peer.display import Display
+from peer.device.display import Display
+from peer.device.memory import available_memory, check_room, fitting_batch, step_within_memory
+from peer.device.power import Breather, Rest, Watch
+from peer.device.processes import Stopped, StopSignal
 from peer.evaluator import Evaluator, Verdict
 from peer.inner import InnerLoop, learning_rate
 from peer.join import Run
 from peer.membership import Notice, came_and_left, pauses_changed
-from peer.memory import available_memory, check_room, fitting_batch, step_within_memory
 from peer.metrics import Metrics, RoundLine
 from peer.network import Network
 from peer.outer import CaughtUp, OuterLoop, Reconnected, RoundClosed, Setback
-from peer.power import Breather, Rest, Watch
-from peer.processes import Stopped, StopSignal
 from peer.saver import Saver
 from peer.strangers import Strangers
 from peer.swarm_state import padded

@@ -20,9 +20,9 @@ from minigpt.model import MiniGPT
 from minigpt.settings import ModelSettings, Settings
 from peer import compiling
 from peer.compiling import Compiling, worth_compiling
-from peer.display import Display
+from peer.device.display import Display
+from peer.device.processes import Stopped, StopSignal, is_alive
 from peer.inner import PASSES, InnerLoop
-from peer.processes import Stopped, StopSignal, is_alive
 from tests.lan import is_running, wait_until
 
 CPU = torch.device("cpu")

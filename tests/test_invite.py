@@ -25,13 +25,13 @@ from minigpt.model import MiniGPT
 from peer import join
 from peer.__main__ import parse_arguments
 from peer.ask import fetch_from_peer
-from peer.display import Display
+from peer.device.display import Display
+from peer.device.processes import StopSignal
 from peer.invite import HEAD, Invite, InviteError, _checksum, invite_of_running_peer, parse_invite
 from peer.join import Joiner, JoinError
 from peer.membership import Notice, Role
 from peer.network import OWN_ADDRESS, Network
 from peer.node import View
-from peer.processes import StopSignal
 from peer.transfer import TransferError
 from tests.tiny import SETTINGS, save_model
 

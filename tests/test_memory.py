@@ -14,7 +14,7 @@ import torch
 from minigpt.device import allocator
 from minigpt.model import MiniGPT
 from minigpt.settings import Settings
-from peer.memory import (
+from peer.device.memory import (
     FIXED_BYTES,
     KEPT_FREE,
     PEAK,

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from minigpt.settings import DeviceSettings
-from peer import power
-from peer.power import Breather, Cause, Reading, Rest, Watch, ask_termux, decide, parse_termux, read_device
+from peer.device import power
+from peer.device.power import Breather, Cause, Reading, Rest, Watch, ask_termux, decide, parse_termux, read_device
 from tests.devices import GentleDevice
 from tests.lan import Lan, is_running, requirements_missing, wait_until
 

@@ -13,8 +13,8 @@ from minigpt.checkpoint.manifest import Progress
 from minigpt.model import MiniGPT
 from minigpt.settings import Settings
 from peer import synchronous
+from peer.device.processes import StopSignal
 from peer.network import Network
-from peer.processes import StopSignal
 from peer.synchronous import SynchronousInner
 from tests.dht import acquainted_nodes
 

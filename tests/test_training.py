@@ -14,10 +14,10 @@ import tokenizer
 from minigpt import PADDING, checkpoint
 from minigpt.checkpoint.manifest import Standing
 from minigpt.dataset import Batches
-from peer.display import Display
+from peer.device.display import Display
+from peer.device.processes import Stopped
 from peer.inner import InnerLoop
 from peer.join import Run
-from peer.processes import Stopped
 from peer.saver import Saver
 from peer.training import open_batches
 from tests.lan import wait_until

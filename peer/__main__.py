@@ -25,7 +25,7 @@ from peer.device.display import Display
 from peer.device.memory import OutOfMemory
 from peer.device.processes import Stopped, StopSignal, give_way_to_training, leave, leave_nothing_behind
 from peer.discovery import LOOPBACK, check_host, lan_address
-from peer.doctor import examine
+from peer.doctor.examine import examine
 from peer.invite import Invite, InviteError, invite_of_running_peer, parse_invite
 from peer.join import Joiner, JoinError
 from peer.membership import Notice, Role

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from peer.diagnosis import Answer, Device, Findings, State, first_to_mend, judge
+from peer.doctor.diagnosis import Answer, Device, Findings, State, first_to_mend, judge
 from peer.membership import Notice, Role
 
 RUN_ID = "cellmind-0123456789ab"

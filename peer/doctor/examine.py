@@ -1,7 +1,7 @@
 """Why do devices not find each other?  python -m peer --doctor
 
 Looks at this device and its network for some seconds, beside a peer that runs here or without one, and takes part in
-nothing. What it means is decided in `peer/diagnosis.py`.
+nothing. What it means is decided in `peer/doctor/diagnosis.py`.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from minigpt.model import MiniGPT
 from minigpt.settings import Settings
 from peer import clock
 from peer.device.memory import FIXED_BYTES, available_memory
-from peer.diagnosis import Answer, Device, Findings, first_to_mend, judge
 from peer.discovery import Listener, interfaces_here
+from peer.doctor.diagnosis import Answer, Device, Findings, first_to_mend, judge
 from peer.network import Network, NetworkError, check_port, free_port, known_addresses, runs_in
 from peer.node import View, parse_address
 

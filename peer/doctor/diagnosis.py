@@ -1,6 +1,6 @@
 """What keeps devices from finding each other, judged by what was found: plain values in, plain words out.
 
-`peer/doctor.py` finds it. Checks stand in the order in which they are to be mended: what comes first may be the cause
+`peer/doctor/examine.py` finds it. Checks stand in the order in which they are to be mended: what comes first may be the cause
 of what follows.
 """
 

@@ -24,9 +24,10 @@ from minigpt.dataset import Batches
 from minigpt.device import pick_autocast
 from minigpt.held_out import HeldOut
 from minigpt.settings import Settings
-from peer.compiling import worth_compiling
 from peer.device.display import Display
-from peer.inner import InnerLoop, learning_rate
+from peer.inner.compiling import worth_compiling
+from peer.inner.loop import InnerLoop
+from peer.inner.lr_schedule import learning_rate
 from peer.training import open_dataset, open_held_out
 
 LOOPBACK = "127.0.0.1"

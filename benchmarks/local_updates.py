@@ -18,8 +18,8 @@ import torch
 from hivemind.compression import Float16Compression
 
 from benchmarks.ddp import bare_loop
-from peer.compiling import worth_compiling
-from peer.inner import make_optimizer, parameter_groups
+from peer.inner.compiling import worth_compiling
+from peer.inner.optimizer import make_optimizer, parameter_groups
 from peer.synchronous import AVERAGING_SECONDS, MATCHMAKING_SECONDS
 
 

@@ -26,7 +26,7 @@ from minigpt.device import pick_autocast
 from minigpt.encoding import encode, read_texts
 from minigpt.model import MiniGPT
 from minigpt.settings import Settings
-from peer.inner import InnerLoop
+from peer.inner.loop import InnerLoop
 from peer.join import TOKENIZER_TEXT
 
 SETTINGS = Settings()

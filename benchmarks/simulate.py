@@ -26,7 +26,9 @@ import torch
 from torch import Tensor
 
 from minigpt.model import MiniGPT
-from peer.inner import BETAS, CLIP_NORM, WEIGHT_DECAY, learning_rate
+from peer.inner.loop import CLIP_NORM
+from peer.inner.lr_schedule import learning_rate
+from peer.inner.optimizer import BETAS, WEIGHT_DECAY
 from peer.membership import steps_of
 
 Report: TypeAlias = Callable[[int, MiniGPT], None]  # of a step, and the model to judge

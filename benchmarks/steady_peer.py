@@ -41,7 +41,7 @@ def make_the_clock_jump() -> None:
 
 
 def slow_down(seconds: float) -> None:
-    from peer.inner import InnerLoop
+    from peer.inner.loop import InnerLoop
 
     step = InnerLoop.step
 

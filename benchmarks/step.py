@@ -40,8 +40,10 @@ from minigpt import IGNORED
 from minigpt.device import pick_autocast
 from minigpt.fused import RMSNorm, Rotation
 from minigpt.model import MiniGPT
-from peer.compiling import worth_compiling
-from peer.inner import BETAS, CLIP_NORM, WEIGHT_DECAY, InnerLoop, learning_rate
+from peer.inner.compiling import worth_compiling
+from peer.inner.loop import CLIP_NORM, InnerLoop
+from peer.inner.lr_schedule import learning_rate
+from peer.inner.optimizer import BETAS, WEIGHT_DECAY
 
 VOCABULARY, WIDTH, HEADS, LAYERS, LENGTH, BATCH, DROPOUT = 8000, 512, 8, 6, 256, 4, 0.1
 LR = 3e-4

@@ -35,8 +35,9 @@ from minigpt.settings import (
 )
 from peer import clock
 from peer.device.display import Display
-from peer.device.memory import available_memory, check_room
+from peer.device.memory import available_memory
 from peer.device.processes import Stopped, StopSignal
+from peer.inner.batch_size import check_room
 from peer.invite import Invite
 from peer.membership import Notice, Role, Start, can_give, decide_start
 from peer.network import Network

@@ -19,7 +19,6 @@ SILENCE_SECONDS = 8.0  # a peer that has said nothing for so long has left
 SUSPICION_SECONDS = 4.0  # and after so long it may have
 FUTURE_SECONDS = 4.0  # what was said further in the future than clocks of one swarm differ was not said honestly
 MAX_MEMBERS = 4096  # kept in mind at once; more is somebody playing tricks
-MAX_RATE_FACTOR = 2.0
 
 
 class Role(enum.StrEnum):
@@ -252,24 +251,6 @@ def steps_of(group: Iterable[tuple[int, int]]) -> int:
     most, steps = max(group)
     weighed, weights = (sum(sequences**power for sequences, _ in group) for power in (4, 3))
     return round(steps * weighed / (most * weights))
-
-
-def rate_factor(speeds: Iterable[float]) -> float:
-    """What the learning rate is multiplied by where peers of these speeds (tokens/s) average what they moved.
-
-    The mean has less noise than one peer's own movement, by the root of how many peers it is worth: four equal ones
-    take twice the rate, and a slow one beside a fast one changes little.
-
-    A row of the embedding takes it twice over: it learns from the few places where its word stands, which most peers
-    have not seen, so the mean has the less of what was learnt the more peers there are. (AdamW makes a step of the
-    same length of any gradient, however rare.)
-    """
-    speeds = [speed for speed in speeds if speed > 0]
-    if not speeds:
-        return 1.0
-    fastest = max(speeds)  # anybody may say that it is as slow as can be: the square of that is no number
-    worth = sum(speed / fastest for speed in speeds) ** 2 / sum((speed / fastest) ** 2 for speed in speeds)
-    return min(MAX_RATE_FACTOR, math.sqrt(worth))
 
 
 def newer_state(me: Notice, others: Iterable[Notice]) -> Notice | None:

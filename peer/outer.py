@@ -27,7 +27,8 @@ from minigpt.settings import Settings
 from peer.averager import MATCHMAKING_SECONDS, MAX_GROUP, SHUN_SECONDS, GradientAverager
 from peer.catching_up import CatchingUp, Means, NotTaken, State
 from peer.history import MAX_COUNT, Mean, load
-from peer.inner import InnerLoop
+from peer.inner.loop import InnerLoop
+from peer.inner.lr_schedule import rate_factor
 from peer.ledger import Ledger
 from peer.membership import (
     MAX_MEMBERS,
@@ -38,7 +39,6 @@ from peer.membership import (
     groupmates,
     in_company,
     is_quorum,
-    rate_factor,
     somebody_falters,
     steps_of,
     wait_for_somebody,

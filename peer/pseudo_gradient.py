@@ -16,7 +16,7 @@ from torch import Tensor
 from minigpt.checkpoint.manifest import Standing
 from peer.device.memory import is_out_of_memory
 from peer.history import Mean
-from peer.inner import InnerLoop
+from peer.inner.loop import InnerLoop
 from peer.swarm_state import SwarmState, follow, stand
 
 # Of two that began alike and went their own ways, the mean is better than either of them; of two that parted before

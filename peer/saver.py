@@ -23,7 +23,7 @@ from minigpt.dataset import Batches
 from minigpt.model import MiniGPT
 from minigpt.settings import Settings, with_identity_of
 from peer.device.display import Display
-from peer.inner import InnerLoop
+from peer.inner.loop import InnerLoop
 from peer.outer import OuterLoop
 from peer.synchronous import SynchronousOuter
 

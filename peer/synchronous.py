@@ -23,7 +23,9 @@ from minigpt.checkpoint.manifest import Progress, Standing
 from minigpt.model import MiniGPT
 from minigpt.settings import Settings
 from peer.device.processes import StopSignal
-from peer.inner import InnerLoop, learning_rate, make_optimizer, parameter_groups
+from peer.inner.loop import InnerLoop
+from peer.inner.lr_schedule import learning_rate
+from peer.inner.optimizer import make_optimizer, parameter_groups
 from peer.membership import Notice, Role
 from peer.network import Network, NetworkError
 from peer.outer import Event, RoundClosed

@@ -26,13 +26,15 @@ from minigpt.settings import Settings
 from peer import clock, history
 from peer.advice import advice
 from peer.averager import GradientAverager
-from peer.compiling import Compiling
 from peer.device.display import Display
-from peer.device.memory import available_memory, check_room, fitting_batch, step_within_memory
+from peer.device.memory import available_memory
 from peer.device.power import Breather, Rest, Watch
 from peer.device.processes import Stopped, StopSignal
 from peer.evaluator import Evaluator, Verdict
-from peer.inner import InnerLoop, learning_rate
+from peer.inner.batch_size import check_room, fitting_batch, step_within_memory
+from peer.inner.compiling import Compiling
+from peer.inner.loop import InnerLoop
+from peer.inner.lr_schedule import learning_rate
 from peer.join import Run
 from peer.membership import Notice, came_and_left, pauses_changed
 from peer.metrics import Metrics, RoundLine

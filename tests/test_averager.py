@@ -46,7 +46,7 @@ from peer.averager import WINDOW_BYTES, AgreeingRunner, Declared, GradientAverag
 from peer.catching_up import State
 from peer.codec import BLOCK, PART, bits_of, code_bytes, decode, encode
 from peer.history import Mean, following, path_of
-from peer.inner import InnerLoop
+from peer.inner.loop import InnerLoop
 from peer.membership import Notice, Role
 from peer.network import Network, start_dht
 from peer.node import View

@@ -18,11 +18,11 @@ import torch
 from minigpt.dataset import Batches, PackedDataset
 from minigpt.model import MiniGPT
 from minigpt.settings import ModelSettings, Settings
-from peer import compiling
-from peer.compiling import Compiling, worth_compiling
 from peer.device.display import Display
 from peer.device.processes import Stopped, StopSignal, is_alive
-from peer.inner import PASSES, InnerLoop
+from peer.inner import compiling
+from peer.inner.compiling import Compiling, worth_compiling
+from peer.inner.loop import PASSES, InnerLoop
 from tests.lan import is_running, wait_until
 
 CPU = torch.device("cpu")
@@ -163,7 +163,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 WORK = f"""
 import os, subprocess, threading
-from peer.compiling import end_with
+from peer.inner.compiling import end_with
 threading.Thread(target=end_with, args=(os.getppid(),), daemon=True).start()
 compiler = subprocess.Popen(["sleep", "{PATIENCE}"])
 print(compiler.pid, flush=True)

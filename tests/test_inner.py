@@ -13,7 +13,8 @@ from torch import Tensor
 
 from benchmarks.step import apart, curves
 from minigpt.model import MiniGPT
-from peer.inner import HOLD_SEQUENCES, InnerLoop, learning_rate
+from peer.inner.loop import InnerLoop
+from peer.inner.lr_schedule import HOLD_SEQUENCES, learning_rate
 
 VOCAB, SEQ_LEN, BATCH = 40, 12, 4
 RATE = 3e-3

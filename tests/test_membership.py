@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from peer.inner.lr_schedule import rate_factor
 from peer.membership import (
     MAX_MEMBERS,
     SILENCE_SECONDS,
@@ -27,7 +28,6 @@ from peer.membership import (
     newer_state,
     parse_notice,
     pauses_changed,
-    rate_factor,
     somebody_falters,
     steps_of,
     wait_for_somebody,

@@ -14,17 +14,8 @@ import torch
 from minigpt.device import allocator
 from minigpt.model import MiniGPT
 from minigpt.settings import Settings
-from peer.device.memory import (
-    FIXED_BYTES,
-    KEPT_FREE,
-    PEAK,
-    OutOfMemory,
-    available_memory,
-    check_room,
-    fitting_batch,
-    is_out_of_memory,
-    kept_bytes,
-)
+from peer.device.memory import OutOfMemory, available_memory, is_out_of_memory
+from peer.inner.batch_size import FIXED_BYTES, KEPT_FREE, PEAK, check_room, fitting_batch, kept_bytes
 
 CPU = torch.device("cpu")
 
@@ -88,7 +79,7 @@ from minigpt.dataset import Batches, PackedDataset
 from minigpt.device import allocator
 from minigpt.model import MiniGPT
 from minigpt.settings import Settings
-from peer.inner import InnerLoop
+from peer.inner.loop import InnerLoop
 from peer.memory import OutOfMemory, step_within_memory
 
 torch.set_num_threads(1)

@@ -16,7 +16,7 @@ from minigpt.checkpoint.manifest import Standing
 from minigpt.dataset import Batches
 from peer.device.display import Display
 from peer.device.processes import Stopped
-from peer.inner import InnerLoop
+from peer.inner.loop import InnerLoop
 from peer.join import Run
 from peer.saver import Saver
 from peer.training import open_batches

@@ -1,7 +1,7 @@
 """What keeps devices from finding each other, judged by what was found: plain values in, plain words out.
 
-`peer/doctor/examine.py` finds it. Checks stand in the order in which they are to be mended: what comes first may be the cause
-of what follows.
+`peer/doctor/examine.py` finds it. Checks stand in the order in which they are to be mended: what comes first may be
+the cause of what follows.
 """
 
 from __future__ import annotations

@@ -24,9 +24,10 @@ from minigpt.checkpoint.manifest import CheckpointError
 from minigpt.model import MiniGPT
 from minigpt.settings import Settings
 from peer import clock
-from peer.device.memory import FIXED_BYTES, available_memory
+from peer.device.memory import available_memory
 from peer.discovery import Listener, interfaces_here
 from peer.doctor.diagnosis import Answer, Device, Findings, first_to_mend, judge
+from peer.inner.batch_size import FIXED_BYTES
 from peer.network import Network, NetworkError, check_port, free_port, known_addresses, runs_in
 from peer.node import View, parse_address
 

@@ -3,7 +3,7 @@
 PyTorch reads and writes memory once for every operation; compiled, those between two matrix products become one. That
 pays where products are fast, which is where bfloat16 is: elsewhere they take most of the time. The process,
 
-    python -m peer.compiling JOB
+    python -m peer.inner.compiling JOB
 
 leaves what it has compiled where PyTorch looks first (TORCHINDUCTOR_CACHE_DIR, which PyTorch's documentation explains):
 the training process needs some seconds then instead of a minute, and none of the compiler's memory. It leaves a mark
@@ -33,11 +33,11 @@ import minigpt
 from minigpt.dataset import Batches, PackedDataset
 from minigpt.model import MiniGPT
 from minigpt.settings import ModelSettings, Settings
-from peer import inner
 from peer.device.display import Display
 from peer.device.memory import available_memory
 from peer.device.processes import StopSignal
-from peer.inner import InnerLoop
+from peer.inner import loop
+from peer.inner.loop import InnerLoop
 
 LEAST_PARAMETERS = 5_000_000  # of smaller models a step is over so soon that minutes pass until compiling has paid
 LEAST_MEMORY = 2_000_000_000  # bytes: the process takes 0.8 GB, and training has not taken all of its own yet
@@ -70,7 +70,7 @@ class Compiling:
             display.note("the model is being compiled for this processor while it trains")
             self._errors = tempfile.TemporaryFile()  # noqa: SIM115 -- of the process, and gone with this one
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "peer.compiling", job(inner, batches.batch_size, settings.model)],
+                [sys.executable, "-m", "peer.inner.compiling", job(inner, batches.batch_size, settings.model)],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=self._errors,
@@ -169,7 +169,7 @@ def mark(todo: dict[str, Any]) -> Path:
     from torch._inductor.runtime.cache_dir_utils import cache_dir  # half of what there is to load of the compiler
 
     digest = hashlib.sha256(json.dumps({**todo, "parent": None, "torch": torch.__version__}).encode())
-    for source in (*sorted(Path(minigpt.__file__).parent.rglob("*.py")), Path(inner.__file__)):
+    for source in (*sorted(Path(minigpt.__file__).parent.rglob("*.py")), Path(loop.__file__)):
         digest.update(source.read_bytes())
     return Path(cache_dir()) / f"cellmind-{digest.hexdigest()[:16]}"
 

@@ -3,40 +3,22 @@
 from __future__ import annotations
 
 import gc
-import inspect
 import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from minigpt.device import give_back_freed_memory, keep_freed_memory
 from minigpt.model import MiniGPT, mask_between_texts
+from peer.inner.optimizer import gradient_norm, make_optimizer, parameter_groups
 
-BETAS = (0.9, 0.95)
-WEIGHT_DECAY = 0.1  # on matrices; norms are left alone
 CLIP_NORM = 1.0
-FUSED = ("cpu", "cuda", "mps")
 PASSES = 4  # of each kind, to tell which is faster: the first is slow, and one of the others may be disturbed
 JUDGING_BATCHES = 2
-HOLD_SEQUENCES = 20_000  # the rate stays at its peak so long, and falls with the inverse square root from there
-LEAST_RATE = 0.01  # of the peak: whoever says that the swarm has trained for ages stops nobody
-
-
-def learning_rate(peak: float, trained: int, own: int, warmup_sequences: int) -> float:
-    """The rate of the next step, where the swarm has trained so many sequences and this device's moments know `own`.
-
-    Linear warm-up, a plateau, then 1/sqrt: a run has no known end, which rules out a cosine. The plateau and its end
-    follow what the swarm has trained, so that joiners and resumed runs are at the right place. The warm-up follows what
-    AdamW's moments have seen, for it is they that are not to be trusted at first (arXiv 1910.04209): with eight devices
-    the swarm has trained enough after six steps of each, and the moments know nothing yet.
-    """
-    warm = min(1.0, (own + 1) / max(1, warmup_sequences))
-    return peak * warm * max(LEAST_RATE, math.sqrt(HOLD_SEQUENCES / max(HOLD_SEQUENCES, trained)))
 
 
 class InnerLoop:
@@ -210,38 +192,3 @@ class InnerLoop:
                 "exp_avg": mean.clamp_(-most, most),
                 "exp_avg_sq": square,
             }
-
-
-def gradient_norm(parameters: Sequence[Tensor]) -> float:
-    """The length of the whole gradient; products of each part with itself are half the time of PyTorch's own norms."""
-    parts = [parameter.grad.flatten() for parameter in parameters if parameter.grad is not None]
-    return math.sqrt(float(torch.stack([part.dot(part) for part in parts]).sum()))
-
-
-def parameter_groups(model: MiniGPT) -> list[dict[str, Any]]:
-    """Weight decay on matrices only; the embedding, which is a row a word, apart."""
-    words = model.model.embed_tokens.weight
-    others = [parameter for parameter in model.parameters() if parameter is not words]
-    return [
-        {"params": [words], "weight_decay": WEIGHT_DECAY, "words": True},
-        {"params": [p for p in others if p.dim() >= 2], "weight_decay": WEIGHT_DECAY, "words": False},
-        {"params": [p for p in others if p.dim() < 2], "weight_decay": 0.0, "words": False},
-    ]
-
-
-class AdamW(torch.optim.AdamW):
-    """torch's own, which loads torch.compile with the first optimizer, only to keep it away from what that does.
-
-    Doing without saves 1.5 s of processor time at the start, a third of all, and 65 MB.
-    """
-
-    add_param_group = inspect.unwrap(torch.optim.AdamW.add_param_group)
-    zero_grad = inspect.unwrap(torch.optim.AdamW.zero_grad)
-    state_dict = inspect.unwrap(torch.optim.AdamW.state_dict)
-    load_state_dict = inspect.unwrap(torch.optim.AdamW.load_state_dict)
-    step = torch.no_grad()(inspect.unwrap(torch.optim.AdamW.step))
-
-
-def make_optimizer(groups: list[dict[str, Any]], rate: float = 0.0) -> AdamW:
-    """AdamW, fused where the device has the kernel."""
-    return AdamW(groups, lr=rate, betas=BETAS, fused=groups[0]["params"][0].device.type in FUSED)

@@ -1,0 +1,52 @@
+"""The optimizer of the inner loop: AdamW, its parameter groups, and the length of a gradient."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from minigpt.model import MiniGPT
+
+BETAS = (0.9, 0.95)
+WEIGHT_DECAY = 0.1  # on matrices; norms are left alone
+FUSED = ("cpu", "cuda", "mps")
+
+
+def gradient_norm(parameters: Sequence[Tensor]) -> float:
+    """The length of the whole gradient; products of each part with itself are half the time of PyTorch's own norms."""
+    parts = [parameter.grad.flatten() for parameter in parameters if parameter.grad is not None]
+    return math.sqrt(float(torch.stack([part.dot(part) for part in parts]).sum()))
+
+
+def parameter_groups(model: MiniGPT) -> list[dict[str, Any]]:
+    """Weight decay on matrices only; the embedding, which is a row a word, apart."""
+    words = model.model.embed_tokens.weight
+    others = [parameter for parameter in model.parameters() if parameter is not words]
+    return [
+        {"params": [words], "weight_decay": WEIGHT_DECAY, "words": True},
+        {"params": [p for p in others if p.dim() >= 2], "weight_decay": WEIGHT_DECAY, "words": False},
+        {"params": [p for p in others if p.dim() < 2], "weight_decay": 0.0, "words": False},
+    ]
+
+
+class AdamW(torch.optim.AdamW):
+    """torch's own, which loads torch.compile with the first optimizer, only to keep it away from what that does.
+
+    Doing without saves 1.5 s of processor time at the start, a third of all, and 65 MB.
+    """
+
+    add_param_group = inspect.unwrap(torch.optim.AdamW.add_param_group)
+    zero_grad = inspect.unwrap(torch.optim.AdamW.zero_grad)
+    state_dict = inspect.unwrap(torch.optim.AdamW.state_dict)
+    load_state_dict = inspect.unwrap(torch.optim.AdamW.load_state_dict)
+    step = torch.no_grad()(inspect.unwrap(torch.optim.AdamW.step))
+
+
+def make_optimizer(groups: list[dict[str, Any]], rate: float = 0.0) -> AdamW:
+    """AdamW, fused where the device has the kernel."""
+    return AdamW(groups, lr=rate, betas=BETAS, fused=groups[0]["params"][0].device.type in FUSED)

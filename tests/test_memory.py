@@ -80,7 +80,8 @@ from minigpt.device import allocator
 from minigpt.model import MiniGPT
 from minigpt.settings import Settings
 from peer.inner.loop import InnerLoop
-from peer.memory import OutOfMemory, step_within_memory
+from peer.device.memory import OutOfMemory
+from peer.inner.batch_size import step_within_memory
 
 torch.set_num_threads(1)
 model = MiniGPT(vocab_size=1500, d_model=32, nhead=2, num_layers=1, seq_len=32)

@@ -13,7 +13,7 @@ import pytest
 
 PROGRAM = """
 import os, signal, time
-from peer.processes import Stopped, StopSignal
+from peer.device.processes import Stopped, StopSignal
 
 stop = StopSignal()
 try:
@@ -38,7 +38,7 @@ def test_what_takes_long_is_not_done_once_somebody_wants_the_end(block: str) -> 
 
 @pytest.mark.parametrize("start", [[], ["nohup"]], ids=["in a terminal", "nohup"])
 def test_a_closed_terminal_ends_it_unless_it_was_started_for_longer(start: list[str]) -> None:
-    program = "import os, signal; from peer.processes import StopSignal; stop = StopSignal(); "
+    program = "import os, signal; from peer.device.processes import StopSignal; stop = StopSignal(); "
     program += "os.kill(os.getpid(), signal.SIGHUP); print(stop.received)"
     heeds = partial(signal.signal, signal.SIGHUP, signal.SIG_DFL)  # whatever these tests were started by
     command = [*start, sys.executable, "-c", program]
@@ -64,8 +64,8 @@ def test_ctrl_c_while_modules_are_loaded_leaves_no_traceback(module: str) -> Non
 
 SPEAKS = """
 import os, sys, time
-from peer.display import Display
-from peer.processes import leave
+from peer.device.display import Display
+from peer.device.processes import leave
 
 display = Display()
 with display.training():
@@ -99,7 +99,7 @@ def test_whoever_stops_reading_stops_no_training(kind: str, tmp_path: Path) -> N
     assert program.returncode == 0
 
 
-@pytest.mark.parametrize("program", [SPEAKS, "from minigpt.generate import exit_code; exit_code(lambda: print(1), ())"])
+@pytest.mark.parametrize("program", [SPEAKS, "from minigpt.cli import exit_code; exit_code(lambda: print(1), ())"])
 def test_without_standard_output_all_goes_on(program: str) -> None:
     command = ["sh", "-c", 'exec "$0" -c "$1" nowhere >&-', sys.executable, program]
     done = subprocess.run(command, stderr=subprocess.PIPE, text=True, timeout=60)
@@ -108,7 +108,7 @@ def test_without_standard_output_all_goes_on(program: str) -> None:
 
 GIVES_WAY = """
 import os, subprocess, sys
-from peer.processes import give_way_to_training
+from peer.device.processes import give_way_to_training
 
 give_way_to_training()
 print(os.sched_getscheduler(0) == os.SCHED_OTHER, flush=True)

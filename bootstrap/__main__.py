@@ -16,7 +16,7 @@ from peer.__main__ import host, port
 from peer.device.display import Display
 from peer.device.processes import StopSignal, leave, leave_nothing_behind
 from peer.discovery import lan_address
-from peer.invite import Invite
+from peer.joining.invite import Invite
 from peer.network import Network, NetworkError, check_addresses, check_port
 
 DEFAULT_PORT = 23456

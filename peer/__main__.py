@@ -26,8 +26,8 @@ from peer.device.memory import OutOfMemory
 from peer.device.processes import Stopped, StopSignal, give_way_to_training, leave, leave_nothing_behind
 from peer.discovery import LOOPBACK, check_host, lan_address
 from peer.doctor.examine import examine
-from peer.invite import Invite, InviteError, invite_of_running_peer, parse_invite
-from peer.join import Joiner, JoinError
+from peer.joining.invite import Invite, InviteError, invite_of_running_peer, parse_invite
+from peer.joining.join import Joiner, JoinError
 from peer.membership import Notice, Role
 from peer.network import Network, NetworkError, check_addresses, check_port, free_port
 from peer.training import Trainer

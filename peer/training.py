@@ -35,7 +35,7 @@ from peer.inner.batch_size import check_room, fitting_batch, step_within_memory
 from peer.inner.compiling import Compiling
 from peer.inner.loop import InnerLoop
 from peer.inner.lr_schedule import learning_rate
-from peer.join import Run
+from peer.joining.join import Run
 from peer.membership import Notice, came_and_left, pauses_changed
 from peer.metrics import Metrics, RoundLine
 from peer.network import Network

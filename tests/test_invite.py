@@ -22,13 +22,13 @@ import peer  # noqa: F401 -- first, for it tells hivemind how little to log
 # isort: split
 
 from minigpt.model import MiniGPT
-from peer import join
 from peer.__main__ import parse_arguments
-from peer.ask import fetch_from_peer
 from peer.device.display import Display
 from peer.device.processes import StopSignal
-from peer.invite import HEAD, Invite, InviteError, _checksum, invite_of_running_peer, parse_invite
-from peer.join import Joiner, JoinError
+from peer.joining import join
+from peer.joining.invite import HEAD, Invite, InviteError, _checksum, invite_of_running_peer, parse_invite
+from peer.joining.join import Joiner, JoinError
+from peer.joining.pull import fetch_from_peer
 from peer.membership import Notice, Role
 from peer.network import OWN_ADDRESS, Network
 from peer.node import View

@@ -18,7 +18,7 @@ from data.prepare import Summary, prepare, prepared_with
 from data.texts.conversations import LONGEST_TEXT, texts
 from data.texts.review import PER_TAG, Samples
 from minigpt.settings import Settings
-from peer.join import Joiner
+from peer.joining.join import Joiner
 
 REPOSITORY = Path(__file__).parents[1]
 ROWS = [

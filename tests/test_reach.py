@@ -27,7 +27,7 @@ from hivemind.p2p import P2P, PeerID
 from peer import node as node_module
 from peer import probe
 from peer.device.display import Display
-from peer.invite import invite_of_running_peer, parse_invite
+from peer.joining.invite import invite_of_running_peer, parse_invite
 from peer.membership import Notice, Role
 from peer.network import Network
 from peer.node import RETRY_SECONDS, Node, View

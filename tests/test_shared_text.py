@@ -14,8 +14,8 @@ import pytest
 
 from minigpt import checkpoint
 from minigpt.settings import Settings
-from peer import shared_text
-from peer.join import Joiner
+from peer.joining import shared_text
+from peer.joining.join import Joiner
 from peer.membership import Notice, Role
 from tests.devices import REPOSITORY, GentleDevice, clone
 from tests.lan import HostProcess, Lan, requirements_missing, wait_until

@@ -38,12 +38,12 @@ from peer.device.display import Display
 from peer.device.memory import available_memory
 from peer.device.processes import Stopped, StopSignal
 from peer.inner.batch_size import check_room
-from peer.invite import Invite
+from peer.joining.invite import Invite
+from peer.joining.relay import Relay
+from peer.joining.shared_text import SharedText, kept_text, only_samples, raw_files
 from peer.membership import Notice, Role, Start, can_give, decide_start
 from peer.network import Network
 from peer.node import ANOTHER_DEVICE, View
-from peer.relaying import Relay
-from peer.shared_text import SharedText, kept_text, only_samples, raw_files
 from peer.transfer import TransferError, verified
 
 TOKENIZER_TEXT = Path("data/for-tokenizer-training/textonly.txt")

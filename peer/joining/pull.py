@@ -20,7 +20,7 @@ from hivemind.dht import DHTNode
 from minigpt.checkpoint.manifest import OPTIMIZER
 from peer.device.processes import keep_sockets_together, leave_nothing_behind
 from peer.discovery import Listener, lan_address
-from peer.invite import InviteError, parse_invite
+from peer.joining.invite import InviteError, parse_invite
 from peer.network import fails_softly, unwrap
 from peer.node import CONNECT_SECONDS, parse_address
 from peer.probe import probe

@@ -12,12 +12,11 @@ import time
 from pathlib import Path
 
 from minigpt import heed_interrupts
-from peer.__main__ import host, port
 from peer.device.display import Display
 from peer.device.processes import StopSignal, leave, leave_nothing_behind
-from peer.discovery import lan_address
 from peer.joining.invite import Invite
-from peer.network import Network, NetworkError, check_addresses, check_port
+from peer.network.address import NetworkError, check_addresses, check_port, host, lan_address, port
+from peer.network.handle import Network
 
 DEFAULT_PORT = 23456
 

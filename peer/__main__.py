@@ -24,12 +24,21 @@ from minigpt.settings import Settings, SettingsError, load_settings
 from peer.device.display import Display
 from peer.device.memory import OutOfMemory
 from peer.device.processes import Stopped, StopSignal, give_way_to_training, leave, leave_nothing_behind
-from peer.discovery import LOOPBACK, check_host, lan_address
 from peer.doctor.examine import examine
 from peer.joining.invite import Invite, InviteError, invite_of_running_peer, parse_invite
 from peer.joining.join import Joiner, JoinError
 from peer.membership import Notice, Role
-from peer.network import Network, NetworkError, check_addresses, check_port, free_port
+from peer.network.address import (
+    LOOPBACK,
+    NetworkError,
+    check_addresses,
+    check_port,
+    free_port,
+    host,
+    lan_address,
+    port,
+)
+from peer.network.handle import Network
 from peer.training import Trainer
 from peer.transfer import TransferError
 
@@ -145,14 +154,6 @@ def invite(text: str) -> Invite:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
-def host(text: str) -> str:
-    try:
-        check_host(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-    return text
-
-
 def positive(text: str) -> float:
     value = float(text)
     if not value > 0:
@@ -171,13 +172,6 @@ def share(text: str) -> float:
     value = float(text)
     if not 0.01 <= value <= 1:
         raise argparse.ArgumentTypeError(f"{text} is no share; choose one from 0.01 to 1")
-    return value
-
-
-def port(text: str) -> int:
-    value = int(text)
-    if not 1 <= value <= 65535:
-        raise argparse.ArgumentTypeError(f"{text} is no port; choose one from 1 to 65535")
     return value
 
 

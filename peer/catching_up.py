@@ -16,7 +16,7 @@ from torch import Tensor
 
 from minigpt.checkpoint.manifest import OPTIMIZER, Progress
 from peer.membership import Notice, newer_state
-from peer.network import Network
+from peer.network.handle import Network
 from peer.transfer import TransferError, verified
 
 DOUBT_SECONDS = 10.0  # in which a newer state that could not be taken keeps nobody from going on with the others

@@ -18,13 +18,13 @@ from hivemind.dht import DHTNode
 from hivemind.p2p import PeerID
 from hivemind.utils import ValueWithExpiration
 
-from peer.board import board_at
+from peer.network.dht_board import board_at
 
 PAUSE_SECONDS = 0.5  # between two questions for others
 
 
 class KeptGroups(GroupKeyManager):
-    """hivemind's, on a board (`peer/board.py`)."""
+    """hivemind's, on a board (`peer/network/dht_board.py`)."""
 
     def __init__(self, dht: DHT, prefix: str):
         super().__init__(_BoardsOf(dht), prefix, "", None)

@@ -43,7 +43,7 @@ from peer.membership import (
     steps_of,
     wait_for_somebody,
 )
-from peer.network import Network
+from peer.network.handle import Network
 from peer.pace import Pace
 from peer.pseudo_gradient import PseudoGradient
 from peer.swarm_state import SwarmState, follow, stand

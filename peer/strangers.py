@@ -7,7 +7,7 @@ from collections.abc import Callable
 from minigpt.settings import Settings, SettingsError, differences, parse_settings
 from peer.device.display import Display
 from peer.membership import Notice, Role
-from peer.network import Network
+from peer.network.handle import Network
 from peer.transfer import TransferError
 
 

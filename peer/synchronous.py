@@ -27,7 +27,8 @@ from peer.inner.loop import InnerLoop
 from peer.inner.lr_schedule import learning_rate
 from peer.inner.optimizer import make_optimizer, parameter_groups
 from peer.membership import Notice, Role
-from peer.network import Network, NetworkError
+from peer.network.address import NetworkError
+from peer.network.handle import Network
 from peer.outer import Event, RoundClosed
 
 MATCHMAKING_SECONDS = 3.0

@@ -23,7 +23,7 @@ from minigpt.encoding import DatasetError, encode
 from minigpt.held_out import HeldOut
 from minigpt.model import MiniGPT
 from minigpt.settings import Settings
-from peer import clock, history
+from peer import history
 from peer.advice import advice
 from peer.averager import GradientAverager
 from peer.device.display import Display
@@ -38,7 +38,8 @@ from peer.inner.lr_schedule import learning_rate
 from peer.joining.join import Run
 from peer.membership import Notice, came_and_left, pauses_changed
 from peer.metrics import Metrics, RoundLine
-from peer.network import Network
+from peer.network import clock
+from peer.network.handle import Network
 from peer.outer import CaughtUp, OuterLoop, Reconnected, RoundClosed, Setback
 from peer.saver import Saver
 from peer.strangers import Strangers

@@ -10,8 +10,8 @@ from pathlib import Path
 from hivemind import DHT
 from hivemind.dht import DHTNode
 
-from peer.network import start_dht
-from peer.node import parse_address
+from peer.network.address import parse_address
+from peer.network.hivemind_patches import start_dht
 from tests.lan import wait_until
 
 BOUND = 15.0  # seconds that their processes have to end

@@ -48,8 +48,9 @@ from peer.codec import BLOCK, PART, bits_of, code_bytes, decode, encode
 from peer.history import Mean, following, path_of
 from peer.inner.loop import InnerLoop
 from peer.membership import Notice, Role
-from peer.network import Network, start_dht
-from peer.node import View
+from peer.network.handle import Network
+from peer.network.hivemind_patches import start_dht
+from peer.network.node import View
 from peer.outer import REUNION_SECONDS, OuterLoop, Reconnected, RoundClosed, Setback
 from peer.swarm_state import COARSE, FINE, MEAN_BITS, padded
 from peer.transfer import TransferError

@@ -12,11 +12,11 @@ import pytest
 from hivemind.dht import DHTNode
 from hivemind.proto import dht_pb2
 
-from peer import board, clock
-from peer.board import Board
 from peer.membership import Notice, Role, parse_notice
-from peer.node import Node
-from peer.records import SoundRecords, board_of
+from peer.network import clock, dht_board
+from peer.network.dht_board import Board
+from peer.network.dht_records import SoundRecords, board_of
+from peer.network.node import Node
 
 QUIET = {"use_relay": False, "use_auto_relay": False, "nat_port_map": False, "auto_nat": False}
 NODES = 8  # of which five keep the board
@@ -76,7 +76,7 @@ def test_a_keeper_that_answers_oddly_hides_nobody() -> None:
 
 
 def test_keepers_that_die_are_replaced_and_nothing_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(board, "SEARCH_SECONDS", 60.0)  # it is the failures that make for a search
+    monkeypatch.setattr(dht_board, "SEARCH_SECONDS", 60.0)  # it is the failures that make for a search
 
     async def work(nodes: list[DHTNode], boards: list[Board]) -> None:
         await post(boards, "before")

@@ -6,7 +6,7 @@ import time
 import pytest
 from hivemind.utils.timed_storage import TimedStorage
 
-from peer import clock
+from peer.network import clock
 
 
 @pytest.fixture(autouse=True)

@@ -15,9 +15,10 @@ import pytest
 from hivemind import DHT
 from hivemind.dht import DHTNode
 
-from peer import clock, groups
-from peer.board import board_at
+from peer import groups
 from peer.groups import KeptGroups
+from peer.network import clock
+from peer.network.dht_board import board_at
 from tests.dht import acquainted_nodes
 
 KEY = "a run.0b"

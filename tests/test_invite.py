@@ -30,8 +30,9 @@ from peer.joining.invite import HEAD, Invite, InviteError, _checksum, invite_of_
 from peer.joining.join import Joiner, JoinError
 from peer.joining.pull import fetch_from_peer
 from peer.membership import Notice, Role
-from peer.network import OWN_ADDRESS, Network
-from peer.node import View
+from peer.network.folder import OWN_ADDRESS
+from peer.network.handle import Network
+from peer.network.node import View
 from peer.transfer import TransferError
 from tests.tiny import SETTINGS, save_model
 

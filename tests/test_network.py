@@ -12,8 +12,9 @@ import peer  # noqa: F401 -- first, for it tells hivemind how little to log
 import pytest
 from hivemind.utils import MPFuture
 
-from peer import network as network_module
-from peer.network import Network, free_port
+from peer.network import handle as network_module
+from peer.network.address import free_port
+from peer.network.handle import Network
 from peer.transfer import TransferError
 from tests.lan import wait_until
 

@@ -24,14 +24,14 @@ import peer  # noqa: F401 -- first, for it tells hivemind how little to log
 from hivemind.dht import DHTNode
 from hivemind.p2p import P2P, PeerID
 
-from peer import node as node_module
-from peer import probe
 from peer.device.display import Display
 from peer.joining.invite import invite_of_running_peer, parse_invite
 from peer.membership import Notice, Role
-from peer.network import Network
-from peer.node import RETRY_SECONDS, Node, View
-from peer.probe import AT_ONCE, neighbours
+from peer.network import node as node_module
+from peer.network import subnet_scan
+from peer.network.handle import Network
+from peer.network.node import RETRY_SECONDS, Node, View
+from peer.network.subnet_scan import AT_ONCE, neighbours
 from peer.strangers import Strangers
 from tests.devices import Device, GentleDevice
 from tests.lan import HostProcess, Lan, requirements_missing, wait_until
@@ -166,11 +166,11 @@ def test_two_that_ask_at_once_do_not_ask_in_the_same_bytes(monkeypatch: pytest.M
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as neighbour:
         neighbour.bind(("127.0.0.1", 0))
         neighbour.settimeout(5)
-        monkeypatch.setattr(probe, "_MDNS_PORT", neighbour.getsockname()[1])
-        monkeypatch.setattr(probe, "neighbours", lambda host: ["127.0.0.1"])
+        monkeypatch.setattr(subnet_scan, "_MDNS_PORT", neighbour.getsockname()[1])
+        monkeypatch.setattr(subnet_scan, "neighbours", lambda host: ["127.0.0.1"])
         questions = set()
         for _ in range(3):
-            asyncio.run(probe.probe("127.0.0.1", lambda *found: None))
+            asyncio.run(subnet_scan.probe("127.0.0.1", lambda *found: None))
             questions.add(neighbour.recv(1000))
     assert len(questions) > 1
 

@@ -19,10 +19,10 @@ from hivemind.dht.validation import DHTRecord
 from hivemind.proto import dht_pb2
 from hivemind.utils import MSGPackSerializer
 
-from peer import clock, records
 from peer.membership import SILENCE_SECONDS, Notice, Role
-from peer.node import Node
-from peer.records import MAX_LIFE_SECONDS, MAX_RECORD_BYTES, SoundRecords, board_of, forget_if_too_much
+from peer.network import clock, dht_records
+from peer.network.dht_records import MAX_LIFE_SECONDS, MAX_RECORD_BYTES, SoundRecords, board_of, forget_if_too_much
+from peer.network.node import Node
 
 BOARD = DHTID.generate(source=board_of("cellmind")).to_bytes()
 ELSEWHERE = DHTID.generate(source="averager.all_averagers").to_bytes()
@@ -84,7 +84,7 @@ def test_odd_records_hide_no_notice(tmp_path: Path) -> None:
 
 
 def test_a_storage_that_somebody_fills_up_is_emptied(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(records, "MAX_STORED_BYTES", 10_000)
+    monkeypatch.setattr(dht_records, "MAX_STORED_BYTES", 10_000)
     storage = DHTLocalStorage()
     for _ in range(40):
         storage.store(DHTID.generate(), b"x" * 100, clock.now() + 60)

@@ -21,7 +21,7 @@ from pydantic import ValidationError
 
 from minigpt.dataset import Batches, GrowingDataset
 from peer import shards
-from peer.node import parse_address
+from peer.network.address import parse_address
 from peer.shards import Gathering, KeptShards, ShardList, ShardService, Stock, hash_of
 from peer.transfer import StateService, TransferError
 

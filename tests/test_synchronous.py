@@ -14,7 +14,7 @@ from minigpt.model import MiniGPT
 from minigpt.settings import Settings
 from peer import synchronous
 from peer.device.processes import StopSignal
-from peer.network import Network
+from peer.network.handle import Network
 from peer.synchronous import SynchronousInner
 from tests.dht import acquainted_nodes
 

@@ -29,10 +29,11 @@ from minigpt import checkpoint
 from minigpt.checkpoint.manifest import LOCAL, MANIFEST, MODEL, OPTIMIZER, CheckpointError, Manifest
 from minigpt.model import MiniGPT
 from minigpt.settings import run_id
-from peer import history, network, transfer
+from peer import history, transfer
 from peer.codec import PART, code_bytes
 from peer.history import Mean
-from peer.node import parse_address
+from peer.network import child_calls
+from peer.network.address import parse_address
 from peer.transfer import (
     PARTIAL,
     StateService,
@@ -553,8 +554,8 @@ def test_impossibly_much_training_and_other_runs_are_not_taken(
     async def stranger(donor: P2P, joiner: P2P, service: StateService) -> None:
         options = {"run_id": f"{RUN}-{'0' * 12}", "root": tmp_path / "mine", "skip": (), "newer_than": None}
         node = SimpleNamespace(p2p=joiner)
-        failure = await network._fetch(None, node, peer=donor.peer_id.to_base58(), or_followed=False, **options)
-        assert isinstance(failure, network.Failure) and "it has a state of run" in failure.message
+        failure = await node._fetch(None, node, peer=donor.peer_id.to_base58(), or_followed=False, **options)
+        assert isinstance(failure, child_calls.Failure) and "it has a state of run" in failure.message
 
     between_nodes(tmp_path / "donor", liar)
     between_nodes(donor_folder, stranger)

@@ -13,9 +13,9 @@ import peer  # noqa: F401 -- first, for it tells hivemind how little to log
 import pytest
 from hivemind.dht import DHTNode
 
-from peer import clock
 from peer.membership import SILENCE_SECONDS, Notice, Role
-from peer.node import Node
+from peer.network import clock
+from peer.network.node import Node
 from tests.devices import GentleDevice
 from tests.lan import Lan, requirements_missing
 

@@ -6,22 +6,14 @@ import atexit
 import ctypes
 import multiprocessing
 import os
-import shutil
 import signal
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
-from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, NoReturn
-
-from hivemind.p2p import P2P
-from hivemind.utils.mpfuture import MPFuture, SharedBytes
-
-SOCKETS = "cellmind-"  # begins the name of a folder of sockets; the owner's pid follows
 
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 
@@ -71,45 +63,6 @@ def _on_error(kind: type[BaseException], error: BaseException, trace: TracebackT
     """A child that is killed while it takes shared memory from us is no error of ours (multiprocessing's thread)."""
     if threading.current_thread() is threading.main_thread() or not isinstance(error, (OSError, EOFError)):
         sys.__excepthook__(kind, error, trace)
-
-
-def keep_sockets_together() -> None:
-    """Give hivemind's unix sockets a folder of this process; gone at the end, or at the next start after a kill."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{SOCKETS}*"):
-        pid = folder.name.removeprefix(SOCKETS).partition("-")[0]
-        if pid.isdecimal() and not is_alive(int(pid)):
-            shutil.rmtree(folder, ignore_errors=True)
-    folder = Path(tempfile.mkdtemp(prefix=f"{SOCKETS}{os.getpid()}-"))
-    P2P._UNIX_SOCKET_PREFIX = f"/unix{folder}/"  # hivemind has no other way to say so
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-
-
-class OutlivingLock:
-    """A lock between processes that does not stay locked when the one that holds it is killed.
-
-    hivemind has one for all futures of all processes. Held by a process that has ended it stops the DHT for good, and
-    with it whatever is started or asked next; who has waited so long goes on, and it is open again afterwards.
-    """
-
-    SECONDS = 3.0  # far more than any honest owner needs
-
-    def __init__(self) -> None:
-        self._lock = multiprocessing.Lock()
-
-    def __enter__(self) -> None:
-        self._lock.acquire(timeout=self.SECONDS)
-
-    def __exit__(self, *_: object) -> None:
-        with suppress(ValueError):  # two waited in vain, and the other one has opened it
-            self._lock.release()
-
-
-def outlive_the_dead() -> None:
-    """Exchange hivemind's locks between processes, once. Call before any of them starts."""
-    if not isinstance(MPFuture._update_lock, OutlivingLock):
-        MPFuture._initialization_lock = OutlivingLock()
-        MPFuture._update_lock = OutlivingLock()
-        SharedBytes._lock = OutlivingLock()
 
 
 def is_alive(pid: int) -> bool:

@@ -23,13 +23,15 @@ from minigpt import checkpoint
 from minigpt.checkpoint.manifest import CheckpointError
 from minigpt.model import MiniGPT
 from minigpt.settings import Settings
-from peer import clock
 from peer.device.memory import available_memory
-from peer.discovery import Listener, interfaces_here
 from peer.doctor.diagnosis import Answer, Device, Findings, first_to_mend, judge
 from peer.inner.batch_size import FIXED_BYTES
-from peer.network import Network, NetworkError, check_port, free_port, known_addresses, runs_in
-from peer.node import View, parse_address
+from peer.network import clock
+from peer.network.address import NetworkError, check_port, free_port, interfaces_here, parse_address
+from peer.network.discovery import Listener
+from peer.network.folder import known_addresses, runs_in
+from peer.network.handle import Network
+from peer.network.node import View
 
 LISTEN_SECONDS = 4.0  # for announcements
 MEET_SECONDS = 16.0  # longest, to become acquainted with those that answer and to ask all neighbours

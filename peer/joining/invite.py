@@ -22,7 +22,7 @@ from pathlib import Path
 
 from hivemind.p2p import PeerID
 
-from peer.network import last_address, runs_in
+from peer.network.folder import last_address, runs_in
 from peer.transfer import RUN_NAME, kept_checkpoints
 
 VERSION = 1

@@ -33,7 +33,6 @@ from minigpt.settings import (
     run_id,
     with_identity_of,
 )
-from peer import clock
 from peer.device.display import Display
 from peer.device.memory import available_memory
 from peer.device.processes import Stopped, StopSignal
@@ -42,8 +41,9 @@ from peer.joining.invite import Invite
 from peer.joining.relay import Relay
 from peer.joining.shared_text import SharedText, kept_text, only_samples, raw_files
 from peer.membership import Notice, Role, Start, can_give, decide_start
-from peer.network import Network
-from peer.node import ANOTHER_DEVICE, View
+from peer.network import clock
+from peer.network.handle import Network
+from peer.network.node import ANOTHER_DEVICE, View
 from peer.transfer import TransferError, verified
 
 TOKENIZER_TEXT = Path("data/for-tokenizer-training/textonly.txt")

@@ -18,12 +18,14 @@ from hivemind import DHT
 from hivemind.dht import DHTNode
 
 from minigpt.checkpoint.manifest import OPTIMIZER
-from peer.device.processes import keep_sockets_together, leave_nothing_behind
-from peer.discovery import Listener, lan_address
+from peer.device.processes import leave_nothing_behind
 from peer.joining.invite import InviteError, parse_invite
-from peer.network import fails_softly, unwrap
-from peer.node import CONNECT_SECONDS, parse_address
-from peer.probe import probe
+from peer.network.address import lan_address, parse_address
+from peer.network.child_calls import fails_softly, unwrap
+from peer.network.discovery import Listener
+from peer.network.hivemind_patches import keep_sockets_together
+from peer.network.node import CONNECT_SECONDS
+from peer.network.subnet_scan import probe
 from peer.transfer import StateService, TransferError, fetch, fetch_manifest
 
 LISTEN_SECONDS = 5.0  # for somebody who trains

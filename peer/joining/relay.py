@@ -11,7 +11,7 @@ from minigpt.checkpoint import Checkpoint
 from minigpt.checkpoint.manifest import OPTIMIZER, CheckpointError
 from peer.device.display import Display
 from peer.membership import Notice, Role, newer_state
-from peer.network import Network
+from peer.network.handle import Network
 from peer.transfer import TransferError, verified
 
 PAUSE_SECONDS = 30.0  # at least, from one state to the next

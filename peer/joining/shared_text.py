@@ -17,7 +17,7 @@ from minigpt.dataset import GrowingDataset, seed_of
 from minigpt.encoding import id_type
 from peer.device.display import Display
 from peer.membership import Notice
-from peer.network import Network
+from peer.network.handle import Network
 from peer.shards import Stock
 from peer.transfer import TransferError
 

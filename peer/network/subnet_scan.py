@@ -2,7 +2,8 @@
 
 A plain mDNS question (RFC 6762, 6.7: a "legacy" one, from a port of our own) goes to each address that shares the first
 three bytes with ours, whatever the netmask: where interfaces cannot be listed, nobody tells it. Who runs a peer answers
-with all of its properties. Only in private ranges, at a walking pace, and `peer/node.py` asks only while it is alone.
+with all of its properties. Only in private ranges, at a walking pace, and `peer/network/node.py` asks only while it is
+alone.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from ipaddress import IPv4Address, ip_network
 from zeroconf import DNSIncoming, DNSOutgoing, DNSQuestion, DNSText, ServiceInfo
 from zeroconf.const import _CLASS_IN, _FLAGS_QR_QUERY, _MDNS_PORT, _TYPE_PTR
 
-from peer.discovery import SERVICE_TYPE, Found, tell
+from peer.network.discovery import SERVICE_TYPE, Found, tell
 
 PRIVATE = [ip_network(range) for range in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")]  # RFC 1918
 AT_ONCE, PAUSE_SECONDS = 64, 0.25  # 253 questions of 38 bytes in a second

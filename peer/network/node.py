@@ -1,7 +1,8 @@
 """What lives in the DHT's process: meeting peers, the notice board, zeroconf, giving and taking state.
 
-The training process never waits for any of it: it leaves its notice and takes the newest view (`peer/network.py`).
-Everything here runs on the DHT process's asyncio loop and is reached through `DHT.run_coroutine`.
+The training process never waits for any of it: it leaves its notice and takes the newest view
+(`peer/network/handle.py`). Everything here runs on the DHT process's asyncio loop and is reached through
+`DHT.run_coroutine`.
 """
 
 from __future__ import annotations
@@ -16,14 +17,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from hivemind import DHT
 from hivemind.dht import DHTNode
 from hivemind.p2p import P2P, PeerID
 from hivemind.proto import dht_pb2
-from hivemind.utils.multiaddr import Multiaddr
 
-from peer import clock
-from peer.board import board_at, search_again
-from peer.discovery import Discovery
+from minigpt.checkpoint.manifest import SETTINGS, Manifest
 from peer.membership import (
     SILENCE_SECONDS,
     Heard,
@@ -31,17 +30,31 @@ from peer.membership import (
     Notice,
     Passed,
     Role,
+    State,
     apply,
     can_give,
     is_earlier_twin,
     parse_notice,
     with_distinct_names,
 )
-from peer.probe import probe
-from peer.reach import CallBack, knock
-from peer.records import board_of, forget_if_too_much
+from peer.network import clock
+from peer.network.address import parse_address
+from peer.network.child_calls import fails_softly
+from peer.network.dht_board import board_at, search_again
+from peer.network.dht_records import board_of, forget_if_too_much
+from peer.network.discovery import Discovery
+from peer.network.reachability import CallBack, knock
+from peer.network.subnet_scan import probe
 from peer.shards import Gathering, KeptShards, ShardService, Stock
-from peer.transfer import StateService
+from peer.transfer import (
+    StateService,
+    TransferError,
+    fetch,
+    fetch_bytes,
+    fetch_manifest,
+    fetch_means,
+    is_followed,
+)
 
 PERIOD_SECONDS = 1.0  # between two looks at the notice board, and between two notices of our own
 STALLED_SECONDS, STALLED_STEPS = 10.0, 3  # training that leaves no notice for so long, and so many steps, is stopped
@@ -77,21 +90,6 @@ class View:
     twin: str | None = None  # address of a device that has our identity, and had it before us
     bytes_sent: int = 0  # state given to others
     bytes_received: int = 0  # state taken from others
-
-
-def parse_address(address: str) -> tuple[PeerID, Multiaddr]:
-    """Peer id and dialable part of /ip4/ADDRESS/tcp/PORT/p2p/PEER; ValueError if it is not of that form."""
-    try:
-        whole = Multiaddr(address)
-        peer = PeerID.from_base58(whole["p2p"])
-        dialable = whole.decapsulate(Multiaddr(f"/p2p/{whole['p2p']}"))
-        if "tcp" not in dialable:
-            raise ValueError("no tcp port")
-    except Exception as error:
-        raise ValueError(
-            f"{address!r} is no peer address; it looks like /ip4/192.168.0.10/tcp/23456/p2p/Qm…"
-        ) from error
-    return peer, dialable
 
 
 def _reason(error: Exception) -> str:
@@ -281,7 +279,7 @@ class Node:
             self.heard[address] = name[:64]
 
     def _compare(self, other: Notice) -> None:
-        """Somebody says to have our identity: if it was there first, we are to take another (`peer/network.py`)."""
+        """Somebody says to have our identity: if it was there first, we take another (`network/handle.py`)."""
         me = other.model_copy(update={"address": self._address, "started": round(self.started, 1)})
         if other.role != Role.LEFT and other.address != self._address and is_earlier_twin(other, me):
             self._suspected = other.address
@@ -432,7 +430,97 @@ class Node:
             await self.dht.p2p._client.disconnect(peer)
 
     async def _end_with_p2pd(self) -> None:
-        """Without p2pd nothing here works: end, and be started again (`peer/network.py`)."""
+        """Without p2pd nothing here works: end, and be started again (`peer/network/handle.py`)."""
         daemon = self.dht.p2p._child
         if daemon is not None and daemon.returncode is not None:
             os._exit(1)
+
+
+MAX_DONORS = 4  # that state is taken from at once
+
+
+def _the_node() -> Node:
+    assert _node is not None, "Network starts the node before anything else"
+    return _node
+
+
+async def _start(
+    dht: DHT, node: DHTNode, *, run: str, name: str, address: str, checkpoints: Path, known: list[str]
+) -> str | None:
+    global _node
+    _node = Node(node, run, checkpoints)
+    return await _node.start(name=name, address=address, known=known)
+
+
+async def _post(dht: DHT, node: DHTNode, *, notice: Notice | None, silent_seconds: float) -> View:
+    _the_node().take(notice, silent_seconds)
+    return _the_node().view()
+
+
+async def _expect_silence(dht: DHT, node: DHTNode, *, seconds: float) -> None:
+    _the_node().expect_silence(seconds)
+
+
+async def _stop(dht: DHT, node: DHTNode) -> None:
+    await _the_node().stop()
+
+
+@fails_softly
+async def _fetch_manifest(dht: DHT, node: DHTNode, *, peer: str, run: str) -> Manifest:
+    return await fetch_manifest(node.p2p, PeerID.from_base58(peer), run)
+
+
+@fails_softly
+async def _fetch_bytes(dht: DHT, node: DHTNode, *, peer: str, manifest: Manifest, name: str) -> bytes:
+    return await fetch_bytes(node.p2p, PeerID.from_base58(peer), manifest, name)
+
+
+@fails_softly
+async def _fetch_settings(dht: DHT, node: DHTNode, *, peer: str, run: str) -> bytes:
+    donor = PeerID.from_base58(peer)
+    return await fetch_bytes(node.p2p, donor, await fetch_manifest(node.p2p, donor, run), SETTINGS)
+
+
+@fails_softly
+async def _fetch_means(dht: DHT, node: DHTNode, *, peer: str, run_folder: Path, lineage: str, size: int) -> list[Path]:
+    return await fetch_means(node.p2p, PeerID.from_base58(peer), run_folder, lineage, size, _the_node().service)
+
+
+@fails_softly
+async def _fetch(
+    dht: DHT,
+    node: DHTNode,
+    *,
+    peer: str,
+    run_id: str,
+    root: Path,
+    skip: tuple[str, ...],
+    newer_than: State | None,
+    or_followed: bool,
+) -> Path:
+    donor, run = PeerID.from_base58(peer), run_id.rpartition("-")[0]
+    manifest = await fetch_manifest(node.p2p, donor, run)
+    if manifest.run_id != run_id:
+        raise TransferError(f"it has a state of run {manifest.run_id}, and this is {run_id}")
+    progress = manifest.progress
+    old = newer_than is not None and (progress.samples, progress.round, progress.lineage) <= newer_than
+    if old and not (or_followed and await is_followed(node.p2p, donor, run, progress.anchor_name)):
+        raise TransferError("the donor has not written its newest state yet")
+    donors = [donor, *_the_node().others_of(manifest.run_id, donor)][:MAX_DONORS]
+    return await fetch(node.p2p, donors, manifest, root, _the_node().service, skip)
+
+
+@fails_softly
+async def _share(dht: DHT, node: DHTNode, *, ids_path: Path, tokenizer_sha256: str) -> None:
+    await _the_node().share(ids_path, tokenizer_sha256)
+
+
+@fails_softly
+async def _take_shard(
+    dht: DHT, node: DHTNode, *, peer: str | None, kept: Callable[[], KeptShards], tokenizer_sha256: str
+) -> Stock:
+    donor = None if peer is None else PeerID.from_base58(peer)
+    return await _the_node().take_shard(donor, kept, tokenizer_sha256)
+
+
+_node: Node | None = None

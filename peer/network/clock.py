@@ -2,7 +2,8 @@
 
 hivemind counts expirations in Unix time and wants all clocks within 3 s of each other; phones and old laptops are not
 that exact. So every process of a peer reads the time here: the device's clock as it was at the start, counted on by one
-that never jumps, and shifted to the time of the swarm by the DHT node when it meets the first peer (`peer/node.py`).
+that never jumps, and shifted to the time of the swarm by the DHT node when it meets the first peer
+(`peer/network/node.py`).
 """
 
 from __future__ import annotations

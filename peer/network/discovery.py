@@ -1,65 +1,24 @@
 """Zeroconf (mDNS, RFC 6762): this device says where it is and hears where others are, with no address typed.
 
-Only addresses come from here. Who is a member and in which state is on the notice board (`peer/node.py`), which also
-works where multicast does not.
+Only addresses come from here. Who is a member and in which state is on the notice board (`peer/network/node.py`), which
+also works where multicast does not.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 from collections.abc import Callable
 from contextlib import suppress
-from ipaddress import IPv4Address
 
-from ifaddr import get_adapters
 from zeroconf import IPVersion, ServiceInfo, ServiceStateChange, Zeroconf
 from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
 
 SERVICE_TYPE = "_cellmind._tcp.local."
-LOOPBACK = "127.0.0.1"  # where a device without a network is
 PROPERTIES = ("address", "name", "run", "started")  # of an announcement
 LOOKUPS, LOOKUP_MILLISECONDS = 10, 500
 
 Found = Callable[[str, str, str, float], None]
-
-
-def lan_address() -> str:
-    """This device's IPv4 address on the network it would use, found without a packet; loopback if there is none."""
-    for target in ("192.0.2.1", "224.0.0.251"):  # a routed address (TEST-NET-1), else wherever multicast would leave
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            try:
-                probe.connect((target, 9))
-            except OSError:
-                continue
-            return str(probe.getsockname()[0])
-    return LOOPBACK
-
-
-def check_host(host: str) -> None:
-    """Raises ValueError, which says what there is instead, if that is no address of this device."""
-    try:
-        address = IPv4Address(host)
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            probe.bind((host, 0))
-        if not (address.is_unspecified or address.is_multicast):
-            return
-    except OSError:
-        pass
-    except ValueError:
-        raise ValueError(f"{host!r} is no IPv4 address, such as {lan_address()}") from None
-    there = ", ".join(f"{address} ({interface})" for address, interface in interfaces_here().items())
-    there = there or f"{lan_address()}; the system does not tell of others, look for them in its network settings"
-    raise ValueError(f"{host} is no address of this device; what it has: {there}")
-
-
-def interfaces_here() -> dict[str, str]:
-    """IPv4 address -> interface; nothing where the system lets nobody look, as Android does."""
-    try:
-        return {str(ip.ip): adapter.nice_name for adapter in get_adapters() for ip in adapter.ips if ip.is_IPv4}
-    except OSError:
-        return {}
 
 
 def tell(info: ServiceInfo, found: Found) -> None:

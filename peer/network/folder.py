@@ -1,0 +1,75 @@
+"""What a peer keeps about the network in its checkpoints folder: a lock, its own address, and those it has met."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from pathlib import Path
+from typing import Any, TextIO
+
+from peer.network.address import NetworkError
+
+MAX_REMEMBERED = 50
+PEERS, OWN_ADDRESS = "peers.json", "address.json"  # addresses of others, and ours, beside the runs
+
+
+def lock_folder(folder: Path) -> TextIO:
+    """Two peers in one folder would be one identity twice. Raises NetworkError; the lock lasts as long as the file."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / ".lock").open("w")
+    except OSError as error:
+        raise NetworkError(
+            f"nothing can be kept in {folder}: {error.strerror}. Give this peer another folder with --checkpoints"
+        ) from error
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # unlike flock, children do not inherit it
+    except OSError as error:
+        raise NetworkError(
+            f"another peer runs in {folder} already; end it, or give this one a folder with --checkpoints"
+        ) from error
+    return file
+
+
+def runs_in(folder: Path) -> bool:
+    """Whether a peer runs in that folder."""
+    try:
+        with (folder / ".lock").open("r+") as file:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False
+
+
+def known_addresses(folder: Path) -> list[str]:
+    """Addresses of those whom the peer in that folder has met."""
+    return _read_addresses(folder / PEERS)
+
+
+def last_address(folder: Path) -> tuple[str, str] | None:
+    """The address of the peer that runs in that folder, or ran there last, and its run."""
+    try:
+        kept = json.loads((folder / OWN_ADDRESS).read_text())
+        return str(kept["address"]), str(kept["run"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _read_addresses(path: Path) -> list[str]:
+    try:
+        addresses = json.loads(path.read_text())["addresses"]
+        return [address for address in addresses if isinstance(address, str)][:MAX_REMEMBERED]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_text(json.dumps(content, indent=2))
+        os.replace(temporary, path)
+    except OSError:  # a convenience, no reason to stop
+        temporary.unlink(missing_ok=True)

@@ -33,11 +33,11 @@ from hivemind.proto import dht_pb2, runtime_pb2
 from hivemind.utils import MSGPackSerializer
 
 from benchmarks.garbage import odd_bytes, shout
-from peer.averager import GradientAverager
 from peer.membership import Notice, Role
 from peer.network import clock
 from peer.network.address import parse_address
 from peer.network.reachability import CallBack
+from peer.outer.averager import GradientAverager
 from peer.shards import ShardService
 from peer.transfer import StateService
 

@@ -20,7 +20,7 @@ from hivemind.compression import Float16Compression
 from benchmarks.ddp import bare_loop
 from peer.inner.compiling import worth_compiling
 from peer.inner.optimizer import make_optimizer, parameter_groups
-from peer.synchronous import AVERAGING_SECONDS, MATCHMAKING_SECONDS
+from peer.outer.synchronous import AVERAGING_SECONDS, MATCHMAKING_SECONDS
 
 
 def main() -> None:

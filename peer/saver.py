@@ -24,8 +24,8 @@ from minigpt.model import MiniGPT
 from minigpt.settings import Settings, with_identity_of
 from peer.device.display import Display
 from peer.inner.loop import InnerLoop
-from peer.outer import OuterLoop
-from peer.synchronous import SynchronousOuter
+from peer.outer.loop import OuterLoop
+from peer.outer.synchronous import SynchronousOuter
 
 SHARE = 0.02  # of the processor's time
 LONGEST_SECONDS = 120.0  # without a checkpoint: means are kept for a few times as long

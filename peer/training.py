@@ -25,7 +25,6 @@ from minigpt.model import MiniGPT
 from minigpt.settings import Settings
 from peer import history
 from peer.advice import advice
-from peer.averager import GradientAverager
 from peer.device.display import Display
 from peer.device.memory import available_memory
 from peer.device.power import Breather, Rest, Watch
@@ -40,11 +39,13 @@ from peer.membership import Notice, came_and_left, pauses_changed
 from peer.metrics import Metrics, RoundLine
 from peer.network import clock
 from peer.network.handle import Network
-from peer.outer import CaughtUp, OuterLoop, Reconnected, RoundClosed, Setback
+from peer.outer.averager import GradientAverager
+from peer.outer.events import CaughtUp, Reconnected, RoundClosed, Setback
+from peer.outer.loop import OuterLoop
+from peer.outer.synchronous import SynchronousInner, SynchronousOuter
 from peer.saver import Saver
 from peer.strangers import Strangers
 from peer.swarm_state import padded
-from peer.synchronous import SynchronousInner, SynchronousOuter
 
 BAR_SECONDS = 0.5
 LAST_VERDICT_SECONDS = 60.0  # that a run which ends by itself waits for what is still being measured

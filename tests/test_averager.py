@@ -40,10 +40,6 @@ from torch import Tensor
 
 from minigpt.checkpoint import parameter_hash
 from minigpt.checkpoint.manifest import Progress, Standing
-from peer import averager as averager_module
-from peer import outer as outer_module
-from peer.averager import WINDOW_BYTES, AgreeingRunner, Declared, GradientAverager
-from peer.catching_up import State
 from peer.codec import BLOCK, PART, bits_of, code_bytes, decode, encode
 from peer.history import Mean, following, path_of
 from peer.inner.loop import InnerLoop
@@ -51,7 +47,13 @@ from peer.membership import Notice, Role
 from peer.network.handle import Network
 from peer.network.hivemind_patches import start_dht
 from peer.network.node import View
-from peer.outer import REUNION_SECONDS, OuterLoop, Reconnected, RoundClosed, Setback
+from peer.outer import averager as averager_module
+from peer.outer import loop as outer_module
+from peer.outer.all_reduce import WINDOW_BYTES, AgreeingRunner, Declared
+from peer.outer.averager import GradientAverager
+from peer.outer.catching_up import State
+from peer.outer.events import Reconnected, RoundClosed, Setback
+from peer.outer.loop import REUNION_SECONDS, OuterLoop
 from peer.swarm_state import COARSE, FINE, MEAN_BITS, padded
 from peer.transfer import TransferError
 from tests.dht import acquainted_nodes

@@ -15,10 +15,10 @@ import pytest
 from hivemind import DHT
 from hivemind.dht import DHTNode
 
-from peer import groups
-from peer.groups import KeptGroups
 from peer.network import clock
 from peer.network.dht_board import board_at
+from peer.outer import matchmaking
+from peer.outer.matchmaking import KeptGroups
 from tests.dht import acquainted_nodes
 
 KEY = "a run.0b"
@@ -54,7 +54,7 @@ def test_whoever_waits_asks_at_once_and_then_now_and_again(nodes: list[DHT], mon
         assert first < 3.0
         assert all(passed >= 3.0 for passed in later)
 
-    monkeypatch.setattr(groups, "PAUSE_SECONDS", 3.0)
+    monkeypatch.setattr(matchmaking, "PAUSE_SECONDS", 3.0)
     asyncio.run(work())
 
 
@@ -74,8 +74,8 @@ def test_a_network_part_that_cannot_be_asked_knows_of_nobody(
 
 
 async def break_boards(dht: DHT, node: DHTNode) -> None:
-    groups.board_at = lambda node, key: None  # type: ignore[assignment,return-value]
+    matchmaking.board_at = lambda node, key: None  # type: ignore[assignment,return-value]
 
 
 async def mend_boards(dht: DHT, node: DHTNode) -> None:
-    groups.board_at = board_at
+    matchmaking.board_at = board_at

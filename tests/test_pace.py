@@ -4,7 +4,15 @@ import pytest
 
 from peer.codec import PART
 from peer.membership import Notice, Role
-from peer.pace import COST_SHARE, FINE_SHARE, LONGEST_PAUSE_SECONDS, MIN_PAUSE_SECONDS, USE, WHOLE_COST, Pace
+from peer.outer.exchange_schedule import (
+    COST_SHARE,
+    FINE_SHARE,
+    LONGEST_PAUSE_SECONDS,
+    MIN_PAUSE_SECONDS,
+    USE,
+    WHOLE_COST,
+    Pace,
+)
 from peer.swarm_state import COARSE, FINE
 
 SIZE = 4 * PART
@@ -52,7 +60,7 @@ def test_whoever_is_on_the_way_to_our_anchor_is_waited_for_longer_and_longer() -
 
 def test_what_exchanges_cost_and_bring_is_known_after_a_few(monkeypatch: pytest.MonkeyPatch) -> None:
     made, now = Pace(SIZE), 0.0
-    monkeypatch.setattr("peer.pace.time.monotonic", lambda: now)
+    monkeypatch.setattr("peer.outer.exchange_schedule.time.monotonic", lambda: now)
     for number, brought in enumerate((9.0, 0.1, 0.1, 0.1, 0.2)):
         assert made.balance(cores=1) is None, number
         made.exchanged(moved=10**6, seconds=1.0, processor_seconds=0.5, brought=brought)

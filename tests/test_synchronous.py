@@ -12,10 +12,10 @@ import torch
 from minigpt.checkpoint.manifest import Progress
 from minigpt.model import MiniGPT
 from minigpt.settings import Settings
-from peer import synchronous
 from peer.device.processes import StopSignal
 from peer.network.handle import Network
-from peer.synchronous import SynchronousInner
+from peer.outer import synchronous
+from peer.outer.synchronous import SynchronousInner
 from tests.dht import acquainted_nodes
 
 STOP = cast(StopSignal, SimpleNamespace(interrupts=nullcontext))

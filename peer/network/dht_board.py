@@ -1,9 +1,9 @@
 """Boards: what many write and read at one key of the DHT, each under a subkey of its own, again and again.
 
 The notice board, on which the devices of a run say where they stand, each under its address; and the list of those that
-look for a group (`peer/groups.py`). hivemind's `store` and `get` search for whoever keeps a key, and ask everybody on
-the way. A board is read and written every second: so its keepers are searched for now and then, and asked directly in
-between.
+look for a group (`peer/outer/matchmaking.py`). hivemind's `store` and `get` search for whoever keeps a key, and ask
+everybody on the way. A board is read and written every second: so its keepers are searched for now and then, and asked
+directly in between.
 """
 
 from __future__ import annotations

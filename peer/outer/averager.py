@@ -14,224 +14,32 @@ import logging
 import multiprocessing as mp
 import signal
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, AsyncIterator, Self  # noqa: UP035 -- hivemind tells streams by typing's name
+from typing import Any, AsyncIterator  # noqa: UP035 -- hivemind tells streams by typing's name
 
 import torch
 from hivemind import DHT
 from hivemind.averaging import DecentralizedAverager
-from hivemind.averaging.allreduce import AllReduceRunner, AveragingMode
+from hivemind.averaging.allreduce import AveragingMode
 from hivemind.averaging.control import StepControl
 from hivemind.averaging.group_info import GroupInfo
-from hivemind.averaging.partition import AllreduceException, BannedException, TensorPartReducer
+from hivemind.averaging.partition import AllreduceException
 from hivemind.p2p import P2PContext, PeerID
-from hivemind.proto import averaging_pb2, runtime_pb2
+from hivemind.proto import averaging_pb2
 from hivemind.utils import MPFuture
-from hivemind.utils.asyncio import aiter_with_timeout, attach_event_on_finished
-from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from peer.codec import PART, bits_of, code_bytes, decode, encode, is_valid
-from peer.groups import KeptGroups
-from peer.history import MAX_COUNT, MAX_PEERS, MAX_SAMPLES
-from peer.membership import is_quorum
-from peer.swarm_state import FINE, LIMIT, MEAN_BITS
+from peer.codec import PART, bits_of, code_bytes
+from peer.history import MAX_PEERS
+from peer.outer.all_reduce import AgreeingRunner, Declared, Nonsense, _collect
+from peer.outer.matchmaking import KeptGroups
+from peer.swarm_state import FINE, MEAN_BITS
 
 MATCHMAKING_SECONDS = 4.0  # how long a group waits for an expected peer that does not come
 MAX_GROUP = MAX_PEERS  # that a group waits for at most
 CHUNK_TIMEOUT = 15.0  # a peer that sends no part of a tensor for so long is left out of the first exchange,
 SHORTEST_TIMEOUT = 3.0  # and of later ones if it sends none for as long as a whole one took before, but at least for so
-# On the way at most, parts and their averages, both ways: what is sent waits in one queue with all else that a device
-# has to say, and at 5 Mbit/s the others took one for gone that had 4 MB of an exchange waiting there.
-WINDOW_BYTES = 2**20
 SHUN_SECONDS = 600.0  # that a peer is in no group of ours after it sent what cannot be
-
-
-class Declared(BaseModel):
-    """What a peer says of what it gives; see `GradientAverager.exchange`. Comes from the network."""
-
-    model_config = ConfigDict(strict=True)
-
-    bits: int
-    samples: int = Field(ge=0, le=MAX_SAMPLES)
-    weight: int = Field(ge=0, le=MAX_SAMPLES)
-    steps: int = Field(ge=0, le=MAX_COUNT)
-    group_size: int = Field(ge=1)
-
-    @model_validator(mode="after")
-    def check(self) -> Self:
-        if self.bits not in MEAN_BITS or self.weight > self.samples:
-            raise ValueError(f"{self.weight} of {self.samples} sequences in {self.bits} bits cannot be averaged with")
-        return self
-
-
-class Nonsense(AllreduceException):
-    """What a peer sent is not what honest software sends."""
-
-
-class AgreeingRunner(AllReduceRunner):
-    """One all-reduce in which every peer ends with the same bytes; see the module's docstring.
-
-    Its tensor, one code of whole parts, is where the mean goes; parts of it are handed out to peers as ever.
-
-    :param given: the code of what this peer gives
-    :param bits: in which each peer said it would give; what it sends must have them
-    :param weights: the weight each peer declared when the group was formed; what it sends must carry the same
-    :param traffic: counters of payload bytes sent and received, shared with the training process
-    :param complain: told of a peer that sends nonsense, and what it was
-    """
-
-    def __init__(
-        self,
-        *,
-        given: torch.Tensor,
-        bits: Sequence[int],
-        weights: Sequence[float],
-        traffic: tuple[Any, Any],
-        complain: Callable[[PeerID, str], None],
-        **kwargs: Any,
-    ):
-        super().__init__(**kwargs)
-        # who runs it is told of a failure in another way; asyncio would print one that nobody asked this future for
-        self._future.add_done_callback(lambda future: future.cancelled() or future.exception())
-        self.tensor_part_container.return_deltas = False  # parts of the result are averages, not differences
-        self._bits, self._mean_bits = dict(zip(self.ordered_peer_ids, bits)), MEAN_BITS[min(bits)]
-        self._given = given.split(code_bytes(PART, self._bits[self.peer_id]))
-        self._weights = dict(zip(self.ordered_peer_ids, weights))
-        self._traffic, self._complain = traffic, complain
-        self._encoded: dict[int, asyncio.Future[torch.Tensor]] = {}
-        self._enough_are_left = True
-        own_parts = self.tensor_part_container.num_parts_by_peer[self._own_index]
-        self.tensor_part_reducer = TensorPartReducer([torch.Size([PART])] * own_parts, len(self.sender_peer_ids))
-
-    @property
-    def _own_index(self) -> int:
-        return self.ordered_peer_ids.index(self.peer_id)
-
-    def _count(self, *, sent: int = 0, received: int = 0) -> None:
-        self._traffic[0].value += sent
-        self._traffic[1].value += received
-
-    @property
-    def _window(self) -> int:
-        """How many parts a reducer is sent at most before it has answered the first of them."""
-        if self.should_delay_results(self.peer_id):  # it answers when it has them all
-            return len(self._given)
-        part = code_bytes(PART, self._bits[self.peer_id]) + code_bytes(PART, self._mean_bits)
-        return max(2, WINDOW_BYTES // part // (self.group_size - 1))
-
-    def _given_to(self, index: int) -> Sequence[torch.Tensor]:
-        """The parts of what we give of which that peer is the reducer."""
-        counts = self.tensor_part_container.num_parts_by_peer
-        return self._given[sum(counts[:index]) : sum(counts[: index + 1])]
-
-    async def _encode(self, part_index: int, average: torch.Tensor) -> torch.Tensor:
-        """The code of the average of one of our parts, made once for all peers."""
-        if not self._enough_are_left:
-            raise AllreduceException("too few devices were left to move the anchor")
-        if part_index not in self._encoded:
-            loop = asyncio.get_running_loop()
-            self._encoded[part_index] = loop.run_in_executor(None, _encode, average, self._mean_bits)
-        return await asyncio.shield(self._encoded[part_index])
-
-    async def _ban_sender(self, peer_id: Any) -> None:
-        """Go on without one that fell silent, but not as a minority: the others may go on without us."""
-        left = set(self.sender_peer_ids) - self.banned_senders - {peer_id}
-        self._enough_are_left = is_quorum(len(left), len(self.sender_peer_ids))
-        await super()._ban_sender(peer_id)
-
-    async def _communicate_with_peer(self, peer_id: Any) -> None:
-        """Take the averages of one reducer's share, each part checked; without all of them the exchange fails."""
-        index = self.ordered_peer_ids.index(peer_id)
-        container = self.tensor_part_container
-        expected = container.num_parts_by_peer[index]
-        part_index = 0
-        try:
-            averages = self._reduce_own_share() if peer_id == self.peer_id else self._ask_reducer(peer_id, index)
-            async for average in averages:
-                if part_index >= expected:
-                    raise Nonsense("more parts than asked for")
-                container.register_processed_part(index, part_index, average)
-                part_index += 1
-            if part_index != expected:
-                raise AllreduceException(f"{peer_id} sent {part_index} of {expected} parts")
-        except BaseException as error:
-            container.register_failed_reducer(index)
-            if isinstance(error, Nonsense):
-                self._complain(peer_id, str(error))
-            raise
-
-    async def _reduce_own_share(self) -> AsyncIterator[torch.Tensor]:
-        """Of our own share we are the reducer."""
-        sender = self.sender_peer_ids.index(self.peer_id)
-        loop = asyncio.get_running_loop()
-        for part_index, code in enumerate(self._given_to(self._own_index)):
-            bits = self._bits[self.peer_id]
-            if not is_valid(code, bits, LIMIT):
-                raise AllreduceException("our own numbers are not finite, or impossibly large")
-            part = await loop.run_in_executor(None, _decode, code, bits)
-            average = await self.tensor_part_reducer.accumulate_part(sender, part_index, part, weight=self.weight)
-            yield await self._encode(part_index, average)
-
-    async def _ask_reducer(self, peer_id: Any, index: int) -> AsyncIterator[torch.Tensor]:
-        """Send a reducer its share of what we give, and give out the averages as they come."""
-        done_sending, window = asyncio.Event(), asyncio.Semaphore(self._window)
-        inputs = attach_event_on_finished(self._generate_input_for_peer(index, window), done_sending)
-        stream = await self._get_peer_stub(peer_id).rpc_aggregate_part(inputs)
-        if self.should_delay_results(self.peer_id):
-            await done_sending.wait()
-        async for message in aiter_with_timeout(stream, self.reducer_timeout):
-            if message.code != averaging_pb2.AVERAGED_PART:
-                raise AllreduceException(f"a reducer answered {averaging_pb2.MessageCode.Name(message.code)}")
-            self._count(received=len(message.tensor_part.buffer))
-            window.release()
-            yield _checked(message.tensor_part.buffer, self._mean_bits)
-
-    async def _generate_input_for_peer(
-        self, peer_index: int, window: asyncio.Semaphore
-    ) -> AsyncIterator[averaging_pb2.AveragingData]:
-        code, group_id = averaging_pb2.PART_FOR_AVERAGING, self.group_id
-        for part in self._given_to(peer_index):
-            await window.acquire()
-            self._count(sent=len(part))
-            content = runtime_pb2.Tensor(buffer=part.numpy().tobytes())
-            yield averaging_pb2.AveragingData(code=code, group_id=group_id, tensor_part=content, weight=self.weight)
-            code, group_id = None, None  # the first message says what the stream is about
-
-    async def _accumulate_parts_streaming(
-        self, stream: AsyncIterator[averaging_pb2.AveragingData], sender_index: int
-    ) -> AsyncIterator[averaging_pb2.AveragingData]:
-        """Take one sender's parts as they come, check them, and answer each with the encoded average."""
-        reducer, sender = self.tensor_part_reducer, self.sender_peer_ids[sender_index]
-        loop = asyncio.get_running_loop()
-        part_index = 0
-        try:
-            async for message in stream:
-                self._count(received=len(message.tensor_part.buffer))
-                if part_index >= reducer.num_parts or message.weight != self._weights[sender]:
-                    raise Nonsense("more parts than ours, or another weight than it had said")
-                bits = self._bits[sender]
-                code = _checked(message.tensor_part.buffer, bits)
-                part = await loop.run_in_executor(None, _decode, code, bits)
-                try:
-                    # shielded, for all senders wait for one future: the end of one's stream must not cancel it
-                    accumulate = reducer.accumulate_part(sender_index, part_index, part, weight=message.weight)
-                    average = await asyncio.shield(accumulate)
-                except BannedException:
-                    break
-                encoded = await self._encode(part_index, average)
-                part_index += 1
-                self._count(sent=len(encoded))
-                yield averaging_pb2.AveragingData(
-                    code=averaging_pb2.AVERAGED_PART,
-                    tensor_part=runtime_pb2.Tensor(buffer=encoded.numpy().tobytes()),
-                )
-        except Nonsense as error:
-            self._complain(sender, str(error))
-            raise
-        finally:
-            if part_index != reducer.num_parts:
-                await self._ban_sender(sender)
 
 
 class GradientAverager(DecentralizedAverager):
@@ -471,29 +279,3 @@ class GradientAverager(DecentralizedAverager):
                 task.cancel()
                 raise AllreduceException("the exchange stalled")
         return task.result()
-
-
-async def _collect(runner: AgreeingRunner) -> list[torch.Tensor]:
-    return [average async for average in runner]
-
-
-def _checked(buffer: bytes, bits: int) -> torch.Tensor:
-    """The code of one part from the network. Raises Nonsense."""
-    if len(buffer) != code_bytes(PART, bits):
-        raise Nonsense("a part of another size than asked for")
-    code = torch.frombuffer(bytearray(buffer), dtype=torch.uint8)
-    if not is_valid(code, bits, LIMIT):
-        raise Nonsense("numbers that are not finite, or impossibly large")
-    return code
-
-
-def _decode(code: torch.Tensor, bits: int) -> torch.Tensor:
-    part = torch.empty(PART)
-    decode(code, bits, part)
-    return part
-
-
-def _encode(average: torch.Tensor, bits: int) -> torch.Tensor:
-    code = torch.empty(code_bytes(PART, bits), dtype=torch.uint8)
-    encode(average, bits, code)
-    return code

@@ -29,7 +29,7 @@ from peer.inner.optimizer import make_optimizer, parameter_groups
 from peer.membership import Notice, Role
 from peer.network.address import NetworkError
 from peer.network.handle import Network
-from peer.outer import Event, RoundClosed
+from peer.outer.events import Event, RoundClosed
 
 MATCHMAKING_SECONDS = 3.0
 AVERAGING_SECONDS = 60.0

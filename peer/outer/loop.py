@@ -3,7 +3,8 @@
 Alone, a peer simply trains, and its anchor is what it was at the end of the last round. In company the anchor is a
 state of its own (`peer/swarm_state.py`) that every exchange moves by what peers have moved; a round closes when
 `samples_per_round` sequences have gone into it. Exchanges run in the background, and nothing here waits for the
-network. How often they come is decided in `peer/pace.py`, what was missed comes by `peer/catching_up.py`.
+network. How often they come is decided in `peer/outer/exchange_schedule.py`, what was missed comes by
+`peer/outer/catching_up.py`.
 """
 
 from __future__ import annotations
@@ -24,8 +25,6 @@ from minigpt import checkpoint
 from minigpt.checkpoint.manifest import Progress, Standing
 from minigpt.model import MiniGPT
 from minigpt.settings import Settings
-from peer.averager import MATCHMAKING_SECONDS, MAX_GROUP, SHUN_SECONDS, GradientAverager
-from peer.catching_up import CatchingUp, Means, NotTaken, State
 from peer.history import MAX_COUNT, Mean, load
 from peer.inner.loop import InnerLoop
 from peer.inner.lr_schedule import rate_factor
@@ -44,8 +43,11 @@ from peer.membership import (
     wait_for_somebody,
 )
 from peer.network.handle import Network
-from peer.pace import Pace
-from peer.pseudo_gradient import PseudoGradient
+from peer.outer.averager import MATCHMAKING_SECONDS, MAX_GROUP, SHUN_SECONDS, GradientAverager
+from peer.outer.catching_up import CatchingUp, Means, NotTaken, State
+from peer.outer.events import CaughtUp, Event, Reconnected, RoundClosed, Setback
+from peer.outer.exchange_schedule import Pace
+from peer.outer.pseudo_gradient import PseudoGradient
 from peer.swarm_state import SwarmState, follow, stand
 
 PAUSE_SECONDS = 1.0  # after a failed exchange or transfer
@@ -56,40 +58,6 @@ REUNION_SECONDS = 30.0
 LONGEST_TICK_SECONDS = 5.0  # of them that pass from one tick to the next: longer ones, a device has slept through
 MEET_SECONDS = 10.0  # the same at the start, when others may hold the checkpoint that we begin with
 MAX_PATIENCE = 60.0  # that a group waits for somebody, however long it says that its steps take
-
-
-@dataclass(frozen=True)
-class RoundClosed:
-    """A round is over, and the anchor moved."""
-
-    peers: list[str]  # names, our own first
-    share: float  # of the round's sequences that were ours
-
-
-@dataclass(frozen=True)
-class CaughtUp:
-    """Others were ahead; their anchor is ours now."""
-
-    donor: str
-    apart: int  # sequences of ours that went into our anchor since we last stood where the donor stood, and are kept
-    given_up: int  # all that we had to say, where it did not fit
-
-
-@dataclass(frozen=True)
-class Setback:
-    """Something did not work, cost nothing but time, and is tried again."""
-
-    reason: str
-
-
-@dataclass(frozen=True)
-class Reconnected:
-    """The network part of this device had died, or stood at an address that is no longer its own; a new one runs."""
-
-    address: str  # IPv4
-
-
-Event = RoundClosed | CaughtUp | Setback | Reconnected
 
 
 class OuterLoop:

@@ -33,6 +33,7 @@ from peer import history, transfer
 from peer.codec import PART, code_bytes
 from peer.history import Mean
 from peer.network import child_calls
+from peer.network import node as node_module
 from peer.network.address import parse_address
 from peer.transfer import (
     PARTIAL,

@@ -38,8 +38,8 @@ from peer.network import clock
 from peer.network.address import parse_address
 from peer.network.reachability import CallBack
 from peer.outer.averager import GradientAverager
-from peer.shards import ShardService
-from peer.transfer import StateService
+from peer.state.serving import StateService
+from peer.state.shards import ShardService
 
 AT_ONCE = 8
 PATIENCE_SECONDS = 2.0  # with an answer; some handlers wait for others

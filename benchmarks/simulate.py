@@ -29,7 +29,7 @@ from minigpt.model import MiniGPT
 from peer.inner.loop import CLIP_NORM
 from peer.inner.lr_schedule import learning_rate
 from peer.inner.optimizer import BETAS, WEIGHT_DECAY
-from peer.membership import steps_of
+from peer.state.anchor import steps_of
 
 Report: TypeAlias = Callable[[int, MiniGPT], None]  # of a step, and the model to judge
 
@@ -97,7 +97,7 @@ class Peer:
             p.addcdiv_(m, (v / bias2).sqrt_().add_(EPSILON), value=-own_rate / bias1)
 
 
-# peer/codec.py's steps of one size lose 0.1 % (2 bits) and 0.2 % (4 bits) more of the energy
+# peer/state/codec.py's steps of one size lose 0.1 % (2 bits) and 0.2 % (4 bits) more of the energy
 LEVELS = {  # of Lloyd and Max for a normal distribution, by bits; the other half is their negative
     1: [0.7979],
     2: [0.4528, 1.510],
@@ -115,7 +115,7 @@ def quantized(x: Tensor, bits: int) -> Tensor:
 
 
 def swarm(a: argparse.Namespace, peers: list[Peer], train: Tensor, report: Report) -> None:
-    """What the project does (peer/swarm_state.py): the anchor moves by the mean of what peers moved, a while ago."""
+    """What the project does (peer/state/anchor.py): the anchor moves by the mean of what peers moved, a while ago."""
     anchor = copy.deepcopy(peers[0].model)
     parameters = [p.detach() for p in anchor.parameters()]
     for p in peers:

@@ -28,9 +28,9 @@ from typing import Any
 
 from benchmarks.time_to_loss import end, found, kept, neighbour, prepare, wait, wait_until_compiled
 from minigpt import checkpoint
-from peer.codec import bits_of, code_bytes
-from peer.history import load
-from peer.swarm_state import COARSE, FINE, MEAN_BITS, SwarmState
+from peer.state.anchor import COARSE, FINE, MEAN_BITS, SwarmState
+from peer.state.codec import bits_of, code_bytes
+from peer.state.means import load
 from tests.devices import Device
 from tests.lan import Host, HostProcess, Lan
 

@@ -86,7 +86,7 @@ def fetch(arguments: argparse.Namespace) -> Path:
     """The newest checkpoint of the running peer that the command line asks for, in a folder here."""
     # the one place where this room looks into peer/: only here, since hivemind takes seconds to import
     from peer.joining.pull import fetch_from_peer, fetch_from_swarm
-    from peer.transfer import TransferError
+    from peer.state.fetching import TransferError
 
     root = CHECKPOINTS / "from-peer"
     try:

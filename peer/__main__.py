@@ -39,8 +39,8 @@ from peer.network.address import (
     port,
 )
 from peer.network.handle import Network
+from peer.state.fetching import TransferError
 from peer.training import Trainer
-from peer.transfer import TransferError
 
 DEFAULT_PORT = 23457
 NICENESS = 10  # whoever uses the device goes first

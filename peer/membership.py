@@ -240,19 +240,6 @@ def is_quorum(came: int, expected: int) -> bool:
     return 2 * came > expected
 
 
-def steps_of(group: Iterable[tuple[int, int]]) -> int:
-    """How many steps the anchor takes for (sequences, steps) of each peer: about as many as who trained most took.
-
-    It is their mean weighted by the cube of sequences, in the steps of who trained most: of a fast and a slow one the
-    fast one's, and of equal ones, of which chance lets one make more steps than another this time, not what the
-    luckiest made. In one process, eight that made 3 to 7 steps learnt less where the anchor made 7 (docs/log.md).
-    """
-    group = list(group)
-    most, steps = max(group)
-    weighed, weights = (sum(sequences**power for sequences, _ in group) for power in (4, 3))
-    return round(steps * weighed / (most * weights))
-
-
 def newer_state(me: Notice, others: Iterable[Notice]) -> Notice | None:
     """The peer of our run with the newest state, if it is newer than ours."""
     same_run = [other for other in others if can_give(me, other) and other.run_id == me.run_id]

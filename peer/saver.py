@@ -1,8 +1,8 @@
 """Checkpoints written beside the training, not in its way.
 
 A lonely peer saves every round. Where an older checkpoint leads to the anchor of now by the means that are kept as well
-(`peer/history.py`), it saves no more often than SHARE of the processor allows: rounds of many devices are short, and a
-checkpoint is twice the model.
+(`peer/state/means.py`), it saves no more often than SHARE of the processor allows: rounds of many devices are short,
+and a checkpoint is twice the model.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from minigpt.settings import Settings, SettingsError, differences, parse_setting
 from peer.device.display import Display
 from peer.membership import Notice, Role
 from peer.network.handle import Network
-from peer.transfer import TransferError
+from peer.state.fetching import TransferError
 
 
 class Strangers:

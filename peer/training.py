@@ -23,7 +23,6 @@ from minigpt.encoding import DatasetError, encode
 from minigpt.held_out import HeldOut
 from minigpt.model import MiniGPT
 from minigpt.settings import Settings
-from peer import history
 from peer.advice import advice
 from peer.device.display import Display
 from peer.device.memory import available_memory
@@ -44,8 +43,9 @@ from peer.outer.events import CaughtUp, Reconnected, RoundClosed, Setback
 from peer.outer.loop import OuterLoop
 from peer.outer.synchronous import SynchronousInner, SynchronousOuter
 from peer.saver import Saver
+from peer.state import means
+from peer.state.anchor import padded
 from peer.strangers import Strangers
-from peer.swarm_state import padded
 
 BAR_SECONDS = 0.5
 LAST_VERDICT_SECONDS = 60.0  # that a run which ends by itself waits for what is still being measured
@@ -437,7 +437,7 @@ def open_loops(
     averager = GradientAverager(size, network.dht, progress.run_id)
     position, missed = run.position(), []
     if run.how == "resumed":  # perhaps after an end without warning, with exchanges after the last checkpoint
-        missed = history.following(checkpoints / progress.run, progress.anchor_name, size)
+        missed = means.following(checkpoints / progress.run, progress.anchor_name, size)
     anchor, model = run.start.build_model(), start_model(run, with_local=not missed)
     inner = InnerLoop(model, batches, device, autocast, blocked)
     moments = run.start.optimizer()

@@ -25,7 +25,7 @@ from hivemind.p2p import P2P
 from minigpt import checkpoint
 from minigpt.model import MiniGPT
 from minigpt.settings import run_id
-from peer.transfer import StateService
+from peer.state.serving import StateService
 from tests.lan import wait_until
 from tests.tiny import SETTINGS, save_model
 

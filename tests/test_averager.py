@@ -40,8 +40,6 @@ from torch import Tensor
 
 from minigpt.checkpoint import parameter_hash
 from minigpt.checkpoint.manifest import Progress, Standing
-from peer.codec import BLOCK, PART, bits_of, code_bytes, decode, encode
-from peer.history import Mean, following, path_of
 from peer.inner.loop import InnerLoop
 from peer.membership import Notice, Role
 from peer.network.handle import Network
@@ -54,8 +52,10 @@ from peer.outer.averager import GradientAverager
 from peer.outer.catching_up import State
 from peer.outer.events import Reconnected, RoundClosed, Setback
 from peer.outer.loop import REUNION_SECONDS, OuterLoop
-from peer.swarm_state import COARSE, FINE, MEAN_BITS, padded
-from peer.transfer import TransferError
+from peer.state.anchor import COARSE, FINE, MEAN_BITS, padded
+from peer.state.codec import BLOCK, PART, bits_of, code_bytes, decode, encode
+from peer.state.fetching import TransferError
+from peer.state.means import Mean, following, path_of
 from tests.dht import acquainted_nodes
 from tests.lan import wait_until
 from tests.tiny import SETTINGS, build_model

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from peer.codec import BLOCK, PART, bits_of, code_bytes, decode, encode, is_valid
+from peer.state.codec import BLOCK, PART, bits_of, code_bytes, decode, encode, is_valid
 
 
 def roundtrip(numbers: torch.Tensor, bits: int) -> torch.Tensor:

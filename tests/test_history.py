@@ -11,10 +11,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from peer import history
-from peer.codec import PART, code_bytes, encode
-from peer.history import HistoryError, Mean, following, load, path_of
-from peer.swarm_state import COARSE, FINE, MEAN_BITS
+from peer.state import means
+from peer.state.anchor import COARSE, FINE, MEAN_BITS
+from peer.state.codec import PART, code_bytes, encode
+from peer.state.means import HistoryError, Mean, following, load, path_of
 
 SIZE = code_bytes(PART, MEAN_BITS[COARSE])
 
@@ -106,7 +106,7 @@ def test_a_torn_or_renamed_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_oldest_are_forgotten_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(history, "KEPT_BYTES", 3 * (SIZE + 1000))
+    monkeypatch.setattr(means, "KEPT_BYTES", 3 * (SIZE + 1000))
     lineage, names = "a" * 64, []
     for number in range(5):
         kept = mean(lineage)

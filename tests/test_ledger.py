@@ -3,9 +3,9 @@
 import pytest
 
 from minigpt.checkpoint.manifest import Standing
-from peer import ledger as module
-from peer.ledger import Ledger
 from peer.membership import Notice, Role
+from peer.state import contributions as module
+from peer.state.contributions import Ledger
 
 PEER = "D" * 12
 

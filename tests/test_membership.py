@@ -29,10 +29,10 @@ from peer.membership import (
     parse_notice,
     pauses_changed,
     somebody_falters,
-    steps_of,
     wait_for_somebody,
     with_distinct_names,
 )
+from peer.state.anchor import steps_of
 
 RUN = "cellmind-0123456789ab"
 

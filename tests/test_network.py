@@ -15,7 +15,7 @@ from hivemind.utils import MPFuture
 from peer.network import handle as network_module
 from peer.network.address import free_port
 from peer.network.handle import Network
-from peer.transfer import TransferError
+from peer.state.fetching import TransferError
 from tests.lan import wait_until
 
 

@@ -2,7 +2,6 @@
 
 import pytest
 
-from peer.codec import PART
 from peer.membership import Notice, Role
 from peer.outer.exchange_schedule import (
     COST_SHARE,
@@ -13,7 +12,8 @@ from peer.outer.exchange_schedule import (
     WHOLE_COST,
     Pace,
 )
-from peer.swarm_state import COARSE, FINE
+from peer.state.anchor import COARSE, FINE
+from peer.state.codec import PART
 
 SIZE = 4 * PART
 

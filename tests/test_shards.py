@@ -20,10 +20,11 @@ from hivemind.proto import runtime_pb2
 from pydantic import ValidationError
 
 from minigpt.dataset import Batches, GrowingDataset
-from peer import shards
 from peer.network.address import parse_address
-from peer.shards import Gathering, KeptShards, ShardList, ShardService, Stock, hash_of
-from peer.transfer import StateService, TransferError
+from peer.state import shards
+from peer.state.fetching import TransferError
+from peer.state.serving import StateService
+from peer.state.shards import Gathering, KeptShards, ShardList, ShardService, Stock, hash_of
 
 TOKENIZER, RUN_ID = "a" * 64, "cellmind-0123456789ab"
 VOCABULARY = 300

@@ -10,9 +10,8 @@ from torch import Tensor
 
 from minigpt.checkpoint import parameter_hash
 from minigpt.model import MiniGPT
-from peer.codec import code_bytes, encode, is_valid
-from peer.membership import steps_of
-from peer.swarm_state import COARSE, FINE, LIMIT, MEAN_BITS, SwarmState, follow, stand
+from peer.state.anchor import COARSE, FINE, LIMIT, MEAN_BITS, SwarmState, follow, stand, steps_of
+from peer.state.codec import code_bytes, encode, is_valid
 
 RATE = 1e-3
 

@@ -29,23 +29,15 @@ from minigpt import checkpoint
 from minigpt.checkpoint.manifest import LOCAL, MANIFEST, MODEL, OPTIMIZER, CheckpointError, Manifest
 from minigpt.model import MiniGPT
 from minigpt.settings import run_id
-from peer import history, transfer
-from peer.codec import PART, code_bytes
-from peer.history import Mean
 from peer.network import child_calls
 from peer.network import node as node_module
 from peer.network.address import parse_address
-from peer.transfer import (
-    PARTIAL,
-    StateService,
-    TransferError,
-    fetch,
-    fetch_bytes,
-    fetch_manifest,
-    fetch_means,
-    is_followed,
-    verified,
-)
+from peer.state import fetching, means, serving
+from peer.state.codec import PART, code_bytes
+from peer.state.fetching import PARTIAL, TransferError, fetch, fetch_bytes, fetch_manifest, fetch_means, is_followed
+from peer.state.means import Mean
+from peer.state.serving import StateService
+from peer.state.verifying import verified
 from tests.lan import wait_until
 from tests.tiny import SETTINGS, build_model, save_model, train_tokenizer
 
@@ -135,7 +127,8 @@ def test_the_whole_folder_arrives_without_what_is_the_donor_s_own(donor_folder: 
 
 @pytest.fixture
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transfer, "PIECE_BYTES", PIECE)
+    for module in (fetching, serving):
+        monkeypatch.setattr(module, "PIECE_BYTES", PIECE)
 
 
 def test_a_transfer_goes_on_where_it_broke_off(donor_folder: Path, tmp_path: Path, small_pieces: None) -> None:
@@ -192,7 +185,7 @@ def test_a_donor_that_dies_is_replaced_without_starting_over(
     assert verified(taken)[0].optimizer() is None, "the moments were the dead one's own"
     size = sum(entry["size"] for entry in json.loads((taken / MANIFEST).read_text())["files"].values())
     assert sent_by_other >= size // 4
-    assert received <= size + transfer.REQUESTS_AT_ONCE * PIECE, "nothing but what was on its way was taken twice"
+    assert received <= size + fetching.REQUESTS_AT_ONCE * PIECE, "nothing but what was on its way was taken twice"
 
 
 class Dying(StateService):
@@ -358,7 +351,7 @@ def test_a_donor_that_freezes_is_given_up(
     donor_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, side: str
 ) -> None:
     """And so is our own part of the connection: a question that it did not pass on was waited for in vain."""
-    monkeypatch.setattr(transfer, "ANSWER_SECONDS", 1.0)
+    monkeypatch.setattr(fetching, "ANSWER_SECONDS", 1.0)
 
     async def work(donor: P2P, joiner: P2P, service: StateService) -> None:
         manifest = await fetch_manifest(joiner, donor.peer_id, RUN)
@@ -433,7 +426,7 @@ def test_a_mean_comes_piece_by_piece(donor_folder: Path, tmp_path: Path, small_p
         assert len(b"".join([message.serialized_info async for message in stream])) == PIECE
         mine = StateService(tmp_path / "joiner")
         (path,) = await fetch_means(joiner, donor.peer_id, tmp_path / "joiner" / RUN, mean.previous, size, mine)
-        assert history.load(path, size).lineage == mean.lineage
+        assert means.load(path, size).lineage == mean.lineage
         assert mine.bytes_received == path.stat().st_size > 3 * PIECE
         assert service.bytes_sent == mine.bytes_received + PIECE
 
@@ -518,8 +511,8 @@ Dripping.__name__ = StateService.__name__
 
 
 def test_a_donor_that_drips_is_given_up(donor_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transfer, "SLOWEST", 1e9)
-    monkeypatch.setattr(transfer, "ANSWER_SECONDS", 1.0)
+    monkeypatch.setattr(fetching, "SLOWEST", 1e9)
+    monkeypatch.setattr(fetching, "ANSWER_SECONDS", 1.0)
 
     async def work(donor: P2P, joiner: P2P, service: StateService) -> None:
         with pytest.raises(TransferError, match="too slowly"):

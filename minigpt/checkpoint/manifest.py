@@ -38,7 +38,7 @@ class CheckpointError(ValueError):
 class Progress:
     """How far a run is: rounds, sequences trained by the swarm, this device's inner steps, the anchor's hash.
 
-    `lineage` names the anchor by what made it (peer/history.py), `updates` are the AdamW steps behind the moments.
+    `lineage` names the anchor by what made it (peer/state/means.py), `updates` are the AdamW steps behind the moments.
     """
 
     run: str

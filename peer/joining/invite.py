@@ -23,7 +23,7 @@ from pathlib import Path
 from hivemind.p2p import PeerID
 
 from peer.network.folder import last_address, runs_in
-from peer.transfer import RUN_NAME, kept_checkpoints
+from peer.state.serving import RUN_NAME, kept_checkpoints
 
 VERSION = 1
 HEAD = struct.Struct(">4sH32s6s")  # address, port, fingerprint, hash of the run

@@ -44,7 +44,8 @@ from peer.membership import Notice, Role, Start, can_give, decide_start
 from peer.network import clock
 from peer.network.handle import Network
 from peer.network.node import ANOTHER_DEVICE, View
-from peer.transfer import TransferError, verified
+from peer.state.fetching import TransferError
+from peer.state.verifying import verified
 
 TOKENIZER_TEXT = Path("data/for-tokenizer-training/textonly.txt")
 LOOK_SECONDS = 3.0  # before a run is founded because nobody answers

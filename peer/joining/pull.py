@@ -26,7 +26,8 @@ from peer.network.discovery import Listener
 from peer.network.hivemind_patches import keep_sockets_together
 from peer.network.node import CONNECT_SECONDS
 from peer.network.subnet_scan import probe
-from peer.transfer import StateService, TransferError, fetch, fetch_manifest
+from peer.state.fetching import TransferError, fetch, fetch_manifest
+from peer.state.serving import StateService
 
 LISTEN_SECONDS = 5.0  # for somebody who trains
 READING_SECONDS = 60.0  # for which a folder stays, though another program has taken a newer one

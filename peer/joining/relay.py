@@ -12,7 +12,8 @@ from minigpt.checkpoint.manifest import OPTIMIZER, CheckpointError
 from peer.device.display import Display
 from peer.membership import Notice, Role, newer_state
 from peer.network.handle import Network
-from peer.transfer import TransferError, verified
+from peer.state.fetching import TransferError
+from peer.state.verifying import verified
 
 PAUSE_SECONDS = 30.0  # at least, from one state to the next
 TIME_SHARE = 0.05  # of the link's time, at most, goes into taking them

@@ -1,7 +1,7 @@
 """Training on what others share: for a device with no text of its own, beside one that was started with --share-data.
 
-The training process's side of `peer/shards.py`: it has one shard after another taken in the background, in a small
-share of the time, and lets the dataset grow by those that are here.
+The training process's side of `peer/state/shards.py`: it has one shard after another taken in the background, in a
+small share of the time, and lets the dataset grow by those that are here.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from minigpt.encoding import id_type
 from peer.device.display import Display
 from peer.membership import Notice
 from peer.network.handle import Network
-from peer.shards import Stock
-from peer.transfer import TransferError
+from peer.state.fetching import TransferError
+from peer.state.shards import Stock
 
 FOLDER = "shards"  # in the run's folder
 TIME_SHARE = 0.1  # in which shards are taken; one of them is text for minutes of training

@@ -8,8 +8,8 @@ from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
 from minigpt.encoding import DatasetError
-from peer.history import HistoryError
-from peer.transfer import TransferError, reason
+from peer.state.fetching import TransferError, reason
+from peer.state.means import HistoryError
 
 
 @dataclass(frozen=True)

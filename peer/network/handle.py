@@ -36,8 +36,8 @@ from peer.network.node import (
     _stop,
     _take_shard,
 )
-from peer.shards import KeptShards, Stock
-from peer.transfer import TransferError
+from peer.state.fetching import TransferError
+from peer.state.shards import KeptShards, Stock
 
 LOOK_SECONDS = 2.0  # between two looks at our own address
 RETRY_SECONDS = 5.0  # between two starts of a network part that does not start

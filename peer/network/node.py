@@ -45,16 +45,9 @@ from peer.network.dht_records import board_of, forget_if_too_much
 from peer.network.discovery import Discovery
 from peer.network.reachability import CallBack, knock
 from peer.network.subnet_scan import probe
-from peer.shards import Gathering, KeptShards, ShardService, Stock
-from peer.transfer import (
-    StateService,
-    TransferError,
-    fetch,
-    fetch_bytes,
-    fetch_manifest,
-    fetch_means,
-    is_followed,
-)
+from peer.state.fetching import TransferError, fetch, fetch_bytes, fetch_manifest, fetch_means, is_followed
+from peer.state.serving import StateService
+from peer.state.shards import Gathering, KeptShards, ShardService, Stock
 
 PERIOD_SECONDS = 1.0  # between two looks at the notice board, and between two notices of our own
 STALLED_SECONDS, STALLED_STEPS = 10.0, 3  # training that leaves no notice for so long, and so many steps, is stopped

@@ -1,7 +1,7 @@
 """The exchange on the wire: hivemind's averager, taught to form the group of one anchor and to agree bit for bit.
 
 hivemind's butterfly all-reduce (Moshpit SGD, arXiv 2103.03239) gives every peer (mean - own) through a lossy codec, so
-peers end up close, but not equal. Here what is given and the mean of it travel as the codes of `peer/codec.py`: a
+peers end up close, but not equal. Here what is given and the mean of it travel as the codes of `peer/state/codec.py`: a
 reducer encodes the mean once and everybody ends with the same bytes. A peer whose exchange lacks any part fails as a
 whole and changes nothing, instead of keeping its own values there in silence.
 """
@@ -29,11 +29,11 @@ from hivemind.p2p import P2PContext, PeerID
 from hivemind.proto import averaging_pb2
 from hivemind.utils import MPFuture
 
-from peer.codec import PART, bits_of, code_bytes
-from peer.history import MAX_PEERS
 from peer.outer.all_reduce import AgreeingRunner, Declared, Nonsense, _collect
 from peer.outer.matchmaking import KeptGroups
-from peer.swarm_state import FINE, MEAN_BITS
+from peer.state.anchor import FINE, MEAN_BITS
+from peer.state.codec import PART, bits_of, code_bytes
+from peer.state.means import MAX_PEERS
 
 MATCHMAKING_SECONDS = 4.0  # how long a group waits for an expected peer that does not come
 MAX_GROUP = MAX_PEERS  # that a group waits for at most

@@ -1,6 +1,6 @@
 """Catching up with the swarm: what this peer missed comes from whoever has it, while training goes on.
 
-Means that we missed lead from our anchor to that of now (`peer/history.py`); where the swarm's anchor does not come
+Means that we missed lead from our anchor to that of now (`peer/state/means.py`); where the swarm's anchor does not come
 from ours by means, the whole state is taken. Nothing of it is believed before it was checked, and who cannot show what
 it claims is not asked again for a while, so that it keeps nobody from going on.
 """
@@ -17,7 +17,8 @@ from torch import Tensor
 from minigpt.checkpoint.manifest import OPTIMIZER, Progress
 from peer.membership import Notice, newer_state
 from peer.network.handle import Network
-from peer.transfer import TransferError, verified
+from peer.state.fetching import TransferError
+from peer.state.verifying import verified
 
 DOUBT_SECONDS = 10.0  # in which a newer state that could not be taken keeps nobody from going on with the others
 WRITING_SECONDS = 1.0  # the same for one that its donor has not written yet: that takes a moment

@@ -1,7 +1,7 @@
 """The outer loop: the anchor all peers agree on, and how it moves, alone or with the swarm.
 
 Alone, a peer simply trains, and its anchor is what it was at the end of the last round. In company the anchor is a
-state of its own (`peer/swarm_state.py`) that every exchange moves by what peers have moved; a round closes when
+state of its own (`peer/state/anchor.py`) that every exchange moves by what peers have moved; a round closes when
 `samples_per_round` sequences have gone into it. Exchanges run in the background, and nothing here waits for the
 network. How often they come is decided in `peer/outer/exchange_schedule.py`, what was missed comes by
 `peer/outer/catching_up.py`.
@@ -25,10 +25,8 @@ from minigpt import checkpoint
 from minigpt.checkpoint.manifest import Progress, Standing
 from minigpt.model import MiniGPT
 from minigpt.settings import Settings
-from peer.history import MAX_COUNT, Mean, load
 from peer.inner.loop import InnerLoop
 from peer.inner.lr_schedule import rate_factor
-from peer.ledger import Ledger
 from peer.membership import (
     MAX_MEMBERS,
     Notice,
@@ -39,7 +37,6 @@ from peer.membership import (
     in_company,
     is_quorum,
     somebody_falters,
-    steps_of,
     wait_for_somebody,
 )
 from peer.network.handle import Network
@@ -48,7 +45,9 @@ from peer.outer.catching_up import CatchingUp, Means, NotTaken, State
 from peer.outer.events import CaughtUp, Event, Reconnected, RoundClosed, Setback
 from peer.outer.exchange_schedule import Pace
 from peer.outer.pseudo_gradient import PseudoGradient
-from peer.swarm_state import SwarmState, follow, stand
+from peer.state.anchor import SwarmState, follow, stand, steps_of
+from peer.state.contributions import Ledger
+from peer.state.means import MAX_COUNT, Mean, load
 
 PAUSE_SECONDS = 1.0  # after a failed exchange or transfer
 GRACE_SECONDS = 4.0  # in which notices catch up with an exchange

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from minigpt.checkpoint.manifest import Standing
 from peer.device.memory import is_out_of_memory
-from peer.history import Mean
 from peer.inner.loop import InnerLoop
-from peer.swarm_state import SwarmState, follow, stand
+from peer.state.anchor import SwarmState, follow, stand
+from peer.state.means import Mean
 
 # Of two that began alike and went their own ways, the mean is better than either of them; of two that parted before
 # they had learnt much it is no model at all. The loss half way tells which (arXiv 1912.05671: a barrier between them).

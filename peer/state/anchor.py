@@ -2,9 +2,9 @@
 
 DiLoCo's words (arXiv 2311.08105): what a peer has moved away from the anchor is its pseudo-gradient; the outer step
 moves the anchor by the swarm's mean of it. It crosses the wire in two bits a number, its mean in four
-(`peer/codec.py`), so that it can do so every few steps and arrives a few steps later; after many steps, where the link
-allows, both in eight. Nobody waits meanwhile: a peer then moves by what the anchor moved relative to where the peer
-stood when it gave, and keeps what it has trained since (arXiv 2501.18512).
+(`peer/state/codec.py`), so that it can do so every few steps and arrives a few steps later; after many steps, where the
+link allows, both in eight. Nobody waits meanwhile: a peer then moves by what the anchor moved relative to where the
+peer stood when it gave, and keeps what it has trained since (arXiv 2501.18512).
 
 The mean is of movement a step, weighted by sequences, and the anchor makes about as many steps of it as the peer that
 trained most: a slow peer adds what its gradients say, and does not hold the fast one back. That is true of a short way,
@@ -18,12 +18,12 @@ what everybody's gradients say.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from peer.codec import PART, bits_of, code_bytes, decode, encode
+from peer.state.codec import PART, bits_of, code_bytes, decode, encode
 
 COARSE, FINE = 2, 8  # bits a number in what a peer gives
 MEAN_BITS = {COARSE: 4, FINE: 8}  # and in the mean, where that is the least that one of them gives
@@ -138,3 +138,16 @@ def follow(parameters: Sequence[Tensor], swarm: SwarmState, stood: Sequence[Tens
     """
     for parameter, anchored, position in zip(parameters, swarm.parameters, stood):
         parameter.add_(anchored.to(parameter.device) - position.to(parameter.device), alpha=share)
+
+
+def steps_of(group: Iterable[tuple[int, int]]) -> int:
+    """How many steps the anchor takes for (sequences, steps) of each peer: about as many as who trained most took.
+
+    It is their mean weighted by the cube of sequences, in the steps of who trained most: of a fast and a slow one the
+    fast one's, and of equal ones, of which chance lets one make more steps than another this time, not what the
+    luckiest made. In one process, eight that made 3 to 7 steps learnt less where the anchor made 7 (docs/log.md).
+    """
+    group = list(group)
+    most, steps = max(group)
+    weighed, weights = (sum(sequences**power for sequences, _ in group) for power in (4, 3))
+    return round(steps * weighed / (most * weights))

@@ -14,7 +14,7 @@ import os
 import random
 import time
 from pathlib import Path
-from typing import Annotated, Any, AsyncIterator, Literal, NamedTuple, Self  # noqa: UP035 -- see peer/transfer.py
+from typing import Annotated, Any, AsyncIterator, Literal, NamedTuple, Self  # noqa: UP035 -- see peer/state/fetching.py
 
 import numpy as np
 from hivemind.p2p import P2P, P2PContext, PeerID, ServicerBase
@@ -24,7 +24,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from minigpt.checkpoint.manifest import Sha256
 from minigpt.encoding import id_type, open_ids
-from peer.transfer import ANSWER_SECONDS, CHUNK_BYTES, PARTIAL, SLOWEST, StateService, TransferError, begun, reason
+from peer.state.fetching import ANSWER_SECONDS, PARTIAL, SLOWEST, TransferError, begun, reason
+from peer.state.serving import CHUNK_BYTES, StateService
 
 SHARD_BYTES = 2**20
 MOST_LISTED = 2**15  # shards of one peer: their list must fit in a message of 4 MiB

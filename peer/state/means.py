@@ -22,9 +22,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from peer.codec import bits_of, is_valid
 from peer.membership import Base58
-from peer.swarm_state import LIMIT, MEAN_BITS
+from peer.state.anchor import LIMIT, MEAN_BITS
+from peer.state.codec import bits_of, is_valid
 
 FOLDER = "history"
 KEPT_BYTES = 256 * 2**20
@@ -50,7 +50,7 @@ class Mean:
     previous: str  # lineage of the anchor that it moves
     samples: dict[str, int]  # peer id -> sequences that it contributed
     count: int  # steps that the anchor makes of it
-    code: Tensor  # uint8, as peer/codec.py has it
+    code: Tensor  # uint8, as peer/state/codec.py has it
 
     @property
     def lineage(self) -> str:

@@ -10,162 +10,47 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import os
 import re
 import shutil
 import time
 from collections import deque
-from collections.abc import Awaitable, Iterator, Sequence
+from collections.abc import Awaitable, Sequence
 from pathlib import Path
-from typing import Any, AsyncIterator, BinaryIO  # noqa: UP035 -- hivemind tells streams by typing's name
+from typing import AsyncIterator, BinaryIO  # noqa: UP035 -- hivemind tells streams by typing's name
 
-from hivemind.p2p import P2P, P2PContext, PeerID, ServicerBase
+from hivemind.p2p import P2P, PeerID
 from hivemind.proto import runtime_pb2
 from hivemind.utils.asyncio import aiter_with_timeout
-from torch import Tensor
 
 from minigpt import checkpoint
-from minigpt.checkpoint import Checkpoint
 from minigpt.checkpoint.manifest import (
-    LOCAL,
     MANIFEST,
     MODEL,
     OPTIMIZER,
-    POSITION,
     SETTINGS,
-    TOKENIZER,
     CheckpointError,
     Manifest,
     parse_manifest,
 )
-from minigpt.settings import SettingsError, parse_settings, run_id
-from peer import history
-from peer.codec import code_bytes
-from peer.swarm_state import FINE
+from minigpt.settings import SettingsError, parse_settings
+from peer.state import means
+from peer.state.anchor import FINE
+from peer.state.codec import code_bytes
+from peer.state.serving import OWN_BUSINESS, PIECE_BYTES, StateService, dump_manifest, piece_digests, without
+from peer.state.verifying import is_kept, is_whole
 
-CHUNK_BYTES = 256 * 1024  # far below the 4 MiB that hivemind allows a message
-# Of a file, with a hash of its own. What is asked for at once waits in the donor's p2pd where the link is slow, and its
-# words on the notice board wait behind it.
-PIECE_BYTES = 1024 * 1024
 REQUESTS_AT_ONCE = 2  # to a donor, so that its link is not idle between two pieces
-OPEN_SECONDS, MAX_OPEN = 600.0, 16  # files that a donor keeps open for a slow joiner, pruned or not
 ANSWER_SECONDS = 20.0  # a donor that sends nothing for so long has left
-RUN_NAME = re.compile("[a-z0-9-]{1,40}")
-LINEAGE = re.compile("[0-9a-f]{64}")
 PARTIAL = ".fetch-"  # begins the name of what is on its way
 MAX_MEANS = 16  # taken in one go
 MAX_COUNT = 2**40  # of rounds, sequences or steps behind a state; more was made up, to be followed for ever
 HEADER_BYTES = 2**20  # of a safetensors file, at most
-LARGEST = 1e4  # parameter; trained ones are below ten
 SLOWEST = 10_000  # bytes a second of one request; who gives less has as good as left
 MEAN_HEADER_LIMIT = 2**16
-OWN_BUSINESS = (LOCAL, POSITION)  # never shipped: what the donor itself has trained since the anchor, and on what
 
 
 class TransferError(Exception):
     """State could not be taken from this donor; the message says why."""
-
-
-class StateService(ServicerBase):
-    """Serves the newest checkpoint of the runs under `root` to whoever asks; holds nothing in memory."""
-
-    def __init__(self, root: Path):
-        self.root = root
-        self._opened: dict[str, BinaryIO] = {}  # by hash
-        self._closing: dict[str, asyncio.TimerHandle] = {}
-        self.bytes_sent = 0
-        self.bytes_received = 0  # counted here by `fetch`, so that one place knows the traffic
-
-    async def rpc_manifest(self, request: runtime_pb2.ExpertUID, context: P2PContext) -> runtime_pb2.ExpertInfo:
-        """The newest folder's training.json without what is the donor's own business; empty if there is none."""
-        kept = kept_checkpoints(self.root, request.uid or "*")
-        content = b"" if not kept else dump_manifest(kept[0][1])
-        return runtime_pb2.ExpertInfo(serialized_info=content)
-
-    async def rpc_pieces(self, request: runtime_pb2.ExpertUID, context: P2PContext) -> runtime_pb2.ExpertInfo:
-        """The hashes of a file's pieces, one after the other: {"run": …, "file": …, "sha256": …}."""
-        file = self._open(json.loads(request.uid))
-        digests = await asyncio.get_running_loop().run_in_executor(None, lambda: list(piece_digests(file)))
-        return runtime_pb2.ExpertInfo(serialized_info=b"".join(digests))
-
-    async def rpc_file(
-        self, request: runtime_pb2.ExpertUID, context: P2PContext
-    ) -> AsyncIterator[runtime_pb2.ExpertInfo]:
-        """Chunks of one file from an offset: {"run": …, "file": …, "sha256": …, "offset": …, "size": …}."""
-        wanted = json.loads(request.uid)
-        async for chunk in self._read(self._open(wanted), wanted):
-            yield chunk
-
-    async def rpc_mean(
-        self, request: runtime_pb2.ExpertUID, context: P2PContext
-    ) -> AsyncIterator[runtime_pb2.ExpertInfo]:
-        """Chunks of the mean that moved an anchor: {"run": …, "previous": its lineage, "offset": …, "size": …}.
-
-        None come if that mean is not kept, or ends there. The last message is empty and says that this is the end:
-        hivemind takes a stream that was cut for one that is over.
-        """
-        wanted = json.loads(request.uid)
-        run, previous = str(wanted["run"]), str(wanted["previous"])
-        if not RUN_NAME.fullmatch(run) or not LINEAGE.fullmatch(previous):
-            raise ValueError("no name of a run, or no lineage")
-        path = history.path_of(self.root / run, previous)
-        if path.exists():
-            with path.open("rb") as file:
-                async for chunk in self._read(file, wanted):
-                    yield chunk
-        yield runtime_pb2.ExpertInfo()
-
-    async def _read(self, file: BinaryIO, wanted: dict[str, Any]) -> AsyncIterator[runtime_pb2.ExpertInfo]:
-        start, size = int(wanted["offset"]), int(wanted["size"])
-        for offset in range(start, start + size, CHUNK_BYTES):
-            chunk = os.pread(file.fileno(), min(CHUNK_BYTES, start + size - offset), offset)
-            if not chunk:
-                return
-            self.bytes_sent += len(chunk)
-            yield runtime_pb2.ExpertInfo(serialized_info=chunk)
-
-    def _open(self, wanted: dict[str, Any]) -> BinaryIO:
-        """The file that a request names. It stays readable for a while if it is pruned: a transfer outlasts rounds."""
-        sha256 = str(wanted["sha256"])
-        file = self._opened.pop(sha256, None) or self._find(str(wanted["run"]), str(wanted["file"]), sha256).open("rb")
-        self._opened[sha256] = file  # the one used last is last
-        if len(self._opened) > MAX_OPEN:
-            del self._opened[next(iter(self._opened))]  # whoever reads it still has it
-        if (closing := self._closing.pop(sha256, None)) is not None:
-            closing.cancel()
-        loop = asyncio.get_running_loop()
-        self._closing[sha256] = loop.call_later(OPEN_SECONDS, self._opened.pop, sha256, None)
-        return file
-
-    def _find(self, run: str, name: str, sha256: str) -> Path:
-        """The file of that hash in any kept folder of the run."""
-        for folder, manifest in kept_checkpoints(self.root, run):
-            entry = manifest.files.get(name)
-            if entry is not None and entry.sha256 == sha256:
-                return folder / name
-        raise FileNotFoundError(f"{name} with that hash is not kept here")
-
-
-def kept_checkpoints(root: Path, run: str) -> list[tuple[Path, Manifest]]:
-    """Folders of a run ("*" for any) with what may be given away of them, the newest first."""
-    if run != "*" and not RUN_NAME.fullmatch(run):
-        raise ValueError(f"{run!r} is no name of a run")
-    kept = []
-    for folder in root.glob(f"{run}/round-*"):
-        try:
-            kept.append((folder, without(checkpoint.read_manifest(folder), OWN_BUSINESS)))
-        except CheckpointError:
-            continue  # not whole, or pruned a moment ago
-    return sorted(kept, key=lambda item: (item[1].samples, item[1].round, item[1].step), reverse=True)
-
-
-def without(manifest: Manifest, names: tuple[str, ...]) -> Manifest:
-    files = {name: entry for name, entry in manifest.files.items() if name not in names}
-    return manifest.model_copy(update={"files": files})
-
-
-def dump_manifest(manifest: Manifest) -> bytes:
-    return manifest.model_dump_json(indent=2).encode()
 
 
 async def fetch_manifest(p2p: P2P, donor: PeerID, run: str) -> Manifest:
@@ -322,14 +207,6 @@ class _File:
             file.write(piece)
 
 
-def piece_digests(file: BinaryIO) -> Iterator[bytes]:
-    """SHA-256 of piece after piece of a file; leaves its position alone, for many may read it."""
-    offset = 0
-    while piece := os.pread(file.fileno(), PIECE_BYTES, offset):
-        yield hashlib.sha256(piece).digest()
-        offset += len(piece)
-
-
 def most_bytes(folder: Path) -> int:
     """Of a model with the settings in a folder that is not whole yet. Raises TransferError."""
     try:
@@ -338,43 +215,6 @@ def most_bytes(folder: Path) -> int:
     except (CheckpointError, SettingsError, OSError) as error:
         raise TransferError(f"its settings say nothing of its model: {error}") from error
     return 4 * sum(shape.numel() for shape in shapes) + HEADER_BYTES
-
-
-def verified(folder: Path) -> tuple[Checkpoint, dict[str, Tensor]]:
-    """The state that was taken, and its parameters, after every check there is; if it fails one, the folder goes.
-
-    Raises CheckpointError: shapes, finiteness and size of numbers, the anchor's hash, and that settings and tokenizer
-    are those of the run.
-    """
-    try:
-        state = checkpoint.read(folder)
-        expected = run_id(state.settings, state.files[TOKENIZER].sha256)
-        if state.progress.run_id != expected:
-            raise CheckpointError(f"it claims to be of run {state.progress.run_id}, and is of {expected}")
-        state.load_tokenizer()  # which the run id covers, and config.json's vocab_size has to fit
-        parameters = state.parameters()
-        if any(parameter.abs().max() > LARGEST for parameter in parameters.values()):
-            raise CheckpointError(f"{folder}: its numbers are too large to be trained on")
-        return state, parameters
-    except CheckpointError:
-        checkpoint.discard(folder)
-        raise
-
-
-def is_whole(folder: Path) -> bool:
-    try:
-        checkpoint.read(folder)
-    except CheckpointError:
-        return False
-    return True
-
-
-def is_kept(folder: Path, manifest: Manifest) -> bool:
-    """Whether that very state is in `folder` already, ours or taken before."""
-    try:
-        return checkpoint.read_manifest(folder).progress == manifest.progress
-    except CheckpointError:
-        return False
 
 
 async def fetch_means(
@@ -388,7 +228,7 @@ async def fetch_means(
     """
     taken: list[Path] = []
     while len(taken) < MAX_MEANS:
-        path = history.path_of(run_folder, lineage)
+        path = means.path_of(run_folder, lineage)
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f"{PARTIAL}{path.name}")
         try:
@@ -401,12 +241,12 @@ async def fetch_means(
                 if not file.tell():
                     return taken
             partial.replace(path)
-            history.prune(path.parent)
+            means.prune(path.parent)
         finally:
             partial.unlink(missing_ok=True)
         try:
-            lineage = history.load(path, size).lineage
-        except history.HistoryError:
+            lineage = means.load(path, size).lineage
+        except means.HistoryError:
             path.unlink(missing_ok=True)
             raise
         taken.append(path)

@@ -1,0 +1,143 @@
+"""State for others: the newest checkpoint folder, file by file, and the means that followed it, read from the disk."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, AsyncIterator, BinaryIO  # noqa: UP035 -- hivemind tells streams by typing's name
+
+from hivemind.p2p import P2PContext, ServicerBase
+from hivemind.proto import runtime_pb2
+
+from minigpt import checkpoint
+from minigpt.checkpoint.manifest import (
+    LOCAL,
+    POSITION,
+    CheckpointError,
+    Manifest,
+)
+from peer.state import means
+
+CHUNK_BYTES = 256 * 1024  # far below the 4 MiB that hivemind allows a message
+# Of a file, with a hash of its own. What is asked for at once waits in the donor's p2pd where the link is slow, and its
+# words on the notice board wait behind it.
+PIECE_BYTES = 1024 * 1024
+OPEN_SECONDS, MAX_OPEN = 600.0, 16  # files that a donor keeps open for a slow joiner, pruned or not
+RUN_NAME = re.compile("[a-z0-9-]{1,40}")
+LINEAGE = re.compile("[0-9a-f]{64}")
+OWN_BUSINESS = (LOCAL, POSITION)  # never shipped: what the donor itself has trained since the anchor, and on what
+
+
+class StateService(ServicerBase):
+    """Serves the newest checkpoint of the runs under `root` to whoever asks; holds nothing in memory."""
+
+    def __init__(self, root: Path):
+        self.root = root
+        self._opened: dict[str, BinaryIO] = {}  # by hash
+        self._closing: dict[str, asyncio.TimerHandle] = {}
+        self.bytes_sent = 0
+        self.bytes_received = 0  # counted here by `fetch`, so that one place knows the traffic
+
+    async def rpc_manifest(self, request: runtime_pb2.ExpertUID, context: P2PContext) -> runtime_pb2.ExpertInfo:
+        """The newest folder's training.json without what is the donor's own business; empty if there is none."""
+        kept = kept_checkpoints(self.root, request.uid or "*")
+        content = b"" if not kept else dump_manifest(kept[0][1])
+        return runtime_pb2.ExpertInfo(serialized_info=content)
+
+    async def rpc_pieces(self, request: runtime_pb2.ExpertUID, context: P2PContext) -> runtime_pb2.ExpertInfo:
+        """The hashes of a file's pieces, one after the other: {"run": …, "file": …, "sha256": …}."""
+        file = self._open(json.loads(request.uid))
+        digests = await asyncio.get_running_loop().run_in_executor(None, lambda: list(piece_digests(file)))
+        return runtime_pb2.ExpertInfo(serialized_info=b"".join(digests))
+
+    async def rpc_file(
+        self, request: runtime_pb2.ExpertUID, context: P2PContext
+    ) -> AsyncIterator[runtime_pb2.ExpertInfo]:
+        """Chunks of one file from an offset: {"run": …, "file": …, "sha256": …, "offset": …, "size": …}."""
+        wanted = json.loads(request.uid)
+        async for chunk in self._read(self._open(wanted), wanted):
+            yield chunk
+
+    async def rpc_mean(
+        self, request: runtime_pb2.ExpertUID, context: P2PContext
+    ) -> AsyncIterator[runtime_pb2.ExpertInfo]:
+        """Chunks of the mean that moved an anchor: {"run": …, "previous": its lineage, "offset": …, "size": …}.
+
+        None come if that mean is not kept, or ends there. The last message is empty and says that this is the end:
+        hivemind takes a stream that was cut for one that is over.
+        """
+        wanted = json.loads(request.uid)
+        run, previous = str(wanted["run"]), str(wanted["previous"])
+        if not RUN_NAME.fullmatch(run) or not LINEAGE.fullmatch(previous):
+            raise ValueError("no name of a run, or no lineage")
+        path = means.path_of(self.root / run, previous)
+        if path.exists():
+            with path.open("rb") as file:
+                async for chunk in self._read(file, wanted):
+                    yield chunk
+        yield runtime_pb2.ExpertInfo()
+
+    async def _read(self, file: BinaryIO, wanted: dict[str, Any]) -> AsyncIterator[runtime_pb2.ExpertInfo]:
+        start, size = int(wanted["offset"]), int(wanted["size"])
+        for offset in range(start, start + size, CHUNK_BYTES):
+            chunk = os.pread(file.fileno(), min(CHUNK_BYTES, start + size - offset), offset)
+            if not chunk:
+                return
+            self.bytes_sent += len(chunk)
+            yield runtime_pb2.ExpertInfo(serialized_info=chunk)
+
+    def _open(self, wanted: dict[str, Any]) -> BinaryIO:
+        """The file that a request names. It stays readable for a while if it is pruned: a transfer outlasts rounds."""
+        sha256 = str(wanted["sha256"])
+        file = self._opened.pop(sha256, None) or self._find(str(wanted["run"]), str(wanted["file"]), sha256).open("rb")
+        self._opened[sha256] = file  # the one used last is last
+        if len(self._opened) > MAX_OPEN:
+            del self._opened[next(iter(self._opened))]  # whoever reads it still has it
+        if (closing := self._closing.pop(sha256, None)) is not None:
+            closing.cancel()
+        loop = asyncio.get_running_loop()
+        self._closing[sha256] = loop.call_later(OPEN_SECONDS, self._opened.pop, sha256, None)
+        return file
+
+    def _find(self, run: str, name: str, sha256: str) -> Path:
+        """The file of that hash in any kept folder of the run."""
+        for folder, manifest in kept_checkpoints(self.root, run):
+            entry = manifest.files.get(name)
+            if entry is not None and entry.sha256 == sha256:
+                return folder / name
+        raise FileNotFoundError(f"{name} with that hash is not kept here")
+
+
+def kept_checkpoints(root: Path, run: str) -> list[tuple[Path, Manifest]]:
+    """Folders of a run ("*" for any) with what may be given away of them, the newest first."""
+    if run != "*" and not RUN_NAME.fullmatch(run):
+        raise ValueError(f"{run!r} is no name of a run")
+    kept = []
+    for folder in root.glob(f"{run}/round-*"):
+        try:
+            kept.append((folder, without(checkpoint.read_manifest(folder), OWN_BUSINESS)))
+        except CheckpointError:
+            continue  # not whole, or pruned a moment ago
+    return sorted(kept, key=lambda item: (item[1].samples, item[1].round, item[1].step), reverse=True)
+
+
+def without(manifest: Manifest, names: tuple[str, ...]) -> Manifest:
+    files = {name: entry for name, entry in manifest.files.items() if name not in names}
+    return manifest.model_copy(update={"files": files})
+
+
+def dump_manifest(manifest: Manifest) -> bytes:
+    return manifest.model_dump_json(indent=2).encode()
+
+
+def piece_digests(file: BinaryIO) -> Iterator[bytes]:
+    """SHA-256 of piece after piece of a file; leaves its position alone, for many may read it."""
+    offset = 0
+    while piece := os.pread(file.fileno(), PIECE_BYTES, offset):
+        yield hashlib.sha256(piece).digest()
+        offset += len(piece)

@@ -33,13 +33,13 @@ from hivemind.proto import dht_pb2, runtime_pb2
 from hivemind.utils import MSGPackSerializer
 
 from benchmarks.garbage import odd_bytes, shout
-from peer.membership import Notice, Role
 from peer.network import clock
 from peer.network.address import parse_address
 from peer.network.reachability import CallBack
 from peer.outer.averager import GradientAverager
 from peer.state.serving import StateService
 from peer.state.shards import ShardService
+from peer.swarm.notice import Notice, Role
 
 AT_ONCE = 8
 PATIENCE_SECONDS = 2.0  # with an answer; some handlers wait for others

@@ -27,7 +27,6 @@ from peer.device.processes import Stopped, StopSignal, give_way_to_training, lea
 from peer.doctor.examine import examine
 from peer.joining.invite import Invite, InviteError, invite_of_running_peer, parse_invite
 from peer.joining.join import Joiner, JoinError
-from peer.membership import Notice, Role
 from peer.network.address import (
     LOOPBACK,
     NetworkError,
@@ -40,6 +39,7 @@ from peer.network.address import (
 )
 from peer.network.handle import Network
 from peer.state.fetching import TransferError
+from peer.swarm.notice import Notice, Role
 from peer.training import Trainer
 
 DEFAULT_PORT = 23457

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from minigpt.settings import Settings, SettingsError, differences, parse_settings
 from peer.device.display import Display
-from peer.membership import Notice, Role
 from peer.network.handle import Network
 from peer.state.fetching import TransferError
+from peer.swarm.notice import Notice, Role
 
 
 class Strangers:

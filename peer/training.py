@@ -23,7 +23,6 @@ from minigpt.encoding import DatasetError, encode
 from minigpt.held_out import HeldOut
 from minigpt.model import MiniGPT
 from minigpt.settings import Settings
-from peer.advice import advice
 from peer.device.display import Display
 from peer.device.memory import available_memory
 from peer.device.power import Breather, Rest, Watch
@@ -34,7 +33,6 @@ from peer.inner.compiling import Compiling
 from peer.inner.loop import InnerLoop
 from peer.inner.lr_schedule import learning_rate
 from peer.joining.join import Run
-from peer.membership import Notice, came_and_left, pauses_changed
 from peer.metrics import Metrics, RoundLine
 from peer.network import clock
 from peer.network.handle import Network
@@ -46,6 +44,9 @@ from peer.saver import Saver
 from peer.state import means
 from peer.state.anchor import padded
 from peer.strangers import Strangers
+from peer.swarm.advice import advice
+from peer.swarm.membership import came_and_left, pauses_changed
+from peer.swarm.notice import Notice
 
 BAR_SECONDS = 0.5
 LAST_VERDICT_SECONDS = 60.0  # that a run which ends by itself waits for what is still being measured

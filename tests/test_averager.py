@@ -41,7 +41,6 @@ from torch import Tensor
 from minigpt.checkpoint import parameter_hash
 from minigpt.checkpoint.manifest import Progress, Standing
 from peer.inner.loop import InnerLoop
-from peer.membership import Notice, Role
 from peer.network.handle import Network
 from peer.network.hivemind_patches import start_dht
 from peer.network.node import View
@@ -56,6 +55,7 @@ from peer.state.anchor import COARSE, FINE, MEAN_BITS, padded
 from peer.state.codec import BLOCK, PART, bits_of, code_bytes, decode, encode
 from peer.state.fetching import TransferError
 from peer.state.means import Mean, following, path_of
+from peer.swarm.notice import Notice, Role
 from tests.dht import acquainted_nodes
 from tests.lan import wait_until
 from tests.tiny import SETTINGS, build_model

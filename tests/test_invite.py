@@ -29,11 +29,11 @@ from peer.joining import join
 from peer.joining.invite import HEAD, Invite, InviteError, _checksum, invite_of_running_peer, parse_invite
 from peer.joining.join import Joiner, JoinError
 from peer.joining.pull import fetch_from_peer
-from peer.membership import Notice, Role
 from peer.network.folder import OWN_ADDRESS
 from peer.network.handle import Network
 from peer.network.node import View
 from peer.state.fetching import TransferError
+from peer.swarm.notice import Notice, Role
 from tests.tiny import SETTINGS, save_model
 
 ADDRESS = "/ip4/192.168.0.10/tcp/23457/p2p/QmZAmAb3czWsDcRtVyp34XrFKson3BrVkLTB4RoU7yKsw9"

@@ -3,9 +3,9 @@
 import pytest
 
 from minigpt.checkpoint.manifest import Standing
-from peer.membership import Notice, Role
 from peer.state import contributions as module
 from peer.state.contributions import Ledger
+from peer.swarm.notice import Notice, Role
 
 PEER = "D" * 12
 

@@ -5,34 +5,32 @@ from typing import Any
 import pytest
 
 from peer.inner.lr_schedule import rate_factor
-from peer.membership import (
+from peer.state.anchor import steps_of
+from peer.swarm.grouping import (
+    can_exchange,
+    expected_group,
+    groupmates,
+    in_company,
+    is_quorum,
+    somebody_falters,
+    wait_for_somebody,
+)
+from peer.swarm.membership import (
     MAX_MEMBERS,
     SILENCE_SECONDS,
     SUSPICION_SECONDS,
     Heard,
     Members,
-    Notice,
     Passed,
-    Role,
     Start,
     apply,
     came_and_left,
-    can_exchange,
     can_give,
     decide_start,
-    expected_group,
-    groupmates,
-    in_company,
-    is_earlier_twin,
-    is_quorum,
     newer_state,
-    parse_notice,
     pauses_changed,
-    somebody_falters,
-    wait_for_somebody,
-    with_distinct_names,
 )
-from peer.state.anchor import steps_of
+from peer.swarm.notice import Notice, Role, is_earlier_twin, parse_notice, with_distinct_names
 
 RUN = "cellmind-0123456789ab"
 

@@ -2,7 +2,6 @@
 
 import pytest
 
-from peer.membership import Notice, Role
 from peer.outer.exchange_schedule import (
     COST_SHARE,
     FINE_SHARE,
@@ -14,6 +13,7 @@ from peer.outer.exchange_schedule import (
 )
 from peer.state.anchor import COARSE, FINE
 from peer.state.codec import PART
+from peer.swarm.notice import Notice, Role
 
 SIZE = 4 * PART
 

@@ -26,13 +26,13 @@ from hivemind.p2p import P2P, PeerID
 
 from peer.device.display import Display
 from peer.joining.invite import invite_of_running_peer, parse_invite
-from peer.membership import Notice, Role
 from peer.network import node as node_module
 from peer.network import subnet_scan
 from peer.network.handle import Network
 from peer.network.node import RETRY_SECONDS, Node, View
 from peer.network.subnet_scan import AT_ONCE, neighbours
 from peer.strangers import Strangers
+from peer.swarm.notice import Notice, Role
 from tests.devices import Device, GentleDevice
 from tests.lan import HostProcess, Lan, requirements_missing, wait_until
 from tests.tiny import SETTINGS

@@ -13,9 +13,10 @@ import peer  # noqa: F401 -- first, for it tells hivemind how little to log
 import pytest
 from hivemind.dht import DHTNode
 
-from peer.membership import SILENCE_SECONDS, Notice, Role
 from peer.network import clock
 from peer.network.node import Node
+from peer.swarm.membership import SILENCE_SECONDS
+from peer.swarm.notice import Notice, Role
 from tests.devices import GentleDevice
 from tests.lan import Lan, requirements_missing
 

@@ -40,12 +40,13 @@ from peer.inner.batch_size import check_room
 from peer.joining.invite import Invite
 from peer.joining.relay import Relay
 from peer.joining.shared_text import SharedText, kept_text, only_samples, raw_files
-from peer.membership import Notice, Role, Start, can_give, decide_start
 from peer.network import clock
 from peer.network.handle import Network
 from peer.network.node import ANOTHER_DEVICE, View
 from peer.state.fetching import TransferError
 from peer.state.verifying import verified
+from peer.swarm.membership import Start, can_give, decide_start
+from peer.swarm.notice import Notice, Role
 
 TOKENIZER_TEXT = Path("data/for-tokenizer-training/textonly.txt")
 LOOK_SECONDS = 3.0  # before a run is founded because nobody answers

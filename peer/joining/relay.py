@@ -10,10 +10,11 @@ from minigpt import checkpoint
 from minigpt.checkpoint import Checkpoint
 from minigpt.checkpoint.manifest import OPTIMIZER, CheckpointError
 from peer.device.display import Display
-from peer.membership import Notice, Role, newer_state
 from peer.network.handle import Network
 from peer.state.fetching import TransferError
 from peer.state.verifying import verified
+from peer.swarm.membership import newer_state
+from peer.swarm.notice import Notice, Role
 
 PAUSE_SECONDS = 30.0  # at least, from one state to the next
 TIME_SHARE = 0.05  # of the link's time, at most, goes into taking them

@@ -16,10 +16,10 @@ from minigpt.checkpoint.manifest import TOKENIZER
 from minigpt.dataset import GrowingDataset, seed_of
 from minigpt.encoding import id_type
 from peer.device.display import Display
-from peer.membership import Notice
 from peer.network.handle import Network
 from peer.state.fetching import TransferError
 from peer.state.shards import Stock
+from peer.swarm.notice import Notice
 
 FOLDER = "shards"  # in the run's folder
 TIME_SHARE = 0.1  # in which shards are taken; one of them is text for minutes of training

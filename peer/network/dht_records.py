@@ -12,8 +12,8 @@ from hivemind.dht.storage import DHTLocalStorage, DictionaryDHTValue
 from hivemind.dht.validation import DHTRecord, RecordValidatorBase
 from hivemind.utils import MSGPackSerializer
 
-from peer.membership import FUTURE_SECONDS, SILENCE_SECONDS
 from peer.network import clock
+from peer.swarm.membership import FUTURE_SECONDS, SILENCE_SECONDS
 
 MAX_RECORD_BYTES = 4096  # a notice has some 500
 MAX_LIFE_SECONDS = 3600.0

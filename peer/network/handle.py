@@ -16,7 +16,6 @@ from typing import Any
 from hivemind.utils import MPFuture
 
 from minigpt.checkpoint.manifest import Manifest
-from peer.membership import Notice, State
 from peer.network.address import LOOPBACK, NetworkError
 from peer.network.child_calls import unwrap
 from peer.network.folder import MAX_REMEMBERED, OWN_ADDRESS, PEERS, _read_addresses, _write_json, lock_folder
@@ -38,6 +37,7 @@ from peer.network.node import (
 )
 from peer.state.fetching import TransferError
 from peer.state.shards import KeptShards, Stock
+from peer.swarm.notice import Notice, State
 
 LOOK_SECONDS = 2.0  # between two looks at our own address
 RETRY_SECONDS = 5.0  # between two starts of a network part that does not start

@@ -23,20 +23,6 @@ from hivemind.p2p import P2P, PeerID
 from hivemind.proto import dht_pb2
 
 from minigpt.checkpoint.manifest import SETTINGS, Manifest
-from peer.membership import (
-    SILENCE_SECONDS,
-    Heard,
-    Members,
-    Notice,
-    Passed,
-    Role,
-    State,
-    apply,
-    can_give,
-    is_earlier_twin,
-    parse_notice,
-    with_distinct_names,
-)
 from peer.network import clock
 from peer.network.address import parse_address
 from peer.network.child_calls import fails_softly
@@ -48,6 +34,8 @@ from peer.network.subnet_scan import probe
 from peer.state.fetching import TransferError, fetch, fetch_bytes, fetch_manifest, fetch_means, is_followed
 from peer.state.serving import StateService
 from peer.state.shards import Gathering, KeptShards, ShardService, Stock
+from peer.swarm.membership import SILENCE_SECONDS, Heard, Members, Passed, apply, can_give
+from peer.swarm.notice import Notice, Role, State, is_earlier_twin, parse_notice, with_distinct_names
 
 PERIOD_SECONDS = 1.0  # between two looks at the notice board, and between two notices of our own
 STALLED_SECONDS, STALLED_STEPS = 10.0, 3  # training that leaves no notice for so long, and so many steps, is stopped

@@ -14,10 +14,10 @@ from hivemind.proto import averaging_pb2, runtime_pb2
 from hivemind.utils.asyncio import aiter_with_timeout, attach_event_on_finished
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from peer.membership import is_quorum
 from peer.state.anchor import LIMIT, MEAN_BITS
 from peer.state.codec import PART, code_bytes, decode, encode, is_valid
 from peer.state.means import MAX_COUNT, MAX_SAMPLES
+from peer.swarm.grouping import is_quorum
 
 # On the way at most, parts and their averages, both ways: what is sent waits in one queue with all else that a device
 # has to say, and at 5 Mbit/s the others took one for gone that had 4 MB of an exchange waiting there.

@@ -15,10 +15,11 @@ from pathlib import Path
 from torch import Tensor
 
 from minigpt.checkpoint.manifest import OPTIMIZER, Progress
-from peer.membership import Notice, newer_state
 from peer.network.handle import Network
 from peer.state.fetching import TransferError
 from peer.state.verifying import verified
+from peer.swarm.membership import newer_state
+from peer.swarm.notice import Notice
 
 DOUBT_SECONDS = 10.0  # in which a newer state that could not be taken keeps nobody from going on with the others
 WRITING_SECONDS = 1.0  # the same for one that its donor has not written yet: that takes a moment

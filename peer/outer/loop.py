@@ -27,18 +27,6 @@ from minigpt.model import MiniGPT
 from minigpt.settings import Settings
 from peer.inner.loop import InnerLoop
 from peer.inner.lr_schedule import rate_factor
-from peer.membership import (
-    MAX_MEMBERS,
-    Notice,
-    Role,
-    can_exchange,
-    expected_group,
-    groupmates,
-    in_company,
-    is_quorum,
-    somebody_falters,
-    wait_for_somebody,
-)
 from peer.network.handle import Network
 from peer.outer.averager import MATCHMAKING_SECONDS, MAX_GROUP, SHUN_SECONDS, GradientAverager
 from peer.outer.catching_up import CatchingUp, Means, NotTaken, State
@@ -48,6 +36,17 @@ from peer.outer.pseudo_gradient import PseudoGradient
 from peer.state.anchor import SwarmState, follow, stand, steps_of
 from peer.state.contributions import Ledger
 from peer.state.means import MAX_COUNT, Mean, load
+from peer.swarm.grouping import (
+    can_exchange,
+    expected_group,
+    groupmates,
+    in_company,
+    is_quorum,
+    somebody_falters,
+    wait_for_somebody,
+)
+from peer.swarm.membership import MAX_MEMBERS
+from peer.swarm.notice import Notice, Role
 
 PAUSE_SECONDS = 1.0  # after a failed exchange or transfer
 GRACE_SECONDS = 4.0  # in which notices catch up with an exchange

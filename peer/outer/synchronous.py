@@ -26,10 +26,10 @@ from peer.device.processes import StopSignal
 from peer.inner.loop import InnerLoop
 from peer.inner.lr_schedule import learning_rate
 from peer.inner.optimizer import make_optimizer, parameter_groups
-from peer.membership import Notice, Role
 from peer.network.address import NetworkError
 from peer.network.handle import Network
 from peer.outer.events import Event, RoundClosed
+from peer.swarm.notice import Notice, Role
 
 MATCHMAKING_SECONDS = 3.0
 AVERAGING_SECONDS = 60.0

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import astuple, dataclass
 
 from minigpt.checkpoint.manifest import Standing
-from peer.membership import Notice, Role
+from peer.swarm.notice import Notice, Role
 
 MAX_ANCHORS = 10_000
 MAX_KEPT = 500  # peers of which a checkpoint says where they were

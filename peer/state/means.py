@@ -22,9 +22,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from peer.membership import Base58
 from peer.state.anchor import LIMIT, MEAN_BITS
 from peer.state.codec import bits_of, is_valid
+from peer.swarm.notice import Base58
 
 FOLDER = "history"
 KEPT_BYTES = 256 * 2**20

@@ -28,7 +28,7 @@ from peer.device.display import Display
 from peer.inner.compiling import worth_compiling
 from peer.inner.loop import InnerLoop
 from peer.inner.lr_schedule import learning_rate
-from peer.training import open_dataset, open_held_out
+from peer.training.setup import open_dataset, open_held_out
 
 LOOPBACK = "127.0.0.1"
 

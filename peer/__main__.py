@@ -40,7 +40,7 @@ from peer.network.address import (
 from peer.network.handle import Network
 from peer.state.fetching import TransferError
 from peer.swarm.notice import Notice, Role
-from peer.training import Trainer
+from peer.training.trainer import Trainer
 
 DEFAULT_PORT = 23457
 NICENESS = 10  # whoever uses the device goes first

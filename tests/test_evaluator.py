@@ -16,8 +16,8 @@ from minigpt.held_out import HeldOut
 from minigpt.inference.decoding import InferenceModel
 from minigpt.inference.sampling import Sampling, generate, stream_text
 from minigpt.model import MiniGPT
-from peer import evaluator
-from peer.evaluator import Evaluator, Verdict, openings
+from peer.training import evaluator
+from peer.training.evaluator import Evaluator, Verdict, openings
 from tests.lan import wait_until
 from tests.tiny import LINES, build_model, write_jsonl
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from peer.metrics import Metrics
+from peer.training.metrics import Metrics
 
 ENTRY = {
     "time": 1.7e9,

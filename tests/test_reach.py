@@ -31,8 +31,8 @@ from peer.network import subnet_scan
 from peer.network.handle import Network
 from peer.network.node import RETRY_SECONDS, Node, View
 from peer.network.subnet_scan import AT_ONCE, neighbours
-from peer.strangers import Strangers
 from peer.swarm.notice import Notice, Role
+from peer.training.other_runs import Strangers
 from tests.devices import Device, GentleDevice
 from tests.lan import HostProcess, Lan, requirements_missing, wait_until
 from tests.tiny import SETTINGS

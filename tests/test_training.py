@@ -18,8 +18,8 @@ from peer.device.display import Display
 from peer.device.processes import Stopped
 from peer.inner.loop import InnerLoop
 from peer.joining.join import Run
-from peer.saver import Saver
-from peer.training import open_batches
+from peer.training.saver import Saver
+from peer.training.setup import open_batches
 from tests.lan import wait_until
 from tests.tiny import LINES, SETTINGS, build_model, save_model, write_jsonl
 
@@ -152,12 +152,12 @@ def test_a_round_that_closes_while_a_checkpoint_is_written_is_saved_after_it(
 def test_what_a_checkpoint_costs_decides_when_the_next_one_is_due(
     device: Device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("peer.saver.SHARE", 1e-9)
+    monkeypatch.setattr("peer.training.saver.SHARE", 1e-9)
     saver, _ = device.saver(device.batches())
     assert saver.is_due
     saver.save(wait=True)
     assert not saver.is_due
-    monkeypatch.setattr("peer.saver.SHARE", 1e9)
+    monkeypatch.setattr("peer.training.saver.SHARE", 1e9)
     saver.save(wait=True)
     assert saver.is_due
 
@@ -166,7 +166,7 @@ def test_after_a_checkpoint_that_failed_another_one_is_due(device: Device, monke
     def full(*_: Any, **__: Any) -> Path:
         raise checkpoint.CheckpointError("no room")
 
-    monkeypatch.setattr("peer.saver.SHARE", 1e-9)
+    monkeypatch.setattr("peer.training.saver.SHARE", 1e-9)
     monkeypatch.setattr(checkpoint, "save", full)
     saver, _ = device.saver(device.batches())
     saver.save(wait=True)

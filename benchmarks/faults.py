@@ -1,6 +1,6 @@
 """What befalls a household's devices, and when: a schedule that follows from a seed alone, kept as JSON lines.
 
-Its test: python -m pytest tests/test_chaos.py. What the faults do to real devices is in `benchmarks/chaos.py`.
+Its test: python -m pytest tests/benchmarks/test_chaos.py. What faults do to real devices is in `benchmarks/chaos.py`.
 """
 
 from __future__ import annotations

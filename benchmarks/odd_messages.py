@@ -2,7 +2,7 @@
 
 On a test LAN, one peer of a tiny model, and a stranger with `benchmarks/attacker.py`. Prints what became of the
 messages, and of the peer: whether anything in it ended or was started again, its longest time without a round, and how
-its memory (of all its processes) grew. The same with a smaller count is tests/test_attack.py.
+its memory (of all its processes) grew. The same with a smaller count is tests/household/test_attack.py.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ It needs root and iproute2 (see `requirements_missing`). The bridge has a namesp
 network never changes, and any number of LANs may stand side by side with the same addresses. Like a home without
 internet, hosts reach each other and multicast, and nothing else. Every namespace carries its owner's pid and start
 time in its name: what an owner killed with -9 left behind is removed by the next LAN, what lives is never touched.
-Its own test: python -m pytest tests/test_lan.py
+Its own test: python -m pytest tests/household/test_lan.py
 """
 
 from __future__ import annotations

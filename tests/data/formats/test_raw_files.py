@@ -19,7 +19,7 @@ from data.formats.files import find
 from data.prepare import Summary, prepare
 from data.texts.cache import Spool
 
-REPOSITORY = Path(__file__).parents[1]
+REPOSITORY = Path(__file__).parents[3]
 HEADER = "Date,User,Message\n"
 
 

@@ -14,7 +14,7 @@ from tests.tiny import LINES, write_jsonl
 from tokenizer import TAGS, TokenizerError, fitting_vocab_size, load, train
 from tokenizer.report import report
 
-REPOSITORY = Path(__file__).parents[1]
+REPOSITORY = Path(__file__).parents[2]
 REVIEWS = REPOSITORY.parent / "shared/corpora/nsmc-reviews.txt"
 WORDS = (
     "안녕",

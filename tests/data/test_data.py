@@ -21,7 +21,7 @@ from data.texts.cache import hash64
 from data.texts.conversations import LONGEST_TEXT, conversations, texts
 from data.texts.duplicates import BANDS, held_out, keep, likeness
 
-REPOSITORY = Path(__file__).parents[1]
+REPOSITORY = Path(__file__).parents[2]
 HEADER = "Date,User,Message\n"
 
 

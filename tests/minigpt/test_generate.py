@@ -26,7 +26,7 @@ from minigpt.model import MiniGPT
 from tests.lan import wait_until
 from tests.tiny import LINES, SETTINGS, build_model, save_model
 
-REPOSITORY = Path(__file__).parent.parent
+REPOSITORY = Path(__file__).parents[2]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
 
 

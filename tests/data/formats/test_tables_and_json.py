@@ -12,7 +12,7 @@ from data.formats.detect import PLAIN_TEXT
 from tests.exports import parse
 from tests.synthetic import CORPORA
 
-REPOSITORY = Path(__file__).parents[1]
+REPOSITORY = Path(__file__).parents[3]
 HEADER = "Date,User,Message\n"
 
 

@@ -1,6 +1,6 @@
 """The test LAN itself: traffic, limits, cuts, multicast, and that nothing is left behind.
 
-Run it with: python -m pytest tests/test_lan.py
+Run it with: python -m pytest tests/household/test_lan.py
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tests.lan import Host, HostProcess, Lan, LanTimeout, is_running, requiremen
 
 pytestmark = pytest.mark.skipif(requirements_missing() is not None, reason=str(requirements_missing()))
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 PORT = 7000
 MEGABYTE = 1_000_000
 

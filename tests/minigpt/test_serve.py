@@ -29,7 +29,7 @@ from tests.tiny import build_model, save_model
 pytest.importorskip("uvicorn", reason="the server's packages are not installed: pip install -e '.[dev]'")
 openai = pytest.importorskip("openai", reason="the client is not installed: pip install -e '.[dev]'")
 
-REPOSITORY = Path(__file__).parent.parent
+REPOSITORY = Path(__file__).parents[2]
 # the command itself, with less patience for slow clients than people have
 PROGRAM = "import sys, minigpt.serve as serve; serve.BODY_SECONDS = 2.0; sys.exit(serve.main())"
 

@@ -17,7 +17,7 @@ from minigpt.settings import (
     with_identity_of,
 )
 
-SHIPPED = Path(__file__).parent.parent / "config.json"
+SHIPPED = Path(__file__).parents[2] / "config.json"
 
 
 def settings(**sections: dict[str, object]) -> Settings:

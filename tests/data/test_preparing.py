@@ -20,7 +20,7 @@ from data.texts.review import PER_TAG, Samples
 from minigpt.settings import Settings
 from peer.joining.join import Joiner
 
-REPOSITORY = Path(__file__).parents[1]
+REPOSITORY = Path(__file__).parents[2]
 ROWS = [
     "김철수,영희야 Hello 010-1234-5678로 전화해",
     "이영희,철수오빠 메일은 ABC@naver.com",

@@ -204,7 +204,7 @@ def test_training_does_without_the_compiler() -> None:
     """Loading it took a third of a peer's start."""
     script = """
 import sys
-from tests.test_inner import InnerLoop, build, sentences, torch
+from tests.peer.inner.test_loop import InnerLoop, build, sentences, torch
 with torch.device("meta"):
     build()
 inner = InnerLoop(build(), sentences(), torch.device("cpu"), None)

@@ -37,7 +37,7 @@ from tests.devices import Device, GentleDevice
 from tests.lan import HostProcess, Lan, requirements_missing, wait_until
 from tests.tiny import SETTINGS
 
-ROOT = Path(__file__).parent
+ROOT = Path(__file__).parents[2]
 START = 90.0  # seconds; a machine that runs other things as well starts three peers in half of it
 SLOWLY = ("--share-of-time", "0.2")  # nobody waits for what is learnt here
 TO_JOIN = 10.0  # from the first look at the network to the state that is taken

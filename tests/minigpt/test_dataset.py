@@ -226,7 +226,7 @@ def test_a_killed_encoding_goes_on_and_two_at_once_do_it_once(tmp_path: Path, to
 
     def start(pause: float) -> subprocess.Popen[str]:
         command = [sys.executable, "-c", script, str(jsonl), str(tokenizer_model), str(pause)]
-        return subprocess.Popen(command, cwd=Path(__file__).parents[1], stdout=subprocess.PIPE, text=True)
+        return subprocess.Popen(command, cwd=Path(__file__).parents[2], stdout=subprocess.PIPE, text=True)
 
     killed = start(0.01)
     assert killed.stdout is not None
@@ -341,7 +341,7 @@ def test_ten_gigabytes_of_ids_are_open_at_once(tmp_path: Path) -> None:
         "print(len(dataset), resident() - before)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script, path], cwd=Path(__file__).parents[1], capture_output=True, text=True, check=True
+        [sys.executable, "-c", script, path], cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True
     )
     sequences, grown = map(int, done.stdout.split())
     assert sequences == count // 256

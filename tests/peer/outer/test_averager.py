@@ -1,0 +1,463 @@
+"""The exchange on the wire, with hivemind's own DHT and all-reduce on the loopback: who is in a group, what all end
+with, and what happens when somebody sends nonsense or dies.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import math
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
+from types import SimpleNamespace
+from typing import Any
+
+import peer  # noqa: F401 -- first, for it tells hivemind how little to log
+
+# isort: split
+
+import pytest
+import torch
+from hivemind import DHT
+from hivemind.averaging.control import StepControl
+from hivemind.proto.averaging_pb2 import AveragingData
+from hivemind.utils.mpfuture import MPFuture
+from pydantic import ValidationError
+from torch import Tensor
+
+from peer.outer import averager as averager_module
+from peer.outer.all_reduce import WINDOW_BYTES, AgreeingRunner, Declared
+from peer.outer.averager import GradientAverager
+from peer.state.anchor import COARSE, FINE, MEAN_BITS
+from peer.state.codec import BLOCK, PART, bits_of, code_bytes, decode
+from tests.lan import wait_until
+from tests.peer.outer.exchanges import BOUND, encoded, runs, send
+
+PATIENCE = 4.0
+
+Start = Callable[..., list[GradientAverager]]
+
+to_give: dict[GradientAverager, Tensor] = {}  # the code that each of them gives
+
+
+@pytest.fixture
+def start(nodes: list[DHT]) -> Iterator[Start]:
+    """Begins an averager on each of the first nodes, with numbers to average, for a run of their own."""
+    started: list[GradientAverager] = []
+
+    def start(peers: int = 3, parts: int = 3) -> Any:
+        run = next(runs)
+        for number, node in enumerate(nodes[:peers]):
+            numbers = torch.randn(parts * PART, generator=torch.Generator().manual_seed(number))
+            averager = GradientAverager(len(numbers), node, run)
+            to_give[averager] = encoded(numbers, COARSE)
+            started.append(averager)
+        return started
+
+    yield start
+    for averager in started:
+        if averager.is_alive():
+            send(averager, signal.SIGCONT)
+            averager.shutdown()
+    to_give.clear()
+    assert wait_until(lambda: not any(averager.is_alive() for averager in started), BOUND)
+
+
+def exchange(
+    averager: GradientAverager,
+    group_size: int,
+    *,
+    samples: int = 1,
+    weight: int | None = None,
+    steps: int = 1,
+    lineage: str = "aa",
+    patience: float = PATIENCE,
+    reachable: bool = True,
+) -> StepControl:
+    return averager.exchange(
+        to_give[averager],
+        lineage=lineage,
+        samples=samples,
+        weight=samples if weight is None else weight,
+        steps=steps,
+        group_size=group_size,
+        patience=patience,
+        reachable=reachable,
+    )
+
+
+def outcome(control: StepControl) -> dict[str, int] | None:
+    """Samples by peer id; None where the exchange failed."""
+    try:
+        return {peer.to_base58(): given["samples"] for peer, given in control.result(BOUND).items()}
+    except TimeoutError:
+        raise
+    except Exception:
+        return None
+
+
+def mean_code(averager: GradientAverager) -> Tensor:
+    bits = min(bits_of(len(code), averager._size) or 0 for code in to_give.values())
+    return averager.mean([{"bits": bits}]).clone()
+
+
+def numbers_of(code: Tensor, averager: GradientAverager) -> Tensor:
+    numbers, bits = torch.empty(averager._size), bits_of(len(code), averager._size)
+    assert bits is not None
+    decode(code, bits, numbers)
+    return numbers
+
+
+def given(averager: GradientAverager) -> Tensor:
+    return numbers_of(to_give[averager], averager)
+
+
+def assert_mean(averager: GradientAverager, expected: Tensor, lost: float = 0.04) -> None:
+    """The mean, but for what four bits lose."""
+    error = (numbers_of(mean_code(averager), averager) - expected).square().mean() / expected.square().mean()
+    assert float(error) < lost
+
+
+def untouched(averager: GradientAverager) -> bool:
+    with averager.get_tensors() as (mean,):
+        return not bool(mean.any())
+
+
+def test_three_peers_end_with_the_same_bytes_of_the_weighted_mean(start: Start) -> None:
+    averagers = start()
+    weights = [10, 0, 30]
+    controls = [exchange(averager, 3, samples=samples) for averager, samples in zip(averagers, weights)]
+    declared = {averager.peer_id.to_base58(): samples for averager, samples in zip(averagers, weights)}
+    assert [outcome(control) for control in controls] == [declared] * 3
+    after = [mean_code(averager) for averager in averagers]
+    assert torch.equal(after[0], after[1])
+    assert torch.equal(after[0], after[2])
+    assert_mean(averagers[0], (10 * given(averagers[0]) + 30 * given(averagers[2])) / 40)
+    sent, received = (sum(getattr(one, name) for one in averagers) for name in ("bytes_sent", "bytes_received"))
+    to_and_fro = 2 * (len(to_give[averagers[0]]) + len(after[0]))  # everybody's share to two others, and its mean back
+    assert sent == received == to_and_fro
+
+    controls = [exchange(averager, 3, lineage="bb") for averager in averagers]  # the same processes, once more
+    assert all(outcome(control) for control in controls)
+    assert_mean(averagers[0], torch.stack([given(averager) for averager in averagers]).mean(0))
+    assert all(averager.processor_seconds > 0 for averager in averagers)
+
+
+def test_many_steps_are_said_in_eight_bits_unless_somebody_has_only_two(start: Start) -> None:
+    averagers = start()
+    numbers = [given(averager) for averager in averagers]
+    for averager, own in zip(averagers, numbers):
+        to_give[averager] = encoded(own, FINE)
+    controls = [exchange(averager, 3) for averager in averagers]
+    assert all(outcome(control) for control in controls)
+    assert_mean(averagers[0], torch.stack(numbers).mean(0), lost=0.0004)
+    assert torch.equal(mean_code(averagers[0]), mean_code(averagers[2]))
+
+    to_give[averagers[1]] = encoded(numbers[1], COARSE)
+    controls = [exchange(averager, 3, lineage="bb") for averager in averagers]
+    assert all(outcome(control) for control in controls)
+    assert_mean(averagers[0], torch.stack([given(averager) for averager in averagers]).mean(0))
+    assert torch.equal(mean_code(averagers[0]), mean_code(averagers[2]))
+
+
+def test_a_group_is_as_large_as_the_best_informed_of_its_members_expects(start: Start) -> None:
+    averagers = start()
+    sizes = [2, 3, 2]  # two of them have not heard of the third yet, or not that it is ready
+    informed = exchange(averagers[1], sizes[1])
+    key = f"{averagers[1].prefix}.0b"
+    assert wait_until(partial(averagers[0].dht.get, key, latest=True), BOUND), "it is the first that others will ask"
+    controls = [exchange(averagers[0], sizes[0]), informed, exchange(averagers[2], sizes[2])]
+    everybody = {averager.peer_id.to_base58(): 1 for averager in averagers}
+    assert [outcome(control) for control in controls] == [everybody] * 3
+
+
+def test_a_process_killed_with_hivemind_s_lock_in_its_hands_stops_nobody(start: Start) -> None:
+    def hold() -> None:
+        MPFuture._update_lock.__enter__()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    start(1)
+    holder = multiprocessing.get_context("fork").Process(target=hold)
+    holder.start()
+    holder.join(BOUND)
+    assert holder.exitcode == -signal.SIGKILL
+    began = time.monotonic()
+    start(1)
+    assert time.monotonic() - began < 15
+
+
+def test_peers_that_nobody_can_call_leave_the_parts_to_one_that_can_be_called(start: Start) -> None:
+    averagers = start(parts=24)  # more than a window
+    for called in (averagers[0], averagers[1]):  # a device may come out of its firewall, or behind it
+        before = [averager.bytes_received for averager in averagers]
+        controls = [exchange(averager, 3, reachable=averager is called) for averager in averagers]
+        assert [len(outcome(control) or {}) for control in controls] == [3] * 3
+        assert len({bytes(mean_code(averager).numpy()) for averager in averagers}) == 1
+        assert_mean(called, torch.stack([given(averager) for averager in averagers]).mean(0))
+        received = {averager: averager.bytes_received - had for averager, had in zip(averagers, before)}
+        given_by_others = sum(len(to_give[averager]) for averager in averagers if averager is not called)
+        assert received.pop(called) == given_by_others, "all that the others gave came to it, and nothing else"
+        assert set(received.values()) == {len(mean_code(called))}
+
+    controls = [exchange(averager, 2, reachable=False, patience=1.0) for averager in averagers[:2]]
+    assert [outcome(control) for control in controls] == [None, None], "nobody there puts the parts together"
+
+
+def test_a_full_group_starts_at_once(start: Start) -> None:
+    averagers = start(2)
+    patience = 3 * BOUND
+    controls = [exchange(averager, 2, patience=patience) for averager in averagers]
+    assert all(outcome(control) for control in controls), "not within a third of the time a group may wait"
+
+
+def test_a_group_waits_for_a_peer_that_does_not_come_as_long_as_it_was_told(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(averager_module, "MATCHMAKING_SECONDS", 1.0)
+    averagers = start(2)
+    controls = [exchange(averager, 3, patience=1.0) for averager in averagers]
+    together = {averager.peer_id.to_base58(): 1 for averager in averagers}
+    assert [outcome(control) for control in controls] == [together] * 2
+    assert torch.equal(*map(mean_code, averagers))
+
+
+# -- who is in a group
+
+
+def test_a_peer_at_another_anchor_is_in_no_group_of_ours(start: Start) -> None:
+    averagers = start()
+    stranger = exchange(averagers[2], 2, lineage="bb")
+    key = f"{averagers[2].prefix}.0b"
+    looking = partial(averagers[0].dht.get, key, latest=True)
+    assert wait_until(looking, BOUND), "the stranger is the first that the others will ask"
+    controls = [exchange(averager, 2) for averager in averagers[:2]]
+    together = {averager.peer_id.to_base58(): 1 for averager in averagers[:2]}
+    assert [outcome(control) for control in controls] == [together] * 2
+    assert not stranger.done()
+    assert untouched(averagers[2])
+    mate = exchange(averagers[0], 2, lineage="bb")
+    assert outcome(stranger) == outcome(mate) is not None, "it only waited for somebody at the same place"
+
+
+# -- those who send nonsense, or nothing
+
+
+@pytest.mark.parametrize(("samples", "weight"), [(0, 0), (4, 5), (-1, 1), (2**40, 1)])
+def test_sequences_and_weights_that_cannot_be_are_no_mean(start: Start, samples: int, weight: int) -> None:
+    averagers = start(2)
+    controls = [exchange(averager, 2, samples=samples, weight=weight) for averager in averagers]
+    assert [outcome(control) for control in controls] == [None, None]
+    assert all(untouched(averager) for averager in averagers)
+
+
+@pytest.mark.parametrize("factor", [math.nan, math.inf, 1000.0])
+def test_a_peer_that_sends_impossible_numbers_changes_nothing(start: Start, factor: float) -> None:
+    averagers = start()
+    for part in to_give[averagers[1]].split(code_bytes(PART, COARSE)):
+        part[: 2 * PART // BLOCK].view(torch.float16).mul_(factor)
+    controls = [exchange(averager, 3) for averager in averagers]
+    outcomes = [outcome(control) for control in controls]
+    assert outcomes[1] is None, "it is told"
+    assert all(untouched(averager) for averager, outcome in zip(averagers, outcomes) if outcome is None)
+    left = [numbers_of(mean_code(averager), averager) for averager in averagers[::2]]
+    assert all(float(numbers.abs().max()) < 10 for numbers in left), "nor does it reach those who went on without it"
+    named = [averager.complaints() for averager in averagers]
+    blamed = (averagers[1].peer_id.to_base58(), "numbers that are not finite, or impossibly large")
+    assert set(named[0]) == set(named[2]) == {blamed}, "the others name it"
+    again = exchange(averagers[1], 2, lineage="bb")
+    controls = [exchange(averager, 2, lineage="bb") for averager in averagers[::2]]
+    assert all(outcome(control) for control in controls), "the others exchange as ever, though it tries again"
+    assert not again.done() or outcome(again) is None
+    assert_mean(averagers[0], (given(averagers[0]) + given(averagers[2])) / 2)
+
+
+@pytest.mark.parametrize("peers", [3, 2])
+def test_a_peer_that_falls_silent_is_left_out_where_enough_are_left(
+    nodes: list[DHT], start: Start, monkeypatch: pytest.MonkeyPatch, peers: int
+) -> None:
+    silent, speak = nodes[peers - 1].peer_id, AgreeingRunner._generate_input_for_peer
+
+    async def say_nothing(
+        self: AgreeingRunner, peer_index: int, window: asyncio.Semaphore
+    ) -> AsyncIterator[AveragingData]:
+        if self.peer_id == silent:
+            await asyncio.Event().wait()
+        async for message in speak(self, peer_index, window):
+            yield message
+
+    monkeypatch.setattr(AgreeingRunner, "_generate_input_for_peer", say_nothing)
+    monkeypatch.setattr(averager_module, "CHUNK_TIMEOUT", 1.0)
+    averagers = start(peers, parts=peers)
+    controls = [exchange(averager, peers) for averager in averagers]
+    enough = peers == 3
+    assert [outcome(control) is not None for control in controls] == [enough] * (peers - 1) + [False]
+    if enough:
+        assert torch.equal(*map(mean_code, averagers[:2]))
+    assert untouched(averagers[-1])
+
+
+def test_who_is_not_answered_sends_no_more_than_a_window(
+    nodes: list[DHT], start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    silent, answer = nodes[1].peer_id, AgreeingRunner._encode
+
+    async def never(self: AgreeingRunner, part_index: int, average: Tensor) -> Tensor:
+        if self.peer_id == silent:
+            await asyncio.Event().wait()
+        return await answer(self, part_index, average)
+
+    monkeypatch.setattr(AgreeingRunner, "_encode", never)
+    monkeypatch.setattr(averager_module, "CHUNK_TIMEOUT", 1.0)
+    parts = 40
+    averagers = start(2, parts=parts)
+    controls = [exchange(averager, 2) for averager in averagers]
+    assert [outcome(control) for control in controls] == [None, None]
+    part, average = code_bytes(PART, COARSE), code_bytes(PART, MEAN_BITS[COARSE])
+    unanswered = (averagers[0].bytes_sent - parts // 2 * average) / part
+    assert 2 <= unanswered <= WINDOW_BYTES / (part + average)
+    assert averagers[1].bytes_sent == parts // 2 * part, "which was answered, gave all it had"
+
+
+def test_a_peer_killed_while_its_numbers_wait_for_a_slower_one_leaves_nobody_with_a_part_of_the_mean(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(averager_module, "CHUNK_TIMEOUT", 3.0)
+    averagers = start(parts=60)
+    prompt, slow, victim = averagers
+    controls = [exchange(averager, 3) for averager in averagers]
+    assert wait_until(lambda: controls[1].began_allreduce, BOUND)
+    send(slow, signal.SIGSTOP)
+    traffic: list[int] = []
+
+    def stalled() -> bool:
+        traffic.append(prompt.bytes_received + victim.bytes_received)
+        return traffic[-5:] == [traffic[-1]] * 5 and traffic[-1] > 0
+
+    assert wait_until(stalled, BOUND)
+    send(victim, signal.SIGKILL)
+    send(slow, signal.SIGCONT)
+    assert not any(control.done() for control in controls), "it was over too soon for this test"
+    assert [outcome(control) for control in controls[:2]] == [None, None]
+    assert untouched(prompt)
+    assert untouched(slow)
+    controls = [exchange(averager, 2, lineage="bb") for averager in averagers[:2]]
+    assert all(outcome(control) for control in controls), "those who are left go on"
+    assert torch.equal(*map(mean_code, averagers[:2]))
+
+
+# -- manners
+
+
+def test_an_exchange_that_is_given_up_prints_nothing(nodes: list[DHT]) -> None:
+    """asyncio prints what ended a future that nobody asked, with a traceback."""
+    peers = [node.peer_id for node in nodes[:2]]
+
+    async def work() -> list[str]:
+        printed: list[str] = []
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: printed.append(context["message"]))
+        runner = AgreeingRunner(
+            p2p=SimpleNamespace(peer_id=peers[0]),
+            servicer_type=GradientAverager,
+            prefix="",
+            group_id=b"",
+            tensors=[torch.zeros(code_bytes(2 * PART, 4), dtype=torch.uint8)],
+            part_size_bytes=code_bytes(PART, 4),
+            ordered_peer_ids=peers,
+            peer_fractions=(0.5, 0.5),
+            given=torch.zeros(code_bytes(2 * PART, 2), dtype=torch.uint8),
+            bits=[2, 2],
+            weights=[1.0, 1.0],
+            traffic=(None, None),
+            complain=lambda *what: None,
+        )
+        runner.finalize(exception=asyncio.CancelledError())
+        del runner
+        gc.collect()
+        return printed
+
+    assert asyncio.run(work()) == []
+
+
+def test_a_peer_that_is_ended_in_the_middle_of_an_exchange_prints_nothing(
+    start: Start, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    async def say_nothing(self: AgreeingRunner, peer_index: int) -> AsyncIterator[AveragingData]:
+        await asyncio.Event().wait()
+        yield AveragingData()
+
+    monkeypatch.setattr(AgreeingRunner, "_generate_input_for_peer", say_nothing)
+    monkeypatch.setattr(threading, "excepthook", threading.__excepthook__)  # pytest has its own
+    averagers = start(2)
+    controls = [exchange(averager, 2) for averager in averagers]
+    assert wait_until(lambda: all(control.began_allreduce for control in controls), BOUND)
+    for averager in averagers:
+        averager.shutdown()
+    assert wait_until(lambda: not any(averager.is_alive() for averager in averagers), BOUND)
+    assert "Traceback" not in capfd.readouterr().err
+
+
+class Collecting(GradientAverager):
+    """One whose process collects garbage all the time."""
+
+    async def _step(self, **given: Any) -> None:
+        gc.freeze()  # so that each time takes a moment
+        self._collect()
+        await super()._step(**given)
+
+    def _collect(self) -> None:
+        gc.collect()
+        asyncio.get_running_loop().call_later(0.001, self._collect)
+
+
+def test_a_search_that_is_cancelled_ends_before_the_garbage_collector_comes(
+    nodes: list[DHT], capfd: pytest.CaptureFixture[str]
+) -> None:
+    numbers = torch.randn(PART, generator=torch.Generator().manual_seed(1))
+    averager = Collecting(PART, nodes[0], next(runs))
+    to_give[averager] = encoded(numbers, COARSE)
+    try:
+        for _ in range(4):
+            control = exchange(averager, 2)
+            with pytest.raises(TimeoutError):
+                control.result(0.5)  # it waits for somebody else
+            control.cancel()
+    finally:
+        to_give.clear()
+        averager.shutdown()
+    assert "destroyed" not in capfd.readouterr().err
+
+
+def test_ctrl_c_does_what_it_did_before(nodes: list[DHT], start: Start) -> None:
+    def handler(number: int, frame: Any) -> None: ...
+
+    previous = signal.signal(signal.SIGINT, handler)
+    try:
+        start(1)
+        assert signal.getsignal(signal.SIGINT) is handler
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        {"steps": math.nan},
+        {"steps": "x"},
+        {"samples": 2**33},
+        {"weight": 9},
+        {"weight": -1},
+        {"bits": 3},
+        {"group_size": 0},
+        {"samples": True},
+    ],
+)
+def test_what_cannot_be_given_is_no_description_of_it(lie: dict[str, Any]) -> None:
+    honest = {"bits": COARSE, "samples": 8, "weight": 8, "steps": 2, "group_size": 2, "lineage": "aa", "patience": 4.0}
+    Declared.model_validate(honest)
+    with pytest.raises(ValidationError):
+        Declared.model_validate({**honest, **lie})

@@ -36,7 +36,7 @@ from benchmarks.garbage import odd_bytes, shout
 from peer.network import clock
 from peer.network.address import parse_address
 from peer.network.reachability import CallBack
-from peer.outer.averager import GradientAverager
+from peer.outer.averager import PseudoGradientAverager
 from peer.state.serving import StateService
 from peer.state.shards import ShardService
 from peer.swarm.notice import Notice, Role
@@ -67,9 +67,15 @@ HANDLERS = (
     Handler(ShardService, "rpc_shards", runtime_pb2.ExpertUID, runtime_pb2.ExpertInfo),
     Handler(ShardService, "rpc_shard", runtime_pb2.ExpertUID, runtime_pb2.ExpertInfo, is_stream=True),
     Handler(CallBack, "rpc_call_back", runtime_pb2.ExpertUID, runtime_pb2.ExpertInfo),
-    Handler(GradientAverager, "rpc_join_group", averaging.JoinRequest, averaging.MessageFromLeader, is_stream=True),
-    Handler(GradientAverager, "rpc_aggregate_part", averaging.AveragingData, averaging.AveragingData, is_stream=True),
-    Handler(GradientAverager, "rpc_download_state", averaging.DownloadRequest, averaging.DownloadData, is_stream=True),
+    Handler(
+        PseudoGradientAverager, "rpc_join_group", averaging.JoinRequest, averaging.MessageFromLeader, is_stream=True
+    ),
+    Handler(
+        PseudoGradientAverager, "rpc_aggregate_part", averaging.AveragingData, averaging.AveragingData, is_stream=True
+    ),
+    Handler(
+        PseudoGradientAverager, "rpc_download_state", averaging.DownloadRequest, averaging.DownloadData, is_stream=True
+    ),
 )
 
 
@@ -105,7 +111,7 @@ class Attacker:
             self.answers["raw bytes"] += 1
             return
         handler = dice.choice(HANDLERS)
-        namespace = self._run_id if handler.service is GradientAverager else None
+        namespace = self._run_id if handler.service is PseudoGradientAverager else None
         name = handler.service._get_handle_name(namespace, handler.name)
         messages = [self._odd(handler.request) for _ in range(dice.choice([1, 1, 3]) if handler.is_stream else 1)]
         try:

@@ -49,7 +49,7 @@ def main() -> None:
         target_batch_size=settings.swarm.samples_per_round,
         batch_size_per_step=training.batch_size,
         params=parameter_groups(inner.model),
-        optimizer=partial(make_optimizer, rate=training.lr),
+        optimizer=partial(make_optimizer, lr=training.lr),
         use_local_updates=True,
         delay_state_averaging=True,
         matchmaking_time=MATCHMAKING_SECONDS,

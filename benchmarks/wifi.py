@@ -28,8 +28,8 @@ from typing import Any
 
 from benchmarks.time_to_loss import end, found, kept, neighbour, prepare, wait, wait_until_compiled
 from minigpt import checkpoint
-from peer.state.anchor import COARSE, FINE, MEAN_BITS, SwarmState
-from peer.state.codec import bits_of, code_bytes
+from peer.state.anchor import COARSE, FINE, MEAN_BITS, Anchor
+from peer.state.codec import bits_of, payload_bytes
 from peer.state.means import load
 from tests.devices import Device
 from tests.lan import Host, HostProcess, Lan
@@ -180,10 +180,10 @@ def least_bytes(device: Device) -> tuple[float, int]:
     checkpoints = device.folder / "checkpoints"
     newest = checkpoint.newest(checkpoints, "cellmind")
     assert newest is not None
-    size = SwarmState(newest.build_model(), 1.0).size
+    size = Anchor(newest.build_model(), 1.0).size
     means = [load(path, size).code for path in (checkpoints / "cellmind" / "history").glob("*.safetensors")]
     given = {MEAN_BITS[bits]: bits for bits in (COARSE, FINE)}
-    total = sum((code_bytes(size, given[bits_of(len(code), size) or 0]) + len(code)) / 2 for code in means)
+    total = sum((payload_bytes(size, given[bits_of(len(code), size) or 0]) + len(code)) / 2 for code in means)
     return total, len(means)
 
 

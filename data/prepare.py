@@ -29,7 +29,7 @@ from data.masking.cleaning import Plan
 from data.masking.names import read_names
 from data.masking.tags import CONTENT_TAGS
 from data.options import DataSettings
-from data.texts.cache import Entry, Spool, code_version, fingerprint, write_whole
+from data.texts.cache import Cache, Entry, code_version, fingerprint, write_whole
 from data.texts.conversations import Conversation, conversations
 from data.texts.duplicates import BANDS, held_out, keep
 from data.texts.overlaps import Group, group
@@ -92,9 +92,9 @@ def prepare(
         samples = Samples()
     aliases, not_names = read_names(lists / _ALIASES), read_names(lists / _NOT_NAMES)
     sources, refused, passed_over = find(places)
-    spool = Spool(output / _CACHE)
+    cache = Cache(output / _CACHE)
     if any(map(Path.exists, places)):  # a path that was mistyped is no wish to forget
-        spool.forget_others(sources)
+        cache.forget_others(sources)
     if not sources and (not refused or not any(map(Path.exists, places))):
         raise DataError(f"no chat export in {told}; put one there")
     state = fingerprint([[(s.name, s.size, s.modified) for s in sources], refused, passed_over, code_version()])
@@ -113,10 +113,10 @@ def prepare(
             def read(messages: int, what: str = f"reading {source.name}", number: int = number) -> None:
                 progress(f"{what} ({messages:,} messages)", number, len(sources))
 
-            entries.append(spool.entry(source, read))
+            entries.append(cache.entry(source, read))
         refused += [entry.refused for entry in entries if entry.refused]
         used = [entry for entry in entries if not entry.refused]
-        groups, repeated = group(used, spool)
+        groups, repeated = group(used, cache)
         _report_files(entries, repeated, refused, passed_over, report)
         if not used:
             raise DataError(f"none of the files in {told} can be used; put a chat export there")
@@ -129,7 +129,7 @@ def prepare(
         }
         senders = {sender for group in groups for chat in group.chats for sender in chat.senders}
         plan = Plan(senders=sorted(senders), aliases=aliases, not_names=not_names, options=options)
-        summary = _write_texts(groups, spool, output, plan, samples, counts, tuple(refused), progress)
+        summary = _write_texts(groups, cache, output, plan, samples, counts, tuple(refused), progress)
         if summary is None:
             raise DataError(f"nothing is left of the files in {told} once they are cleaned; put a chat export there")
         _remember(output, state, options, summary)
@@ -145,7 +145,7 @@ def prepare(
 
 def _write_texts(
     groups: list[Group],
-    spool: Spool,
+    cache: Cache,
     output: Path,
     plan: Plan,
     samples: Samples | None,
@@ -154,9 +154,9 @@ def _write_texts(
     progress: Progress,
 ) -> Summary | None:
     """Clean everything and write the three files; None, and nothing is written, if no text is left."""
-    cut = chain.from_iterable(conversations(group.messages(spool)) for group in groups)
+    cut = chain.from_iterable(conversations(group.messages(cache)) for group in groups)
     conversation, exact, bands = array("L"), array("Q"), array("Q")
-    everything = spool.folder / f"texts.{os.getpid()}.part"
+    everything = cache.folder / f"texts.{os.getpid()}.part"
     try:
         with everything.open("w", encoding="utf-8", newline="\n") as file:
             seen = 0

@@ -37,7 +37,7 @@ Said = tuple[int | None, str | None, str]  # second, sender, text
 class Chat:
     """One chat of one file, or its documents, which have no senders."""
 
-    stem: str  # of its files in the spool
+    stem: str  # of its files in the cache
     messages: int
     senders: list[str]
     first: int | None  # seconds
@@ -61,7 +61,7 @@ class Entry:
         return sum(chat.messages for chat in self.chats)
 
 
-class Spool:
+class Cache:
     """The folder in which all that lies."""
 
     def __init__(self, folder: Path) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from data.texts.cache import Chat, Entry, Said, Spool
+from data.texts.cache import Cache, Chat, Entry, Said
 
 _SAME = 0.5  # of the messages in the time that both have: then it is one chat
 _SAME_BY = 0.25  # of them also by a sender of the same name; one's own name differs from phone to phone
@@ -22,9 +22,9 @@ class Group:
     chats: list[Chat]
     new: list[np.ndarray | None] = field(default_factory=list)
 
-    def messages(self, spool: Spool) -> Iterator[Said]:
+    def messages(self, cache: Cache) -> Iterator[Said]:
         """The messages of all, each once, in the order of their time."""
-        streams = [_new_messages(spool, chat, new) for chat, new in zip(self.chats, self.new, strict=True)]
+        streams = [_new_messages(cache, chat, new) for chat, new in zip(self.chats, self.new, strict=True)]
         if len(streams) == 1:
             yield from streams[0]
         else:
@@ -32,7 +32,7 @@ class Group:
             yield from (said for _, said in merged)
 
 
-def group(entries: list[Entry], spool: Spool) -> tuple[list[Group], dict[str, int]]:
+def group(entries: list[Entry], cache: Cache) -> tuple[list[Group], dict[str, int]]:
     """All chats of all files, those that belong together in one group.
 
     Also gives, by file, how many messages had been counted in another one.
@@ -46,11 +46,11 @@ def group(entries: list[Entry], spool: Spool) -> tuple[list[Group], dict[str, in
         new: np.ndarray | None = None
         home: Group | None = None
         if chat.senders and chat.first is not None and dated > 1:
-            keys = spool.keys(chat)
+            keys = cache.keys(chat)
             for candidate in groups:
                 if any(other in entry.chats for other in candidate.chats):
                     continue  # the chats of one file are different ones
-                known = _known(keys, candidate, chat, spool)
+                known = _known(keys, candidate, chat, cache)
                 if known is not None:
                     home = home or candidate
                     new = ~known if new is None else new & ~known
@@ -69,7 +69,7 @@ def group(entries: list[Entry], spool: Spool) -> tuple[list[Group], dict[str, in
     return groups, repeated
 
 
-def _known(keys: np.ndarray, group: Group, chat: Chat, spool: Spool) -> np.ndarray | None:
+def _known(keys: np.ndarray, group: Group, chat: Chat, cache: Cache) -> np.ndarray | None:
     """Which of these messages the group has, if it is the same chat: most of what both could have, both have."""
     assert chat.first is not None and chat.last is not None
     known = np.zeros(len(keys), dtype=bool)
@@ -81,7 +81,7 @@ def _known(keys: np.ndarray, group: Group, chat: Chat, spool: Spool) -> np.ndarr
         renamed = not _MYSELF.isdisjoint(chat.senders) or not _MYSELF.isdisjoint(other.senders)
         if last < first or (not renamed and set(chat.senders).isdisjoint(other.senders)):
             continue
-        theirs = spool.keys(other)
+        theirs = cache.keys(other)
         ours = (keys["minute"] >= first) & (keys["minute"] <= last)
         both = int(min(ours.sum(), ((theirs["minute"] >= first) & (theirs["minute"] <= last)).sum()))
         said = np.isin(keys["said"], theirs["said"]) & ours
@@ -92,8 +92,8 @@ def _known(keys: np.ndarray, group: Group, chat: Chat, spool: Spool) -> np.ndarr
     return known if same else None
 
 
-def _new_messages(spool: Spool, chat: Chat, new: np.ndarray | None) -> Iterator[Said]:
-    messages = spool.messages(chat)
+def _new_messages(cache: Cache, chat: Chat, new: np.ndarray | None) -> Iterator[Said]:
+    messages = cache.messages(chat)
     return messages if new is None else (said for said, is_new in zip(messages, new, strict=True) if is_new)
 
 

@@ -76,12 +76,12 @@ def kept_bytes(model: MiniGPT, autocast: torch.dtype | None) -> int:
 
 
 def step_within_memory(
-    inner: InnerLoop, rate: float, word_rate: float, batches: Batches, note: Callable[[str], None]
+    inner: InnerLoop, lr: float, embedding_lr: float, batches: Batches, note: Callable[[str], None]
 ) -> tuple[float, int]:
     """An inner step, with half the sequences from now on if there is no memory for so many. Raises OutOfMemory."""
     while True:
         try:
-            return inner.step(rate, word_rate)
+            return inner.step(lr, embedding_lr)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise

@@ -78,7 +78,7 @@ class Compiling:
             )
         self._batch_size = batches.batch_size
 
-    def look(self) -> None:
+    def poll(self) -> None:
         """Compiled training from now on, if it is ready and faster; after every step a turn of finding that out."""
         if self._turns is not None:
             self._take_turn(self._turns)

@@ -48,8 +48,8 @@ class InnerLoop:
         self.optimizer: torch.optim.Optimizer = make_optimizer(parameter_groups(self.model))
         self.forward: Callable[..., Tensor] = self.model  # or what computes the same, faster or with others
 
-    def step(self, rate: float, word_rate: float | None = None) -> tuple[float, int]:
-        """One AdamW step at the given rate, the embedding's by `word_rate`; returns (nats per token, sequences).
+    def step(self, lr: float, embedding_lr: float | None = None) -> tuple[float, int]:
+        """Make one AdamW step; return (nats per token, sequences). `embedding_lr` is `lr` where it is left out.
 
         A step whose loss or gradient is not finite changes nothing and returns a loss of NaN and no sequences.
         """
@@ -61,7 +61,7 @@ class InnerLoop:
             if norm > CLIP_NORM:
                 torch.nn.utils.clip_grads_with_norm_(self.parameters, CLIP_NORM, torch.tensor(norm))
             for group in self.optimizer.param_groups:
-                group["lr"] = rate if word_rate is None or not group["words"] else word_rate
+                group["lr"] = lr if embedding_lr is None or not group["embedding"] else embedding_lr
             self.optimizer.step()
         self.clear_gradients()
         self.stepped(time.perf_counter() - started)
@@ -158,9 +158,9 @@ class InnerLoop:
             parameter.copy_(other)
 
     @property
-    def rate(self) -> float:
+    def lr(self) -> float:
         """The learning rate of the last step; the embedding may have had another."""
-        return float(next(group["lr"] for group in self.optimizer.param_groups if not group["words"]))
+        return float(next(group["lr"] for group in self.optimizer.param_groups if not group["embedding"]))
 
     @property
     def updates(self) -> int:

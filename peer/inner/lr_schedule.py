@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-MAX_RATE_FACTOR = 2.0
+MAX_LR_FACTOR = 2.0
 
 
-def rate_factor(speeds: Iterable[float]) -> float:
+def lr_factor(speeds: Iterable[float]) -> float:
     """What the learning rate is multiplied by where peers of these speeds (tokens/s) average what they moved.
 
     The mean has less noise than one peer's own movement, by the root of how many peers it is worth: four equal ones
@@ -23,11 +23,11 @@ def rate_factor(speeds: Iterable[float]) -> float:
         return 1.0
     fastest = max(speeds)  # anybody may say that it is as slow as can be: the square of that is no number
     worth = sum(speed / fastest for speed in speeds) ** 2 / sum((speed / fastest) ** 2 for speed in speeds)
-    return min(MAX_RATE_FACTOR, math.sqrt(worth))
+    return min(MAX_LR_FACTOR, math.sqrt(worth))
 
 
 HOLD_SEQUENCES = 20_000  # the rate stays at its peak so long, and falls with the inverse square root from there
-LEAST_RATE = 0.01  # of the peak: whoever says that the swarm has trained for ages stops nobody
+LEAST_LR_SHARE = 0.01  # of the peak: whoever says that the swarm has trained for ages stops nobody
 
 
 def learning_rate(peak: float, trained: int, own: int, warmup_sequences: int) -> float:
@@ -39,4 +39,4 @@ def learning_rate(peak: float, trained: int, own: int, warmup_sequences: int) ->
     the swarm has trained enough after six steps of each, and the moments know nothing yet.
     """
     warm = min(1.0, (own + 1) / max(1, warmup_sequences))
-    return peak * warm * max(LEAST_RATE, math.sqrt(HOLD_SEQUENCES / max(HOLD_SEQUENCES, trained)))
+    return peak * warm * max(LEAST_LR_SHARE, math.sqrt(HOLD_SEQUENCES / max(HOLD_SEQUENCES, trained)))

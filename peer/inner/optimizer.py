@@ -28,9 +28,9 @@ def parameter_groups(model: MiniGPT) -> list[dict[str, Any]]:
     words = model.model.embed_tokens.weight
     others = [parameter for parameter in model.parameters() if parameter is not words]
     return [
-        {"params": [words], "weight_decay": WEIGHT_DECAY, "words": True},
-        {"params": [p for p in others if p.dim() >= 2], "weight_decay": WEIGHT_DECAY, "words": False},
-        {"params": [p for p in others if p.dim() < 2], "weight_decay": 0.0, "words": False},
+        {"params": [words], "weight_decay": WEIGHT_DECAY, "embedding": True},
+        {"params": [p for p in others if p.dim() >= 2], "weight_decay": WEIGHT_DECAY, "embedding": False},
+        {"params": [p for p in others if p.dim() < 2], "weight_decay": 0.0, "embedding": False},
     ]
 
 
@@ -47,6 +47,6 @@ class AdamW(torch.optim.AdamW):
     step = torch.no_grad()(inspect.unwrap(torch.optim.AdamW.step))
 
 
-def make_optimizer(groups: list[dict[str, Any]], rate: float = 0.0) -> AdamW:
+def make_optimizer(groups: list[dict[str, Any]], lr: float = 0.0) -> AdamW:
     """AdamW, fused where the device has the kernel."""
-    return AdamW(groups, lr=rate, betas=BETAS, fused=groups[0]["params"][0].device.type in FUSED)
+    return AdamW(groups, lr=lr, betas=BETAS, fused=groups[0]["params"][0].device.type in FUSED)

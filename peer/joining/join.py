@@ -421,7 +421,7 @@ class Joiner:
         while not shared.is_here:
             self.me = relay.notice(self.me)
             view = self._breathe()
-            shared.look(view.notices)
+            shared.update(view.notices)
             sharers = [other.name for other in view.notices if other.gives_text and other.run_id == self.me.run_id]
             if sharers:
                 self._mention(f"taking text that {sharers[0]} shares …")
@@ -430,7 +430,7 @@ class Joiner:
                     "nothing to train on: this device keeps the newest state for others, and trains as soon as there "
                     "are chats in data/raw, or a device that has some is started with --share-data"
                 )
-                relay.look(self.me, view.notices)
+                relay.update(self.me, view.notices)
                 if raw != (raw := raw_files()) and self._has_text(run.settings):
                     return self._after(run, relay)
         self.me = self.me.model_copy(update={"role": Role.JOINING})

@@ -49,7 +49,7 @@ class Relay:
             }
         )
 
-    def look(self, me: Notice, notices: Iterable[Notice]) -> None:
+    def update(self, me: Notice, notices: Iterable[Notice]) -> None:
         """Take in a newer state that has come, or begin to take one when it is time to. Never waits for the network."""
         now = time.monotonic()
         if self._poll is None:

@@ -65,7 +65,7 @@ class SharedText:
         """Whether something is on its way."""
         return self._poll is not None
 
-    def look(self, notices: Iterable[Notice]) -> None:
+    def update(self, notices: Iterable[Notice]) -> None:
         """Take in what has come, and have the next shard taken when its time is there. Never waits."""
         now = time.monotonic()
         if self._poll is not None:

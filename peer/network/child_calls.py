@@ -9,7 +9,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from minigpt.encoding import DatasetError
 from peer.state.fetching import TransferError, reason
-from peer.state.means import HistoryError
+from peer.state.means import MeanError
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ def fails_softly(work: Callable[Asked, Awaitable[Answer]]) -> Callable[Asked, Aw
     async def answer(*arguments: Asked.args, **keywords: Asked.kwargs) -> Answer | Failure:
         try:
             return await work(*arguments, **keywords)
-        except HistoryError as error:
-            return Failure(HistoryError, str(error))
+        except MeanError as error:
+            return Failure(MeanError, str(error))
         except OSError as error:
             return Failure(OSError, str(error))
         except (TransferError, DatasetError) as error:

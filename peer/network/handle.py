@@ -232,7 +232,7 @@ class Network:
     def fetch_means(self, peer: str, run_folder: Path, lineage: str, size: int) -> Callable[[], list[Path] | None]:
         """Begin to take the means that followed our anchor; the function returned gives their files once they are here.
 
-        None of them if the donor has none; it raises TransferError, HistoryError and OSError.
+        None of them if the donor has none; it raises TransferError, MeanError and OSError.
 
         :param size: how many numbers a mean has
         """

@@ -15,7 +15,7 @@ from hivemind.utils.asyncio import aiter_with_timeout, attach_event_on_finished
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from peer.state.anchor import LIMIT, MEAN_BITS
-from peer.state.codec import PART, code_bytes, decode, encode, is_valid
+from peer.state.codec import PART, decode, encode, is_valid, payload_bytes
 from peer.state.means import MAX_COUNT, MAX_SAMPLES
 from peer.swarm.grouping import is_quorum
 
@@ -25,7 +25,7 @@ WINDOW_BYTES = 2**20
 
 
 class Declared(BaseModel):
-    """What a peer says of what it gives; see `GradientAverager.exchange`. Comes from the network."""
+    """What a peer says of what it gives; see `PseudoGradientAverager.exchange`. Comes from the network."""
 
     model_config = ConfigDict(strict=True)
 
@@ -42,7 +42,7 @@ class Declared(BaseModel):
         return self
 
 
-class Nonsense(AllreduceException):
+class ProtocolViolation(AllreduceException):
     """What a peer sent is not what honest software sends."""
 
 
@@ -73,7 +73,7 @@ class AgreeingRunner(AllReduceRunner):
         self._future.add_done_callback(lambda future: future.cancelled() or future.exception())
         self.tensor_part_container.return_deltas = False  # parts of the result are averages, not differences
         self._bits, self._mean_bits = dict(zip(self.ordered_peer_ids, bits)), MEAN_BITS[min(bits)]
-        self._given = given.split(code_bytes(PART, self._bits[self.peer_id]))
+        self._given = given.split(payload_bytes(PART, self._bits[self.peer_id]))
         self._weights = dict(zip(self.ordered_peer_ids, weights))
         self._traffic, self._complain = traffic, complain
         self._encoded: dict[int, asyncio.Future[torch.Tensor]] = {}
@@ -94,7 +94,7 @@ class AgreeingRunner(AllReduceRunner):
         """How many parts a reducer is sent at most before it has answered the first of them."""
         if self.should_delay_results(self.peer_id):  # it answers when it has them all
             return len(self._given)
-        part = code_bytes(PART, self._bits[self.peer_id]) + code_bytes(PART, self._mean_bits)
+        part = payload_bytes(PART, self._bits[self.peer_id]) + payload_bytes(PART, self._mean_bits)
         return max(2, WINDOW_BYTES // part // (self.group_size - 1))
 
     def _given_to(self, index: int) -> Sequence[torch.Tensor]:
@@ -127,14 +127,14 @@ class AgreeingRunner(AllReduceRunner):
             averages = self._reduce_own_share() if peer_id == self.peer_id else self._ask_reducer(peer_id, index)
             async for average in averages:
                 if part_index >= expected:
-                    raise Nonsense("more parts than asked for")
+                    raise ProtocolViolation("more parts than asked for")
                 container.register_processed_part(index, part_index, average)
                 part_index += 1
             if part_index != expected:
                 raise AllreduceException(f"{peer_id} sent {part_index} of {expected} parts")
         except BaseException as error:
             container.register_failed_reducer(index)
-            if isinstance(error, Nonsense):
+            if isinstance(error, ProtocolViolation):
                 self._complain(peer_id, str(error))
             raise
 
@@ -186,7 +186,7 @@ class AgreeingRunner(AllReduceRunner):
             async for message in stream:
                 self._count(received=len(message.tensor_part.buffer))
                 if part_index >= reducer.num_parts or message.weight != self._weights[sender]:
-                    raise Nonsense("more parts than ours, or another weight than it had said")
+                    raise ProtocolViolation("more parts than ours, or another weight than it had said")
                 bits = self._bits[sender]
                 code = _checked(message.tensor_part.buffer, bits)
                 part = await loop.run_in_executor(None, _decode, code, bits)
@@ -203,7 +203,7 @@ class AgreeingRunner(AllReduceRunner):
                     code=averaging_pb2.AVERAGED_PART,
                     tensor_part=runtime_pb2.Tensor(buffer=encoded.numpy().tobytes()),
                 )
-        except Nonsense as error:
+        except ProtocolViolation as error:
             self._complain(sender, str(error))
             raise
         finally:
@@ -216,12 +216,12 @@ async def _collect(runner: AgreeingRunner) -> list[torch.Tensor]:
 
 
 def _checked(buffer: bytes, bits: int) -> torch.Tensor:
-    """The code of one part from the network. Raises Nonsense."""
-    if len(buffer) != code_bytes(PART, bits):
-        raise Nonsense("a part of another size than asked for")
+    """The code of one part from the network. Raises ProtocolViolation."""
+    if len(buffer) != payload_bytes(PART, bits):
+        raise ProtocolViolation("a part of another size than asked for")
     code = torch.frombuffer(bytearray(buffer), dtype=torch.uint8)
     if not is_valid(code, bits, LIMIT):
-        raise Nonsense("numbers that are not finite, or impossibly large")
+        raise ProtocolViolation("numbers that are not finite, or impossibly large")
     return code
 
 
@@ -232,6 +232,6 @@ def _decode(code: torch.Tensor, bits: int) -> torch.Tensor:
 
 
 def _encode(average: torch.Tensor, bits: int) -> torch.Tensor:
-    code = torch.empty(code_bytes(PART, bits), dtype=torch.uint8)
+    code = torch.empty(payload_bytes(PART, bits), dtype=torch.uint8)
     encode(average, bits, code)
     return code

@@ -29,10 +29,10 @@ from hivemind.p2p import P2PContext, PeerID
 from hivemind.proto import averaging_pb2
 from hivemind.utils import MPFuture
 
-from peer.outer.all_reduce import AgreeingRunner, Declared, Nonsense, _collect
+from peer.outer.all_reduce import AgreeingRunner, Declared, ProtocolViolation, _collect
 from peer.outer.matchmaking import KeptGroups
 from peer.state.anchor import FINE, MEAN_BITS
-from peer.state.codec import PART, bits_of, code_bytes
+from peer.state.codec import PART, bits_of, payload_bytes
 from peer.state.means import MAX_PEERS
 
 MATCHMAKING_SECONDS = 4.0  # how long a group waits for an expected peer that does not come
@@ -42,7 +42,7 @@ SHORTEST_TIMEOUT = 3.0  # and of later ones if it sends none for as long as a wh
 SHUN_SECONDS = 600.0  # that a peer is in no group of ours after it sent what cannot be
 
 
-class GradientAverager(DecentralizedAverager):
+class PseudoGradientAverager(DecentralizedAverager):
     """Averages what peers at the same anchor give.
 
     Runs in a child process; `exchange` returns at once. Handlers carry the class name, so all peers need this class.
@@ -53,7 +53,7 @@ class GradientAverager(DecentralizedAverager):
 
     def __init__(self, size: int, dht: DHT, prefix: str):
         self._size = size
-        self._given = torch.zeros(code_bytes(size, FINE), dtype=torch.uint8).share_memory_()
+        self._given = torch.zeros(payload_bytes(size, FINE), dtype=torch.uint8).share_memory_()
         self._sent, self._received = mp.Value("Q", 0), mp.Value("Q", 0)
         self._processor_seconds, self._seconds = mp.Value("d", 0.0), mp.Value("d", 0.0)
         self._complaints: mp.SimpleQueue[tuple[str, str]] = mp.SimpleQueue()
@@ -61,7 +61,7 @@ class GradientAverager(DecentralizedAverager):
         self._searches: set[asyncio.Task[Any] | None] = set()  # for groups, in the child process
         interrupt = signal.getsignal(signal.SIGINT)
         super().__init__(
-            [torch.zeros(code_bytes(size, MEAN_BITS[FINE]), dtype=torch.uint8)],
+            [torch.zeros(payload_bytes(size, MEAN_BITS[FINE]), dtype=torch.uint8)],
             dht,
             start=False,
             prefix=prefix,
@@ -146,7 +146,7 @@ class GradientAverager(DecentralizedAverager):
     def mean(self, gathered: Iterable[Mapping[str, Any]]) -> torch.Tensor:
         """The code of the mean that such an exchange came to; it stands until the next one ends."""
         with self.get_tensors() as (mean,):
-            return mean[: code_bytes(self._size, MEAN_BITS[min(given["bits"] for given in gathered)])]
+            return mean[: payload_bytes(self._size, MEAN_BITS[min(given["bits"] for given in gathered)])]
 
     # ------------------------------------------------------------------ in the child process
 
@@ -231,9 +231,9 @@ class GradientAverager(DecentralizedAverager):
         if sum(weights) <= 0:
             raise AllreduceException("nobody in this group gives anything")
         mean_bits = MEAN_BITS[min(bits)]
-        tensors = [tensor[: code_bytes(self._size, mean_bits)] for tensor in tensors]
+        tensors = [tensor[: payload_bytes(self._size, mean_bits)] for tensor in tensors]
         own_bits = bits[group_info.peer_ids.index(self.peer_id)]
-        kwargs["part_size_bytes"] = code_bytes(PART, mean_bits)
+        kwargs["part_size_bytes"] = payload_bytes(PART, mean_bits)
         timeout = min(CHUNK_TIMEOUT, max(SHORTEST_TIMEOUT, self.seconds)) if self.seconds else CHUNK_TIMEOUT
         kwargs.update(sender_timeout=timeout, reducer_timeout=2 * timeout)
         runner = AgreeingRunner(
@@ -247,7 +247,7 @@ class GradientAverager(DecentralizedAverager):
             bits=bits,
             traffic=(self._sent, self._received),
             complain=self._complain,
-            given=self._given[: code_bytes(self._size, own_bits)],
+            given=self._given[: payload_bytes(self._size, own_bits)],
             **kwargs,
         )
         self._running_groups[group_id].set_result(runner)
@@ -260,12 +260,12 @@ class GradientAverager(DecentralizedAverager):
         self._seconds.value = time.monotonic() - began
 
     def _declared(self, peer: PeerID, said: bytes) -> Declared:
-        """What one in a group has said of itself. Raises Nonsense, and complains, if it cannot be."""
+        """What one in a group has said of itself. Raises ProtocolViolation, and complains, if it cannot be."""
         try:
             return Declared.model_validate(self.serializer.loads(self.serializer.loads(said)[2]))
         except Exception as error:
             self._complain(peer, "a description of what it gives that cannot be one")
-            raise Nonsense(f"{peer} says of itself what cannot be") from error
+            raise ProtocolViolation(f"{peer} says of itself what cannot be") from error
 
     async def _unless_it_stalls(self, work: Awaitable[list[torch.Tensor]], patience: float) -> list[torch.Tensor]:
         """The result of an all-reduce whose bytes keep moving; hivemind's own timeouts miss some double faults."""

@@ -97,7 +97,7 @@ class CatchingUp:
         assert self._poll is not None and self._donor is not None, "begin comes first"
         try:
             arrived = self._poll()
-        except (TransferError, OSError, ValueError) as error:  # HistoryError and CheckpointError are ValueErrors
+        except (TransferError, OSError, ValueError) as error:  # MeanError and CheckpointError are ValueErrors
             self._poll = None
             self._doubted[self._donor.peer] = time.monotonic() + DOUBT_SECONDS
             self._strayed = isinstance(error, ValueError)

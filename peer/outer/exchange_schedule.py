@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from statistics import median
 
 from peer.state.anchor import COARSE, FINE, MEAN_BITS
-from peer.state.codec import code_bytes
+from peer.state.codec import payload_bytes
 from peer.swarm.notice import Notice
 
 COST_MEMORY = 5  # exchanges whose middle cost counts: a whole group keeps to the pause of whoever had a bad moment
@@ -30,7 +30,7 @@ FINE_SHARE = 0.25  # of the time that is trained in movement, at most, it takes 
 FINE_SECONDS = 120.0  # of that time, at most, count: all others are in the same exchange
 
 
-class Pace:
+class ExchangeSchedule:
     """What exchanges have cost this peer so far, and what follows from it.
 
     :param size: numbers in an exchange
@@ -97,7 +97,7 @@ class Pace:
     def bits(self, trained_seconds: float, peers: int) -> int:
         """How precisely movement with so much training in it is to be given to so many peers."""
         trained_seconds = min(trained_seconds, FINE_SECONDS)
-        both = code_bytes(self._size, FINE) + code_bytes(self._size, MEAN_BITS[FINE])
+        both = payload_bytes(self._size, FINE) + payload_bytes(self._size, MEAN_BITS[FINE])
         moved, could_move = 2 * both * (1 - 1 / max(2, peers)), self._bytes_per_second * trained_seconds
         processor = self._coarse_cost * FINE / COARSE
         affordable = moved <= FINE_SHARE * could_move and processor <= COST_SHARE * trained_seconds

@@ -26,15 +26,15 @@ from minigpt.checkpoint.manifest import Progress, Standing
 from minigpt.model import MiniGPT
 from minigpt.settings import Settings
 from peer.inner.loop import InnerLoop
-from peer.inner.lr_schedule import rate_factor
+from peer.inner.lr_schedule import lr_factor
 from peer.network.handle import Network
-from peer.outer.averager import MATCHMAKING_SECONDS, MAX_GROUP, SHUN_SECONDS, GradientAverager
+from peer.outer.averager import MATCHMAKING_SECONDS, MAX_GROUP, SHUN_SECONDS, PseudoGradientAverager
 from peer.outer.catching_up import CatchingUp, Means, NotTaken, State
 from peer.outer.events import CaughtUp, Event, Reconnected, RoundClosed, Setback
-from peer.outer.exchange_schedule import Pace
+from peer.outer.exchange_schedule import ExchangeSchedule
 from peer.outer.pseudo_gradient import PseudoGradient
-from peer.state.anchor import SwarmState, follow, stand, steps_of
-from peer.state.contributions import Ledger
+from peer.state.anchor import Anchor, follow, snapshot, steps_of
+from peer.state.contributions import Contributions
 from peer.state.means import MAX_COUNT, Mean, load
 from peer.swarm.grouping import (
     can_exchange,
@@ -74,7 +74,7 @@ class OuterLoop:
         *,
         inner: InnerLoop,
         anchor: MiniGPT,
-        averager: GradientAverager,
+        averager: PseudoGradientAverager,
         progress: Progress,
         me: Notice,
         network: Network,
@@ -88,8 +88,8 @@ class OuterLoop:
         self.inner, self.anchor, self.network = inner, anchor.eval(), network
         self.progress = replace(progress, lineage=progress.anchor_name)
         self.settings, self._checkpoints = settings, checkpoints
-        self.swarm = SwarmState(anchor, settings.training.lr)
-        self.ledger = Ledger(standing)
+        self.swarm = Anchor(anchor, settings.training.lr)
+        self.contributions = Contributions(standing)
         self.pseudo_gradient = PseudoGradient(inner, self.swarm, standing)
         self.others: list[Notice] = []  # of our run, training or about to
         self.saved_samples = progress.samples  # behind the newest checkpoint on the disk; who writes them sets it
@@ -103,7 +103,7 @@ class OuterLoop:
         self._shared_from: int | None = progress.samples  # sequences behind the first anchor that others can follow
         self._exchange: _Exchange | None = None
         self._catching_up = CatchingUp(network, checkpoints, progress.run, self.swarm.size)
-        self._pace = Pace(self.swarm.size)
+        self._schedule = ExchangeSchedule(self.swarm.size)
         self._names: dict[str, str] = {}  # by peer id, of those who have left as well
         self._shunned: dict[str, float] = {}  # peers that sent nonsense, and until when
         self._round: dict[str, int] = {}  # sequences in this round by peer id
@@ -116,7 +116,7 @@ class OuterLoop:
         self._ready = False  # to exchange
         self._round_start = self.progress.samples
         self._missed = missed  # means that are here, and that our anchor has not been moved by yet
-        self._stand()
+        self._remember_anchor()
 
     @property
     def shared(self) -> bool:
@@ -133,7 +133,11 @@ class OuterLoop:
         """What to keep with a checkpoint of now, so that whoever goes on from it knows what others have of us."""
         own = self.pseudo_gradient
         return Standing(
-            own=self.ledger.own, offered=own.samples, beside=own.beside, steps=own.steps, met=self.ledger.met
+            own=self.contributions.own,
+            offered=own.samples,
+            beside=own.beside,
+            steps=own.steps,
+            met=self.contributions.met,
         )
 
     @property
@@ -145,12 +149,12 @@ class OuterLoop:
         return self._traffic_before[1] + self._averager.bytes_received + self.network.view.bytes_received
 
     @property
-    def rate_factor(self) -> float:
+    def lr_factor(self) -> float:
         """What the company of others does to the learning rate."""
         mates = expected_group(self._notice(), self.others, self._last_group[0]) if self.shared else []
         if not mates:
             return 1.0
-        return rate_factor([self._me.tokens_per_second, *(mate.tokens_per_second for mate in mates)])
+        return lr_factor([self._me.tokens_per_second, *(mate.tokens_per_second for mate in mates)])
 
     @property
     def group(self) -> list[Notice]:
@@ -161,7 +165,7 @@ class OuterLoop:
     @property
     def balance(self) -> tuple[float, float] | None:
         """What exchanges take from this device's speed, and what they bring it; None where that is not known yet."""
-        return self._pace.balance(torch.get_num_threads())
+        return self._schedule.balance(torch.get_num_threads())
 
     @property
     def trained_by_all(self) -> int:
@@ -201,7 +205,7 @@ class OuterLoop:
         if complaints := self._shun(now):
             yield complaints
         self.others = [other for other in present if self._shunned.get(other.peer, 0.0) < now]
-        self.ledger.look(self.others)
+        self.contributions.update(self.others)
         self._alone_seconds += min(now - self._ticked_at, LONGEST_TICK_SECONDS)
         self._ticked_at = now
         if self._exchange is not None:
@@ -244,7 +248,7 @@ class OuterLoop:
         if not mates and now < self._caught_up_at + GRACE_SECONDS:
             return None  # notices are older than the means that we took: who gave them stands here, or is ahead
         waits = wait_for_somebody(mates, self.others, suspected)
-        due = self._moved_at + self._pace.pause_with(mates, waits)
+        due = self._moved_at + self._schedule.pause_with(mates, waits)
         if now < due + REUNION_SECONDS and somebody_falters(mates, self.others, suspected):
             return None
         self._ready = now >= due
@@ -259,7 +263,7 @@ class OuterLoop:
         if self._averager.is_alive():
             self._averager.kill()  # its shutdown would wait for p2pd
         self._averager.join(1.0)  # leaves no zombie
-        self._averager = GradientAverager(self.swarm.size, self.network.dht, self._me.run_id)
+        self._averager = PseudoGradientAverager(self.swarm.size, self.network.dht, self._me.run_id)
         self._starts, self._exchange = self.network.starts, None
         self._me = self._me.model_copy(update={"peer": self.network.peer})
         return Reconnected(self.network.address.split("/")[2])
@@ -285,7 +289,7 @@ class OuterLoop:
                 "anchor": self.progress.lineage,
                 "trained": self.progress.samples,
                 "offered": self.pseudo_gradient.samples,
-                "pause": self._pace.pause,
+                "pause": self._schedule.pause,
                 "ready": self._ready,
                 "paused": self.paused,
                 "reachable": self.network.view.reachable,
@@ -320,12 +324,12 @@ class OuterLoop:
         self._missed = []
         self._moved_at = time.monotonic()
         self.pseudo_gradient.begin()
-        self._stand()
+        self._remember_anchor()
 
     def _give(self, mates: list[Notice]) -> Event | None:
         """Begin the next exchange with those at our anchor; without any of them it is over at once."""
-        with self._pace.costs():
-            given = self.pseudo_gradient.give(lambda seconds: self._pace.bits(seconds, len(mates) + 1))
+        with self._schedule.costs():
+            given = self.pseudo_gradient.give(lambda seconds: self._schedule.bits(seconds, len(mates) + 1))
         if given is None:
             return None
         if not mates:
@@ -372,7 +376,7 @@ class OuterLoop:
         moved = self._averager.bytes_sent + self._averager.bytes_received - exchange.moved
         cost = self._averager.processor_seconds - exchange.processor_seconds
         own = samples.get(self._me.peer, 0)
-        self._pace.exchanged(moved, self.exchange_seconds, cost, (sum(samples.values()) - own) / max(1, own))
+        self._schedule.exchanged(moved, self.exchange_seconds, cost, (sum(samples.values()) - own) / max(1, own))
         return self._move(self._averager.mean(gathered.values()), samples, min(max(1, count), MAX_COUNT))
 
     def _move(self, code: Tensor, samples: dict[str, int], count: int) -> Event | None:
@@ -380,7 +384,7 @@ class OuterLoop:
         assert self.pseudo_gradient.given is not None, "who exchanges has given"
         bits, mean = self.pseudo_gradient.given.bits, Mean(self.progress.lineage, samples, count, code)
         event: Event | None
-        with self._pace.costs():
+        with self._schedule.costs():
             try:
                 event = self._advance(mean)
             except ValueError as error:
@@ -391,7 +395,7 @@ class OuterLoop:
                 self._shared_from = self.progress.samples  # our checkpoint does not lead on from before it any more
                 event = event or Setback(f"a mean could not be kept for others: {error.strerror}")
         self._last_group = (list(samples), time.monotonic())
-        self._pace.anchor_moved(bits)
+        self._schedule.anchor_moved(bits)
         return event
 
     def _set_back(self, reason: str) -> Setback:
@@ -403,7 +407,7 @@ class OuterLoop:
         """One step of the anchor, as everybody takes it; our own parameters follow. Raises ValueError: see `move`."""
         own, samples = self.pseudo_gradient, mean.samples.get(self._me.peer, 0)
         is_in_it = own.given is not None and self._me.peer in mean.samples
-        before = [] if is_in_it else stand(self.swarm.parameters)
+        before = [] if is_in_it else snapshot(self.swarm.parameters)
         self.swarm.move(mean.code, mean.count)
         if is_in_it:
             own.arrived()
@@ -412,17 +416,19 @@ class OuterLoop:
         self._moved_at, self._ready = time.monotonic(), False
         for peer, contributed in mean.samples.items():
             self._round[peer] = self._round.get(peer, 0) + contributed
-        self.ledger.own += samples
+        self.contributions.own += samples
         had, per_round = self.progress.samples, self.settings.swarm.samples_per_round
         has = had + sum(mean.samples.values())
         self.progress = replace(self.progress, samples=has, lineage=mean.lineage)
-        self._stand()
-        self.ledger.together(mean.samples)
+        self._remember_anchor()
+        self.contributions.together(mean.samples)
         return self._close() if has // per_round > had // per_round else None
 
-    def _stand(self) -> None:
+    def _remember_anchor(self) -> None:
         """Our anchor is another one now."""
-        self.ledger.stand(self.progress.lineage, self.progress.samples, self.pseudo_gradient.given_until)
+        self.contributions.remember_anchor(
+            self.progress.lineage, self.progress.samples, self.pseudo_gradient.given_until
+        )
 
     def _close(self) -> RoundClosed:
         """The round is over."""
@@ -444,12 +450,12 @@ class OuterLoop:
         anchor = checkpoint.parameter_hash(dict(self.anchor.named_parameters()))
         own = self.pseudo_gradient
         samples = self.progress.samples + own.samples
-        self.ledger.own += own.samples
+        self.contributions.own += own.samples
         round = self.progress.round + 1
         self.progress = replace(self.progress, round=round, samples=samples, anchor=anchor, lineage=anchor)
         own.drop()
         self._round, self._round_start = {}, samples
-        self._stand()
+        self._remember_anchor()
         return RoundClosed([self._me.name], 1.0)
 
     # ------------------------------------------------------------------ catching up
@@ -484,9 +490,9 @@ class OuterLoop:
         It counts then as if it had not been in our anchor either: it is in what we say next. Where it does not fit the
         newer anchor it is given up.
         """
-        own, before, progress = self.pseudo_gradient, stand(self.swarm.parameters), newer.progress
-        met = self.ledger.last_with(newer.donor.peer)
-        apart = self.ledger.take_back(newer.donor.peer)
+        own, before, progress = self.pseudo_gradient, snapshot(self.swarm.parameters), newer.progress
+        met = self.contributions.last_with(newer.donor.peer)
+        apart = self.contributions.take_back(newer.donor.peer)
         own.samples += apart
         others = sum(other.role == Role.TRAINING and not other.paused for other in self.others)
         missed = (progress.samples - met.samples) / max(1, others)  # sequences of each of them
@@ -498,9 +504,9 @@ class OuterLoop:
         self._follow_from_here()
         if own.samples and not own.fits():
             return CaughtUp(newer.donor.name, 0, own.give_up())
-        pause = round(self._pace.pause / max(self.inner.step_seconds, 1e-3))
+        pause = round(self._schedule.pause / max(self.inner.step_seconds, 1e-3))
         own.reach_back(self.inner.steps - met.steps, max(1, pause))
-        self._stand()
+        self._remember_anchor()
         return CaughtUp(newer.donor.name, apart, 0)
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from minigpt.checkpoint.manifest import Standing
 from peer.device.memory import is_out_of_memory
 from peer.inner.loop import InnerLoop
-from peer.state.anchor import SwarmState, follow, stand
+from peer.state.anchor import Anchor, follow, snapshot
 from peer.state.means import Mean
 
 # Of two that began alike and went their own ways, the mean is better than either of them; of two that parted before
@@ -42,7 +42,7 @@ class PseudoGradient:
     :param standing: what of it was kept with the checkpoint that we go on from
     """
 
-    def __init__(self, inner: InnerLoop, swarm: SwarmState, standing: Standing):
+    def __init__(self, inner: InnerLoop, swarm: Anchor, standing: Standing):
         self._inner, self._swarm = inner, swarm
         self.samples = standing.offered  # own sequences that are not in the anchor yet
         self.beside = standing.beside  # of them were trained while others moved the anchor
@@ -70,7 +70,7 @@ class PseudoGradient:
             weight = min(self.samples, max(1, self.samples - self.beside))
             seconds = steps * self._inner.step_seconds * self.samples / max(1, weight)  # those beside as well
             code = self._swarm.give(self._inner.parameters, steps, precision := bits(seconds))
-            self.given = Given(steps, self.samples, weight, precision, code, stand(self._inner.parameters))
+            self.given = Given(steps, self.samples, weight, precision, code, snapshot(self._inner.parameters))
             self.given_until = self._inner.steps
         return self.given
 

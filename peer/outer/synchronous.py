@@ -53,7 +53,7 @@ class SynchronousInner(InnerLoop):
             target_batch_size=per_round,
             batch_size_per_step=settings.training.batch_size,
             params=parameter_groups(self.model),
-            optimizer=partial(make_optimizer, rate=settings.training.lr),
+            optimizer=partial(make_optimizer, lr=settings.training.lr),
             scheduler=partial(
                 torch.optim.lr_scheduler.LambdaLR,
                 # the step of a round is made at its end
@@ -70,7 +70,7 @@ class SynchronousInner(InnerLoop):
         self.swarm.state_averager.local_epoch = progress.round
         self.optimizer = self.swarm.opt
 
-    def step(self, rate: float, word_rate: float | None = None) -> tuple[float, int]:
+    def step(self, lr: float, embedding_lr: float | None = None) -> tuple[float, int]:
         """Gradients of one batch; at the end of a round this waits for everybody's and steps with their mean."""
         started = time.perf_counter()
         loss, sequences = self.backward()
@@ -106,7 +106,7 @@ class SynchronousOuter:
         self.standing = Standing()  # all that is trained goes into every average
         self.saved_samples = -1
         self.sharing = False  # no means are kept: only a checkpoint of now leads to now
-        self.rate_factor = 1.0
+        self.lr_factor = 1.0
         self.exchange_seconds = 0.0  # is waited for, and known from that
         self.balance = None  # every step is an exchange, and waits for it
         self.others: list[Notice] = []

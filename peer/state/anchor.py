@@ -23,7 +23,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
-from peer.state.codec import PART, bits_of, code_bytes, decode, encode
+from peer.state.codec import PART, bits_of, decode, encode, payload_bytes
 
 COARSE, FINE = 2, 8  # bits a number in what a peer gives
 MEAN_BITS = {COARSE: 4, FINE: 8}  # and in the mean, where that is the least that one of them gives
@@ -38,7 +38,7 @@ def padded(numbers: int) -> int:
     return -(-numbers // PART) * PART
 
 
-class SwarmState:
+class Anchor:
     """The anchor, and what this peer could not say yet. A code for it says `size` numbers, in the bits it is asked for.
 
     :param anchor: the parameters the swarm agreed on, on the CPU
@@ -65,7 +65,7 @@ class SwarmState:
         for left, anchored, parameter in self._chunks(self._left, self.parameters, parameters):
             left.add_(parameter).sub_(anchored)
         torch.mul(self._left, 1 / self._stride(steps), out=self._numbers)
-        code = torch.empty(code_bytes(self.size, bits), dtype=torch.uint8)
+        code = torch.empty(payload_bytes(self.size, bits), dtype=torch.uint8)
         encode(self._numbers, bits, code, LIMIT)  # a way that counts as few steps, after a while apart, may be longer
         self._decode(code)
         self._left.sub_(self._numbers, alpha=self._stride(steps))
@@ -73,7 +73,7 @@ class SwarmState:
 
     @torch.no_grad()
     def take_back(self, code: Tensor, steps: int, stood: Sequence[Tensor], anchor: Sequence[Tensor]) -> None:
-        """What was given, from `anchor` to `stood`, did not become part of the mean: it is to be given again."""
+        """What was given, from `anchor` to `snapshot`, did not become part of the mean: it is to be given again."""
         self._decode(code)
         self._left.add_(self._numbers, alpha=self._stride(steps))
         for left, anchored, parameter in self._chunks(self._left, anchor, stood):
@@ -82,7 +82,7 @@ class SwarmState:
     def agree_alone(self, given: Tensor) -> Tensor:
         """The mean's code of one peer's share."""
         bits = MEAN_BITS[self._decode(given)]
-        mean = torch.empty(code_bytes(self.size, bits), dtype=torch.uint8)
+        mean = torch.empty(payload_bytes(self.size, bits), dtype=torch.uint8)
         encode(self._numbers, bits, mean)
         return mean
 
@@ -125,14 +125,14 @@ class SwarmState:
 
 
 @torch.no_grad()
-def stand(parameters: Sequence[Tensor]) -> list[Tensor]:
+def snapshot(parameters: Sequence[Tensor]) -> list[Tensor]:
     """Remember where a peer stands when it gives."""
     return [parameter.detach().clone() for parameter in parameters]
 
 
 @torch.no_grad()
-def follow(parameters: Sequence[Tensor], swarm: SwarmState, stood: Sequence[Tensor], share: float = 1.0) -> None:
-    """Move a peer by a share of the way from `stood` to where the anchor is now.
+def follow(parameters: Sequence[Tensor], swarm: Anchor, stood: Sequence[Tensor], share: float = 1.0) -> None:
+    """Move a peer by a share of the way from `snapshot` to where the anchor is now.
 
     All the way from where it stood when it gave: it comes to the anchor, and on by what it has trained since.
     """

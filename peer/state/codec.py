@@ -20,23 +20,23 @@ STEPS = {2: 0.9957, 4: 0.3352, 8: LARGEST_IN_BLOCK / 127.5}  # bits -> step for 
 SMALLEST, LARGEST = 6e-8, 65_504.0  # numbers of float16
 
 
-def code_bytes(numbers: int, bits: int) -> int:
+def payload_bytes(numbers: int, bits: int) -> int:
     """How many bytes stand for so many numbers, a multiple of BLOCK: a float16 step a block, then the codes."""
     return numbers // BLOCK * 2 + numbers * bits // 8
 
 
 def bits_of(size: int, numbers: int) -> int | None:
     """With how many bits a code of so many bytes says so many numbers; None if it cannot be one."""
-    return next((bits for bits in STEPS if code_bytes(numbers, bits) == size), None)
+    return next((bits for bits in STEPS if payload_bytes(numbers, bits) == size), None)
 
 
 @torch.no_grad()
 def encode(numbers: Tensor, bits: int, code: Tensor, largest: float = math.inf) -> None:
-    """Write float32 numbers, a multiple of PART, part by part into `code`, uint8 of `code_bytes`.
+    """Write float32 numbers, a multiple of PART, part by part into `code`, uint8 of `payload_bytes`.
 
     :param largest: what is beyond it is said to be as much, where it is the largest in its block
     """
-    size = code_bytes(PART, bits)
+    size = payload_bytes(PART, bits)
     largest_step = min(LARGEST, largest / (2 ** (bits - 1) - 0.5))
     for part, written in zip(numbers.split(PART), code.split(size)):
         blocks = part.view(-1, BLOCK)
@@ -54,7 +54,7 @@ def encode(numbers: Tensor, bits: int, code: Tensor, largest: float = math.inf) 
 @torch.no_grad()
 def decode(code: Tensor, bits: int, numbers: Tensor) -> None:
     """Write into `numbers` what `encode` made `code` of. The steps in it must be finite: see `is_valid`."""
-    size = code_bytes(PART, bits)
+    size = payload_bytes(PART, bits)
     for part, read in zip(numbers.split(PART), code.split(size)):
         blocks = part.view(-1, BLOCK)
         step = read[: 2 * len(blocks)].view(torch.float16).float()
@@ -66,7 +66,7 @@ def decode(code: Tensor, bits: int, numbers: Tensor) -> None:
 
 def is_valid(code: Tensor, bits: int, limit: float) -> bool:
     """Whether the code, of whole parts, stands for finite numbers, in every part with a root mean square <= limit."""
-    size = code_bytes(PART, bits)
+    size = payload_bytes(PART, bits)
     if code.dtype != torch.uint8 or len(code) % size:
         return False
     steps = code.view(-1, size)[:, : PART // BLOCK * 2].contiguous().view(torch.float16).float()

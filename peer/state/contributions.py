@@ -25,7 +25,7 @@ class Entry:
     steps: int  # of ours until then
 
 
-class Ledger:
+class Contributions:
     """:param standing: what was kept with the checkpoint that we go on from"""
 
     def __init__(self, standing: Standing):
@@ -40,13 +40,13 @@ class Ledger:
         last = sorted(self._seen.items(), key=lambda seen: seen[1].samples)[-MAX_KEPT:]
         return {peer: astuple(entry) for peer, entry in last}
 
-    def stand(self, lineage: str, samples: int, steps: int) -> None:
+    def remember_anchor(self, lineage: str, samples: int, steps: int) -> None:
         """Our anchor is this one now."""
         self._here = self._anchors[lineage] = Entry(samples, self.own, steps)
         if len(self._anchors) > MAX_ANCHORS:
             del self._anchors[next(iter(self._anchors))]
 
-    def look(self, notices: Iterable[Notice]) -> None:
+    def update(self, notices: Iterable[Notice]) -> None:
         """See who stands at an anchor that is or was ours."""
         for notice in notices:
             if notice.role == Role.TRAINING and (entry := self._anchors.get(notice.anchor)) is not None:

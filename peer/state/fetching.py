@@ -35,7 +35,7 @@ from minigpt.checkpoint.manifest import (
 from minigpt.settings import SettingsError, parse_settings
 from peer.state import means
 from peer.state.anchor import FINE
-from peer.state.codec import code_bytes
+from peer.state.codec import payload_bytes
 from peer.state.serving import OWN_BUSINESS, PIECE_BYTES, StateService, dump_manifest, piece_digests, without
 from peer.state.verifying import is_kept, is_whole
 
@@ -224,7 +224,7 @@ async def fetch_means(
 
     :param size: numbers in a mean
     :returns: their files, none where the donor does not keep what followed. Raises TransferError, OSError, and
-        HistoryError for what cannot be a mean.
+        MeanError for what cannot be a mean.
     """
     taken: list[Path] = []
     while len(taken) < MAX_MEANS:
@@ -236,7 +236,7 @@ async def fetch_means(
                 while piece := await _part_of_mean(p2p, donor, run_folder.name, lineage, file.tell(), PIECE_BYTES):
                     service.bytes_received += len(piece)
                     file.write(piece)
-                    if file.tell() > code_bytes(size, FINE) + MEAN_HEADER_LIMIT:
+                    if file.tell() > payload_bytes(size, FINE) + MEAN_HEADER_LIMIT:
                         raise TransferError("more bytes arrive than a mean has")
                 if not file.tell():
                     return taken
@@ -246,7 +246,7 @@ async def fetch_means(
             partial.unlink(missing_ok=True)
         try:
             lineage = means.load(path, size).lineage
-        except means.HistoryError:
+        except means.MeanError:
             path.unlink(missing_ok=True)
             raise
         taken.append(path)

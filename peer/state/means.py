@@ -39,7 +39,7 @@ Samples = Annotated[
 HEADER = TypeAdapter(tuple[str, Samples, Annotated[int, Field(ge=1, le=MAX_COUNT)]], config=ConfigDict(strict=True))
 
 
-class HistoryError(ValueError):
+class MeanError(ValueError):
     """A mean that cannot be what moved this anchor."""
 
 
@@ -83,25 +83,25 @@ def path_of(run_folder: Path, previous: str) -> Path:
 
 
 def load(path: Path, size: int) -> Mean:
-    """Read a mean, wherever it came from. Raises HistoryError for what cannot be one of `size` numbers."""
+    """Read a mean, wherever it came from. Raises MeanError for what cannot be one of `size` numbers."""
     try:
         with safe_open(path, framework="pt") as file:
             previous, samples, count = HEADER.validate_json(file.metadata()["header"])
             code = file.get_tensor("code")
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise HistoryError(f"{path.name[:12]}… is no mean: {error}") from error
+        raise MeanError(f"{path.name[:12]}… is no mean: {error}") from error
     bits = bits_of(code.numel(), size)
     if code.dim() != 1 or bits is None or bits not in MEAN_BITS.values() or not is_valid(code, bits, LIMIT):
-        raise HistoryError(f"{path.name[:12]}… does not hold {size} finite numbers")
+        raise MeanError(f"{path.name[:12]}… does not hold {size} finite numbers")
     if path.stem != previous:
-        raise HistoryError(f"{path.name[:12]}… moves another anchor")
+        raise MeanError(f"{path.name[:12]}… moves another anchor")
     return Mean(previous, dict(samples), count, code)
 
 
 def following(run_folder: Path, lineage: str, size: int) -> list[Path]:
     """Files of the means that are kept here and lead on from the anchor `lineage`, in order."""
     paths: list[Path] = []
-    with suppress(HistoryError):
+    with suppress(MeanError):
         while (path := path_of(run_folder, lineage)).exists():
             lineage = load(path, size).lineage
             paths.append(path)

@@ -20,7 +20,7 @@ def advice(
 ) -> Iterator[tuple[str, str]]:
     """What is to be said, and of what or whom.
 
-    :param balance: what exchanges take from this device's speed and what they bring it (`Pace.balance`)
+    :param balance: what exchanges take from this device's speed and what they bring it (`ExchangeSchedule.balance`)
     :param group: those at our anchor, ourselves among them
     """
     if exchange_seconds > max(SLOW_EXCHANGE_STEPS * step_seconds, SLOW_EXCHANGE_SECONDS):

@@ -11,7 +11,7 @@ from peer.state.fetching import TransferError
 from peer.swarm.notice import Notice, Role
 
 
-class Strangers:
+class OtherRuns:
     """Peers that train another run of the same name are not mixed with, and it is said what differs; it is said as well
     where a firewall on every device keeps our own run from exchanging anything.
     """
@@ -21,7 +21,7 @@ class Strangers:
         self._asked: dict[str, Callable[[], bytes | None] | None] = {}  # by run id; None once it has been said
         self._said_out_of_reach = False
 
-    def look(self, notices: list[Notice]) -> None:
+    def update(self, notices: list[Notice]) -> None:
         """Ask a stranger for its settings, in the background, and compare them when they are here."""
         training = [notice for notice in notices if notice.role == Role.TRAINING and notice.run_id == self._run_id]
         reachable = self._network.view.reachable or any(notice.reachable for notice in training)

@@ -102,7 +102,7 @@ class Saver:
         if wait:
             self._report(self._pending)
 
-    def look(self) -> None:
+    def poll(self) -> None:
         """Tell the outer loop which state is whole on the disk by now, so that others can be told."""
         if self._pending is not None and self._pending.done():
             self._report(self._pending)

@@ -21,7 +21,7 @@ from peer.inner.batch_size import check_room, fitting_batch
 from peer.inner.loop import InnerLoop
 from peer.joining.join import Run
 from peer.network.handle import Network
-from peer.outer.averager import GradientAverager
+from peer.outer.averager import PseudoGradientAverager
 from peer.outer.loop import OuterLoop
 from peer.outer.synchronous import SynchronousInner, SynchronousOuter
 from peer.state import means
@@ -132,7 +132,7 @@ def open_loops(
     shapes = checkpoint.expected_shapes(run.start.settings, run.start.vocab_size).values()
     size = padded(sum(shape.numel() for shape in shapes))
     # before there are models: its process would keep the memory of their first numbers for as long as it lives
-    averager = GradientAverager(size, network.dht, progress.run_id)
+    averager = PseudoGradientAverager(size, network.dht, progress.run_id)
     position, missed = run.position(), []
     if run.how == "resumed":  # perhaps after an end without warning, with exchanges after the last checkpoint
         missed = means.following(checkpoints / progress.run, progress.anchor_name, size)

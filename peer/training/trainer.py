@@ -31,7 +31,7 @@ from peer.swarm.membership import came_and_left, pauses_changed
 from peer.swarm.notice import Notice
 from peer.training.evaluator import Evaluator, Verdict
 from peer.training.metrics import Metrics, RoundLine
-from peer.training.other_runs import Strangers
+from peer.training.other_runs import OtherRuns
 from peer.training.round_log import EndedRound
 from peer.training.saver import Saver
 from peer.training.setup import affordable_batch, open_batches, open_held_out, open_loops, share_text
@@ -100,7 +100,7 @@ class Trainer:
         self._others: list[Notice] = []
         self._advised: set[str] = set()  # of what, and of whom
         self._clock_shift = network.view.clock_shift
-        self._strangers = Strangers(network, self.settings, progress.run_id, display)
+        self._other_runs = OtherRuns(network, self.settings, progress.run_id, display)
         kind = f"{device.type}, {'bfloat16' if autocast is torch.bfloat16 else 'float32'}"
         sequences = f"{len(self.batches.dataset):,} sequences of {self.settings.training.dataset.seq_len} tokens"
         display.note(
@@ -133,9 +133,9 @@ class Trainer:
                 outer.trained(sequences)
                 line.add(loss, sequences * self.settings.training.dataset.seq_len)
             if self.run.shared is not None:
-                self.run.shared.look(self.network.view.notices)
+                self.run.shared.update(self.network.view.notices)
             line = self._look_after_the_swarm(line)
-            self._compiling.look()
+            self._compiling.poll()
             self._look_at_evaluation()
             self._advise()
             if time.monotonic() > bar_at:
@@ -147,7 +147,7 @@ class Trainer:
         events = self.outer.tick(line.tokens_per_second)
         while True:
             started = time.monotonic()
-            self.saver.look()
+            self.saver.poll()
             event = next(events, None)
             line.waited(time.monotonic() - started + self.inner.waited_seconds)
             self.inner.waited_seconds = 0.0
@@ -198,10 +198,10 @@ class Trainer:
 
     def _step(self) -> tuple[float, int]:
         """An inner step, and how long to rest after it."""
-        started, training, factor = time.monotonic(), self.settings.training, self.outer.rate_factor
+        started, training, factor = time.monotonic(), self.settings.training, self.outer.lr_factor
         own = self.inner.updates * self.batches.batch_size
-        rate = learning_rate(training.lr * factor, self.outer.trained_by_all, own, training.warmup_sequences)
-        result = step_within_memory(self.inner, rate, rate * factor, self.batches, self.display.note)
+        lr = learning_rate(training.lr * factor, self.outer.trained_by_all, own, training.warmup_sequences)
+        result = step_within_memory(self.inner, lr, lr * factor, self.batches, self.display.note)
         self._breather.worked(started, time.monotonic())
         return result
 
@@ -224,7 +224,7 @@ class Trainer:
             "checkpoint": checkpoint.folder_name(replace(progress, step=self.inner.steps)),
             "tokens": progress.samples * self.settings.training.dataset.seq_len,
             "loss": line.loss,
-            "learning_rate": self.inner.rate,
+            "learning_rate": self.inner.lr,
             "tokens_per_second": speed,
             "waited_seconds": line.waited_seconds,
             "longest_wait_seconds": line.longest_wait_seconds,
@@ -307,4 +307,4 @@ class Trainer:
         if self.network.view.clock_shift != self._clock_shift:
             self._clock_shift = self.network.view.clock_shift
             self.display.note(clock.difference(self._clock_shift) or "this device's clock is right again")
-        self._strangers.look(self.network.view.notices)
+        self._other_runs.update(self.network.view.notices)

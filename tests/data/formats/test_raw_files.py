@@ -17,7 +17,7 @@ from data.errors import DataError
 from data.formats import files
 from data.formats.files import find
 from data.prepare import Summary, prepare
-from data.texts.cache import Spool
+from data.texts.cache import Cache
 
 REPOSITORY = Path(__file__).parents[3]
 HEADER = "Date,User,Message\n"
@@ -214,8 +214,8 @@ def test_nothing_is_read_or_written_again_without_need(tmp_path: Path, monkeypat
     write(tmp_path / "raw/b.txt", "셋\n")
     first, _ = run(tmp_path)
     read: list[str] = []
-    original = Spool._write
-    monkeypatch.setattr(Spool, "_write", lambda *arguments: read.append(arguments[1]) or original(*arguments))
+    original = Cache._write
+    monkeypatch.setattr(Cache, "_write", lambda *arguments: read.append(arguments[1]) or original(*arguments))
     files = sorted(path for path in (tmp_path / "out").rglob("*") if path.is_file())
     times = [path.stat().st_mtime_ns for path in files]
     second, told = run(tmp_path)

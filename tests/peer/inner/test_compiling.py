@@ -79,7 +79,7 @@ def test_compiled_beside_the_training_the_same_step_goes_on(
 
     def compiled() -> bool:
         training.inner.step(1e-3)
-        work.look()
+        work.poll()
         return len(training.notes.all) > 1
 
     assert wait_until(compiled, PATIENCE)
@@ -94,7 +94,7 @@ def test_compiled_beside_the_training_the_same_step_goes_on(
         loss, sequences = training.inner.step(1e-3)
         training.batches.position = position
         assert twin.step(1e-3) == (pytest.approx(loss, rel=0.01), sequences)
-    work.look()
+    work.poll()
     assert len(training.notes.all) == 2, "once"
     monkeypatch.setenv("CXX", shutil.which("false") or "false")
     restarted = training.compile()._process
@@ -109,7 +109,7 @@ def test_a_compiler_that_fails_is_told_of_and_training_goes_on(
     work = training.compile()
 
     def over() -> bool:
-        work.look()
+        work.poll()
         return len(training.notes.all) > 1
 
     assert wait_until(over, PATIENCE)
@@ -190,8 +190,8 @@ def test_it_is_not_tried_where_it_would_not_pay(training: Training, monkeypatch:
     monkeypatch.setattr(compiling, "LEAST_PARAMETERS", 0)
     monkeypatch.setattr(compiling.shutil, "which", lambda name: None)
     assert not worth_compiling(training.inner), "no compiler"
-    training.compile().look()
+    training.compile().poll()
     monkeypatch.setattr(compiling.shutil, "which", lambda name: name)
     monkeypatch.setattr(compiling, "available_memory", lambda device: compiling.LEAST_MEMORY - 1)
-    training.compile().look()
+    training.compile().poll()
     assert not training.notes.all

@@ -32,7 +32,7 @@ from peer.network.handle import Network
 from peer.network.node import RETRY_SECONDS, Node, View
 from peer.network.subnet_scan import AT_ONCE, neighbours
 from peer.swarm.notice import Notice, Role
-from peer.training.other_runs import Strangers
+from peer.training.other_runs import OtherRuns
 from tests.devices import Device, GentleDevice
 from tests.lan import HostProcess, Lan, requirements_missing, wait_until
 from tests.tiny import SETTINGS
@@ -178,17 +178,17 @@ def test_two_that_ask_at_once_do_not_ask_in_the_same_bytes(monkeypatch: pytest.M
 def test_it_is_said_once_where_a_firewall_on_every_device_keeps_them_apart() -> None:
     said: list[str] = []
     network = SimpleNamespace(view=View(reachable=False), address="/ip4/10.0.0.2/tcp/23457/p2p/Qm")
-    strangers = Strangers(
+    other_runs = OtherRuns(
         cast(Network, network), SETTINGS, "cellmind-1", cast(Display, SimpleNamespace(note=said.append))
     )
     shut = Notice(
         peer="A" * 12, name="desk", address="", role=Role.TRAINING, run_id="cellmind-1", anchor="aa", reachable=False
     )
-    strangers.look([])
-    strangers.look([shut, shut.model_copy(update={"peer": "B" * 12, "reachable": True})])
+    other_runs.update([])
+    other_runs.update([shut, shut.model_copy(update={"peer": "B" * 12, "reachable": True})])
     assert not said, "the second one can be reached by both"
     for _ in range(2):
-        strangers.look([shut])
+        other_runs.update([shut])
     assert len(said) == 1 and re.search("exchanged with desk: .* TCP port 23457", said[0])
 
 

@@ -9,19 +9,19 @@ from itertools import count
 import torch
 from torch import Tensor
 
-from peer.outer.averager import GradientAverager
-from peer.state.codec import code_bytes, encode
+from peer.outer.averager import PseudoGradientAverager
+from peer.state.codec import encode, payload_bytes
 
 BOUND = 15.0  # seconds; what is measured takes a fraction of one
 runs = (f"run-{number}" for number in count())
 
 
 def encoded(numbers: Tensor, bits: int) -> Tensor:
-    code = torch.zeros(code_bytes(len(numbers), bits), dtype=torch.uint8)
+    code = torch.zeros(payload_bytes(len(numbers), bits), dtype=torch.uint8)
     encode(numbers, bits, code)
     return code
 
 
-def send(averager: GradientAverager, number: signal.Signals) -> None:
+def send(averager: PseudoGradientAverager, number: signal.Signals) -> None:
     assert averager.pid is not None
     os.kill(averager.pid, number)

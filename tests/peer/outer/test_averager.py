@@ -32,29 +32,29 @@ from torch import Tensor
 
 from peer.outer import averager as averager_module
 from peer.outer.all_reduce import WINDOW_BYTES, AgreeingRunner, Declared
-from peer.outer.averager import GradientAverager
+from peer.outer.averager import PseudoGradientAverager
 from peer.state.anchor import COARSE, FINE, MEAN_BITS
-from peer.state.codec import BLOCK, PART, bits_of, code_bytes, decode
+from peer.state.codec import BLOCK, PART, bits_of, decode, payload_bytes
 from tests.lan import wait_until
 from tests.peer.outer.exchanges import BOUND, encoded, runs, send
 
 PATIENCE = 4.0
 
-Start = Callable[..., list[GradientAverager]]
+Start = Callable[..., list[PseudoGradientAverager]]
 
-to_give: dict[GradientAverager, Tensor] = {}  # the code that each of them gives
+to_give: dict[PseudoGradientAverager, Tensor] = {}  # the code that each of them gives
 
 
 @pytest.fixture
 def start(nodes: list[DHT]) -> Iterator[Start]:
     """Begins an averager on each of the first nodes, with numbers to average, for a run of their own."""
-    started: list[GradientAverager] = []
+    started: list[PseudoGradientAverager] = []
 
     def start(peers: int = 3, parts: int = 3) -> Any:
         run = next(runs)
         for number, node in enumerate(nodes[:peers]):
             numbers = torch.randn(parts * PART, generator=torch.Generator().manual_seed(number))
-            averager = GradientAverager(len(numbers), node, run)
+            averager = PseudoGradientAverager(len(numbers), node, run)
             to_give[averager] = encoded(numbers, COARSE)
             started.append(averager)
         return started
@@ -69,7 +69,7 @@ def start(nodes: list[DHT]) -> Iterator[Start]:
 
 
 def exchange(
-    averager: GradientAverager,
+    averager: PseudoGradientAverager,
     group_size: int,
     *,
     samples: int = 1,
@@ -101,29 +101,29 @@ def outcome(control: StepControl) -> dict[str, int] | None:
         return None
 
 
-def mean_code(averager: GradientAverager) -> Tensor:
+def mean_code(averager: PseudoGradientAverager) -> Tensor:
     bits = min(bits_of(len(code), averager._size) or 0 for code in to_give.values())
     return averager.mean([{"bits": bits}]).clone()
 
 
-def numbers_of(code: Tensor, averager: GradientAverager) -> Tensor:
+def numbers_of(code: Tensor, averager: PseudoGradientAverager) -> Tensor:
     numbers, bits = torch.empty(averager._size), bits_of(len(code), averager._size)
     assert bits is not None
     decode(code, bits, numbers)
     return numbers
 
 
-def given(averager: GradientAverager) -> Tensor:
+def given(averager: PseudoGradientAverager) -> Tensor:
     return numbers_of(to_give[averager], averager)
 
 
-def assert_mean(averager: GradientAverager, expected: Tensor, lost: float = 0.04) -> None:
+def assert_mean(averager: PseudoGradientAverager, expected: Tensor, lost: float = 0.04) -> None:
     """The mean, but for what four bits lose."""
     error = (numbers_of(mean_code(averager), averager) - expected).square().mean() / expected.square().mean()
     assert float(error) < lost
 
 
-def untouched(averager: GradientAverager) -> bool:
+def untouched(averager: PseudoGradientAverager) -> bool:
     with averager.get_tensors() as (mean,):
         return not bool(mean.any())
 
@@ -258,7 +258,7 @@ def test_sequences_and_weights_that_cannot_be_are_no_mean(start: Start, samples:
 @pytest.mark.parametrize("factor", [math.nan, math.inf, 1000.0])
 def test_a_peer_that_sends_impossible_numbers_changes_nothing(start: Start, factor: float) -> None:
     averagers = start()
-    for part in to_give[averagers[1]].split(code_bytes(PART, COARSE)):
+    for part in to_give[averagers[1]].split(payload_bytes(PART, COARSE)):
         part[: 2 * PART // BLOCK].view(torch.float16).mul_(factor)
     controls = [exchange(averager, 3) for averager in averagers]
     outcomes = [outcome(control) for control in controls]
@@ -317,7 +317,7 @@ def test_who_is_not_answered_sends_no_more_than_a_window(
     averagers = start(2, parts=parts)
     controls = [exchange(averager, 2) for averager in averagers]
     assert [outcome(control) for control in controls] == [None, None]
-    part, average = code_bytes(PART, COARSE), code_bytes(PART, MEAN_BITS[COARSE])
+    part, average = payload_bytes(PART, COARSE), payload_bytes(PART, MEAN_BITS[COARSE])
     unanswered = (averagers[0].bytes_sent - parts // 2 * average) / part
     assert 2 <= unanswered <= WINDOW_BYTES / (part + average)
     assert averagers[1].bytes_sent == parts // 2 * part, "which was answered, gave all it had"
@@ -362,14 +362,14 @@ def test_an_exchange_that_is_given_up_prints_nothing(nodes: list[DHT]) -> None:
         asyncio.get_running_loop().set_exception_handler(lambda loop, context: printed.append(context["message"]))
         runner = AgreeingRunner(
             p2p=SimpleNamespace(peer_id=peers[0]),
-            servicer_type=GradientAverager,
+            servicer_type=PseudoGradientAverager,
             prefix="",
             group_id=b"",
-            tensors=[torch.zeros(code_bytes(2 * PART, 4), dtype=torch.uint8)],
-            part_size_bytes=code_bytes(PART, 4),
+            tensors=[torch.zeros(payload_bytes(2 * PART, 4), dtype=torch.uint8)],
+            part_size_bytes=payload_bytes(PART, 4),
             ordered_peer_ids=peers,
             peer_fractions=(0.5, 0.5),
-            given=torch.zeros(code_bytes(2 * PART, 2), dtype=torch.uint8),
+            given=torch.zeros(payload_bytes(2 * PART, 2), dtype=torch.uint8),
             bits=[2, 2],
             weights=[1.0, 1.0],
             traffic=(None, None),
@@ -401,7 +401,7 @@ def test_a_peer_that_is_ended_in_the_middle_of_an_exchange_prints_nothing(
     assert "Traceback" not in capfd.readouterr().err
 
 
-class Collecting(GradientAverager):
+class Collecting(PseudoGradientAverager):
     """One whose process collects garbage all the time."""
 
     async def _step(self, **given: Any) -> None:

@@ -9,7 +9,7 @@ from peer.outer.exchange_schedule import (
     MIN_PAUSE_SECONDS,
     USE,
     WHOLE_COST,
-    Pace,
+    ExchangeSchedule,
 )
 from peer.state.anchor import COARSE, FINE
 from peer.state.codec import PART
@@ -18,9 +18,9 @@ from peer.swarm.notice import Notice, Role
 SIZE = 4 * PART
 
 
-def after(*costs: float, bits: int = COARSE) -> Pace:
+def after(*costs: float, bits: int = COARSE) -> ExchangeSchedule:
     """A pace after exchanges that cost so many processor seconds each, on a link that is no hindrance."""
-    made = Pace(SIZE)
+    made = ExchangeSchedule(SIZE)
     for cost in costs:
         made.exchanged(moved=10**9, seconds=1.0, processor_seconds=cost, brought=1.0)
         made.anchor_moved(bits)
@@ -59,7 +59,7 @@ def test_whoever_is_on_the_way_to_our_anchor_is_waited_for_longer_and_longer() -
 
 
 def test_what_exchanges_cost_and_bring_is_known_after_a_few(monkeypatch: pytest.MonkeyPatch) -> None:
-    made, now = Pace(SIZE), 0.0
+    made, now = ExchangeSchedule(SIZE), 0.0
     monkeypatch.setattr("peer.outer.exchange_schedule.time.monotonic", lambda: now)
     for number, brought in enumerate((9.0, 0.1, 0.1, 0.1, 0.2)):
         assert made.balance(cores=1) is None, number
@@ -84,9 +84,11 @@ def test_a_long_way_is_given_in_eight_bits_where_link_and_processor_have_room() 
 
 def test_what_goes_over_a_link_that_nobody_has_measured_is_small() -> None:
     """A joiner at 5 Mbit/s took 115 s for the means of 326 s, and the first exchange kept all else off its link."""
-    assert Pace(SIZE).bits(trained_seconds=600.0, peers=2) == COARSE
-    assert Pace(SIZE).bits(trained_seconds=600.0, peers=1) == COARSE, "whoever comes will have to take that mean"
-    measured = Pace(SIZE)
+    assert ExchangeSchedule(SIZE).bits(trained_seconds=600.0, peers=2) == COARSE
+    assert ExchangeSchedule(SIZE).bits(trained_seconds=600.0, peers=1) == COARSE, (
+        "whoever comes will have to take that mean"
+    )
+    measured = ExchangeSchedule(SIZE)
     seconds = 4 * SIZE / 2 / 2.5e6  # half of what is given and half of the mean, out and in, at 20 Mbit/s
     measured.exchanged(moved=2_500_000, seconds=1.0, processor_seconds=0.0, brought=1.0)
     assert measured.bits(1.05 * seconds / FINE_SHARE, peers=2) == FINE

@@ -30,7 +30,7 @@ from peer.inner.loop import InnerLoop
 from peer.network.handle import Network
 from peer.network.node import View
 from peer.outer import loop as outer_module
-from peer.outer.averager import GradientAverager
+from peer.outer.averager import PseudoGradientAverager
 from peer.outer.catching_up import State
 from peer.outer.events import Reconnected, RoundClosed, Setback
 from peer.outer.loop import REUNION_SECONDS, OuterLoop
@@ -52,7 +52,7 @@ def start_outer(node: DHT, folder: Path, standing: Standing | None = None, **net
     return OuterLoop(
         inner=InnerLoop(model, repeat((ids, ids)), torch.device("cpu"), None),
         anchor=copy.deepcopy(model),
-        averager=GradientAverager(padded(model.parameter_count()), node, progress.run_id),
+        averager=PseudoGradientAverager(padded(model.parameter_count()), node, progress.run_id),
         progress=progress,
         me=me,
         network=cast(Network, SimpleNamespace(dht=node, view=View(), starts=1, **network)),
@@ -218,7 +218,7 @@ def test_what_was_trained_apart_counts_and_weighs_no_more_than_an_exchange(nodes
     before = outer.progress
     try:
         outer.others = [donor]
-        outer.ledger.look(outer.others)
+        outer.contributions.update(outer.others)
         for _ in range(2):  # rounds that we close alone, of 50 steps with 4 sequences each
             outer.inner.steps += 50
             outer.trained(200)
@@ -230,11 +230,11 @@ def test_what_was_trained_apart_counts_and_weighs_no_more_than_an_exchange(nodes
             outer.inner.parameters[0].add_(1e-4)
         stood = [parameter.detach().clone() for parameter in outer.inner.parameters]
         state = replace(before, round=before.round + 3, samples=before.samples + 400, lineage="bb")
-        outer.inner.step_seconds = outer._pace.pause / 10
+        outer.inner.step_seconds = outer._schedule.pause / 10
         caught_up = outer._take_state(State(donor, state, dict(build_model(40).named_parameters())))
         assert (caught_up.apart, caught_up.given_up) == (400, 0)
         again = replace(state, samples=state.samples + 8, lineage="bbb")
-        outer.ledger.look([donor.model_copy(update={"anchor": outer.progress.lineage})])
+        outer.contributions.update([donor.model_copy(update={"anchor": outer.progress.lineage})])
         assert outer._take_state(State(donor, again, dict(build_model(40).named_parameters()))).apart == 0
         assert all(torch.equal(*pair) for pair in zip(stood, outer.inner.parameters)), "the donor trained as much"
         outer._give([donor])
@@ -265,7 +265,7 @@ def test_what_was_learnt_apart_and_fits_nothing_is_given_up(nodes: list[DHT], tm
     newer = dict(build_model(40).named_parameters())
     try:
         outer.others = [donor]
-        outer.ledger.look(outer.others)
+        outer.contributions.update(outer.others)
         outer.inner.steps += 50
         outer.trained(200)
         outer._close_alone()
@@ -293,7 +293,7 @@ def test_what_a_device_learnt_apart_is_known_after_it_was_ended_as_well(nodes: l
     outer = start_outer(nodes[0], tmp_path, post=lambda notice: View())
     donor = outer._notice().model_copy(update={"peer": "D" * 12, "name": "donor"})
     outer.others = [donor]
-    outer.ledger.look(outer.others)
+    outer.contributions.update(outer.others)
     outer.inner.steps += 50
     outer.trained(200)
     outer._close_alone()
@@ -318,7 +318,7 @@ def test_what_a_peer_has_seen_of_us_is_told_by_where_it_stands(nodes: list[DHT],
             if number < 2:
                 donor = outer._notice().model_copy(update={"peer": "D" * 12, "name": "donor"})
                 outer.others = [donor]
-                outer.ledger.look(outer.others)
+                outer.contributions.update(outer.others)
         state = replace(outer.progress, samples=outer.progress.samples + 400, lineage="bb")
         newer = State(donor, state, dict(build_model(40).named_parameters()))
         assert outer._take_state(newer).apart == 4

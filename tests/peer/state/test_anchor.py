@@ -10,8 +10,8 @@ from torch import Tensor
 
 from minigpt.checkpoint import parameter_hash
 from minigpt.model import MiniGPT
-from peer.state.anchor import COARSE, FINE, LIMIT, MEAN_BITS, SwarmState, follow, stand, steps_of
-from peer.state.codec import code_bytes, encode, is_valid
+from peer.state.anchor import COARSE, FINE, LIMIT, MEAN_BITS, Anchor, follow, snapshot, steps_of
+from peer.state.codec import encode, is_valid, payload_bytes
 
 RATE = 1e-3
 
@@ -23,7 +23,7 @@ class Peer:
         torch.manual_seed(0)
         self.model = MiniGPT(vocab_size=40, d_model=16, nhead=2, num_layers=1, seq_len=12)
         self.anchor = copy.deepcopy(self.model)
-        self.swarm = SwarmState(self.anchor, RATE)
+        self.swarm = Anchor(self.anchor, RATE)
         self.generator = torch.Generator().manual_seed(seed)
 
     @property
@@ -54,14 +54,14 @@ def exchange(peers: list[Peer], steps: list[int], bits: int = COARSE) -> list[Te
         gave.append(peer.swarm._numbers.clone())
     mean = torch.stack([count * numbers for numbers, count in zip(gave, steps)]).sum(0) / sum(steps)
     for peer in peers:
-        stood = stand(peer.parameters)
+        stood = snapshot(peer.parameters)
         peer.swarm.move(encoded(mean, MEAN_BITS[bits]), steps_of(zip(steps, steps)))
         follow(peer.parameters, peer.swarm, stood)
     return gave
 
 
 def encoded(numbers: Tensor, bits: int) -> Tensor:
-    code = torch.zeros(code_bytes(len(numbers), bits), dtype=torch.uint8)
+    code = torch.zeros(payload_bytes(len(numbers), bits), dtype=torch.uint8)
     encode(numbers, bits, code)
     return code
 
@@ -94,7 +94,7 @@ def test_what_was_trained_while_the_exchange_ran_is_kept() -> None:
     peer = Peer(1)
     peer.train(2)
     given = peer.swarm.give(peer.parameters, 2, COARSE)
-    stood = stand(peer.parameters)
+    stood = snapshot(peer.parameters)
     peer.train(1)
     meanwhile = [now.detach() - then for now, then in zip(peer.parameters, stood)]
     mean = peer.swarm.agree_alone(given)
@@ -110,7 +110,7 @@ def test_who_missed_a_mean_does_not_move_the_anchor_twice_by_the_same() -> None:
     here.train(4)  # the same batches: had both taken part, the anchor would be where it is without us
     theirs = there.swarm.agree_alone(there.swarm.give(there.parameters, 4, COARSE))
     there.swarm.move(theirs, 4)
-    stood = stand(here.swarm.parameters)
+    stood = snapshot(here.swarm.parameters)
     here.swarm.move(theirs, 4)
     follow(here.parameters, here.swarm, stood, 0.0)
     missed = distance(there.anchor, Peer(1).model)
@@ -125,7 +125,7 @@ def test_a_new_anchor_from_elsewhere_takes_the_place_of_what_was_trained_beside_
     here, there = Peer(1), Peer(1)
     here.train(4)
     there.train(4)
-    before = stand(here.swarm.parameters)
+    before = snapshot(here.swarm.parameters)
     here.swarm.begin(there.parameters)
     follow(here.parameters, here.swarm, before, 0.0)
     given = here.swarm.give(here.parameters, 4, COARSE)

@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from peer.state.codec import BLOCK, PART, bits_of, code_bytes, decode, encode, is_valid
+from peer.state.codec import BLOCK, PART, bits_of, decode, encode, is_valid, payload_bytes
 
 
 def roundtrip(numbers: torch.Tensor, bits: int) -> torch.Tensor:
-    code = torch.zeros(code_bytes(len(numbers), bits), dtype=torch.uint8)
+    code = torch.zeros(payload_bytes(len(numbers), bits), dtype=torch.uint8)
     encode(numbers, bits, code)
     result = torch.full_like(numbers, float("nan"))
     decode(code, bits, result)
@@ -29,13 +29,13 @@ def test_blocks_of_different_size_do_not_disturb_each_other() -> None:
 
 
 def test_two_bits_are_two_bits() -> None:
-    assert code_bytes(PART, 2) == PART // 4 + 2 * PART // BLOCK
-    assert code_bytes(PART, 4) == PART // 2 + 2 * PART // BLOCK
+    assert payload_bytes(PART, 2) == PART // 4 + 2 * PART // BLOCK
+    assert payload_bytes(PART, 4) == PART // 2 + 2 * PART // BLOCK
 
 
 def test_a_code_s_size_says_its_bits() -> None:
-    assert [bits_of(code_bytes(3 * PART, bits), 3 * PART) for bits in (2, 4, 8)] == [2, 4, 8]
-    assert bits_of(code_bytes(3 * PART, 2) + 1, 3 * PART) is None
+    assert [bits_of(payload_bytes(3 * PART, bits), 3 * PART) for bits in (2, 4, 8)] == [2, 4, 8]
+    assert bits_of(payload_bytes(3 * PART, 2) + 1, 3 * PART) is None
 
 
 def test_nothing_stays_nearly_nothing() -> None:
@@ -55,7 +55,7 @@ def test_what_is_not_said_can_be_said_later() -> None:
 
 
 def test_impossible_codes_are_refused() -> None:
-    code = torch.zeros(code_bytes(PART, 2), dtype=torch.uint8)
+    code = torch.zeros(payload_bytes(PART, 2), dtype=torch.uint8)
     encode(torch.randn(PART, generator=torch.Generator().manual_seed(0)), 2, code)
     assert is_valid(code, 2, 2.0)
     assert not is_valid(code, 2, 0.5), "too large"

@@ -13,14 +13,14 @@ from safetensors.torch import save_file
 
 from peer.state import means
 from peer.state.anchor import COARSE, FINE, MEAN_BITS
-from peer.state.codec import PART, code_bytes, encode
-from peer.state.means import HistoryError, Mean, following, load, path_of
+from peer.state.codec import PART, encode, payload_bytes
+from peer.state.means import Mean, MeanError, following, load, path_of
 
-SIZE = code_bytes(PART, MEAN_BITS[COARSE])
+SIZE = payload_bytes(PART, MEAN_BITS[COARSE])
 
 
 def mean(previous: str = "a" * 64, seed: int = 0, bits: int = MEAN_BITS[COARSE], **fields: object) -> Mean:
-    code = torch.zeros(code_bytes(PART, bits), dtype=torch.uint8)
+    code = torch.zeros(payload_bytes(PART, bits), dtype=torch.uint8)
     encode(torch.randn(PART, generator=torch.Generator().manual_seed(seed)), bits, code)
     made = {"previous": previous, "samples": {"me": 8, "you": 24}, "count": 4, "code": code, **fields}
     return Mean(**made)  # type: ignore[arg-type]
@@ -56,7 +56,7 @@ def test_another_mean_leads_to_another_anchor(other: dict[str, object]) -> None:
         ("samples", {"m" * 65: 8}),
         ("samples", dict.fromkeys(map("m".__mul__, range(1, 66)), 8)),
         ("code", torch.zeros(SIZE - 1, dtype=torch.uint8)),
-        ("code", torch.zeros(code_bytes(PART, COARSE), dtype=torch.uint8)),
+        ("code", torch.zeros(payload_bytes(PART, COARSE), dtype=torch.uint8)),
         ("code", torch.full((SIZE,), 255, dtype=torch.uint8)),
         ("code", torch.zeros(SIZE, dtype=torch.float32)),
     ],
@@ -64,7 +64,7 @@ def test_another_mean_leads_to_another_anchor(other: dict[str, object]) -> None:
 def test_what_cannot_be_a_mean_is_refused(tmp_path: Path, field: str, value: object) -> None:
     impossible = mean(**{field: value})  # type: ignore[arg-type]
     impossible.save(tmp_path)
-    with pytest.raises(HistoryError):
+    with pytest.raises(MeanError):
         load(path_of(tmp_path, impossible.previous), PART)
 
 
@@ -85,7 +85,7 @@ def test_a_header_that_says_anything_else_is_refused(tmp_path: Path, header: str
     kept.save(tmp_path)
     path = path_of(tmp_path, kept.previous)
     save_file({"code": kept.code}, path, metadata={"header": header.replace("{previous}", kept.previous)})
-    with pytest.raises(HistoryError, match="is no mean"):
+    with pytest.raises(MeanError, match="is no mean"):
         load(path, PART)
     assert following(tmp_path, kept.previous, PART) == []
 
@@ -95,13 +95,13 @@ def test_a_torn_or_renamed_file_is_refused(tmp_path: Path) -> None:
     kept.save(tmp_path)
     path = path_of(tmp_path, kept.previous)
     renamed = path.rename(path_of(tmp_path, "c" * 64))
-    with pytest.raises(HistoryError, match="moves another anchor"):
+    with pytest.raises(MeanError, match="moves another anchor"):
         load(renamed, PART)
     renamed.write_bytes(renamed.read_bytes()[:-100])
-    with pytest.raises(HistoryError, match="is no mean"):
+    with pytest.raises(MeanError, match="is no mean"):
         load(renamed, PART)
     save_file({"code": kept.code}, path)
-    with pytest.raises(HistoryError, match="is no mean"):
+    with pytest.raises(MeanError, match="is no mean"):
         load(path, PART)
 
 

@@ -33,7 +33,7 @@ from peer.network import child_calls
 from peer.network import node as node_module
 from peer.network.address import parse_address
 from peer.state import fetching, means, serving
-from peer.state.codec import PART, code_bytes
+from peer.state.codec import PART, payload_bytes
 from peer.state.fetching import PARTIAL, TransferError, fetch, fetch_bytes, fetch_manifest, fetch_means, is_followed
 from peer.state.means import Mean
 from peer.state.serving import StateService
@@ -373,7 +373,7 @@ def test_a_donor_that_freezes_is_given_up(
 
 def test_a_donor_tells_which_anchor_it_can_lead_on_from(donor_folder: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(donor_folder, tmp_path / "donor")
-    mean = Mean("a" * 64, {"somebody": 4}, 1, torch.zeros(code_bytes(1024, 4), dtype=torch.uint8))
+    mean = Mean("a" * 64, {"somebody": 4}, 1, torch.zeros(payload_bytes(1024, 4), dtype=torch.uint8))
     mean.save(folder / RUN)
 
     async def work(donor: P2P, joiner: P2P, service: StateService) -> list[bool]:
@@ -416,7 +416,7 @@ def test_a_mean_comes_piece_by_piece(donor_folder: Path, tmp_path: Path, small_p
     """As one stream it filled a slow link for so long that who gave it seemed to have left."""
     folder = shutil.copytree(donor_folder, tmp_path / "donor")
     size = 10 * PART
-    mean = Mean("a" * 64, {"somebody": 4}, 1, torch.arange(code_bytes(size, 4)).remainder(7).to(torch.uint8))
+    mean = Mean("a" * 64, {"somebody": 4}, 1, torch.arange(payload_bytes(size, 4)).remainder(7).to(torch.uint8))
     mean.save(folder / RUN)
 
     async def work(donor: P2P, joiner: P2P, service: StateService) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from peer.inner.lr_schedule import rate_factor
+from peer.inner.lr_schedule import lr_factor
 from peer.state.anchor import steps_of
 from peer.swarm.grouping import (
     can_exchange,
@@ -224,7 +224,7 @@ def test_the_anchor_takes_about_the_steps_of_who_trained_most() -> None:
     ],
 )
 def test_the_rate_grows_with_what_the_peers_are_worth_together(speeds: list[float], factor: float) -> None:
-    assert rate_factor(speeds) == pytest.approx(factor)
+    assert lr_factor(speeds) == pytest.approx(factor)
 
 
 def test_the_newest_state_is_the_one_with_the_most_training_behind_it() -> None:

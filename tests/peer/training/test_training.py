@@ -134,14 +134,14 @@ def test_a_round_that_closes_while_a_checkpoint_is_written_is_saved_after_it(
     for samples in (300, 600, 900):
         outer.progress = replace(outer.progress, samples=samples, round=samples // 300)
         saver.save()
-        saver.look()
+        saver.poll()
     assert outer.saved_samples == 0
     with torch.no_grad():
         next(outer.anchor.parameters()).add_(1.0)  # the next round has begun
     slow_disk.set()
 
     def written() -> bool:
-        saver.look()
+        saver.poll()
         return outer.saved_samples == 900
 
     assert wait_until(written, 30)

@@ -291,7 +291,8 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
 def test_ctrl_c_ends_the_processes_that_clean_many_messages(tmp_path: Path) -> None:
     rows = "".join(f"2026-05-17 09:00:00,민준,{number}번 말\n" for number in range(40_000))
     write(tmp_path / "raw/a.csv", HEADER + rows)
-    few = "from data import __main__; from data.texts import workers; workers.WORTH_WORKERS = 1; raise SystemExit(__main__.main())"
+    few = "from data import __main__; from data.texts import workers; workers.WORTH_WORKERS = 1; "
+    few += "raise SystemExit(__main__.main())"
     heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"  # a shell's `&` has it ignored
     command = [sys.executable, "-c", f"{heard}; {few}"]
     command += ["--raw", str(tmp_path / "raw"), "--output", str(tmp_path / "out")]

@@ -1,4 +1,4 @@
-"""What it costs a device that others ask its model:  python -m benchmarks.asked --corpus FILE
+"""Measure what it costs a device that others ask its model:  python -m benchmarks.asked --corpus FILE
 
 The guide's model. One device trains on one core; another one, whose core trains something else meanwhile
 (benchmarks/time_to_loss.py says why), runs `minigpt.generate --from-peer ADDRESS --follow` every second turn: it

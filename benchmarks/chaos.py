@@ -48,7 +48,7 @@ SEQ_LEN = TINY["training"]["dataset"]["seq_len"]
 
 @dataclass
 class Record:
-    """What was seen of one run; times are seconds since all had trained together."""
+    """The observations of one run; times are seconds since all had trained together."""
 
     lines: list[tuple[float, int, dict[str, Any]]] = field(default_factory=list)  # (time, device, line of metrics)
     live: list[tuple[float, int]] = field(default_factory=list)  # (time, live devices) from look to look
@@ -86,7 +86,7 @@ class Record:
         return len(closed) - len({round for round, _ in closed})
 
     def at_the_end(self, peers: int, seconds: float) -> tuple[int, bool]:
-        """How many swarms there are in the last so many seconds, and whether the anchors of common rounds are equal."""
+        """Return the number of swarms in the last so many seconds, and whether anchors of common rounds are equal."""
         last = [(device, line) for at, device, line in self.lines if at > self.live[-1][0] - seconds]
         swarms = [{device} for device in range(peers)]
         anchors: dict[int, dict[str, set[int]]] = {}

@@ -1,4 +1,4 @@
-"""How long a large chat takes from export to ids:  python -m benchmarks.chat_export --messages 1000000 --corpus FILE
+"""Time a large chat from export to ids:  python -m benchmarks.chat_export --messages 1000000 --corpus FILE
 
 Makes a KakaoTalk export with so many messages of eight people, whose texts are lines of the corpus, in part joined with
 a name, laughter, a number or a link, and runs `python -m data` on it, then encodes the texts; and both again, without

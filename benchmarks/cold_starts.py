@@ -57,7 +57,7 @@ def main() -> None:
 
 
 def are_one_swarm(processes: list[HostProcess]) -> bool:
-    """Whether each has named every other one, one has founded a run, and nobody is at a loss."""
+    """Return whether each has named every other one, one has founded a run, and nobody is at a loss."""
     said = [process.output() for process in processes]
     names = {f"host{number + 1}" for number in range(len(processes))}
     here = [{*re.findall("^(host[0-9]+) is here", text, re.MULTILINE)} for text in said]
@@ -69,7 +69,7 @@ def are_one_swarm(processes: list[HostProcess]) -> bool:
 
 
 def load() -> str:
-    """How many processes want to run on how many processors."""
+    """Return how many processes want to run on how many processors, in words."""
     return f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
 
 

@@ -82,7 +82,7 @@ def main() -> None:
 
 
 def bare_loop(name: str) -> tuple[InnerLoop, Settings, HeldOut]:
-    """What a peer in this folder would train, from the checkpoint that is there, and by what it would be judged."""
+    """Return what a peer in this folder would train, from the checkpoint there, and what it would be judged by."""
     start = checkpoint.newest(Path("checkpoints"), "cellmind")
     assert start is not None
     settings, display, sentencepiece = start.settings, Display(), start.load_tokenizer()

@@ -1,4 +1,4 @@
-"""What a token is worth that another device trained:  python -m benchmarks.equal_tokens --corpus FILE --peers 1 2 4 8
+"""Measure what a token is worth that others trained:  python -m benchmarks.equal_tokens --corpus FILE --peers 1 2 4 8
 
 A small model (2 M parameters), so many devices on links of so many Mbit/s, all from the same start, until the swarm as
 a whole has trained so many tokens; devices share this machine's cores, so seconds say nothing here. Prints the held-out

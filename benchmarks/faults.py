@@ -1,4 +1,4 @@
-"""What befalls a household's devices, and when: a schedule that follows from a seed alone, kept as JSON lines.
+"""The faults that befall a household's devices: a schedule that follows from a seed alone, kept as JSON lines.
 
 Its test: python -m pytest tests/benchmarks/test_chaos.py. What faults do to real devices is in `benchmarks/chaos.py`.
 """
@@ -13,7 +13,7 @@ from pathlib import Path
 
 
 class Kind(enum.StrEnum):
-    """What can happen to devices; the comment says what `duration` is."""
+    """The kinds of faults; the comment says what `duration` is."""
 
     KILL = "kill -9"  # seconds until the same line is typed again
     STOP = "stop"  # SIGSTOP of all its processes; seconds until SIGCONT
@@ -57,7 +57,7 @@ LEAST_UNDISTURBED = 2  # devices that are not away, at any moment
 
 @dataclass(frozen=True)
 class Fault:
-    """From `time` on, for `duration` seconds; `target` are numbers of devices, from 0, none where it is not one's."""
+    """A fault from `time` on, for `duration` seconds. `target` holds numbers of devices, from 0; none for the LAN."""
 
     time: float
     fault: Kind
@@ -74,7 +74,7 @@ class Fault:
 
 
 def schedule(seed: int, peers: int, minutes: float) -> list[Fault]:
-    """What happens to so many devices in so many minutes, in order; the same for the same arguments.
+    """Return the faults of so many devices in so many minutes, in order; the same for the same arguments.
 
     A device has one fault at a time. All are killed, and a partition is made, only while nothing else is the matter
     with anybody, since the end of one fault must not undo another. ValueError for fewer than three devices.
@@ -131,7 +131,7 @@ def write(path: Path, header: dict[str, object], faults: list[Fault]) -> None:
 
 
 def read(path: Path) -> tuple[dict[str, object], list[Fault]]:
-    """What `write` has written. Raises OSError, and ValueError that names the line."""
+    """Read what `write` has written. Raises OSError, and ValueError that names the line."""
     header, *lines = path.read_text().splitlines() or [""]
     faults = []
     for number, line in enumerate(lines, start=2):

@@ -1,4 +1,4 @@
-"""How long the steps of a first evening take:  python -m benchmarks.first_light
+"""Time the steps of a first evening:  python -m benchmarks.first_light
 
 Real peers on a test LAN (root and iproute2 needed), about eight minutes. Prints one line a question; compare with the
 bars in docs/benchmarks.md.
@@ -125,7 +125,7 @@ def phone_and_bootstrap(folder: Path) -> None:
 
 
 def contributed(device: Device) -> bool:
-    """Whether a round was closed in company with sequences of this device in it."""
+    """Return whether a round was closed in company with sequences of this device in it."""
     return any(len(line["peers"]) > 1 and line["share"] > 0 for line in device.metrics())
 
 

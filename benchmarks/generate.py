@@ -1,4 +1,4 @@
-"""How fast a model answers:  python -m benchmarks.generate --corpus FILE --threads 1
+"""Measure how fast a model answers:  python -m benchmarks.generate --corpus FILE --threads 1
 
 A model that was trained (--checkpoint FOLDER), or the guide's 23 M parameters with random weights and a tokenizer
 trained on the corpus. Random weights soon say one word over and over, and `minigpt.generate` guesses what repeats
@@ -153,7 +153,7 @@ def make_prompts(folder: Path, corpus: Path) -> list[list[int]]:
 
 
 def measure(way: str, folder: Path, corpus: Path, tokens: int, repeats: int) -> dict[str, Any]:
-    """In this process: tokens a second, the processor's milliseconds a token, milliseconds to the first token."""
+    """Return, of this process, tokens a second, processor milliseconds a token, milliseconds to the first token."""
     ask = WAYS[way](folder)
     *prompts, long = make_prompts(folder, corpus)
     ask(prompts[0], 2)

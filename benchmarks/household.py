@@ -84,11 +84,11 @@ class Household:
     # ------------------------------------------------------------------ what a look from outside tells
 
     def is_live(self, number: int) -> bool:
-        """Whether the device trains, with the others or apart from them."""
+        """Return whether the device trains, with the others or apart from them."""
         return self.is_running(number) and number not in self._stopped
 
     def is_running(self, number: int) -> bool:
-        """Whether its process trains, or has ended although nobody ended it."""
+        """Return whether its process trains, or has ended although nobody ended it."""
         process = self._processes[number]
         if process is None:
             return False
@@ -100,7 +100,7 @@ class Household:
         return self._trains[number]
 
     def tracebacks(self) -> list[str]:
-        """What follows the word in any log, the bootstrap node's as well."""
+        """Return the tracebacks in any log, the bootstrap node's as well."""
         logs = [device.folder / f"{PEER}.log" for device in self.devices] + [self._bootstrap.folder / "bootstrap.log"]
         found = []
         for log in logs:

@@ -1,4 +1,4 @@
-"""From a joiner's start to its first contribution:  python -m benchmarks.join --corpus FILE --mbits 20
+"""Time a joiner from its start to its first contribution:  python -m benchmarks.join --corpus FILE --mbits 20
 
 The guide's model, one core a device: one trains alone, then another one comes with nothing but a clone and the same
 text, through links of so many Mbit/s. Its contribution counts when the first device's anchor has moved by it. With
@@ -80,7 +80,7 @@ def speeds_before_and_during(device: Device, begin: float, end: float) -> list[f
 
 
 def contributed(device: Device) -> bool:
-    """Whether a mean that has moved this device's anchor was made by two."""
+    """Return whether a mean that has moved this device's anchor was made by two."""
     for path in (device.folder / "checkpoints" / "cellmind" / "history").glob("*.safetensors"):
         with safe_open(path, framework="pt") as file:
             if len(json.loads(file.metadata()["header"])[1]) > 1:

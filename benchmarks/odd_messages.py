@@ -37,7 +37,7 @@ class Outcome:
 
 
 def attacked(folder: Path, count: int, seed: int) -> Outcome:
-    """What a training peer is like after so many messages."""
+    """Return how a training peer is after so many messages."""
     with Lan(hosts=2) as lan:
         device = Device(lan.hosts[0], folder, SETTINGS)
         process = device.start(PEER, "--step", STEP_SECONDS, "--join", "--name", "host1")

@@ -1,4 +1,4 @@
-"""What packing is worth:  python -m benchmarks.packing
+"""Measure what packing is worth:  python -m benchmarks.packing
 
 The chats in data/raw as training takes them: packed, packed with attention blocked between texts, and padded as the
 original guide does, with conversations as texts and with one message a text. The guide's model, batches of 4 x 256.

@@ -83,7 +83,7 @@ def in_company(device: Device, after: float = 0.0) -> list[dict[str, Any]]:
 
 
 def held_out(devices: Sequence[Device], healed: float) -> list[float]:
-    """Of the better half's last anchor apart, of the first one after that made by all, and of the last one."""
+    """Return the held-out loss of the better half's last anchor apart, of the first made by all, and of the last."""
     judged = sorted(
         (line for device in devices for line in device.metrics() if line.get("valid_loss") is not None),
         key=lambda line: line["time"],

@@ -80,7 +80,7 @@ def start(devices: list[Device]) -> list[HostProcess]:
 
 
 def train_together(devices: list[Device], processes: list[HostProcess]) -> bool:
-    """Whether all have closed a round with all others since this start."""
+    """Return whether all have closed a round with all others since this start."""
     pattern = re.compile(r"^round \d+ .* with (.*)$", re.MULTILINE)
     return all(
         any(line.count("host") == len(devices) - 1 for line in pattern.findall(process.output()))
@@ -89,7 +89,7 @@ def train_together(devices: list[Device], processes: list[HostProcess]) -> bool:
 
 
 def whole(device: Device) -> Checkpoint | str:
-    """What a start takes, once every file of it was found to be what it should be; otherwise what is wrong."""
+    """Return the checkpoint that a start would take, with every file found whole; otherwise what is wrong."""
     state = checkpoint.newest(device.folder / "checkpoints", "cellmind", report=lambda line: None)
     if state is None:
         return "it has no checkpoint"

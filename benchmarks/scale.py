@@ -1,4 +1,4 @@
-"""How a swarm grows:  python -m benchmarks.scale --peers 2 4 8 16 32
+"""Measure how a swarm grows:  python -m benchmarks.scale --peers 2 4 8 16 32
 
 Real peers of a tiny model on one machine and one test LAN: the first founds a run, all others join at once, ten rounds
 are closed, all leave. A step takes a fixed time, mostly sleep, that grows with the number of peers (--step is of two):

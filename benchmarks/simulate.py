@@ -115,7 +115,7 @@ def quantized(x: Tensor, bits: int) -> Tensor:
 
 
 def swarm(a: argparse.Namespace, peers: list[Peer], train: Tensor, report: Report) -> None:
-    """What the project does (peer/state/anchor.py): the anchor moves by the mean of what peers moved, a while ago."""
+    """Simulate what the project does (peer/state/anchor.py): the anchor moves by the mean of earlier movements."""
     anchor = copy.deepcopy(peers[0].model)
     parameters = [p.detach() for p in anchor.parameters()]
     for p in peers:
@@ -143,7 +143,7 @@ def swarm(a: argparse.Namespace, peers: list[Peer], train: Tensor, report: Repor
 
 @torch.no_grad()
 def mean_move(a: argparse.Namespace, peers: list[Peer]) -> tuple[list[Tensor], list[list[Tensor]]]:
-    """How the anchor moves, and where peers stand: movement a step, weighted by steps, times about the most steps."""
+    """Return the anchor's move and where peers stand: movement a step, weighted by steps, times about the most."""
     stood = [[x.detach().clone() for x in p.parameters] for p in peers]
     steps = [p.since for p in peers]
     count = steps_of((x, x) for x in steps)

@@ -1,4 +1,4 @@
-"""How fast a training step is:  python -m benchmarks.step --threads 1
+"""Measure how fast a training step is:  python -m benchmarks.step --threads 1
 
 The guide's model (23 M parameters, batches of 4 x 256 tokens of random ids), as peers train it (compiled where that is
 worth it, and not), and beside it a plain GPT of the same shape as textbooks and nanoGPT write it: LayerNorm, learned
@@ -142,7 +142,7 @@ def build(way: str) -> tuple[Step, int]:
 
 
 def measure(way: str, steps: int) -> dict[str, Any]:
-    """In this process: seconds of the middle step, and the most memory that was used."""
+    """Return, of this process, seconds of the middle step, and the most memory that was used."""
     step, parameters = build(way)
     for _ in range(3):
         step()
@@ -195,7 +195,7 @@ def trained(loop: InnerLoop, steps: int) -> list[float]:
 
 
 def apart(ours: list[float], plain: list[float], window: int = 10) -> float:
-    """How far two curves are apart at most, as a share, where each point is the mean of some steps."""
+    """Return how far two curves are apart at most, as a share; each point is the mean of some steps."""
     means = [[sum(curve[i : i + window]) for i in range(0, len(curve), window)] for curve in (ours, plain)]
     return max(abs(one / other - 1) for one, other in zip(*means))
 
@@ -223,7 +223,7 @@ def curve(steps: int, corpus: Path) -> None:
 
 
 def described(ours: list[float], plain: list[float]) -> str:
-    """How far apart they are, in words; few steps tell of two runs, and many of what is wrong with one of them."""
+    """Say in words how far apart they are; few steps tell of two runs, many of what is wrong with one of them."""
     parts = (f"means of {window} steps {apart(ours, plain, window):.2%} apart at most" for window in (10, 50))
     return f"{', '.join(parts)}, all of them {sum(ours) / sum(plain) - 1:+.2%}"
 
@@ -241,13 +241,13 @@ def peak(number_format: torch.dtype) -> float:
 
 
 def operations(parameters: int) -> float:
-    """Of a step: 6 a parameter and token, and the attention's products (PaLM, arXiv 2204.02311, appendix B)."""
+    """Return a step's operations: 6 a parameter and token, and attention's (PaLM, arXiv 2204.02311, appendix B)."""
     tokens = BATCH * LENGTH
     return tokens * (6 * parameters + 12 * LAYERS * WIDTH * LENGTH)
 
 
 def profile() -> str:
-    """Where our step's time goes."""
+    """Print where our step's time goes."""
     step, _ = our_step(pick_autocast(CPU), compiled=True)
     for _ in range(3):
         step()

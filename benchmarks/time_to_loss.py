@@ -1,4 +1,4 @@
-"""How soon N devices learn what one learns:  python -m benchmarks.time_to_loss --corpus FILE --minutes 15 --mbits 20
+"""How soon N devices learn what one does:  python -m benchmarks.time_to_loss --corpus FILE --minutes 15 --mbits 20
 
 The guide's model, one core a device, all from the same start: one device alone for so many minutes, and then, to the
 held-out loss that it reached: two through links of so many Mbit/s, the same two by torch.distributed's DDP with no
@@ -158,7 +158,7 @@ def neighbour(folder: Path, is_there: bool = True) -> Iterator[None]:
 
 
 def keep_checkpoints(device: Device) -> None:
-    """For `judged`: a device throws away all but its newest ones."""
+    """Keep all checkpoints, for `judged`: a device throws away all but its newest ones."""
     for folder in (device.folder / "checkpoints" / "cellmind").glob("round-*"):
         kept = device.folder / JUDGED / folder.name
         if not kept.exists():
@@ -215,7 +215,7 @@ def slowed(device: Device, share: float) -> Iterator[None]:
 
 
 def run_ddp(devices: list[Device], seconds: float, target: float, factor: float) -> Curve:
-    """On this machine's loopback, in the first device's folder."""
+    """Run DDP on this machine's loopback, in the first device's folder."""
     log = devices[0].folder / "ddp.log"
     command = [sys.executable, "-m", "benchmarks.ddp", "--minutes", str(seconds / 60), "--lr-factor", str(factor)]
     with log.open("w") as output:
@@ -267,7 +267,7 @@ def reached(curve: Curve, target: float) -> bool:
 
 
 def seconds_to(curve: Curve, target: float) -> float:
-    """When the curve crosses the target, between two evaluations on the straight line; infinite if it does not."""
+    """Return when the curve crosses the target, on a straight line between evaluations; infinite if it does not."""
     for (before, worse), (after, better) in pairwise(curve):
         if better <= target < worse:
             return before + (after - before) * (worse - target) / (worse - better)

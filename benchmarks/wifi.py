@@ -1,4 +1,4 @@
-"""What a home link costs a device:  python -m benchmarks.wifi --corpus FILE --mbits 5 20 100
+"""Measure what a home link costs a device:  python -m benchmarks.wifi --corpus FILE --mbits 5 20 100
 
 One core a device, all from the same start: a peer alone between two turns of a bare training loop, for a machine's
 speed drifts, all with other training on the other core (benchmarks/time_to_loss.py says why); then two with all links
@@ -164,7 +164,7 @@ def traffic(host: Host) -> float:
 
 
 def processor_seconds(pids: Iterable[int]) -> float:
-    """That these processes have worked so far."""
+    """Return the processor seconds that these processes have worked so far."""
     total = 0
     for pid in pids:
         with suppress(FileNotFoundError, ProcessLookupError):  # the compiler is done
@@ -173,7 +173,7 @@ def processor_seconds(pids: Iterable[int]) -> float:
 
 
 def least_bytes(device: Device) -> tuple[float, int]:
-    """What one of two peers had to send for the means that are kept, and how many these are.
+    """Return the bytes that one of two peers had to send for the means that are kept, and how many these are.
 
     It gives the other half of its numbers, and answers with the mean of its own half.
     """

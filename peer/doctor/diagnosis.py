@@ -1,4 +1,4 @@
-"""What keeps devices from finding each other, judged by what was found: plain values in, plain words out.
+"""Judge what keeps devices from finding each other: plain findings in, plain words out.
 
 `peer/doctor/examine.py` finds it. Checks stand in the order in which they are to be mended: what comes first may be
 the cause of what follows.
@@ -18,7 +18,7 @@ TUNNELS = ("tun", "tap", "wg", "ppp", "utun", "tailscale", "zt", "nordlynx", "pr
 
 
 class Answer(enum.Enum):
-    """What a TCP connection to a peer's port came to."""
+    """The outcome of a TCP connection to a peer's port."""
 
     OPEN = "open"
     REFUSED = "refused"  # the device is there, and nothing listens
@@ -47,7 +47,7 @@ class Device:
 
 @dataclass(frozen=True)
 class Findings:
-    """What this device and its network look like. Memory and disk in bytes."""
+    """The device and its network as they were found. Memory and disk in bytes."""
 
     host: str  # our address, as devices are told of it
     interface: str = ""  # that has it, "" where the system lets nobody look
@@ -123,7 +123,7 @@ def port(found: Findings) -> Check:
 
 
 def neighbours(found: Findings) -> Check:
-    """Whether packets get through to anybody."""
+    """Check that packets get through to anybody."""
     what, devices = "other devices", found.devices
     if not devices:
         mend = "start python -m peer --join on another device, then this again with --initial-peers and its address"

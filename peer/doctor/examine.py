@@ -1,4 +1,4 @@
-"""Why do devices not find each other?  python -m peer --doctor
+"""Find out why devices do not find each other:  python -m peer --doctor
 
 Looks at this device and its network for some seconds, beside a peer that runs here or without one, and takes part in
 nothing. What it means is decided in `peer/doctor/diagnosis.py`.
@@ -102,7 +102,7 @@ def is_taken(host: str, port: int) -> bool:
 
 
 async def listen(host: str) -> tuple[list[Device], str | None]:
-    """Who announces itself, whatever its run; and why nobody can be heard at all, if that is so."""
+    """Return who announces itself, whatever its run, and why nobody can be heard at all, if that is so."""
     heard: dict[str, Device] = {}
 
     def found(address: str, name: str, run: str, started: float) -> None:
@@ -145,7 +145,7 @@ async def dial_all(devices: list[Device]) -> list[Device]:
 
 
 async def dial(address: str) -> Answer:
-    """What a connection to the peer's port comes to."""
+    """Connect to the peer's port and return the outcome."""
     _, _, host, _, port, *_ = address.split("/")
     try:
         _, writer = await asyncio.wait_for(asyncio.open_connection(host, int(port)), ANSWER_SECONDS)
@@ -158,7 +158,10 @@ async def dial(address: str) -> Answer:
 
 
 def answers_ping(host: str) -> bool:
-    """Whether the device there answers, as most do whose firewall lets no connection in; False where we may not ask."""
+    """Return whether the device there answers a ping; most do, even where a firewall lets no connection in.
+
+    False where this process may not ask.
+    """
     echo_request = b"\x08\x00\xf7\xfe\x00\x00\x00\x01"
     with suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP) as pinging:
         pinging.settimeout(1.0)

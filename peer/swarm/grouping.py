@@ -1,4 +1,4 @@
-"""Who exchanges with whom: plain notices in, plain answers out."""
+"""Decide who exchanges with whom: plain notices in, plain answers out."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from peer.swarm.notice import Notice, Role
 
 
 def can_exchange(me: Notice, others: Iterable[Notice]) -> bool:
-    """Whether an exchange can come about, now or soon: all in it have to reach somebody who puts the parts together."""
+    """Return whether an exchange can come about, now or soon.
+
+    All in it have to reach somebody who puts the parts together.
+    """
     able = [other for other in others if other.reachable and not other.paused]
     return me.reachable or in_company(me, able)
 
@@ -23,7 +26,10 @@ def groupmates(me: Notice, others: Iterable[Notice]) -> list[Notice]:
 
 
 def in_company(me: Notice, others: Iterable[Notice]) -> bool:
-    """Somebody of our run is here, or is taking our state: the anchor has to be one that they can follow."""
+    """Return whether somebody of our run trains here, or is taking our state.
+
+    Then the anchor has to be one that they can follow.
+    """
     return any(other.run_id == me.run_id and other.role in (Role.JOINING, Role.TRAINING) for other in others)
 
 
@@ -42,7 +48,7 @@ def expected_group(me: Notice, others: Iterable[Notice], last_group: Iterable[st
 
 
 def somebody_falters(mates: list[Notice], others: Iterable[Notice], suspected: frozenset[str]) -> bool:
-    """Whether somebody may have left who matters to where the anchor goes: it speaks again in a moment, or is gone.
+    """Return whether somebody has fallen silent who matters to where the anchor goes.
 
     Without mates everybody matters: the anchor would move on alone, while the silent others may go on elsewhere.
     """
@@ -50,7 +56,7 @@ def somebody_falters(mates: list[Notice], others: Iterable[Notice], suspected: f
 
 
 def wait_for_somebody(mates: list[Notice], others: Iterable[Notice], suspected: frozenset[str]) -> bool:
-    """Whether somebody is on the way to our anchor, which had better move rarely until they are here.
+    """Return whether somebody is on the way to our anchor, which had better move rarely until they are here.
 
     A joiner counts only where there are no mates: it has the means of a while to take anyway. Who rests does not come,
     nor who may have left. Where most of a group are ready to go on, they have not heard of who comes: whoever waited
@@ -63,5 +69,8 @@ def wait_for_somebody(mates: list[Notice], others: Iterable[Notice], suspected: 
 
 
 def is_quorum(came: int, expected: int) -> bool:
-    """Whether so many of the expected peers may move the anchor: two groups that both may would split the swarm."""
+    """Return whether so many of the expected peers may move the anchor: more than half.
+
+    Two groups that both may would split the swarm.
+    """
     return 2 * came > expected

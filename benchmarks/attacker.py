@@ -39,7 +39,7 @@ from peer.network.reachability import CallBack
 from peer.outer.averager import PseudoGradientAverager
 from peer.state.serving import StateService
 from peer.state.shards import ShardService
-from peer.swarm.notice import Notice, Role
+from peer.wire import Notice, Role
 
 AT_ONCE = 8
 PATIENCE_SECONDS = 2.0  # with an answer; some handlers wait for others

@@ -39,8 +39,8 @@ from peer.network.address import (
 )
 from peer.network.handle import Network
 from peer.state.fetching import TransferError
-from peer.swarm.notice import Notice, Role
 from peer.training.trainer import Trainer
+from peer.wire import Notice, Role
 
 DEFAULT_PORT = 23457
 NICENESS = 10  # whoever uses the device goes first

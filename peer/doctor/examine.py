@@ -32,6 +32,7 @@ from peer.network.discovery import Listener
 from peer.network.folder import known_addresses, runs_in
 from peer.network.handle import Network
 from peer.network.node import View
+from peer.wire import Announcement
 
 LISTEN_SECONDS = 4.0  # for announcements
 MEET_SECONDS = 16.0  # longest, to become acquainted with those that answer and to ask all neighbours
@@ -105,10 +106,10 @@ async def listen(host: str) -> tuple[list[Device], str | None]:
     """Who announces itself, whatever its run; and why nobody can be heard at all, if that is so."""
     heard: dict[str, Device] = {}
 
-    def found(address: str, name: str, run: str, started: float) -> None:
+    def found(announced: Announcement) -> None:
         with suppress(ValueError):
-            parse_address(address)
-            heard[address] = Device(address, "".join(filter(str.isprintable, name))[:64], run, heard=True)
+            parse_address(announced.address)
+            heard[announced.address] = Device(announced.address, announced.name, announced.run, heard=True)
 
     listener = Listener(host, found)
     try:

@@ -23,7 +23,8 @@ from pathlib import Path
 from hivemind.p2p import PeerID
 
 from peer.network.folder import last_address, runs_in
-from peer.state.serving import RUN_NAME, kept_checkpoints
+from peer.state.serving import kept_checkpoints
+from peer.wire import is_run_name
 
 VERSION = 1
 HEAD = struct.Struct(">4sH32s6s")  # address, port, fingerprint, hash of the run
@@ -77,7 +78,7 @@ def parse_invite(text: str) -> Invite:
         raise InviteError("this invite is cut short or has a wrong letter: its checksum is wrong; copy it once more")
     host, port, fingerprint, run_hash = HEAD.unpack(payload[: HEAD.size])
     run = payload[HEAD.size :].decode("ascii", errors="replace")
-    if port == 0 or not (run == "" or RUN_NAME.fullmatch(run)):
+    if port == 0 or not (run == "" or is_run_name(run)):
         raise InviteError("this invite names no port, or no name of a run; ask for a new one")
     peer = PeerID(SHA256 + fingerprint).to_base58()
     run_id = f"{run}-{run_hash.hex()}" if run and any(run_hash) else ""

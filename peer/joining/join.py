@@ -46,7 +46,7 @@ from peer.network.node import ANOTHER_DEVICE, View
 from peer.state.fetching import TransferError
 from peer.state.verifying import verified
 from peer.swarm.membership import Start, can_give, decide_start
-from peer.swarm.notice import Notice, Role
+from peer.wire import Notice, Role
 
 TOKENIZER_TEXT = Path("data/for-tokenizer-training/textonly.txt")
 LOOK_SECONDS = 3.0  # before a run is founded because nobody answers

@@ -28,6 +28,7 @@ from peer.network.node import CONNECT_SECONDS
 from peer.network.subnet_scan import probe
 from peer.state.fetching import TransferError, fetch, fetch_manifest
 from peer.state.serving import StateService
+from peer.wire import Announcement
 
 LISTEN_SECONDS = 5.0  # for somebody who trains
 READING_SECONDS = 60.0  # for which a folder stays, though another program has taken a newer one
@@ -96,9 +97,9 @@ async def _who_trains(run: str) -> list[str]:
     addresses: list[str] = []
     heard = asyncio.Event()
 
-    def found(address: str, name: str, other: str, started: float) -> None:
-        if other and run in ("", other) and address not in addresses:
-            addresses.append(address)
+    def found(announced: Announcement) -> None:
+        if announced.run and run in ("", announced.run) and announced.address not in addresses:
+            addresses.append(announced.address)
             heard.set()
 
     host = lan_address()

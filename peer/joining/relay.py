@@ -14,7 +14,7 @@ from peer.network.handle import Network
 from peer.state.fetching import TransferError
 from peer.state.verifying import verified
 from peer.swarm.membership import newer_state
-from peer.swarm.notice import Notice, Role
+from peer.wire import Notice, Role
 
 PAUSE_SECONDS = 30.0  # at least, from one state to the next
 TIME_SHARE = 0.05  # of the link's time, at most, goes into taking them
@@ -43,7 +43,7 @@ class Relay:
                 "role": Role.RELAYING,
                 "run_id": progress.run_id,
                 "round": progress.round,
-                "anchor": progress.anchor_name,
+                "lineage": progress.anchor_name,
                 "trained": progress.samples,
                 "sharing": True,
             }

@@ -19,7 +19,7 @@ from peer.device.display import Display
 from peer.network.handle import Network
 from peer.state.fetching import TransferError
 from peer.state.shards import Stock
-from peer.swarm.notice import Notice
+from peer.wire import Notice
 
 FOLDER = "shards"  # in the run's folder
 TIME_SHARE = 0.1  # in which shards are taken; one of them is text for minutes of training

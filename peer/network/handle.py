@@ -37,7 +37,7 @@ from peer.network.node import (
 )
 from peer.state.fetching import TransferError
 from peer.state.shards import KeptShards, Stock
-from peer.swarm.notice import Notice, State
+from peer.wire import Notice, State
 
 LOOK_SECONDS = 2.0  # between two looks at our own address
 RETRY_SECONDS = 5.0  # between two starts of a network part that does not start

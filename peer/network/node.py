@@ -34,8 +34,17 @@ from peer.network.subnet_scan import probe
 from peer.state.fetching import TransferError, fetch, fetch_bytes, fetch_manifest, fetch_means, is_followed
 from peer.state.serving import StateService
 from peer.state.shards import Gathering, KeptShards, ShardService, Stock
-from peer.swarm.membership import SILENCE_SECONDS, Heard, Members, Passed, apply, can_give
-from peer.swarm.notice import Notice, Role, State, is_earlier_twin, parse_notice, with_distinct_names
+from peer.swarm.membership import (
+    SILENCE_SECONDS,
+    Heard,
+    Members,
+    Passed,
+    apply,
+    can_give,
+    is_earlier_twin,
+    with_distinct_names,
+)
+from peer.wire import Announcement, Notice, Role, State, parse_notice
 
 PERIOD_SECONDS = 1.0  # between two looks at the notice board, and between two notices of our own
 STALLED_SECONDS, STALLED_STEPS = 10.0, 3  # training that leaves no notice for so long, and so many steps, is stopped
@@ -159,7 +168,8 @@ class Node:
         ]
         if not name:
             return None
-        self.discovery = Discovery(address=address, name=name, run=self.run, started=self.started, found=self._on_found)
+        mine = Announcement(address=address, name=name, run=self.run, started=self.started)
+        self.discovery = Discovery(mine, self._on_found)
         try:
             await self.discovery.start()
         except OSError as error:
@@ -245,19 +255,21 @@ class Node:
             self.refused.pop(given_up, None)
         self.addresses[address] = _Attempt()
 
-    def _on_found(self, address: str, name: str, run: str, started: float) -> None:
+    def _on_found(self, announced: Announcement) -> None:
+        address = announced.address
         try:
             peer, _ = parse_address(address)
         except ValueError:
             return
         if peer == self.dht.peer_id:
+            started = announced.started
             self._compare(Notice(peer=self.peer, name="?", address=address, role=Role.LOOKING, started=started))
             return
         self.remember(address)
         if address in self.addresses:
             self.addresses[address].not_before = 0.0
-        if run == self.run and name.isprintable() and len(self.heard) < MAX_ADDRESSES:
-            self.heard[address] = name[:64]
+        if announced.run == self.run and len(self.heard) < MAX_ADDRESSES:
+            self.heard[address] = announced.name
 
     def _compare(self, other: Notice) -> None:
         """Somebody says to have our identity: if it was there first, we take another (`network/handle.py`)."""

@@ -12,6 +12,8 @@ import time
 from hivemind.p2p import P2P, P2PContext, PeerID, ServicerBase
 from hivemind.proto import runtime_pb2
 
+from peer.wire import CallBackRequest, parse
+
 CALL_SECONDS = 2.0  # on a LAN, whoever does not answer by then does not answer
 ANSWER_SECONDS = 4.0
 AGAIN_SECONDS = 60.0  # before somebody is asked once more
@@ -42,7 +44,7 @@ class CallBack(ServicerBase):
 
     async def rpc_call_back(self, request: runtime_pb2.ExpertUID, context: P2PContext) -> runtime_pb2.ExpertInfo:
         """Open a connection to a port of the device that asks, at the address it asks from and at no other."""
-        port = int(request.uid)
+        port = parse(CallBackRequest, request.uid).port
         for info in await self._p2p.list_peers():
             if info.peer_id == context.remote_id:
                 for host in {address["ip4"] for address in info.addrs if "ip4" in address}:
@@ -58,7 +60,8 @@ class CallBack(ServicerBase):
             return
         self._asked[due[0]] = now
         stub = CallBack.get_stub(self._p2p, due[0])
-        answer = await stub.rpc_call_back(runtime_pb2.ExpertUID(uid=str(self._port)), timeout=ANSWER_SECONDS)
+        request = runtime_pb2.ExpertUID(uid=CallBackRequest(port=self._port).model_dump_json())
+        answer = await stub.rpc_call_back(request, timeout=ANSWER_SECONDS)
         self._came_through = answer.serialized_info == CAME_THROUGH
         self._failures += answer.serialized_info == FAILED
 

@@ -34,7 +34,7 @@ async def probe(host: str, found: Found) -> None:
     """Ask each neighbour once; returns when the last one has had time to answer. Raises OSError without a network.
 
     :param host: our own address
-    :param found: called with (multiaddr, name, run, when it started) for every peer that answers
+    :param found: called with the announcement of every peer that answers
     """
     own_id = secrets.randbelow(2**16)  # zeroconf takes a question in the same bytes within a second for the same one
     question = DNSOutgoing(_FLAGS_QR_QUERY, multicast=False, id_=own_id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from peer.swarm.notice import Notice, Role
+from peer.wire import Notice, Role
 
 
 def can_exchange(me: Notice, others: Iterable[Notice]) -> bool:
@@ -18,7 +18,7 @@ def groupmates(me: Notice, others: Iterable[Notice]) -> list[Notice]:
     return [
         other
         for other in others
-        if not other.paused and other.role == Role.TRAINING and (other.run_id, other.anchor) == (me.run_id, me.anchor)
+        if not other.paused and other.role == Role.TRAINING and (other.run_id, other.lineage) == (me.run_id, me.lineage)
     ]
 
 

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from peer.swarm.notice import Notice, Role
+from peer.wire import Notice, Role
 
 SILENCE_SECONDS = 8.0  # a peer that has said nothing for so long has left
 SUSPICION_SECONDS = 4.0  # and after so long it may have
@@ -116,3 +116,19 @@ def came_and_left(before: Iterable[Notice], now: Iterable[Notice]) -> tuple[list
     old, new = {notice.peer: notice for notice in before}, {notice.peer: notice for notice in now}
     came = [notice for peer, notice in new.items() if peer not in old]
     return came, [notice for peer, notice in old.items() if peer not in new]
+
+
+def is_earlier_twin(other: Notice, me: Notice) -> bool:
+    """Return whether the other one has our identity, and we, who started later, are to take another."""
+    return other.peer == me.peer and (other.started, other.address) < (me.started, me.address)
+
+
+def with_distinct_names(others: list[Notice], me: Notice | None) -> list[Notice]:
+    """Return the others; of devices with one name the first to start keeps it, the next ones are "name (2)", "(3)"."""
+    known = others if me is None else [*others, me]
+    counts: dict[str, int] = {}
+    names: dict[str, str] = {}
+    for notice in sorted(known, key=lambda notice: (notice.started, notice.peer)):
+        count = counts[notice.name] = counts.get(notice.name, 0) + 1
+        names[notice.peer] = notice.name if count == 1 else f"{notice.name} ({count})"
+    return [notice.model_copy(update={"name": names[notice.peer]}) for notice in others]

@@ -8,7 +8,7 @@ from minigpt.settings import Settings, SettingsError, differences, parse_setting
 from peer.device.display import Display
 from peer.network.handle import Network
 from peer.state.fetching import TransferError
-from peer.swarm.notice import Notice, Role
+from peer.wire import Notice, Role
 
 
 class OtherRuns:

@@ -16,7 +16,7 @@ from hivemind.dht import DHTNode
 from peer.network import clock
 from peer.network.node import Node
 from peer.swarm.membership import SILENCE_SECONDS
-from peer.swarm.notice import Notice, Role
+from peer.wire import Notice, Role
 from tests.devices import GentleDevice
 from tests.lan import Lan, requirements_missing
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from peer.doctor.diagnosis import Answer, Device, Findings, State, first_to_mend, judge
-from peer.swarm.notice import Notice, Role
+from peer.wire import Notice, Role
 
 RUN_ID = "cellmind-0123456789ab"
 OTHER_ID = "cellmind-ba9876543210"

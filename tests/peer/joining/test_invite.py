@@ -33,7 +33,7 @@ from peer.network.folder import OWN_ADDRESS
 from peer.network.handle import Network
 from peer.network.node import View
 from peer.state.fetching import TransferError
-from peer.swarm.notice import Notice, Role
+from peer.wire import Notice, Role
 from tests.tiny import SETTINGS, save_model
 
 ADDRESS = "/ip4/192.168.0.10/tcp/23457/p2p/QmZAmAb3czWsDcRtVyp34XrFKson3BrVkLTB4RoU7yKsw9"

@@ -16,7 +16,7 @@ from peer.network import clock, dht_board
 from peer.network.dht_board import Board
 from peer.network.dht_records import SoundRecords, board_of
 from peer.network.node import Node
-from peer.swarm.notice import Notice, Role, parse_notice
+from peer.wire import Notice, Role, parse_notice
 
 QUIET = {"use_relay": False, "use_auto_relay": False, "nat_port_map": False, "auto_nat": False}
 NODES = 8  # of which five keep the board

@@ -23,7 +23,7 @@ from peer.network import clock, dht_records
 from peer.network.dht_records import MAX_LIFE_SECONDS, MAX_RECORD_BYTES, SoundRecords, board_of, forget_if_too_much
 from peer.network.node import Node
 from peer.swarm.membership import SILENCE_SECONDS
-from peer.swarm.notice import Notice, Role
+from peer.wire import Notice, Role
 
 BOARD = DHTID.generate(source=board_of("cellmind")).to_bytes()
 ELSEWHERE = DHTID.generate(source="averager.all_averagers").to_bytes()

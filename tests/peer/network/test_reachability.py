@@ -31,8 +31,8 @@ from peer.network import subnet_scan
 from peer.network.handle import Network
 from peer.network.node import RETRY_SECONDS, Node, View
 from peer.network.subnet_scan import AT_ONCE, neighbours
-from peer.swarm.notice import Notice, Role
 from peer.training.other_runs import OtherRuns
+from peer.wire import Notice, Role
 from tests.devices import Device, GentleDevice
 from tests.lan import HostProcess, Lan, requirements_missing, wait_until
 from tests.tiny import SETTINGS
@@ -182,7 +182,7 @@ def test_it_is_said_once_where_a_firewall_on_every_device_keeps_them_apart() -> 
         cast(Network, network), SETTINGS, "cellmind-1", cast(Display, SimpleNamespace(note=said.append))
     )
     shut = Notice(
-        peer="A" * 12, name="desk", address="", role=Role.TRAINING, run_id="cellmind-1", anchor="aa", reachable=False
+        peer="A" * 12, name="desk", address="", role=Role.TRAINING, run_id="cellmind-1", lineage="aa", reachable=False
     )
     other_runs.update([])
     other_runs.update([shut, shut.model_copy(update={"peer": "B" * 12, "reachable": True})])

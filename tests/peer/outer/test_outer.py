@@ -37,7 +37,7 @@ from peer.outer.loop import REUNION_SECONDS, OuterLoop
 from peer.state.anchor import COARSE, MEAN_BITS, padded
 from peer.state.fetching import TransferError
 from peer.state.means import Mean, following, path_of
-from peer.swarm.notice import Notice, Role
+from peer.wire import Notice, Role
 from tests.lan import wait_until
 from tests.peer.outer.exchanges import BOUND, encoded, runs, send
 from tests.tiny import SETTINGS, build_model
@@ -202,7 +202,7 @@ def test_who_comes_and_stands_where_we_stand_has_nothing_to_take(nodes: list[DHT
             outer._shared_from = None  # alone for a while
             outer.inner.steps += 3
             outer.trained(12)
-            mate = {"peer": "D" * 12, "name": "mate", "anchor": anchor, "trained": 0, "round": 0}
+            mate = {"peer": "D" * 12, "name": "mate", "lineage": anchor, "trained": 0, "round": 0}
             others[:] = [outer._notice().model_copy(update=mate)]
             events = list(outer.tick(1.0))
             assert [type(event) for event in events] == [RoundClosed] * closes
@@ -234,7 +234,7 @@ def test_what_was_trained_apart_counts_and_weighs_no_more_than_an_exchange(nodes
         caught_up = outer._take_state(State(donor, state, dict(build_model(40).named_parameters())))
         assert (caught_up.apart, caught_up.given_up) == (400, 0)
         again = replace(state, samples=state.samples + 8, lineage="bbb")
-        outer.contributions.update([donor.model_copy(update={"anchor": outer.progress.lineage})])
+        outer.contributions.update([donor.model_copy(update={"lineage": outer.progress.lineage})])
         assert outer._take_state(State(donor, again, dict(build_model(40).named_parameters()))).apart == 0
         assert all(torch.equal(*pair) for pair in zip(stood, outer.inner.parameters)), "the donor trained as much"
         outer._give([donor])
@@ -342,7 +342,7 @@ def test_a_peer_that_claims_to_be_far_ahead_keeps_nobody_from_going_on(nodes: li
         return poll
 
     def post(notice: Notice) -> View:
-        claims = {"peer": "L" * 12, "name": "liar", "trained": 2**50, "anchor": "b", "sharing": True}
+        claims = {"peer": "L" * 12, "name": "liar", "trained": 2**50, "lineage": "b", "sharing": True}
         return View(notices=[notice.model_copy(update=claims)])
 
     outer = start_outer(nodes[0], tmp_path, post=post, fetch_means=fetch_means, fetch=fetch)
@@ -370,7 +370,7 @@ def test_a_state_that_its_donor_is_still_writing_is_asked_for_when_it_is_written
         return lambda: None
 
     def post(notice: Notice) -> View:
-        newer = {"peer": "D" * 12, "name": "donor", "trained": 2**20, "anchor": "b", "sharing": not writes}
+        newer = {"peer": "D" * 12, "name": "donor", "trained": 2**20, "lineage": "b", "sharing": not writes}
         return View(notices=[notice.model_copy(update=newer)])
 
     outer = start_outer(nodes[0], tmp_path, post=post, fetch_means=lambda *rest: lambda: [], fetch=fetch)

@@ -39,7 +39,7 @@ from peer.network.reachability import CallBack
 from peer.outer.averager import PseudoGradientAverager
 from peer.state.serving import StateService
 from peer.state.shards import ShardService
-from peer.wire import Notice, Role
+from peer.wire import Notice, Role, exchange_prefix
 
 AT_ONCE = 8
 PATIENCE_SECONDS = 2.0  # with an answer; some handlers wait for others
@@ -111,7 +111,7 @@ class Attacker:
             self.answers["raw bytes"] += 1
             return
         handler = dice.choice(HANDLERS)
-        namespace = self._run_id if handler.service is PseudoGradientAverager else None
+        namespace = exchange_prefix(self._run_id) if handler.service is PseudoGradientAverager else None
         name = handler.service._get_handle_name(namespace, handler.name)
         messages = [self._odd(handler.request) for _ in range(dice.choice([1, 1, 3]) if handler.is_stream else 1)]
         try:

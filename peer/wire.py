@@ -16,11 +16,15 @@ import enum
 import hashlib
 import re
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal, Self, TypeVar
+from typing import Annotated, ClassVar, Final, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, RootModel, ValidationError, model_validator
 
 from minigpt.checkpoint.manifest import SIZE_LIMITS, Count, Sha256
+
+# To be raised by whoever changes what devices say to each other. Devices of two versions hear of each other, on the
+# notice board and by mDNS, which all versions have in common; they say so to their users and do nothing together.
+PROTOCOL_VERSION: Final = 2
 
 MAX_SAMPLES = 2**24  # sequences that one peer gives in one exchange
 MAX_COUNT = 2**20  # steps of one exchange
@@ -90,6 +94,7 @@ Multiaddress = Annotated[str, Field(max_length=100, pattern=r"^/ip4/[0-9]+(\.[0-
 Name = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_printable)]  # of a device, as people call it
 RUN_NAME = "[a-z0-9-]{1,40}"
 RunName = Annotated[str, Field(pattern=f"^{RUN_NAME}$")]
+Version = Annotated[int, Field(ge=1, lt=2**16)]  # of the protocol
 FileName = Annotated[str, AfterValidator(_of_a_checkpoint)]  # of a file in a checkpoint's folder
 Time = Annotated[float, Field(ge=0, lt=1e12, allow_inf_nan=False)]  # in the swarm's time, seconds
 Bytes = Annotated[int, Field(ge=0, le=max(SIZE_LIMITS.values()))]  # of a file: an offset, or how many
@@ -118,6 +123,7 @@ class Role(enum.StrEnum):
 class Notice(Message):
     """The entry of a peer on the swarm's notice board (a DHT key with one subkey an address and a short expiry)."""
 
+    version: Literal[2] = PROTOCOL_VERSION  # of another one it is an OtherVersion
     peer: Base58
     name: Name
     address: Multiaddress | Literal[""]
@@ -151,6 +157,8 @@ class Notice(Message):
 
 def parse_notice(address: str, value: object) -> Notice | None:
     """Return the notice that a peer left under its own address; None if it is not one, or speaks for somebody else."""
+    if not isinstance(value, dict) or "version" not in value:
+        return None
     try:
         notice = parse_value(Notice, value)
     except ProtocolViolation:
@@ -159,9 +167,38 @@ def parse_notice(address: str, value: object) -> Notice | None:
     return notice if is_its_own else None
 
 
+class OtherVersion(BaseModel):
+    """The part of a notice, or of an announcement, that all versions of the protocol have, where it is not ours."""
+
+    model_config = ConfigDict(frozen=True, strict=True)  # what else another version says is not ours to judge
+
+    version: Version = 1  # which did not say so
+    peer: Base58
+    name: Name
+    address: Multiaddress
+
+    def __str__(self) -> str:
+        """Return what the user is told."""
+        who = f"{self.name} ({self.address.split('/')[2]})"
+        if self.version < PROTOCOL_VERSION:
+            return f"{who} runs an older version of CellMind and does not train with this one: update it (git pull)"
+        return f"{who} runs a newer version of CellMind and does not train with this one: update this device (git pull)"
+
+
+def parse_other_version(address: str, value: object) -> OtherVersion | None:
+    """Return who left a notice of another version under its own address; None if it is nothing of the kind."""
+    try:
+        other = parse_value(OtherVersion, value)
+    except ProtocolViolation:
+        return None
+    is_its_own = other.address == address and address.endswith(f"/p2p/{other.peer}")
+    return other if is_its_own and other.version != PROTOCOL_VERSION else None
+
+
 class Announcement(Message):
     """The properties that a peer announces by mDNS, all of them text there."""
 
+    version: Annotated[Version, Field(strict=False)] = PROTOCOL_VERSION
     address: Multiaddress
     name: Name
     run: RunName | Literal[""]  # that it trains; none for a bootstrap node
@@ -169,12 +206,21 @@ class Announcement(Message):
 
     def properties(self) -> dict[str, str]:
         """Return them as text."""
-        return {**self.model_dump(), "started": f"{self.started:.1f}"}
+        return {**self.model_dump(), "version": str(self.version), "started": f"{self.started:.1f}"}
+
+    @property
+    def other_version(self) -> OtherVersion | None:
+        """The peer that announces itself, where it is of another version."""
+        if self.version == PROTOCOL_VERSION:
+            return None
+        peer = self.address.rpartition("/")[2]
+        return OtherVersion(version=self.version, peer=peer, name=self.name, address=self.address)
 
 
 def parse_announcement(properties: Mapping[str, str | None]) -> Announcement:
     """Return what an mDNS record announces; properties that no peer has are not looked at. Raises ProtocolViolation."""
-    return parse_value(Announcement, {key: properties.get(key) or "" for key in Announcement.model_fields})
+    known = {key: properties.get(key) or "" for key in Announcement.model_fields}
+    return parse_value(Announcement, {**known, "version": known["version"] or "1"})  # the first one did not say so
 
 
 class CallBackRequest(Message):
@@ -211,6 +257,11 @@ class Declared(Message):
 Samples = Annotated[
     list[tuple[Base58, Annotated[int, Field(ge=0, le=MAX_SAMPLES)]]], Field(min_length=1, max_length=MAX_PEERS)
 ]
+
+
+def exchange_prefix(run_id: str) -> str:
+    """Return the name under which hivemind's averagers of a run find each other: those of one protocol only."""
+    return f"{run_id}-v{PROTOCOL_VERSION}"
 
 
 class MeanHeader(RootModel[tuple[Sha256, Samples, Annotated[int, Field(ge=1, le=MAX_COUNT)]]]):

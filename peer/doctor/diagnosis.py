@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 
-from peer.wire import Notice, Role
+from peer.wire import PROTOCOL_VERSION, Notice, OtherVersion, Role
 
 CONTAINERS = ("docker", "br-", "virbr", "veth", "cni", "podman", "lxc", "lxd", "vmnet", "vboxnet")
 TUNNELS = ("tun", "tap", "wg", "ppp", "utun", "tailscale", "zt", "nordlynx", "proton", "ipsec", "gpd")
@@ -62,6 +62,7 @@ class Findings:
     run: str = ""
     run_id: str = ""  # of the run in checkpoints/, "" for none
     notices: list[Notice] = field(default_factory=list)  # of the run's name
+    other_versions: list[OtherVersion] = field(default_factory=list)  # who does not understand this device
     memory: tuple[int | None, int] = (None, 0)  # available, needed
     disk: tuple[int | None, int] = (None, 0)
 
@@ -190,6 +191,11 @@ def clocks(found: Findings) -> Check:
 
 def versions(found: Findings) -> Check:
     speak = {notice.peer for notice in found.notices}
+    if found.other_versions:
+        other = found.other_versions[0]
+        older, mend = other.version < PROTOCOL_VERSION, "git pull, and start again"
+        text = f"{other.name} runs {'an older' if older else 'a newer'} version of CellMind"
+        return Check("version", State.MEND, text, f"update {other.name if older else 'this device'}: {mend}")
     strange = [device for device in found.devices if device.run == found.run and device.peer in found.met - speak]
     if strange:
         mend = "update both: git pull, and start again"

@@ -89,6 +89,7 @@ def find(settings: Settings, host: str, port: int, checkpoints: Path, given: Seq
         run=run,
         run_id=run_here(checkpoints, run),
         notices=view.notices,
+        other_versions=view.other_versions,
         memory=(available_memory(torch.device("cpu")), needed),
         disk=(free_disk(checkpoints), DISK_BYTES * parameters_of(settings)),
     )

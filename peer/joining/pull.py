@@ -28,7 +28,7 @@ from peer.network.node import CONNECT_SECONDS
 from peer.network.subnet_scan import probe
 from peer.state.fetching import TransferError, fetch, fetch_manifest
 from peer.state.serving import StateService
-from peer.wire import Announcement
+from peer.wire import Announcement, OtherVersion
 
 LISTEN_SECONDS = 5.0  # for somebody who trains
 READING_SECONDS = 60.0  # for which a folder stays, though another program has taken a newer one
@@ -76,11 +76,13 @@ def fetch_from_swarm(run: str, root: Path) -> Path:
     Raises TransferError, and OSError for our disk.
     """
     try:
-        addresses = asyncio.run(_who_trains(run))
+        addresses, others = asyncio.run(_who_trains(run))
     except OSError as error:
         raise TransferError(f"this network cannot be searched ({error}); name a peer with --from-peer") from error
     what = f"'{run}'" if run else "a run"
     problem = TransferError(f"nobody who trains {what} was found on this network; name a peer with --from-peer")
+    if others:
+        problem = TransferError(str(others[0]))
     for address in addresses:
         try:
             return fetch_from_peer(address, root)
@@ -89,16 +91,21 @@ def fetch_from_swarm(run: str, root: Path) -> Path:
     raise problem
 
 
-async def _who_trains(run: str) -> list[str]:
-    """Addresses of the devices here that train `run`, or any run if it is ""; empty if none announces itself.
+async def _who_trains(run: str) -> tuple[list[str], list[OtherVersion]]:
+    """Return the addresses of the devices here that train `run`, or any run if it is ""; and who is of another version.
 
     Raises OSError where multicast DNS cannot be used at all.
     """
     addresses: list[str] = []
+    others: list[OtherVersion] = []
     heard = asyncio.Event()
 
     def found(announced: Announcement) -> None:
-        if announced.run and run in ("", announced.run) and announced.address not in addresses:
+        if not announced.run or run not in ("", announced.run):
+            return
+        if announced.other_version is not None:
+            others.append(announced.other_version)
+        elif announced.address not in addresses:
             addresses.append(announced.address)
             heard.set()
 
@@ -112,7 +119,7 @@ async def _who_trains(run: str) -> list[str]:
         await probe(host, found)
     finally:
         await listener.stop()
-    return addresses
+    return addresses, others
 
 
 @fails_softly

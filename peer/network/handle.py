@@ -58,7 +58,7 @@ class Network:
     :param name: what people call the device; "" for one that only looks, and does not announce itself
     :param checkpoints: the folder whose newest checkpoint others may take, where identity and addresses are kept too
     :param addresses: multiaddrs to begin with, besides the remembered ones and what zeroconf finds
-    :param report: gets a line where another device turns out to have the same identity
+    :param report: gets a line where another device turns out to have the same identity, or another version
     :param own_address: tells the device's address on the LAN; `host` is kept where there is nobody to ask
     """
 
@@ -86,6 +86,7 @@ class Network:
         self._asked_at = 0.0
         self._shared: Callable[..., Any] | None = None  # how a new child is told what text to give
         self._traffic_before = (0, 0)  # bytes sent and received before the last start
+        self._told: set[str] = set()  # peer ids of devices with another version, of which the user knows
         self.view = View()
         self.zeroconf_problem: str | None = None
         self.starts = 0
@@ -114,6 +115,7 @@ class Network:
             self.view = replace(view, bytes_sent=sent + view.bytes_sent, bytes_received=received + view.bytes_received)
             self._asked = None
             self._remember()
+            self._tell_of_other_versions()
             if view.twin is not None and time.monotonic() > self._identity_until:
                 self._take_another_identity(view.twin)
         if (self._asked is None or time.monotonic() > self._asked_at + ANSWER_SECONDS) and self.is_alive:
@@ -130,6 +132,13 @@ class Network:
         """Training will leave no notice for a while, and lives: until the next one the last is repeated for so long."""
         if self.is_alive:
             self.dht.run_coroutine(partial(_expect_silence, seconds=seconds), return_future=True)
+
+    def _tell_of_other_versions(self) -> None:
+        """Say once of every device here that it does not understand us, and which of the two is older."""
+        for other in self.view.other_versions:
+            if other.peer not in self._told:
+                self._told.add(other.peer)
+                self._report(str(other))
 
     def _take_another_identity(self, twin: str) -> None:
         """Whoever copies a folder to a second device copies who it is: everything of it is kept but that."""

@@ -44,7 +44,7 @@ from peer.swarm.membership import (
     is_earlier_twin,
     with_distinct_names,
 )
-from peer.wire import Announcement, Notice, Role, State, parse_notice
+from peer.wire import Announcement, Notice, OtherVersion, Role, State, parse_notice, parse_other_version
 
 PERIOD_SECONDS = 1.0  # between two looks at the notice board, and between two notices of our own
 STALLED_SECONDS, STALLED_STEPS = 10.0, 3  # training that leaves no notice for so long, and so many steps, is stopped
@@ -62,6 +62,7 @@ RETRY_SECONDS = (2.0, 10.0, 60.0)
 TWIN_SECONDS = 30.0  # between two looks at somebody who says to have our identity
 ANOTHER_DEVICE = "another device answers there"  # why an address with a peer id could not be reached
 MAX_ADDRESSES = 256  # heard of and kept in mind
+MAX_OTHER_VERSIONS = 64  # devices that the user is told of; more is somebody playing tricks
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ class View:
 
     notices: list[Notice] = field(default_factory=list)  # of the others with our run's name, whatever their run id
     heard: dict[str, str] = field(default_factory=dict)  # multiaddr -> name, by zeroconf, of our run's name
+    other_versions: list[OtherVersion] = field(default_factory=list)  # devices here that do not understand us
     suspected: frozenset[str] = frozenset()  # peer ids of those among them that have fallen silent
     connected: list[str] = field(default_factory=list)  # peer ids
     searched: bool = False  # whoever can be found here by themselves has had time to be
@@ -122,6 +124,7 @@ class Node:
         self._gathering: Gathering | None = None
         self.members = Members()
         self.heard: dict[str, str] = {}
+        self.other_versions: dict[str, OtherVersion] = {}  # by peer id
         self.addresses: dict[str, _Attempt] = {}
         self._full_until = 0.0
         self.refused: dict[str, str] = {}
@@ -209,6 +212,7 @@ class Node:
             notices=with_distinct_names(self.members.here, self._notice),
             suspected=self.members.suspected,
             heard=dict(self.heard),
+            other_versions=list(self.other_versions.values()),
             connected=self.connected,
             searched=self.searched,
             refused=dict(self.refused),
@@ -265,11 +269,19 @@ class Node:
             started = announced.started
             self._compare(Notice(peer=self.peer, name="?", address=address, role=Role.LOOKING, started=started))
             return
+        if announced.other_version is not None:
+            if announced.run == self.run:
+                self._hear_of(announced.other_version)
+            return
         self.remember(address)
         if address in self.addresses:
             self.addresses[address].not_before = 0.0
         if announced.run == self.run and len(self.heard) < MAX_ADDRESSES:
             self.heard[address] = announced.name
+
+    def _hear_of(self, other: OtherVersion) -> None:
+        if len(self.other_versions) < MAX_OTHER_VERSIONS:
+            self.other_versions.setdefault(other.peer, other)
 
     def _compare(self, other: Notice) -> None:
         """Somebody says to have our identity: if it was there first, we take another (`network/handle.py`)."""
@@ -406,6 +418,8 @@ class Node:
         members = apply(self.members, Passed(asked))
         for address, (value, expiration) in entries.items():
             notice = parse_notice(address, value) if isinstance(address, str) else None
+            if notice is None and isinstance(address, str) and (other := parse_other_version(address, value)):
+                self._hear_of(other)
             said = expiration - SILENCE_SECONDS
             if notice is not None and notice.peer != self.peer:
                 members = apply(members, Heard(notice, said))

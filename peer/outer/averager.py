@@ -33,7 +33,7 @@ from peer.outer.all_reduce import AgreeingRunner, _collect
 from peer.outer.matchmaking import KeptGroups
 from peer.state.anchor import FINE, MEAN_BITS
 from peer.state.codec import PART, bits_of, payload_bytes
-from peer.wire import MAX_PEERS, Declared, ProtocolViolation, parse_value
+from peer.wire import MAX_PEERS, Declared, ProtocolViolation, exchange_prefix, parse_value
 
 MATCHMAKING_SECONDS = 4.0  # how long a group waits for an expected peer that does not come
 MAX_GROUP = MAX_PEERS  # that a group waits for at most
@@ -48,7 +48,7 @@ class PseudoGradientAverager(DecentralizedAverager):
     Runs in a child process; `exchange` returns at once. Handlers carry the class name, so all peers need this class.
 
     :param size: how many numbers there are to average, a multiple of PART
-    :param prefix: the run id; peers of other runs never meet
+    :param prefix: the run id; peers of other runs, or of another version of the protocol, never meet
     """
 
     def __init__(self, size: int, dht: DHT, prefix: str):
@@ -64,7 +64,7 @@ class PseudoGradientAverager(DecentralizedAverager):
             [torch.zeros(payload_bytes(size, MEAN_BITS[FINE]), dtype=torch.uint8)],
             dht,
             start=False,
-            prefix=prefix,
+            prefix=exchange_prefix(prefix),
             min_matchmaking_time=MATCHMAKING_SECONDS,
             request_timeout=MATCHMAKING_SECONDS / 2,
             sender_timeout=CHUNK_TIMEOUT,

@@ -16,6 +16,7 @@ from peer.wire import (
     MAX_COUNT,
     MAX_PEERS,
     MAX_SAMPLES,
+    PROTOCOL_VERSION,
     SHARD_BYTES,
     Announcement,
     CallBackRequest,
@@ -31,10 +32,13 @@ from peer.wire import (
     Role,
     ShardList,
     ShardRequest,
+    exchange_prefix,
     hash_of,
     is_run_name,
     parse,
     parse_announcement,
+    parse_notice,
+    parse_other_version,
     parse_value,
 )
 
@@ -52,12 +56,20 @@ SHARDS = [f"{number:064x}" for number in range(2)]
 # a good message of each kind, and what none of its fields may be
 GOOD: dict[type[BaseModel], dict[str, Any]] = {
     Notice: {
-        **{"peer": PEER, "name": "desk", "address": ADDRESS, "role": "training", "started": 1.0, "run_id": "a-0"},
+        **{
+            "version": 2,
+            "peer": PEER,
+            "name": "desk",
+            "address": ADDRESS,
+            "role": "training",
+            "started": 1.0,
+            "run_id": "a-0",
+        },
         **{"round": 1, "lineage": SHA256, "trained": 1, "offered": 1, "reachable": True, "sharing": True},
         **{"gives_text": False, "tokens_per_second": 1.0, "ready": True, "pause": 1.0, "step_seconds": 0.1},
         "paused": "battery at 9 %",
     },
-    Announcement: {"address": ADDRESS, "name": "desk", "run": "cellmind", "started": "1.0"},
+    Announcement: {"version": "2", "address": ADDRESS, "name": "desk", "run": "cellmind", "started": "1.0"},
     CallBackRequest: {"port": 23457},
     Declared: {
         **{"bits": 2, "lineage": "ab", "samples": 8, "weight": 8, "steps": 2, "group_size": 2, "patience": 4.0},
@@ -75,6 +87,7 @@ GOOD: dict[type[BaseModel], dict[str, Any]] = {
 NOT_TRUTH: list[object] = [1, "true", None]
 BROKEN: dict[type[BaseModel], dict[str, list[object]]] = {
     Notice: {
+        "version": [*NUMBERS, 1, 3],
         "peer": ["", "0" * 12, "Il" * 6, "Q" * 65, 5],
         "name": NAMES,
         "address": ADDRESSES,
@@ -95,6 +108,7 @@ BROKEN: dict[type[BaseModel], dict[str, list[object]]] = {
         "paused": ["x" * 65, "\x1b[31mred", 5],
     },
     Announcement: {
+        "version": ["", "0", "-1", "1.5", "two", "65536"],
         "address": [*ADDRESSES, ""],
         "name": NAMES,
         "run": RUNS,
@@ -202,6 +216,54 @@ def test_an_announcement_goes_through_mdns_and_back() -> None:
     assert heard == said.model_copy(update={"started": 1.2}), "a bootstrap node has no run"
     with pytest.raises(ProtocolViolation):
         parse_announcement({"address": ADDRESS})
+
+
+OLD_NOTICE = {  # as devices said it before there was a version
+    **{"peer": PEER, "name": "desk", "address": ADDRESS, "role": "training", "started": 1.0, "run_id": "a-0"},
+    **{"round": 1, "anchor": SHA256, "trained": 1, "offered": 1, "reachable": True, "sharing": True},
+    **{"gives_text": False, "tokens_per_second": 1.0, "ready": True, "pause": 1.0, "step_seconds": 0.1, "paused": ""},
+}
+
+
+def test_a_notice_of_another_version_is_none_of_ours_and_tells_which_is_older() -> None:
+    assert parse_notice(ADDRESS, OLD_NOTICE) is None
+    without_version = {key: value for key, value in GOOD[Notice].items() if key != "version"}
+    assert parse_notice(ADDRESS, without_version) is None
+    line = "desk (10.0.0.1) runs an older version of CellMind and does not train with this one: update it (git pull)"
+    assert str(parse_other_version(ADDRESS, OLD_NOTICE)) == line
+    newer = {"version": PROTOCOL_VERSION + 1, "peer": PEER, "name": "desk", "address": ADDRESS, "mood": [1]}
+    assert parse_notice(ADDRESS, newer) is None
+    assert "runs a newer version" in str(parse_other_version(ADDRESS, newer))
+    assert "update this device (git pull)" in str(parse_other_version(ADDRESS, newer))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"version": PROTOCOL_VERSION},
+        *({"version": version} for version in (*NUMBERS, 0, 2**16)),
+        *({"name": name} for name in NAMES),
+        *({"address": address} for address in [*ADDRESSES, ""]),
+        {"peer": "M" * 12},
+        {"address": f"/ip4/10.0.0.2/tcp/1/p2p/{PEER}"},
+    ],
+)
+def test_nobody_is_told_of_what_is_no_notice_at_all(change: dict[str, Any]) -> None:
+    assert parse_other_version(ADDRESS, {**OLD_NOTICE, **change}) is None
+    for odd in (None, [], "notice", {}, 5):
+        assert parse_other_version(ADDRESS, odd) is None
+
+
+def test_an_announcement_of_another_version_tells_which_is_older() -> None:
+    old = {"address": ADDRESS, "name": "desk", "run": "cellmind", "started": "1.0"}
+    assert parse_announcement({**old, "version": str(PROTOCOL_VERSION)}).other_version is None
+    assert "(10.0.0.1) runs an older version" in str(parse_announcement(old).other_version)
+    assert "runs a newer version" in str(parse_announcement({**old, "version": "3", "mood": "1"}).other_version)
+
+
+def test_averagers_of_two_versions_do_not_meet() -> None:
+    assert exchange_prefix("cellmind-0") != "cellmind-0"
+    assert "." not in exchange_prefix("cellmind-0"), "hivemind cuts its names there"
 
 
 def test_bits_are_those_that_the_anchor_knows() -> None:

@@ -15,7 +15,7 @@ from minigpt import heed_interrupts
 from peer.device.display import Display
 from peer.device.processes import StopSignal, leave, leave_nothing_behind
 from peer.joining.invite import Invite
-from peer.network.address import NetworkError, check_addresses, check_port, host, lan_address, port
+from peer.network.address import Address, NetworkError, check_addresses, check_port, host, lan_address, port
 from peer.network.handle import Network
 
 DEFAULT_PORT = 23456
@@ -61,13 +61,13 @@ def serve(arguments: argparse.Namespace, display: Display) -> int:
     )
     stop = StopSignal()
     try:
-        announced = ""
+        announced: Address | None = None
         connected: list[str] = []
         while not stop.received:
             if network.address != announced:
                 announced = network.address
                 display.note(f"bootstrap node at {announced}")
-                display.invite(str(Invite(announced)))
+                display.invite(str(Invite(str(announced))))
             view = network.post(None)
             if len(view.connected) != len(connected):
                 connected = view.connected

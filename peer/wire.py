@@ -16,6 +16,7 @@ import enum
 import hashlib
 import re
 from collections.abc import Mapping
+from ipaddress import IPv4Address
 from typing import Annotated, ClassVar, Final, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, RootModel, ValidationError, model_validator
@@ -83,6 +84,13 @@ def _printable(text: str) -> str:
     return text
 
 
+def _within_ipv4(address: str) -> str:
+    _, _, host, _, port, _, _ = address.split("/")
+    if IPv4Address(host).compressed != host or int(port) > 65535:
+        raise ValueError("there is no such address")
+    return address
+
+
 def _of_a_checkpoint(name: str) -> str:
     if name not in SIZE_LIMITS:
         raise ValueError("no checkpoint has such a file")
@@ -90,13 +98,18 @@ def _of_a_checkpoint(name: str) -> str:
 
 
 Base58 = Annotated[str, Field(min_length=1, max_length=64, pattern="^[1-9A-HJ-NP-Za-km-z]+$")]  # a peer id
-Multiaddress = Annotated[str, Field(max_length=100, pattern=r"^/ip4/[0-9]+(\.[0-9]+){3}/tcp/[0-9]+/p2p/\w+$")]
+Multiaddress = Annotated[  # of a peer: /ip4/ADDRESS/tcp/PORT/p2p/PEER
+    str,
+    Field(max_length=100, pattern=r"^/ip4/[0-9]+(\.[0-9]+){3}/tcp/[0-9]{1,5}/p2p/[1-9A-HJ-NP-Za-km-z]+$"),
+    AfterValidator(_within_ipv4),
+]
 Name = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_printable)]  # of a device, as people call it
 RUN_NAME = "[a-z0-9-]{1,40}"
 RunName = Annotated[str, Field(pattern=f"^{RUN_NAME}$")]
 Version = Annotated[int, Field(ge=1, lt=2**16)]  # of the protocol
 FileName = Annotated[str, AfterValidator(_of_a_checkpoint)]  # of a file in a checkpoint's folder
 Time = Annotated[float, Field(ge=0, lt=1e12, allow_inf_nan=False)]  # in the swarm's time, seconds
+Lineage = Annotated[str, Field(pattern="^[0-9a-f]{1,64}$")]
 Bytes = Annotated[int, Field(ge=0, le=max(SIZE_LIMITS.values()))]  # of a file: an offset, or how many
 State = tuple[int, int, str]  # (sequences behind it, round, lineage): see Notice.state
 
@@ -177,13 +190,6 @@ class OtherVersion(BaseModel):
     name: Name
     address: Multiaddress
 
-    def __str__(self) -> str:
-        """Return what the user is told."""
-        who = f"{self.name} ({self.address.split('/')[2]})"
-        if self.version < PROTOCOL_VERSION:
-            return f"{who} runs an older version of CellMind and does not train with this one: update it (git pull)"
-        return f"{who} runs a newer version of CellMind and does not train with this one: update this device (git pull)"
-
 
 def parse_other_version(address: str, value: object) -> OtherVersion | None:
     """Return who left a notice of another version under its own address; None if it is nothing of the kind."""
@@ -213,7 +219,7 @@ class Announcement(Message):
         """The peer that announces itself, where it is of another version."""
         if self.version == PROTOCOL_VERSION:
             return None
-        peer = self.address.rpartition("/")[2]
+        peer = self.address.rpartition("/p2p/")[2]
         return OtherVersion(version=self.version, peer=peer, name=self.name, address=self.address)
 
 
@@ -264,7 +270,7 @@ def exchange_prefix(run_id: str) -> str:
     return f"{run_id}-v{PROTOCOL_VERSION}"
 
 
-class MeanHeader(RootModel[tuple[Sha256, Samples, Annotated[int, Field(ge=1, le=MAX_COUNT)]]]):
+class MeanHeader(RootModel[tuple[Lineage, Samples, Annotated[int, Field(ge=1, le=MAX_COUNT)]]]):
     """The header in a file of a mean: lineage of the anchor that it moves, sequences of each peer in it, and steps.
 
     A list, for its text goes into the hash that names the next anchor (`peer/state/means.py`).

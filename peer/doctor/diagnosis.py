@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 
+from peer.network.address import Address
 from peer.wire import PROTOCOL_VERSION, Notice, OtherVersion, Role
 
 CONTAINERS = ("docker", "br-", "virbr", "veth", "cni", "podman", "lxc", "lxd", "vmnet", "vboxnet")
@@ -38,10 +39,10 @@ class Device:
 
     @property
     def peer(self) -> str:
-        return self.address.rpartition("/")[2]
+        return Address.parse(self.address).peer
 
     def __str__(self) -> str:
-        host = self.address.split("/")[2]
+        host = Address.parse(self.address).host
         return f"{self.name} ({host})" if self.name else host
 
 
@@ -134,11 +135,11 @@ def neighbours(found: Findings) -> Check:
         return Check(what, State.FINE, f"reached {named(reached)}")
     for device in devices:
         if device.answer is Answer.REFUSED:
-            port = device.address.split("/")[4]
+            port = Address.parse(device.address).port
             mend = f"start python -m peer --join there; if it runs, let its firewall pass TCP {port}"
             return Check(what, State.MEND, f"{device} is there, and nothing listens on its TCP {port}", mend)
         if device.answer is Answer.DROPPED:
-            port = device.address.split("/")[4]
+            port = Address.parse(device.address).port
             mend = f"let the firewall of that device pass TCP {port} and UDP 5353"
             return Check(what, State.MEND, f"{device} lets no connection to its TCP {port} in", mend)
     if any(device.heard for device in devices):

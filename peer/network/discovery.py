@@ -14,6 +14,7 @@ from contextlib import suppress
 from zeroconf import IPVersion, ServiceInfo, ServiceStateChange, Zeroconf
 from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
 
+from peer.network.address import Address
 from peer.wire import Announcement, ProtocolViolation, parse_announcement
 
 SERVICE_TYPE = "_cellmind._tcp.local."
@@ -84,14 +85,15 @@ class Discovery(Listener):
     """Announces one peer, and reports every other one."""
 
     def __init__(self, announced: Announcement, found: Found):
-        _, _, host, _, port, _, peer = announced.address.split("/")
-        label = f"{peer[-20:]}-{host.replace('.', '-')}"  # unique on the LAN, also where a peer's identity is not
-        super().__init__(host, found)
+        address = Address.parse(announced.address)
+        # unique on the LAN, also where a peer's identity is not
+        label = f"{address.peer[-20:]}-{address.host.replace('.', '-')}"
+        super().__init__(address.host, found)
         self._info = AsyncServiceInfo(
             SERVICE_TYPE,
             f"{label}.{SERVICE_TYPE}",  # the readable name is a property
-            port=int(port),
-            parsed_addresses=[host],
+            port=address.port,
+            parsed_addresses=[address.host],
             properties=announced.properties(),
             server=f"cellmind-{label.lower()}.local.",
         )

@@ -16,7 +16,7 @@ from typing import Any
 from hivemind.utils import MPFuture
 
 from minigpt.checkpoint.manifest import Manifest
-from peer.network.address import LOOPBACK, NetworkError
+from peer.network.address import LOOPBACK, Address, NetworkError
 from peer.network.child_calls import unwrap
 from peer.network.folder import MAX_REMEMBERED, OWN_ADDRESS, PEERS, _read_addresses, _write_json, lock_folder
 from peer.network.hivemind_patches import start_dht
@@ -37,7 +37,7 @@ from peer.network.node import (
 )
 from peer.state.fetching import TransferError
 from peer.state.shards import KeptShards, Stock
-from peer.wire import Notice, State
+from peer.wire import PROTOCOL_VERSION, Notice, OtherVersion, State
 
 LOOK_SECONDS = 2.0  # between two looks at our own address
 RETRY_SECONDS = 5.0  # between two starts of a network part that does not start
@@ -45,6 +45,14 @@ ANSWER_SECONDS = 10.0  # after which a view that has not come is lost; seen wher
 IDENTITY = "identity.key"
 IDENTITY_SECONDS = 60.0  # that a new one is kept at least: somebody may follow us with claims to be us
 LOST = "the network part of this device ended unexpectedly"
+
+
+def what_to_update(other: OtherVersion) -> str:
+    """Return the line that tells the user which of two devices is older, and to bring it up to date."""
+    who = f"{other.name} ({Address.parse(other.address).host})"
+    if other.version < PROTOCOL_VERSION:
+        return f"{who} runs an older version of CellMind and does not train with this one: update it (git pull)"
+    return f"{who} runs a newer version of CellMind and does not train with this one: update this device (git pull)"
 
 
 class Network:
@@ -120,7 +128,7 @@ class Network:
                 self._take_another_identity(view.twin)
         if (self._asked is None or time.monotonic() > self._asked_at + ANSWER_SECONDS) and self.is_alive:
             if notice is not None:
-                mine = {"peer": self.peer, "address": self.address, "reachable": self.view.reachable}
+                mine = {"peer": self.peer, "address": str(self.address), "reachable": self.view.reachable}
                 notice = notice.model_copy(update=mine)
             self._asked = self.dht.run_coroutine(
                 partial(_post, notice=notice, silent_seconds=silent_seconds), return_future=True
@@ -138,14 +146,14 @@ class Network:
         for other in self.view.other_versions:
             if other.peer not in self._told:
                 self._told.add(other.peer)
-                self._report(str(other))
+                self._report(what_to_update(other))
 
     def _take_another_identity(self, twin: str) -> None:
         """Whoever copies a folder to a second device copies who it is: everything of it is kept but that."""
         self._identity_until = time.monotonic() + IDENTITY_SECONDS
         (self._checkpoints / IDENTITY).unlink(missing_ok=True)
         self._report(
-            f"the device at {twin.split('/')[2]} has the same identity, from a copied {IDENTITY}: "
+            f"the device at {Address.parse(twin).host} has the same identity, from a copied {IDENTITY}: "
             "this one goes on with a new one"
         )
         self.start_again()
@@ -166,8 +174,8 @@ class Network:
         self.dht = start_dht(self._host, self._port, self._checkpoints / IDENTITY, self._run)
         self.starts += 1
         self.peer = self.dht.peer_id.to_base58()
-        self.address = f"/ip4/{self._host}/tcp/{self._port}/p2p/{self.peer}"
-        _write_json(self._checkpoints / OWN_ADDRESS, {"address": self.address, "run": self._run})
+        self.address = Address(self._host, self._port, self.peer)
+        _write_json(self._checkpoints / OWN_ADDRESS, {"address": str(self.address), "run": self._run})
         self._traffic_before = self.view.bytes_sent, self.view.bytes_received
         self._asked = None
         start = partial(

@@ -5,6 +5,7 @@ Found against hivemind 1.1.12. When hivemind is updated, this is the file to go 
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import multiprocessing
 import os
@@ -20,13 +21,14 @@ from typing import Any
 
 from hivemind import DHT
 from hivemind.dht.protocol import DHTProtocol
-from hivemind.p2p import P2P
+from hivemind.p2p import P2P, PeerID
 from hivemind.proto import dht_pb2
 from hivemind.utils.mpfuture import MPFuture, SharedBytes
+from hivemind.utils.multiaddr import Multiaddr
 
 from peer.device.processes import is_alive
 from peer.network import clock
-from peer.network.address import NetworkError
+from peer.network.address import Address, NetworkError
 from peer.network.dht_records import SoundRecords, board_of
 
 SOCKETS = "cellmind-"  # begins the name of a folder of sockets; the owner's pid follows
@@ -41,6 +43,28 @@ def keep_sockets_together() -> None:
     folder = Path(tempfile.mkdtemp(prefix=f"{SOCKETS}{os.getpid()}-"))
     P2P._UNIX_SOCKET_PREFIX = f"/unix{folder}/"  # hivemind has no other way to say so
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
+
+
+async def connect(p2p: P2P, address: Address) -> None:
+    """Open a connection to a peer. Raises what p2pd says where nobody answers there, or somebody else does.
+
+    `P2P._client` (1.1.12): hivemind itself dials only those that it is given at its start.
+    """
+    await p2p._client.connect(address.peer_id, [Multiaddr(address.dialable)])
+
+
+async def disconnect(p2p: P2P, peer: PeerID) -> None:
+    """Close the connections to a peer; see `connect`."""
+    await p2p._client.disconnect(peer)
+
+
+def daemon_of(p2p: P2P) -> asyncio.subprocess.Process | None:
+    """Return the process of p2pd; None before it has started, and after it was ended in an orderly way.
+
+    `P2P._child` (1.1.12): hivemind does not notice that it has died.
+    """
+    daemon: asyncio.subprocess.Process | None = p2p._child
+    return daemon
 
 
 class OutlivingLock:

@@ -24,11 +24,12 @@ from hivemind.proto import dht_pb2
 
 from minigpt.checkpoint.manifest import SETTINGS, Manifest
 from peer.network import clock
-from peer.network.address import parse_address
+from peer.network.address import Address
 from peer.network.child_calls import fails_softly
 from peer.network.dht_board import board_at, search_again
 from peer.network.dht_records import board_of, forget_if_too_much
 from peer.network.discovery import Discovery
+from peer.network.hivemind_patches import connect, daemon_of, disconnect
 from peer.network.reachability import CallBack, knock
 from peer.network.subnet_scan import probe
 from peer.state.fetching import TransferError, fetch, fetch_bytes, fetch_manifest, fetch_means, is_followed
@@ -143,18 +144,18 @@ class Node:
         self._disagreed: dict[PeerID, float] = {}  # since when somebody's clock differs from ours
         self._tasks: list[asyncio.Task[None]] = []
 
-    async def start(self, *, name: str, address: str, known: list[str]) -> str | None:
+    async def start(self, *, name: str, address: Address, known: list[str]) -> str | None:
         """Begin to serve, to listen and to look; returns why zeroconf cannot be used here, if it cannot.
 
         :param name: what people call the device; "" for one that only looks, and does not announce itself
         """
-        self._address = address
+        self._address = str(address)
         asyncio.get_running_loop().set_exception_handler(_say_nothing)
         for other in known:
             self.remember(other)
         await self.service.add_p2p_handlers(self.dht.p2p)
-        _, _, self.host, _, port, *_ = address.split("/")
-        self.call_back = CallBack(self.dht.p2p, int(port))
+        self.host = address.host
+        self.call_back = CallBack(self.dht.p2p, address.port)
         await self.call_back.add_p2p_handlers(self.dht.p2p)
         self._tasks = [
             asyncio.create_task(self._repeat(step))
@@ -171,7 +172,7 @@ class Node:
         ]
         if not name:
             return None
-        mine = Announcement(address=address, name=name, run=self.run, started=self.started)
+        mine = Announcement(address=self._address, name=name, run=self.run, started=self.started)
         self.discovery = Discovery(mine, self._on_found)
         try:
             await self.discovery.start()
@@ -262,7 +263,7 @@ class Node:
     def _on_found(self, announced: Announcement) -> None:
         address = announced.address
         try:
-            peer, _ = parse_address(address)
+            peer = Address.parse(address).peer_id
         except ValueError:
             return
         if peer == self.dht.peer_id:
@@ -300,8 +301,7 @@ class Node:
         self._not_asked_before = time.monotonic() + TWIN_SECONDS
         asker = await P2P.create(auto_nat=False, nat_port_map=False, use_relay=False)
         try:
-            dialable = parse_address(address)[1]
-            await asyncio.wait_for(asker._client.connect(self.dht.peer_id, [dialable]), CONNECT_SECONDS)
+            await asyncio.wait_for(connect(asker, Address.parse(address)), CONNECT_SECONDS)
             self.twin = address
         finally:
             await asker.shutdown()
@@ -351,15 +351,18 @@ class Node:
     async def _meet(self, address: str, attempt: _Attempt) -> None:
         try:
             async with asyncio.timeout(STEP_SECONDS):  # hivemind may wait for ever for what was cut off
-                peer, dialable = parse_address(address)
+                place = Address.parse(address)
+                peer = place.peer_id
                 if peer == self.dht.peer_id:
                     self.addresses.pop(address, None)
                     return
                 known, connected = peer in self.dht.protocol.routing_table, peer.to_base58() in self.connected
                 if not (known and connected):
-                    if not connected and "ip4" in dialable:  # each failed call makes p2pd wait longer, up to 5 minutes
-                        await knock(dialable["ip4"], int(dialable["tcp"]), CONNECT_SECONDS)
-                    await asyncio.wait_for(self.dht.p2p._client.connect(peer, [dialable]), CONNECT_SECONDS)
+                    if (
+                        not connected and place.protocol == "ip4"
+                    ):  # each failed call makes p2pd wait longer, up to 5 min
+                        await knock(place.host, place.port, CONNECT_SECONDS)
+                    await asyncio.wait_for(connect(self.dht.p2p, place), CONNECT_SECONDS)
                     await self._agree_on_time(peer)
                     if await self.dht.protocol.call_ping(peer) is None:
                         raise ConnectionError("something listens there, but it is no DHT node")
@@ -434,11 +437,11 @@ class Node:
     async def _let_go(self, peer: PeerID) -> None:
         """Of the connection to a device that has moved, with which p2pd would go on; anybody may say that one has."""
         if await self.dht.protocol.call_ping(peer) is None:
-            await self.dht.p2p._client.disconnect(peer)
+            await disconnect(self.dht.p2p, peer)
 
     async def _end_with_p2pd(self) -> None:
         """Without p2pd nothing here works: end, and be started again (`peer/network/handle.py`)."""
-        daemon = self.dht.p2p._child
+        daemon = daemon_of(self.dht.p2p)
         if daemon is not None and daemon.returncode is not None:
             os._exit(1)
 
@@ -452,7 +455,7 @@ def _the_node() -> Node:
 
 
 async def _start(
-    dht: DHT, node: DHTNode, *, run: str, name: str, address: str, checkpoints: Path, known: list[str]
+    dht: DHT, node: DHTNode, *, run: str, name: str, address: Address, checkpoints: Path, known: list[str]
 ) -> str | None:
     global _node
     _node = Node(node, run, checkpoints)

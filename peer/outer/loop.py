@@ -266,7 +266,7 @@ class OuterLoop:
         self._averager = PseudoGradientAverager(self.swarm.size, self.network.dht, self._me.run_id)
         self._starts, self._exchange = self.network.starts, None
         self._me = self._me.model_copy(update={"peer": self.network.peer})
-        return Reconnected(self.network.address.split("/")[2])
+        return Reconnected(self.network.address.host)
 
     def stop(self) -> None:
         """End the averager's process. An exchange in flight is given a moment to serve the others."""

@@ -28,7 +28,7 @@ class OtherRuns:
         if training and not reachable and not self._said_out_of_reach:
             self._said_out_of_reach = True
             names = ", ".join(notice.name for notice in training)
-            port = self._network.address.split("/")[4]
+            port = self._network.address.port
             self._display.note(
                 f"nothing can be exchanged with {names}: a firewall lets no connection in there, and none here. "
                 f"Let TCP port {port} in on one device"

@@ -24,6 +24,7 @@ from peer.inner.compiling import Compiling
 from peer.inner.lr_schedule import learning_rate
 from peer.joining.join import Run
 from peer.network import clock
+from peer.network.address import Address
 from peer.network.handle import Network
 from peer.outer.events import CaughtUp, Reconnected, RoundClosed, Setback
 from peer.swarm.advice import advice
@@ -298,7 +299,7 @@ class Trainer:
     def _say_membership(self) -> None:
         came, left = came_and_left(self._others, self.outer.others)
         for notice in came:
-            self.display.note(f"{notice.name} is here ({notice.address.split('/')[2]})")
+            self.display.note(f"{notice.name} is here ({Address.parse(notice.address).host})")
         for notice in left:
             self.display.note(f"{notice.name} left")
         for notice in pauses_changed(self._others, self.outer.others):

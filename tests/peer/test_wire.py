@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from pydantic import BaseModel
 
 from minigpt.checkpoint.manifest import MODEL
 from peer import wire
+from peer.network.handle import what_to_update
 from peer.state.anchor import MEAN_BITS
 from peer.wire import (
     MAX_COUNT,
@@ -27,6 +29,7 @@ from peer.wire import (
     MeanRequest,
     Message,
     Notice,
+    OtherVersion,
     PiecesRequest,
     ProtocolViolation,
     Role,
@@ -49,6 +52,8 @@ SECONDS: list[object] = [-1.0, 1e30, math.nan, math.inf, "1.0", None]  # that ar
 HASHES: list[object] = ["", "AB" * 32, "ab" * 31, "../..", 5, None]  # that are none
 RUNS: list[object] = ["A", "x" * 41, "..", "*", "a b", "a\n", 5, None]  # that are no names of runs
 ADDRESSES: list[object] = ["/dns4/a/tcp/1/p2p/Q", "/ip4/1/tcp/1/p2p/Q", ADDRESS + "Q" * 100, "/ip4/10.0.0.1/tcp/1", 5]
+ADDRESSES += [f"/ip4/{place}/p2p/{PEER}" for place in ("999.0.0.1/tcp/1", "10.0.0.01/tcp/1", "10.0.0.1/tcp/65536")]
+ADDRESSES += [f"/ip4/10.0.0.1/tcp/1/p2p/{peer}" for peer in ("", "0O", "a_b", "a/b")]
 NAMES: list[object] = ["", "x" * 65, "two\nlines", "\x1b[31mred", 5]
 SIZES: list[object] = [-1, 2**60, 1.0, "1", None]
 SHARDS = [f"{number:064x}" for number in range(2)]
@@ -197,7 +202,7 @@ def test_a_mean_says_what_it_moves_whose_it_is_and_by_how_many_steps() -> None:
 @pytest.mark.parametrize(
     "odd",
     [
-        *([previous, [[PEER, 8]], 4] for previous in HASHES),
+        *([previous, [[PEER, 8]], 4] for previous in ("", "AB", "ab" * 33, "../..", 5, None)),
         *([SHA256, samples, 4] for samples in ([], {}, [[PEER]], [["0", 8]], [[PEER, 8]] * (MAX_PEERS + 1), None)),
         *([SHA256, [[PEER, samples]], 4] for samples in [*NUMBERS, MAX_SAMPLES + 1]),
         *([SHA256, [[PEER, 8]], count] for count in [*NUMBERS, 0, MAX_COUNT + 1]),
@@ -229,12 +234,14 @@ def test_a_notice_of_another_version_is_none_of_ours_and_tells_which_is_older() 
     assert parse_notice(ADDRESS, OLD_NOTICE) is None
     without_version = {key: value for key, value in GOOD[Notice].items() if key != "version"}
     assert parse_notice(ADDRESS, without_version) is None
+    older = parse_other_version(ADDRESS, OLD_NOTICE)
+    assert older == OtherVersion(version=1, peer=PEER, name="desk", address=ADDRESS)
     line = "desk (10.0.0.1) runs an older version of CellMind and does not train with this one: update it (git pull)"
-    assert str(parse_other_version(ADDRESS, OLD_NOTICE)) == line
+    assert what_to_update(older) == line
     newer = {"version": PROTOCOL_VERSION + 1, "peer": PEER, "name": "desk", "address": ADDRESS, "mood": [1]}
     assert parse_notice(ADDRESS, newer) is None
-    assert "runs a newer version" in str(parse_other_version(ADDRESS, newer))
-    assert "update this device (git pull)" in str(parse_other_version(ADDRESS, newer))
+    other = parse_other_version(ADDRESS, newer)
+    assert other is not None and re.search("newer version .* update this device .git pull", what_to_update(other))
 
 
 @pytest.mark.parametrize(
@@ -257,8 +264,9 @@ def test_nobody_is_told_of_what_is_no_notice_at_all(change: dict[str, Any]) -> N
 def test_an_announcement_of_another_version_tells_which_is_older() -> None:
     old = {"address": ADDRESS, "name": "desk", "run": "cellmind", "started": "1.0"}
     assert parse_announcement({**old, "version": str(PROTOCOL_VERSION)}).other_version is None
-    assert "(10.0.0.1) runs an older version" in str(parse_announcement(old).other_version)
-    assert "runs a newer version" in str(parse_announcement({**old, "version": "3", "mood": "1"}).other_version)
+    assert parse_announcement(old).other_version == OtherVersion(version=1, peer=PEER, name="desk", address=ADDRESS)
+    newer = parse_announcement({**old, "version": "3", "mood": "1"}).other_version
+    assert newer is not None and newer.version == 3
 
 
 def test_averagers_of_two_versions_do_not_meet() -> None:

@@ -20,7 +20,7 @@ from peer.network import handle as network_module
 from peer.network.address import free_port
 from peer.network.dht_records import board_of
 from peer.network.discovery import SERVICE_TYPE, tell
-from peer.network.handle import Network
+from peer.network.handle import Network, what_to_update
 from peer.network.node import Node
 from peer.state.fetching import TransferError
 from tests.lan import wait_until
@@ -99,7 +99,7 @@ def test_an_announcement_of_another_version_is_told_of_and_not_dialled(tmp_path:
                 properties = {key.encode(): value.encode() for key, value in said.items()}
                 for _ in range(2):
                     tell(ServiceInfo(SERVICE_TYPE, f"x.{SERVICE_TYPE}", properties=properties), node._on_found)
-            told = [str(other)[:40] for other in node.other_versions.values()]
+            told = [what_to_update(other)[:40] for other in node.other_versions.values()]
             return told, [address[-1] for address in node.addresses]
         finally:
             await dht.shutdown()

@@ -28,7 +28,9 @@ from peer.device.display import Display
 from peer.joining.invite import invite_of_running_peer, parse_invite
 from peer.network import node as node_module
 from peer.network import subnet_scan
+from peer.network.address import Address
 from peer.network.handle import Network
+from peer.network.hivemind_patches import daemon_of
 from peer.network.node import RETRY_SECONDS, Node, View
 from peer.network.subnet_scan import AT_ONCE, neighbours
 from peer.training.other_runs import OtherRuns
@@ -66,7 +68,7 @@ def test_a_device_that_is_back_is_met_at_once_however_often_it_did_not_answer(tm
     async def work() -> list[str]:
         P2P.generate_identity(identity)
         peer_id = PeerID.from_identity(Path(identity).read_bytes())
-        address = f"/ip4/127.0.0.1/tcp/{port}/p2p/{peer_id.to_base58()}"
+        address = str(Address("127.0.0.1", port, peer_id.to_base58()))
         dht, other, said = await DHTNode.create(**ALONE), None, []
         try:
             node = Node(dht, "cellmind", tmp_path)
@@ -88,7 +90,7 @@ def test_a_device_that_is_back_is_met_at_once_however_often_it_did_not_answer(tm
 
 def test_addresses_that_fail_make_room_and_others_do_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(node_module, "MAX_ADDRESSES", 2)
-    first, second, third, fourth = (f"/ip4/127.0.0.1/tcp/1/p2p/{letter * 46}" for letter in "ABCD")
+    first, second, third, fourth = (str(Address("127.0.0.1", 1, letter * 46)) for letter in "ABCD")
 
     async def work() -> None:
         dht = await DHTNode.create(**ALONE)
@@ -124,7 +126,9 @@ def test_a_live_connection_is_kept_whatever_is_said_of_its_device(tmp_path: Path
             await node._meet(address, node.addresses[address])
             await node._let_go(other.peer_id)
             assert [info.peer_id for info in await dht.p2p.list_peers()] == [other.peer_id]
-            pid = other.p2p._child.pid
+            daemon = daemon_of(other.p2p)
+            assert daemon is not None
+            pid = daemon.pid
             os.kill(pid, signal.SIGSTOP)  # as a phone that has left the house is silent
             assert wait_until(lambda: Path(f"/proc/{pid}/stat").read_text().split()[2] == "T", 10)
             try:
@@ -177,7 +181,7 @@ def test_two_that_ask_at_once_do_not_ask_in_the_same_bytes(monkeypatch: pytest.M
 
 def test_it_is_said_once_where_a_firewall_on_every_device_keeps_them_apart() -> None:
     said: list[str] = []
-    network = SimpleNamespace(view=View(reachable=False), address="/ip4/10.0.0.2/tcp/23457/p2p/Qm")
+    network = SimpleNamespace(view=View(reachable=False), address=Address("10.0.0.2", 23457, "Qm"))
     other_runs = OtherRuns(
         cast(Network, network), SETTINGS, "cellmind-1", cast(Display, SimpleNamespace(note=said.append))
     )
@@ -224,8 +228,9 @@ def test_a_phone_joins_by_a_probe_by_a_remembered_address_and_by_an_invite(tmp_p
         by_invite.wait_for("^round .* with host1$", START)
         end(by_invite)
 
-        there, _, fingerprint = parse_invite(shown).address.rpartition("/")
-        forged = replace(parse_invite(shown), address=f"{there}/{fingerprint[:-4]}{fingerprint[-4:][::-1]}")
+        there = Address.parse(parse_invite(shown).address)
+        other = replace(there, peer=there.peer[:-4] + there.peer[-4:][::-1])
+        forged = replace(parse_invite(shown), address=str(other))
         refused = join_without_netlink(phone, "--join", str(forged), "--checkpoints", "forged")
         assert refused.wait(START) == 2
         refused.wait_for(r"^error: at the address of the invite, 10\.77\.0\.11, another device answers", 0)

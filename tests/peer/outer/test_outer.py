@@ -27,6 +27,7 @@ from hivemind.utils.mpfuture import MPFuture
 from minigpt.checkpoint import parameter_hash
 from minigpt.checkpoint.manifest import Progress, Standing
 from peer.inner.loop import InnerLoop
+from peer.network.address import Address
 from peer.network.handle import Network
 from peer.network.node import View
 from peer.outer import loop as outer_module
@@ -69,7 +70,7 @@ def test_the_outer_loop_replaces_an_averager_that_has_died(nodes: list[DHT], tmp
 
     outer = start_outer(nodes[0], tmp_path, post=lambda notice: View(), start_again=start_again)
     network = cast(Any, outer.network)
-    network.peer, network.address = nodes[1].peer_id.to_base58(), "/ip4/127.0.0.1/tcp/1/p2p/Qm"
+    network.peer, network.address = nodes[1].peer_id.to_base58(), Address("127.0.0.1", 1, "Qm")
     dead = outer._averager
     try:
         assert not list(outer.tick(1.0))

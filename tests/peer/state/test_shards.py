@@ -20,7 +20,8 @@ from hivemind.proto import runtime_pb2
 
 from minigpt.dataset import Batches, GrowingDataset
 from peer import wire
-from peer.network.address import parse_address
+from peer.network.address import Address
+from peer.network.hivemind_patches import connect
 from peer.state import shards
 from peer.state.fetching import TransferError
 from peer.state.serving import StateService
@@ -55,8 +56,7 @@ def beside(
         donor, joiner = [await P2P.create(auto_nat=False, nat_port_map=False, use_relay=False) for _ in range(2)]
         try:
             await service().add_p2p_handlers(donor)
-            _, dialable = parse_address(str((await donor.get_visible_maddrs())[0]))
-            await joiner._client.connect(donor.peer_id, [dialable])
+            await connect(joiner, Address.parse(str((await donor.get_visible_maddrs())[0])))
             kept = KeptShards(folder / "shards", RUN_ID, VOCABULARY)
             gathering = Gathering(joiner, kept, more.get("tokenizer", TOKENIZER), StateService(folder))
             return await asyncio.wait_for(work(gathering, donor.peer_id), 30)

@@ -31,7 +31,8 @@ from minigpt.model import MiniGPT
 from minigpt.settings import run_id
 from peer.network import child_calls
 from peer.network import node as node_module
-from peer.network.address import parse_address
+from peer.network.address import Address
+from peer.network.hivemind_patches import connect
 from peer.state import fetching, means, serving
 from peer.state.codec import PART, payload_bytes
 from peer.state.fetching import PARTIAL, TransferError, fetch, fetch_bytes, fetch_manifest, fetch_means, is_followed
@@ -75,8 +76,7 @@ async def another_donor(
     try:
         service = kind(folder)
         await service.add_p2p_handlers(donor)
-        _, dialable = parse_address(str((await donor.get_visible_maddrs())[0]))
-        await joiner._client.connect(donor.peer_id, [dialable])
+        await connect(joiner, Address.parse(str((await donor.get_visible_maddrs())[0])))
         yield donor, service
     finally:
         await donor.shutdown()
@@ -469,8 +469,8 @@ def test_a_thousand_odd_messages_harm_nothing(donor_folder: Path, tmp_path: Path
                     assert not any([message.serialized_info async for message in await stub.rpc_mean(request)])
 
     async def shout(donor: P2P) -> None:
-        _, dialable = parse_address(str((await donor.get_visible_maddrs())[0]))
-        _, writer = await asyncio.open_connection(dialable["ip4"], int(dialable["tcp"]))
+        address = Address.parse(str((await donor.get_visible_maddrs())[0]))
+        _, writer = await asyncio.open_connection(address.host, address.port)
         with suppress(ConnectionError):
             writer.write(dice.randbytes(4096))
             await writer.drain()

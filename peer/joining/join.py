@@ -43,7 +43,8 @@ from peer.joining.shared_text import SharedText, kept_text, only_samples, raw_fi
 from peer.network import clock
 from peer.network.address import Address
 from peer.network.handle import Network
-from peer.network.node import ANOTHER_DEVICE, View
+from peer.network.meeting import ANOTHER_DEVICE
+from peer.network.node import View
 from peer.state.fetching import TransferError
 from peer.state.verifying import verified
 from peer.swarm.membership import Start, can_give, decide_start
@@ -303,11 +304,11 @@ class Joiner:
 
     def _take(self, donor: Notice, manifest: Manifest) -> Checkpoint:
         """The donor's newest state, about as large as the manifest says. Raises TransferError and CheckpointError."""
-        poll = self.network.fetch(donor.peer, manifest.run_id, self.checkpoints)
+        state = self.network.fetch(donor.peer, manifest.run_id, self.checkpoints)
         total = sum(entry.size for entry in manifest.files.values())
         before = self.network.view.bytes_received
         with self.display.bytes(f"taking the model from {donor.name}", total) as advance:
-            while (folder := poll()) is None:
+            while (folder := state.poll()) is None:
                 advance(self._breathe().bytes_received - before)
         return verified(folder)[0]
 

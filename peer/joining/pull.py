@@ -23,9 +23,9 @@ from peer.joining.invite import InviteError, parse_invite
 from peer.network.address import Address, lan_address
 from peer.network.child_calls import fails_softly, unwrap
 from peer.network.discovery import Listener
-from peer.network.handle import what_to_update
 from peer.network.hivemind_patches import connect, keep_sockets_together
-from peer.network.node import CONNECT_SECONDS
+from peer.network.meeting import CONNECT_SECONDS
+from peer.network.other_versions import what_to_update
 from peer.network.subnet_scan import probe
 from peer.state.fetching import TransferError, fetch, fetch_manifest
 from peer.state.serving import StateService

@@ -78,7 +78,7 @@ class CatchingUp:
         self._donor = donor
         if shared and not self._strayed:
             means = self._network.fetch_means(donor.peer, self._checkpoints / self._run, me.lineage, self._size)
-            self._poll = lambda: self._means(means())
+            self._poll = lambda: self._means(means.poll())
         elif not donor.sharing:
             self._doubted[donor.peer] = time.monotonic() + WRITING_SECONDS
         else:
@@ -90,7 +90,7 @@ class CatchingUp:
                 newer_than=me.state,
                 or_followed=True,
             )
-            self._poll = lambda: self._state(donor, state())
+            self._poll = lambda: self._state(donor, state.poll())
 
     def poll(self) -> Means | State | None:
         """What has come, checked; None while it is on the way. Raises NotTaken."""

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from minigpt.checkpoint.manifest import MODEL
 from peer import wire
-from peer.network.handle import what_to_update
+from peer.network.other_versions import what_to_update
 from peer.state.anchor import MEAN_BITS
 from peer.wire import (
     MAX_COUNT,

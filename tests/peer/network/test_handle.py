@@ -17,11 +17,13 @@ from zeroconf import ServiceInfo
 
 from peer.network import clock
 from peer.network import handle as network_module
-from peer.network.address import free_port
+from peer.network.address import Address, free_port
+from peer.network.child_calls import Pending
 from peer.network.dht_records import board_of
 from peer.network.discovery import SERVICE_TYPE, tell
-from peer.network.handle import Network, what_to_update
+from peer.network.handle import Network
 from peer.network.node import Node
+from peer.network.other_versions import what_to_update
 from peer.state.fetching import TransferError
 from tests.lan import wait_until
 
@@ -43,7 +45,7 @@ def network(tmp_path: Path, said: list[str]) -> Iterator[Network]:
 def test_a_view_that_does_not_come_is_asked_for_again(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(network_module, "ANSWER_SECONDS", 0.5)
     network.post(None)
-    network._asked = MPFuture()  # which nobody answers
+    network._asked = Pending(MPFuture(), lambda: True)  # which nobody answers
     before = network.view
     assert wait_until(lambda: network.post(None) is not before, 15.0)
 
@@ -52,9 +54,9 @@ def test_whatever_a_donor_makes_a_task_raise_is_a_failed_transfer(network: Netwo
     nobody = "0" * 46  # not even a peer id
     with pytest.raises(TransferError, match="Invalid character"):
         network.fetch_manifest(nobody, "a run")
-    poll = network.fetch_settings(nobody, "a run")
+    settings = network.fetch_settings(nobody, "a run")
     with pytest.raises(TransferError, match="Invalid character"):
-        wait_until(lambda: poll() is not None, 15.0)
+        wait_until(lambda: settings.poll() is not None, 15.0)
 
 
 def test_of_a_device_with_an_older_version_the_user_hears_once_and_nothing_else(
@@ -92,15 +94,15 @@ def test_an_announcement_of_another_version_is_told_of_and_not_dialled(tmp_path:
     async def work() -> tuple[list[str], list[str]]:
         dht = await DHTNode.create(use_relay=False, use_auto_relay=False, nat_port_map=False, auto_nat=False)
         try:
-            node = Node(dht, "cellmind", tmp_path)
+            node = Node(dht, "cellmind", Address("10.0.0.8", 1, dht.peer_id.to_base58()), tmp_path)
             for letter, more in (("A", {}), ("B", {"version": "3"}), ("C", {"version": "2"}), ("D", {"run": "club"})):
                 address = f"/ip4/10.0.0.9/tcp/1/p2p/{dht.peer_id.to_base58()[:-1]}{letter}"
                 said = {"address": address, "name": f"device {letter}", "run": "cellmind", "started": "1.0", **more}
                 properties = {key.encode(): value.encode() for key, value in said.items()}
                 for _ in range(2):
-                    tell(ServiceInfo(SERVICE_TYPE, f"x.{SERVICE_TYPE}", properties=properties), node._on_found)
-            told = [what_to_update(other)[:40] for other in node.other_versions.values()]
-            return told, [address[-1] for address in node.addresses]
+                    tell(ServiceInfo(SERVICE_TYPE, f"x.{SERVICE_TYPE}", properties=properties), node.search.on_found)
+            told = [what_to_update(other)[:40] for other in node.view().other_versions]
+            return told, [address[-1] for address in node.meetings.addresses]
         finally:
             await dht.shutdown()
 

@@ -7,7 +7,6 @@ import copy
 import errno
 import signal
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from itertools import count, repeat
 from pathlib import Path
@@ -332,15 +331,15 @@ def test_what_a_peer_has_seen_of_us_is_told_by_where_it_stands(nodes: list[DHT],
 def test_a_peer_that_claims_to_be_far_ahead_keeps_nobody_from_going_on(nodes: list[DHT], tmp_path: Path) -> None:
     asked: list[str] = []
 
-    def fetch_means(donor: str, *rest: object) -> Callable[[], list[Path]]:
+    def fetch_means(donor: str, *rest: object) -> SimpleNamespace:
         asked.append(donor)
-        return lambda: []
+        return SimpleNamespace(poll=lambda: [])
 
-    def fetch(donor: str, *rest: object, **more: object) -> Callable[[], Path]:
+    def fetch(donor: str, *rest: object, **more: object) -> SimpleNamespace:
         def poll() -> Path:
             raise TransferError("the donor has no checkpoint yet")
 
-        return poll
+        return SimpleNamespace(poll=poll)
 
     def post(notice: Notice) -> View:
         claims = {"peer": "L" * 12, "name": "liar", "trained": 2**50, "lineage": "b", "sharing": True}
@@ -366,15 +365,16 @@ def test_a_state_that_its_donor_is_still_writing_is_asked_for_when_it_is_written
     asked: list[str] = []
     writes = True
 
-    def fetch(donor: str, *rest: object, **more: object) -> Callable[[], None]:
+    def fetch(donor: str, *rest: object, **more: object) -> SimpleNamespace:
         asked.append(donor)
-        return lambda: None
+        return SimpleNamespace(poll=lambda: None)
 
     def post(notice: Notice) -> View:
         newer = {"peer": "D" * 12, "name": "donor", "trained": 2**20, "lineage": "b", "sharing": not writes}
         return View(notices=[notice.model_copy(update=newer)])
 
-    outer = start_outer(nodes[0], tmp_path, post=post, fetch_means=lambda *rest: lambda: [], fetch=fetch)
+    no_means = SimpleNamespace(poll=lambda: [])
+    outer = start_outer(nodes[0], tmp_path, post=post, fetch_means=lambda *rest: no_means, fetch=fetch)
     try:
         for _ in range(3):
             assert not list(outer.tick(1.0)), "nobody is told of a moment's wait"

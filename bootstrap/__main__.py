@@ -22,6 +22,7 @@ DEFAULT_PORT = 23456
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Return what the command line says."""
     parser = argparse.ArgumentParser(
         prog="python -m bootstrap",
         description="A node that trains nothing and gives other devices a first address; prints what to type on them.",
@@ -45,6 +46,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def serve(arguments: argparse.Namespace, display: Display) -> int:
+    """Run the node until it is told to stop; return the exit code. Raises NetworkError."""
     own = arguments.host or lan_address()
     check_port(own, arguments.port)
     check_addresses(arguments.initial_peers)
@@ -80,6 +82,7 @@ def serve(arguments: argparse.Namespace, display: Display) -> int:
 
 
 def main() -> int:
+    """Return the exit code of the command."""
     heed_interrupts()
     arguments = parse_arguments()
     try:

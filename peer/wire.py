@@ -36,7 +36,7 @@ MOST_LISTED = 2**15  # shards of one peer: their list must fit in a message of 4
 
 
 class ProtocolViolation(ValueError):
-    """What a peer sent is not what honest software sends; the message says what is wrong with it, in one line."""
+    """A message that honest software does not send; this one says what is wrong with it, in one line."""
 
 
 class Message(BaseModel):
@@ -239,7 +239,7 @@ class CallBackRequest(Message):
 
 
 class Declared(Message):
-    """What a peer declares of the pseudo-gradient that it gives in an exchange; see `PseudoGradientAverager.exchange`.
+    """The description of the pseudo-gradient that a peer gives in an exchange; see `PseudoGradientAverager.exchange`.
 
     It travels in hivemind's matchmaking, as msgpack.
     """

@@ -1,4 +1,4 @@
-"""Where a device is on the network: addresses and ports, parsed and checked."""
+"""The place of a device on the network: addresses and ports, parsed and checked."""
 
 from __future__ import annotations
 

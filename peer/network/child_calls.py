@@ -66,7 +66,7 @@ class Pending(Generic[Answer]):
 
     @property
     def is_done(self) -> bool:
-        """Whether the answer is here, or the failure."""
+        """Return whether the answer is here, or the failure."""
         return bool(self._future.done())
 
     def poll(self) -> Answer | None:

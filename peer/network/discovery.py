@@ -43,7 +43,7 @@ class Listener:
         self._zeroconf: AsyncZeroconf | None = None
 
     async def start(self) -> None:
-        """Raises OSError where multicast DNS cannot be used at all."""
+        """Begin to listen. Raises OSError where multicast DNS cannot be used at all."""
         logging.getLogger("zeroconf").setLevel(logging.CRITICAL)
         self._zeroconf = AsyncZeroconf(interfaces=[self._host], ip_version=IPVersion.V4Only)
         self._browse()
@@ -58,6 +58,7 @@ class Listener:
         self._browser = AsyncServiceBrowser(self._zeroconf.zeroconf, SERVICE_TYPE, handlers=[self._on_change])
 
     async def stop(self) -> None:
+        """Stop to listen."""
         if self._zeroconf is not None:
             await self._browser.async_cancel()
             await self._zeroconf.async_unregister_all_services()
@@ -100,6 +101,7 @@ class Discovery(Listener):
         self._own_service = self._info.name
 
     async def start(self) -> None:
+        """Announce ourselves and listen. Raises OSError where multicast DNS cannot be used at all."""
         await super().start()
         assert self._zeroconf is not None
         await self._zeroconf.async_register_service(self._info)

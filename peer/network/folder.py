@@ -1,4 +1,4 @@
-"""What a peer keeps about the network in its checkpoints folder: a lock, its own address, and those it has met."""
+"""The files about the network in a peer's checkpoints folder: a lock, its own address, and those it has met."""
 
 from __future__ import annotations
 

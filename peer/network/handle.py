@@ -115,7 +115,7 @@ class Network:
 
     @property
     def is_alive(self) -> bool:
-        """Whether the child process lives: without it there is nobody but us."""
+        """Return whether the child process lives: without it there is nobody but us."""
         return self._process.is_alive
 
     def post(self, notice: Notice | None, silent_seconds: float = STALLED_SECONDS) -> View:
@@ -151,7 +151,7 @@ class Network:
             self._take_another_identity(view.twin)
 
     def expect_silence(self, seconds: float) -> None:
-        """Training will leave no notice for a while, and lives: until the next one the last is repeated for so long."""
+        """Repeat the last notice for so long: training will leave none for a while, and lives."""
         if self.is_alive:
             self._process.begin("expect_silence", seconds=seconds)
 

@@ -32,7 +32,7 @@ class Identity:
 
     @property
     def started(self) -> float:
-        """When this device did, in the swarm's time."""
+        """Return when this device was started, in the swarm's time."""
         return clock.now() - (time.monotonic() - self._began)
 
     def hear_of(self, other: Notice) -> None:

@@ -29,7 +29,13 @@ ANOTHER_DEVICE = "another device answers there"  # why an address with a peer id
 
 @dataclass
 class Attempt:
-    """When an address may be dialled again, and the attempt that is under way or was the last."""
+    """The attempts to meet whoever is at an address.
+
+    :param met: somebody has answered there
+    :param pause: seconds before the next attempt, if this one fails
+    :param not_before: of `time.monotonic`, when the address may be dialled again
+    :param task: the attempt that is under way, or was the last
+    """
 
     met: bool = False
     pause: float = RETRY_SECONDS[0]

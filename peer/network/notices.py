@@ -21,7 +21,7 @@ READ_SECONDS = 5.0  # that the notice board has for an answer; without one every
 
 
 class Notices:
-    """What the devices of a run say of themselves.
+    """The notices of the devices of a run, our own among them.
 
     :param other_versions: gets to know those whose notices are of another version
     :param moved: called for a peer whose notice names another address than before

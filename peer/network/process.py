@@ -28,7 +28,7 @@ class NodeProcess:
 
     @property
     def is_alive(self) -> bool:
-        """Whether the process lives."""
+        """Return whether the process lives."""
         return bool(self.dht.is_alive())
 
     def start_node(self, name: str, checkpoints: Path, known: list[str]) -> str | None:

@@ -1,4 +1,5 @@
-"""Whether others can open a connection to this device: it asks them to call back, as a firewall may keep them out.
+"""The test whether others can open a connection to this device, which asks them to call back: a firewall may keep them
+out.
 
 A device that nobody can call still takes part, through the connections that it opens itself; only two such devices
 cannot reach each other. So neither is asked for state by the other, and neither leads or reduces in an exchange.
@@ -34,12 +35,12 @@ class CallBack(ServicerBase):
 
     @property
     def reachable(self) -> bool:
-        """False once somebody has tried to call us and nobody has come through."""
+        """Return False once somebody has tried to call us and nobody has come through."""
         return self._came_through or not self._failures
 
     @property
     def tried(self) -> bool:
-        """Whether anybody has tried to call us yet."""
+        """Return whether anybody has tried to call us yet."""
         return self._came_through or self._failures > 0
 
     async def rpc_call_back(self, request: runtime_pb2.ExpertUID, context: P2PContext) -> runtime_pb2.ExpertInfo:
@@ -67,7 +68,7 @@ class CallBack(ServicerBase):
 
 
 async def accepts(host: str, port: int) -> bool:
-    """Whether a TCP connection to that port can be opened."""
+    """Return whether a TCP connection to that port can be opened."""
     try:
         await knock(host, port, CALL_SECONDS)
     except OSError:

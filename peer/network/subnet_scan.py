@@ -23,7 +23,7 @@ ANSWER_SECONDS = 0.5
 
 
 def neighbours(host: str) -> list[str]:
-    """The addresses to ask: none where ours is not a private one."""
+    """Return the addresses to ask: none where ours is not a private one."""
     own = IPv4Address(host)
     if not any(own in range for range in PRIVATE):
         return []
@@ -61,6 +61,7 @@ class _Answers(asyncio.DatagramProtocol):
         self._found = found
 
     def datagram_received(self, data: bytes, source: tuple[str, int]) -> None:
+        """Take in an answer."""
         message = DNSIncoming(data)
         if not message.valid or not message.is_response():
             return

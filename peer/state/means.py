@@ -44,7 +44,7 @@ class Mean:
 
     @property
     def lineage(self) -> str:
-        """The name of the anchor after it: a hash over everything that made it."""
+        """Return the name of the anchor after it: a hash over everything that made it."""
         digest = hashlib.sha256(self._header().encode())
         digest.update(self.code.numpy().data)
         return digest.hexdigest()
@@ -68,7 +68,7 @@ class Mean:
 
 
 def path_of(run_folder: Path, previous: str) -> Path:
-    """Where the mean that moves the anchor `previous` is kept."""
+    """Return where the mean that moves the anchor `previous` is kept."""
     return run_folder / FOLDER / f"{previous}.safetensors"
 
 
@@ -89,7 +89,7 @@ def load(path: Path, size: int) -> Mean:
 
 
 def following(run_folder: Path, lineage: str, size: int) -> list[Path]:
-    """Files of the means that are kept here and lead on from the anchor `lineage`, in order."""
+    """Return the files of the means that are kept here and lead on from the anchor `lineage`, in order."""
     paths: list[Path] = []
     with suppress(MeanError):
         while (path := path_of(run_folder, lineage)).exists():

@@ -1,4 +1,4 @@
-"""When exchanges are late, rare or not worth their price, and what to change: plain values in, plain words out.
+"""Advice where exchanges are late, rare or not worth their price: plain values in, plain words out.
 
 The terminal says each of it once (`peer/training/trainer.py`).
 """
@@ -18,7 +18,7 @@ NOTICEABLE = 0.02  # of a device's speed
 def advice(
     exchange_seconds: float, step_seconds: float, balance: tuple[float, float] | None, group: Iterable[Notice]
 ) -> Iterator[tuple[str, str]]:
-    """What is to be said, and of what or whom.
+    """Give what is to be said: of what or whom, and the words.
 
     :param balance: what exchanges take from this device's speed and what they bring it (`ExchangeSchedule.balance`)
     :param group: those at our anchor, ourselves among them
@@ -41,7 +41,7 @@ def advice(
 
 
 def held_up_by(group: Iterable[Notice]) -> tuple[Notice, float] | None:
-    """Who makes exchanges much rarer than the others, two at least, need; and the seconds that these would need."""
+    """Return who makes exchanges much rarer than the others, two at least, need, and the seconds that these need."""
     members = sorted(group, key=lambda member: member.pause)
     if len(members) < 3 or members[-1].pause <= MUCH_LONGER * members[-2].pause:
         return None

@@ -1,4 +1,4 @@
-"""Who exchanges with whom: plain notices in, plain answers out."""
+"""The choice of who exchanges with whom: plain notices in, plain answers out."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from peer.wire import Notice, Role
 
 
 def can_exchange(me: Notice, others: Iterable[Notice]) -> bool:
-    """Whether an exchange can come about, now or soon: all in it have to reach somebody who puts the parts together."""
+    """Return whether an exchange can come about soon: all in it have to reach somebody who puts the parts together."""
     able = [other for other in others if other.reachable and not other.paused]
     return me.reachable or in_company(me, able)
 
 
 def groupmates(me: Notice, others: Iterable[Notice]) -> list[Notice]:
-    """The others that stand at our anchor: those we can exchange with. Who rests is not waited for."""
+    """Return the others that stand at our anchor: those we can exchange with. Who rests is not waited for."""
     return [
         other
         for other in others
@@ -23,12 +23,12 @@ def groupmates(me: Notice, others: Iterable[Notice]) -> list[Notice]:
 
 
 def in_company(me: Notice, others: Iterable[Notice]) -> bool:
-    """Somebody of our run is here, or is taking our state: the anchor has to be one that they can follow."""
+    """Return whether somebody of our run is here, or takes our state: the anchor has to be one that they can follow."""
     return any(other.run_id == me.run_id and other.role in (Role.JOINING, Role.TRAINING) for other in others)
 
 
 def expected_group(me: Notice, others: Iterable[Notice], last_group: Iterable[str]) -> list[Notice]:
-    """Whom the next exchange is to be with.
+    """Return whom the next exchange is to be with.
 
     `last_group` are the peer ids of an exchange so short ago that notices may not have caught up with it: who was in it
     stands where we stand, or will in a moment.
@@ -42,7 +42,7 @@ def expected_group(me: Notice, others: Iterable[Notice], last_group: Iterable[st
 
 
 def somebody_falters(mates: list[Notice], others: Iterable[Notice], suspected: frozenset[str]) -> bool:
-    """Whether somebody may have left who matters to where the anchor goes: it speaks again in a moment, or is gone.
+    """Return whether somebody may have left who matters to where the anchor goes: they are soon back, or gone.
 
     Without mates everybody matters: the anchor would move on alone, while the silent others may go on elsewhere.
     """
@@ -50,7 +50,7 @@ def somebody_falters(mates: list[Notice], others: Iterable[Notice], suspected: f
 
 
 def wait_for_somebody(mates: list[Notice], others: Iterable[Notice], suspected: frozenset[str]) -> bool:
-    """Whether somebody is on the way to our anchor, which had better move rarely until they are here.
+    """Return whether somebody is on the way to our anchor, which had better move rarely until they are here.
 
     A joiner counts only where there are no mates: it has the means of a while to take anyway. Who rests does not come,
     nor who may have left. Where most of a group are ready to go on, they have not heard of who comes: whoever waited
@@ -63,5 +63,5 @@ def wait_for_somebody(mates: list[Notice], others: Iterable[Notice], suspected: 
 
 
 def is_quorum(came: int, expected: int) -> bool:
-    """Whether so many of the expected peers may move the anchor: two groups that both may would split the swarm."""
+    """Return whether so many of those expected may move the anchor: two groups that both may would split the swarm."""
     return 2 * came > expected

@@ -34,12 +34,13 @@ from hivemind.utils import MSGPackSerializer
 
 from benchmarks.garbage import odd_bytes, shout
 from peer.network import clock
-from peer.network.address import parse_address
+from peer.network.address import Address
+from peer.network.hivemind_patches import connect
 from peer.network.reachability import CallBack
 from peer.outer.averager import PseudoGradientAverager
 from peer.state.serving import StateService
 from peer.state.shards import ShardService
-from peer.swarm.notice import Notice, Role
+from peer.wire import Notice, Role, exchange_prefix
 
 AT_ONCE = 8
 PATIENCE_SECONDS = 2.0  # with an answer; some handlers wait for others
@@ -94,24 +95,24 @@ class Attacker:
 
     def __init__(self, p2p: P2P, address: str, run_id: str, seed: int):
         self._p2p, self._run_id = p2p, run_id
-        self._peer, dialable = parse_address(address)
-        self._host, self._port, self._address = dialable["ip4"], int(dialable["tcp"]), dialable
+        self._address = Address.parse(address)
+        self._peer = self._address.peer_id
         self._dice = random.Random(seed)
         self.answers: Counter[str] = Counter()
 
     async def attack(self, count: int) -> None:
-        await self._p2p._client.connect(self._peer, [self._address])
+        await connect(self._p2p, self._address)
         for begin in range(0, count, AT_ONCE):
             await asyncio.gather(*(self._one() for _ in range(min(AT_ONCE, count - begin))))
 
     async def _one(self) -> None:
         dice = self._dice
         if dice.random() < 0.1:
-            await asyncio.to_thread(shout, self._host, self._port, odd_bytes(dice, MAX_BYTES))
+            await asyncio.to_thread(shout, self._address.host, self._address.port, odd_bytes(dice, MAX_BYTES))
             self.answers["raw bytes"] += 1
             return
         handler = dice.choice(HANDLERS)
-        namespace = self._run_id if handler.service is PseudoGradientAverager else None
+        namespace = exchange_prefix(self._run_id) if handler.service is PseudoGradientAverager else None
         name = handler.service._get_handle_name(namespace, handler.name)
         messages = [self._odd(handler.request) for _ in range(dice.choice([1, 1, 3]) if handler.is_stream else 1)]
         try:
@@ -213,7 +214,7 @@ class Attacker:
         """Something on the swarm's notice board, or elsewhere, that is no notice or an odd one."""
         dice = self._dice
         sender = dice.choice([self._p2p.peer_id, self._peer, PeerID(dice.randbytes(34))]).to_base58()
-        address = f"/ip4/10.77.0.{dice.randrange(256)}/tcp/23457/p2p/{sender}"
+        address = str(Address(f"10.77.0.{dice.randrange(256)}", 23457, sender))
         honest = Notice(peer=sender, name="?", address=address, role=Role.TRAINING, run_id=self._run_id)
         notice = honest.model_dump(mode="json")
         odd = [None, -1, 2**52, math.nan, "", "x" * 1000, [], True, "training", "left", "joining", "\x1b[31m"]

@@ -15,13 +15,14 @@ from minigpt import heed_interrupts
 from peer.device.display import Display
 from peer.device.processes import StopSignal, leave, leave_nothing_behind
 from peer.joining.invite import Invite
-from peer.network.address import NetworkError, check_addresses, check_port, host, lan_address, port
+from peer.network.address import Address, NetworkError, check_addresses, check_port, host, lan_address, port
 from peer.network.handle import Network
 
 DEFAULT_PORT = 23456
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Return what the command line says."""
     parser = argparse.ArgumentParser(
         prog="python -m bootstrap",
         description="A node that trains nothing and gives other devices a first address; prints what to type on them.",
@@ -45,6 +46,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def serve(arguments: argparse.Namespace, display: Display) -> int:
+    """Run the node until it is told to stop; return the exit code. Raises NetworkError."""
     own = arguments.host or lan_address()
     check_port(own, arguments.port)
     check_addresses(arguments.initial_peers)
@@ -61,13 +63,13 @@ def serve(arguments: argparse.Namespace, display: Display) -> int:
     )
     stop = StopSignal()
     try:
-        announced = ""
+        announced: Address | None = None
         connected: list[str] = []
         while not stop.received:
             if network.address != announced:
                 announced = network.address
                 display.note(f"bootstrap node at {announced}")
-                display.invite(str(Invite(announced)))
+                display.invite(str(Invite(str(announced))))
             view = network.post(None)
             if len(view.connected) != len(connected):
                 connected = view.connected
@@ -80,6 +82,7 @@ def serve(arguments: argparse.Namespace, display: Display) -> int:
 
 
 def main() -> int:
+    """Return the exit code of the command."""
     heed_interrupts()
     arguments = parse_arguments()
     try:

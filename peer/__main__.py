@@ -39,8 +39,8 @@ from peer.network.address import (
 )
 from peer.network.handle import Network
 from peer.state.fetching import TransferError
-from peer.swarm.notice import Notice, Role
 from peer.training.trainer import Trainer
+from peer.wire import Notice, Role
 
 DEFAULT_PORT = 23457
 NICENESS = 10  # whoever uses the device goes first
@@ -236,7 +236,7 @@ def take_part(arguments: argparse.Namespace, settings: Settings, display: Displa
             given=arguments.initial_peers,
             invite=arguments.join if isinstance(arguments.join, Invite) else None,
             network=network,
-            me=Notice(peer=network.peer, name=name, address=network.address, role=Role.LOOKING),
+            me=Notice(peer=network.peer, name=name, address=str(network.address), role=Role.LOOKING),
             checkpoints=arguments.checkpoints,
             display=display,
             stop=stop,
@@ -247,7 +247,7 @@ def take_part(arguments: argparse.Namespace, settings: Settings, display: Displa
             return
         run = joiner.open()
         progress = run.start.progress
-        display.note(f"others join with --join {Invite(network.address, progress.run, progress.run_id)}")
+        display.note(f"others join with --join {Invite(str(network.address), progress.run, progress.run_id)}")
         trainer = Trainer(
             run,
             network=network,

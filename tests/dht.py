@@ -10,8 +10,8 @@ from pathlib import Path
 from hivemind import DHT
 from hivemind.dht import DHTNode
 
-from peer.network.address import parse_address
-from peer.network.hivemind_patches import start_dht
+from peer.network.address import Address
+from peer.network.hivemind_patches import connect, start_dht
 from tests.lan import wait_until
 
 BOUND = 15.0  # seconds that their processes have to end
@@ -35,6 +35,6 @@ def acquainted_nodes(folder: Path, count: int) -> Iterator[list[DHT]]:
 
 
 async def _meet(dht: DHT, node: DHTNode, *, address: str) -> None:
-    other, dialable = parse_address(address)
-    await node.p2p._client.connect(other, [dialable])
-    await node.protocol.call_ping(other)
+    other = Address.parse(address)
+    await connect(node.p2p, other)
+    await node.protocol.call_ping(other.peer_id)

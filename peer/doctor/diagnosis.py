@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 
-from peer.swarm.notice import Notice, Role
+from peer.network.address import Address
+from peer.wire import PROTOCOL_VERSION, Notice, OtherVersion, Role
 
 CONTAINERS = ("docker", "br-", "virbr", "veth", "cni", "podman", "lxc", "lxd", "vmnet", "vboxnet")
 TUNNELS = ("tun", "tap", "wg", "ppp", "utun", "tailscale", "zt", "nordlynx", "proton", "ipsec", "gpd")
@@ -38,10 +39,10 @@ class Device:
 
     @property
     def peer(self) -> str:
-        return self.address.rpartition("/")[2]
+        return Address.parse(self.address).peer
 
     def __str__(self) -> str:
-        host = self.address.split("/")[2]
+        host = Address.parse(self.address).host
         return f"{self.name} ({host})" if self.name else host
 
 
@@ -62,6 +63,7 @@ class Findings:
     run: str = ""
     run_id: str = ""  # of the run in checkpoints/, "" for none
     notices: list[Notice] = field(default_factory=list)  # of the run's name
+    other_versions: list[OtherVersion] = field(default_factory=list)  # who does not understand this device
     memory: tuple[int | None, int] = (None, 0)  # available, needed
     disk: tuple[int | None, int] = (None, 0)
 
@@ -133,11 +135,11 @@ def neighbours(found: Findings) -> Check:
         return Check(what, State.FINE, f"reached {named(reached)}")
     for device in devices:
         if device.answer is Answer.REFUSED:
-            port = device.address.split("/")[4]
+            port = Address.parse(device.address).port
             mend = f"start python -m peer --join there; if it runs, let its firewall pass TCP {port}"
             return Check(what, State.MEND, f"{device} is there, and nothing listens on its TCP {port}", mend)
         if device.answer is Answer.DROPPED:
-            port = device.address.split("/")[4]
+            port = Address.parse(device.address).port
             mend = f"let the firewall of that device pass TCP {port} and UDP 5353"
             return Check(what, State.MEND, f"{device} lets no connection to its TCP {port} in", mend)
     if any(device.heard for device in devices):
@@ -190,6 +192,11 @@ def clocks(found: Findings) -> Check:
 
 def versions(found: Findings) -> Check:
     speak = {notice.peer for notice in found.notices}
+    if found.other_versions:
+        other = found.other_versions[0]
+        older, mend = other.version < PROTOCOL_VERSION, "git pull, and start again"
+        text = f"{other.name} runs {'an older' if older else 'a newer'} version of CellMind"
+        return Check("version", State.MEND, text, f"update {other.name if older else 'this device'}: {mend}")
     strange = [device for device in found.devices if device.run == found.run and device.peer in found.met - speak]
     if strange:
         mend = "update both: git pull, and start again"

@@ -27,11 +27,12 @@ from peer.device.memory import available_memory
 from peer.doctor.diagnosis import Answer, Device, Findings, first_to_mend, judge
 from peer.inner.batch_size import FIXED_BYTES
 from peer.network import clock
-from peer.network.address import NetworkError, check_port, free_port, interfaces_here, parse_address
+from peer.network.address import Address, NetworkError, check_port, free_port, interfaces_here
 from peer.network.discovery import Listener
 from peer.network.folder import known_addresses, runs_in
 from peer.network.handle import Network
 from peer.network.node import View
+from peer.wire import Announcement
 
 LISTEN_SECONDS = 4.0  # for announcements
 MEET_SECONDS = 16.0  # longest, to become acquainted with those that answer and to ask all neighbours
@@ -70,7 +71,7 @@ def find(settings: Settings, host: str, port: int, checkpoints: Path, given: Seq
     needed = 0 if is_running else PROGRAM_BYTES + FIXED_BYTES * parameters_of(settings)  # it has what it needs
     heard, problem = asyncio.run(listen(host))
     everybody = merged(heard, known)
-    ours = {device.peer for device in everybody if device.address.split("/")[2] == host}  # a peer that runs here
+    ours = {device.peer for device in everybody if Address.parse(device.address).host == host}  # a peer that runs here
     devices = asyncio.run(dial_all([device for device in everybody if device.peer not in ours]))
     view, seen_clock = meet(run, host, free_port(host, port), [device.address for device in devices])
     met = frozenset(view.connected) - ours
@@ -88,6 +89,7 @@ def find(settings: Settings, host: str, port: int, checkpoints: Path, given: Seq
         run=run,
         run_id=run_here(checkpoints, run),
         notices=view.notices,
+        other_versions=view.other_versions,
         memory=(available_memory(torch.device("cpu")), needed),
         disk=(free_disk(checkpoints), DISK_BYTES * parameters_of(settings)),
     )
@@ -105,10 +107,10 @@ async def listen(host: str) -> tuple[list[Device], str | None]:
     """Return who announces itself, whatever its run, and why nobody can be heard at all, if that is so."""
     heard: dict[str, Device] = {}
 
-    def found(address: str, name: str, run: str, started: float) -> None:
+    def found(announced: Announcement) -> None:
         with suppress(ValueError):
-            parse_address(address)
-            heard[address] = Device(address, "".join(filter(str.isprintable, name))[:64], run, heard=True)
+            Address.parse(announced.address).peer_id  # noqa: B018 -- which checks it
+            heard[announced.address] = Device(announced.address, announced.name, announced.run, heard=True)
 
     listener = Listener(host, found)
     try:
@@ -125,8 +127,8 @@ def merged(heard: list[Device], known: Sequence[str]) -> list[Device]:
     devices = {device.peer: device for device in heard}
     for address in known:
         with suppress(ValueError):
-            parse_address(address)
-            devices.setdefault(address.rpartition("/")[2], Device(address))
+            Address.parse(address).peer_id  # noqa: B018 -- which checks it
+            devices.setdefault(Address.parse(address).peer, Device(address))
     return list(devices.values())
 
 
@@ -146,13 +148,13 @@ async def dial_all(devices: list[Device]) -> list[Device]:
 
 async def dial(address: str) -> Answer:
     """Connect to the peer's port and return the outcome."""
-    _, _, host, _, port, *_ = address.split("/")
+    place = Address.parse(address)
     try:
-        _, writer = await asyncio.wait_for(asyncio.open_connection(host, int(port)), ANSWER_SECONDS)
+        _, writer = await asyncio.wait_for(asyncio.open_connection(place.host, place.port), ANSWER_SECONDS)
     except ConnectionRefusedError:
         return Answer.REFUSED
     except (OSError, TimeoutError):
-        return Answer.DROPPED if await asyncio.to_thread(answers_ping, host) else Answer.ABSENT
+        return Answer.DROPPED if await asyncio.to_thread(answers_ping, place.host) else Answer.ABSENT
     writer.close()
     return Answer.OPEN
 
@@ -189,7 +191,7 @@ def meet(run: str, host: str, port: int, addresses: list[str]) -> tuple[View, st
             while (elapsed := time.monotonic() - started) < MEET_SECONDS:
                 view = network.post(None)
                 spoken = spoken or next((text for text in view.refused.values() if "clock is" in text), None)
-                everybody = {address.rpartition("/")[2] for address in addresses} <= set(view.connected)
+                everybody = {Address.parse(address).peer for address in addresses} <= set(view.connected)
                 if elapsed > SETTLE_SECONDS and everybody and view.notices and view.tried:
                     break
                 time.sleep(0.2)

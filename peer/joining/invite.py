@@ -22,8 +22,10 @@ from pathlib import Path
 
 from hivemind.p2p import PeerID
 
+from peer.network.address import Address
 from peer.network.folder import last_address, runs_in
-from peer.state.serving import RUN_NAME, kept_checkpoints
+from peer.state.serving import kept_checkpoints
+from peer.wire import is_run_name
 
 VERSION = 1
 HEAD = struct.Struct(">4sH32s6s")  # address, port, fingerprint, hash of the run
@@ -49,11 +51,11 @@ class Invite:
     run_id: str = ""
 
     def __str__(self) -> str:
-        _, _, host, _, port, _, peer = self.address.split("/")
+        address = Address.parse(self.address)
         run_hash = bytes.fromhex(self.run_id.rpartition("-")[2]).ljust(6, b"\0")
-        fingerprint = PeerID.from_base58(peer).to_bytes().removeprefix(SHA256)
+        fingerprint = address.peer_id.to_bytes().removeprefix(SHA256)
         assert len(fingerprint) == 32, "hivemind's identities are RSA keys, and their ids hashes"
-        payload = HEAD.pack(IPv4Address(host).packed, int(port), fingerprint, run_hash) + self.run.encode()
+        payload = HEAD.pack(IPv4Address(address.host).packed, address.port, fingerprint, run_hash) + self.run.encode()
         word = base64.b32encode(payload + _checksum(payload)).decode().rstrip("=")
         return f"CM{VERSION}-{word}"
 
@@ -77,11 +79,11 @@ def parse_invite(text: str) -> Invite:
         raise InviteError("this invite is cut short or has a wrong letter: its checksum is wrong; copy it once more")
     host, port, fingerprint, run_hash = HEAD.unpack(payload[: HEAD.size])
     run = payload[HEAD.size :].decode("ascii", errors="replace")
-    if port == 0 or not (run == "" or RUN_NAME.fullmatch(run)):
+    if port == 0 or not (run == "" or is_run_name(run)):
         raise InviteError("this invite names no port, or no name of a run; ask for a new one")
     peer = PeerID(SHA256 + fingerprint).to_base58()
     run_id = f"{run}-{run_hash.hex()}" if run and any(run_hash) else ""
-    return Invite(f"/ip4/{IPv4Address(host)}/tcp/{port}/p2p/{peer}", run, run_id)
+    return Invite(str(Address(str(IPv4Address(host)), port, peer)), run, run_id)
 
 
 def _payload(word: str) -> bytes | None:

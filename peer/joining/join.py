@@ -41,12 +41,14 @@ from peer.joining.invite import Invite
 from peer.joining.relay import Relay
 from peer.joining.shared_text import SharedText, kept_text, only_samples, raw_files
 from peer.network import clock
+from peer.network.address import Address
 from peer.network.handle import Network
-from peer.network.node import ANOTHER_DEVICE, View
+from peer.network.meeting import ANOTHER_DEVICE
+from peer.network.node import View
 from peer.state.fetching import TransferError
 from peer.state.verifying import verified
 from peer.swarm.membership import Start, can_give, decide_start
-from peer.swarm.notice import Notice, Role
+from peer.wire import Notice, Role
 
 TOKENIZER_TEXT = Path("data/for-tokenizer-training/textonly.txt")
 LOOK_SECONDS = 3.0  # before a run is founded because nobody answers
@@ -229,17 +231,17 @@ class Joiner:
                 raise JoinError(self._unanswered(view))
             return False
         seen = {notice.peer for notice in view.notices}
-        unseen = [address for address in view.heard if address.rpartition("/")[2] not in seen]
+        unseen = [address for address in view.heard if Address.parse(address).peer not in seen]
         return elapsed > (MEET_SECONDS if unseen else LOOK_SECONDS) and view.searched
 
     def _is_verified(self, invite: Invite, view: View) -> bool:
         """Whether the invite's address was tried. Raises JoinError if who answered is not the invite's device."""
         if view.refused.get(invite.address) == ANOTHER_DEVICE:
             raise JoinError(
-                f"at the address of the invite, {invite.address.split('/')[2]}, another device answers: its "
+                f"at the address of the invite, {Address.parse(invite.address).host}, another device answers: its "
                 "fingerprint is not the one in the invite; ask for a new invite"
             )
-        return invite.address in view.refused or invite.address.rpartition("/")[2] in view.connected
+        return invite.address in view.refused or Address.parse(invite.address).peer in view.connected
 
     def _is_meant(self, other: Notice) -> bool:
         """Whether it is in the run that this device was invited to, or could still come to it."""
@@ -265,7 +267,7 @@ class Joiner:
         names = ", ".join(notice.name for notice in meant if notice.role == Role.TRAINING)
         return (
             f"{names} cannot be reached from this device, nor this device from there: a firewall lets no connection in "
-            f"on either. Let TCP port {self.me.address.split('/')[4]} in on one of them"
+            f"on either. Let TCP port {Address.parse(self.me.address).port} in on one of them"
         )
 
     # ------------------------------------------------------------------ join
@@ -302,11 +304,11 @@ class Joiner:
 
     def _take(self, donor: Notice, manifest: Manifest) -> Checkpoint:
         """The donor's newest state, about as large as the manifest says. Raises TransferError and CheckpointError."""
-        poll = self.network.fetch(donor.peer, manifest.run_id, self.checkpoints)
+        state = self.network.fetch(donor.peer, manifest.run_id, self.checkpoints)
         total = sum(entry.size for entry in manifest.files.values())
         before = self.network.view.bytes_received
         with self.display.bytes(f"taking the model from {donor.name}", total) as advance:
-            while (folder := poll()) is None:
+            while (folder := state.poll()) is None:
                 advance(self._breathe().bytes_received - before)
         return verified(folder)[0]
 
@@ -459,7 +461,7 @@ class Joiner:
         if difference is not None:
             self._mention(difference)
         for address, name in view.heard.items():
-            self._mention(f"found {name} at {address.split('/')[2]}")
+            self._mention(f"found {name} at {Address.parse(address).host}")
         return view
 
     def _pause(self, seconds: float) -> None:

@@ -20,14 +20,16 @@ from hivemind.dht import DHTNode
 from minigpt.checkpoint.manifest import OPTIMIZER
 from peer.device.processes import leave_nothing_behind
 from peer.joining.invite import InviteError, parse_invite
-from peer.network.address import lan_address, parse_address
+from peer.network.address import Address, lan_address
 from peer.network.child_calls import fails_softly, unwrap
 from peer.network.discovery import Listener
-from peer.network.hivemind_patches import keep_sockets_together
-from peer.network.node import CONNECT_SECONDS
+from peer.network.hivemind_patches import connect, keep_sockets_together
+from peer.network.meeting import CONNECT_SECONDS
+from peer.network.other_versions import what_to_update
 from peer.network.subnet_scan import probe
 from peer.state.fetching import TransferError, fetch, fetch_manifest
 from peer.state.serving import StateService
+from peer.wire import Announcement, OtherVersion
 
 LISTEN_SECONDS = 5.0  # for somebody who trains
 READING_SECONDS = 60.0  # for which a folder stays, though another program has taken a newer one
@@ -54,10 +56,11 @@ def fetch_from_peer(address: str, root: Path) -> Path:
         if address[:2].upper() == "CM":
             invite = parse_invite(address)
             address, run_id = invite.address, invite.run_id
-        parse_address(address)
+        place = Address.parse(address)
+        place.peer_id  # noqa: B018 -- which checks it
     except (ValueError, InviteError) as error:
         raise TransferError(str(error)) from error
-    task = partial(_fetch, address=address, run_id=run_id, root=root.resolve())
+    task = partial(_fetch, address=place, run_id=run_id, root=root.resolve())
     root.mkdir(parents=True, exist_ok=True)
     with (root / ".lock").open("w") as lock:
         fcntl.lockf(lock, fcntl.LOCK_EX)  # others who ask wait, and find what is here then; children do not inherit it
@@ -75,11 +78,13 @@ def fetch_from_swarm(run: str, root: Path) -> Path:
     Raises TransferError, and OSError for our disk.
     """
     try:
-        addresses = asyncio.run(_who_trains(run))
+        addresses, others = asyncio.run(_who_trains(run))
     except OSError as error:
         raise TransferError(f"this network cannot be searched ({error}); name a peer with --from-peer") from error
     what = f"'{run}'" if run else "a run"
     problem = TransferError(f"nobody who trains {what} was found on this network; name a peer with --from-peer")
+    if others:
+        problem = TransferError(what_to_update(others[0]))
     for address in addresses:
         try:
             return fetch_from_peer(address, root)
@@ -88,17 +93,22 @@ def fetch_from_swarm(run: str, root: Path) -> Path:
     raise problem
 
 
-async def _who_trains(run: str) -> list[str]:
-    """Addresses of the devices here that train `run`, or any run if it is ""; empty if none announces itself.
+async def _who_trains(run: str) -> tuple[list[str], list[OtherVersion]]:
+    """Return the addresses of the devices here that train `run`, or any run if it is ""; and who is of another version.
 
     Raises OSError where multicast DNS cannot be used at all.
     """
     addresses: list[str] = []
+    others: list[OtherVersion] = []
     heard = asyncio.Event()
 
-    def found(address: str, name: str, other: str, started: float) -> None:
-        if other and run in ("", other) and address not in addresses:
-            addresses.append(address)
+    def found(announced: Announcement) -> None:
+        if not announced.run or run not in ("", announced.run):
+            return
+        if announced.other_version is not None:
+            others.append(announced.other_version)
+        elif announced.address not in addresses:
+            addresses.append(announced.address)
             heard.set()
 
     host = lan_address()
@@ -111,20 +121,19 @@ async def _who_trains(run: str) -> list[str]:
         await probe(host, found)
     finally:
         await listener.stop()
-    return addresses
+    return addresses, others
 
 
 @fails_softly
-async def _fetch(dht: DHT, node: DHTNode, *, address: str, run_id: str, root: Path) -> Path:
-    peer, dialable = parse_address(address)
+async def _fetch(dht: DHT, node: DHTNode, *, address: Address, run_id: str, root: Path) -> Path:
     try:
-        await asyncio.wait_for(node.p2p._client.connect(peer, [dialable]), CONNECT_SECONDS)
+        await asyncio.wait_for(connect(node.p2p, address), CONNECT_SECONDS)
     except Exception as error:
         raise TransferError(f"nobody answers at {address}; is the peer running, and its address up to date?") from error
     try:
-        manifest = await fetch_manifest(node.p2p, peer, "")
+        manifest = await fetch_manifest(node.p2p, address.peer_id, "")
         if run_id not in ("", manifest.run_id):
             raise TransferError(f"the invite is for run {run_id}, and its peer trains {manifest.run_id}")
-        return await fetch(node.p2p, [peer], manifest, root, StateService(root), skip=(OPTIMIZER,))
+        return await fetch(node.p2p, [address.peer_id], manifest, root, StateService(root), skip=(OPTIMIZER,))
     except TransferError as error:
         raise TransferError(f"{address}: {error}") from error

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 from minigpt import checkpoint
 from minigpt.checkpoint import Checkpoint
 from minigpt.checkpoint.manifest import OPTIMIZER, CheckpointError
 from peer.device.display import Display
+from peer.network.child_calls import Pending
 from peer.network.handle import Network
 from peer.state.fetching import TransferError
 from peer.state.verifying import verified
 from peer.swarm.membership import newer_state
-from peer.swarm.notice import Notice, Role
+from peer.wire import Notice, Role
 
 PAUSE_SECONDS = 30.0  # at least, from one state to the next
 TIME_SHARE = 0.05  # of the link's time, at most, goes into taking them
@@ -31,7 +32,7 @@ class Relay:
         self.start = start
         self._network, self._checkpoints, self._display = network, checkpoints, display
         self._donor: Notice | None = None
-        self._poll: Callable[[], Path | None] | None = None
+        self._pending: Pending[Path] | None = None
         self._began = self._not_before = 0.0
         self._problem = ""  # that was said last
 
@@ -43,7 +44,7 @@ class Relay:
                 "role": Role.RELAYING,
                 "run_id": progress.run_id,
                 "round": progress.round,
-                "anchor": progress.anchor_name,
+                "lineage": progress.anchor_name,
                 "trained": progress.samples,
                 "sharing": True,
             }
@@ -52,17 +53,17 @@ class Relay:
     def update(self, me: Notice, notices: Iterable[Notice]) -> None:
         """Take in a newer state that has come, or begin to take one when it is time to. Never waits for the network."""
         now = time.monotonic()
-        if self._poll is None:
+        if self._pending is None:
             newer = newer_state(me, notices)
             if newer is not None and now >= self._not_before:
                 self._donor, self._began = newer, now
-                self._poll = self._network.fetch(
+                self._pending = self._network.fetch(
                     newer.peer, self.start.progress.run_id, self._checkpoints, skip=(OPTIMIZER,), newer_than=me.state
                 )
             return
         assert self._donor is not None
         try:
-            folder = self._poll()
+            folder = self._pending.poll()
             if folder is None:
                 return
             self._keep(folder)
@@ -72,7 +73,7 @@ class Relay:
             if str(error) != self._problem:
                 self._problem = str(error)
                 self._display.note(f"the state of {self._donor.name} was not taken: {error}; it is tried again")
-        self._poll = None
+        self._pending = None
         self._not_before = now + max(PAUSE_SECONDS, (now - self._began) / TIME_SHARE)
 
     def _keep(self, folder: Path) -> None:

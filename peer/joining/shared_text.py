@@ -16,10 +16,11 @@ from minigpt.checkpoint.manifest import TOKENIZER
 from minigpt.dataset import GrowingDataset, seed_of
 from minigpt.encoding import id_type
 from peer.device.display import Display
+from peer.network.child_calls import Pending
 from peer.network.handle import Network
 from peer.state.fetching import TransferError
 from peer.state.shards import Stock
-from peer.swarm.notice import Notice
+from peer.wire import Notice
 
 FOLDER = "shards"  # in the run's folder
 TIME_SHARE = 0.1  # in which shards are taken; one of them is text for minutes of training
@@ -47,10 +48,10 @@ class SharedText:
         self.dataset = GrowingDataset(folder / f"{self._run_id}.ids", id_type(start.vocab_size), seq_len, seed)
         self._display = display
         tokenizer, vocab_size = start.files[TOKENIZER].sha256, start.vocab_size
-        self._begin: Callable[[str | None], Callable[[], Stock | None]] = lambda donor: network.take_shard(
+        self._begin: Callable[[str | None], Pending[Stock]] = lambda donor: network.take_shard(
             donor, folder, self._run_id, tokenizer, vocab_size
         )
-        self._poll: Callable[[], Stock | None] | None = self._begin(None)  # what is here from before?
+        self._pending: Pending[Stock] | None = self._begin(None)  # what is here from before?
         self._donor: Notice | None = None
         self._began = self._not_before = time.monotonic()
         self._resting: dict[str, float] = {}  # peers that are not to be asked, and until when
@@ -63,27 +64,27 @@ class SharedText:
     @property
     def is_busy(self) -> bool:
         """Whether something is on its way."""
-        return self._poll is not None
+        return self._pending is not None
 
     def update(self, notices: Iterable[Notice]) -> None:
         """Take in what has come, and have the next shard taken when its time is there. Never waits."""
         now = time.monotonic()
-        if self._poll is not None:
+        if self._pending is not None:
             try:
-                stock = self._poll()
+                stock = self._pending.poll()
             except (TransferError, OSError) as error:
-                self._poll = None
+                self._pending = None
                 self._put_off(str(error), now)
                 return
             if stock is not None:
-                self._poll = None
+                self._pending = None
                 self._take_in(stock, now)
         elif now >= self._not_before:
             rested = [notice for notice in notices if self._resting.get(notice.peer, 0.0) <= now]
             donors = [notice for notice in rested if notice.gives_text and notice.run_id == self._run_id]
             if donors:
                 self._donor = random.choice(donors)
-                self._began, self._poll = now, self._begin(self._donor.peer)
+                self._began, self._pending = now, self._begin(self._donor.peer)
 
     def _take_in(self, stock: Stock, now: float) -> None:
         if stock.ids > len(self.dataset.ids):

@@ -1,11 +1,14 @@
-"""Where a device is on the network: addresses and ports, parsed and checked."""
+"""The place of a device on the network: addresses and ports, parsed and checked."""
 
 from __future__ import annotations
 
 import argparse
+import re
 import socket
 from collections.abc import Iterable
+from dataclasses import dataclass
 from ipaddress import IPv4Address
+from typing import Self
 
 from hivemind.p2p import PeerID
 from hivemind.utils.multiaddr import Multiaddr
@@ -16,8 +19,64 @@ class NetworkError(Exception):
     """The network cannot be used as asked; the message is for the user."""
 
 
+FORM = re.compile("/(ip4|ip6|dns|dns4|dns6)/([^/]+)/tcp/([0-9]{1,5})/p2p/([1-9A-HJ-NP-Za-km-z]+)")
+
+
+@dataclass(frozen=True)
+class Address:
+    """The place of a peer: a host, a TCP port, and the id that whoever answers there has to prove.
+
+    :param host: an IPv4 address, as all peers have that announce themselves
+    :param peer: the id, in base58
+    :param protocol: of the host, where somebody has typed another one than an IPv4 address
+    """
+
+    host: str
+    port: int
+    peer: str
+    protocol: str = "ip4"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Return the address in a multiaddress: /ip4/HOST/tcp/PORT/p2p/PEER. Raises ValueError."""
+        match = FORM.fullmatch(text)
+        if match is None or int(match[3]) > 65535 or not (match[1] != "ip4" or _is_ipv4(match[2])):
+            raise no_address(text)
+        return cls(match[2], int(match[3]), match[4], match[1])
+
+    def __str__(self) -> str:
+        """Return the multiaddress."""
+        return f"{self.dialable}/p2p/{self.peer}"
+
+    @property
+    def dialable(self) -> str:
+        """The multiaddress without who is there."""
+        return f"/{self.protocol}/{self.host}/tcp/{self.port}"
+
+    @property
+    def peer_id(self) -> PeerID:
+        """The peer as hivemind has it. Raises ValueError for an id that is no hash of a key."""
+        try:
+            return PeerID.from_base58(Multiaddr(f"/p2p/{self.peer}")["p2p"])
+        except Exception as error:
+            raise no_address(str(self)) from error
+
+
+def no_address(text: str) -> ValueError:
+    """Return the error that says so to the user."""
+    return ValueError(f"{text!r} is no peer address; it looks like /ip4/192.168.0.10/tcp/23456/p2p/Qm…")
+
+
+def _is_ipv4(host: str) -> bool:
+    try:
+        IPv4Address(host)
+    except ValueError:
+        return False
+    return True
+
+
 def check_port(host: str, port: int) -> None:
-    """Raises NetworkError if `host:port` cannot be listened on."""
+    """Raise NetworkError if `host:port` cannot be listened on."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -29,16 +88,16 @@ def check_port(host: str, port: int) -> None:
 
 
 def check_addresses(addresses: Iterable[str]) -> None:
-    """Raises NetworkError for the first that is no peer's address."""
+    """Raise NetworkError for the first that is no peer's address."""
     for address in addresses:
         try:
-            parse_address(address)
+            Address.parse(address).peer_id  # noqa: B018 -- which checks it
         except ValueError as error:
             raise NetworkError(str(error)) from error
 
 
 def free_port(host: str, preferred: int) -> int:
-    """The preferred port, so that the address stays the same after a restart; any free one if it is taken."""
+    """Return the preferred port, so that the address stays the same after a restart; any free one if it is taken."""
     try:
         check_port(host, preferred)
         return preferred
@@ -48,26 +107,11 @@ def free_port(host: str, preferred: int) -> int:
             return int(probe.getsockname()[1])
 
 
-def parse_address(address: str) -> tuple[PeerID, Multiaddr]:
-    """Peer id and dialable part of /ip4/ADDRESS/tcp/PORT/p2p/PEER; ValueError if it is not of that form."""
-    try:
-        whole = Multiaddr(address)
-        peer = PeerID.from_base58(whole["p2p"])
-        dialable = whole.decapsulate(Multiaddr(f"/p2p/{whole['p2p']}"))
-        if "tcp" not in dialable:
-            raise ValueError("no tcp port")
-    except Exception as error:
-        raise ValueError(
-            f"{address!r} is no peer address; it looks like /ip4/192.168.0.10/tcp/23456/p2p/Qm…"
-        ) from error
-    return peer, dialable
-
-
 LOOPBACK = "127.0.0.1"  # where a device without a network is
 
 
 def lan_address() -> str:
-    """This device's IPv4 address on the network it would use, found without a packet; loopback if there is none."""
+    """Return this device's IPv4 address on the network it would use, found without a packet; else loopback."""
     for target in ("192.0.2.1", "224.0.0.251"):  # a routed address (TEST-NET-1), else wherever multicast would leave
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
             try:
@@ -79,7 +123,7 @@ def lan_address() -> str:
 
 
 def check_host(host: str) -> None:
-    """Raises ValueError, which says what there is instead, if that is no address of this device."""
+    """Raise ValueError, which says what there is instead, if that is no address of this device."""
     try:
         address = IPv4Address(host)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
@@ -96,7 +140,7 @@ def check_host(host: str) -> None:
 
 
 def interfaces_here() -> dict[str, str]:
-    """IPv4 address -> interface; nothing where the system lets nobody look, as Android does."""
+    """Return IPv4 address -> interface; nothing where the system lets nobody look, as Android does."""
     try:
         return {str(ip.ip): adapter.nice_name for adapter in get_adapters() for ip in adapter.ips if ip.is_IPv4}
     except OSError:
@@ -104,6 +148,7 @@ def interfaces_here() -> dict[str, str]:
 
 
 def host(text: str) -> str:
+    """Return the address of this device that is typed behind --host. Raises ArgumentTypeError."""
     try:
         check_host(text)
     except ValueError as error:
@@ -112,6 +157,7 @@ def host(text: str) -> str:
 
 
 def port(text: str) -> int:
+    """Return the port that is typed behind --port. Raises ArgumentTypeError."""
     value = int(text)
     if not 1 <= value <= 65535:
         raise argparse.ArgumentTypeError(f"{text} is no port; choose one from 1 to 65535")

@@ -36,7 +36,7 @@ class Board:
         self._turn = 0
 
     def search_again(self) -> None:
-        """Who keeps the board may have changed."""
+        """Search for who keeps the board when it is next used: that may have changed."""
         self._searched_at = -math.inf
 
     async def post(self, subkey: str | bytes, value: object, expiration: float) -> None:
@@ -51,7 +51,7 @@ class Board:
         )
 
     async def read(self) -> dict[object, tuple[object, float]]:
-        """Subkey -> (value, expiration), the latest that those who are asked keep; anybody may have written anything.
+        """Return subkey -> (value, expiration), the latest that those who are asked keep; anybody may have written it.
 
         Of a long board not all keepers are asked, but others every time.
         """
@@ -72,7 +72,7 @@ class Board:
         return {subkey: (protocol.serializer.loads(value), expires) for subkey, (value, expires) in latest.items()}
 
     async def _search(self) -> list[PeerID]:
-        """The other nodes that keep the board, those next to the key, as with `store`.
+        """Return the other nodes that keep the board, those next to the key, as with `store`.
 
         Who has just failed does so only for want of others.
         """
@@ -83,7 +83,7 @@ class Board:
         return [keeper for keeper in self._keepers if keeper != self._node.peer_id]
 
     async def _ask(self, keepers: list[PeerID], call: Callable[[PeerID], Awaitable[Answer | None]]) -> list[Answer]:
-        """What these keepers answer."""
+        """Return what these keepers answer."""
         answers = await asyncio.gather(*(call(keeper) for keeper in keepers))
         for keeper, answer in zip(keepers, answers):
             if answer is not None:
@@ -98,7 +98,7 @@ _boards: dict[DHTNode, dict[str, Board]] = {}  # of the one node that a process 
 
 
 def board_at(node: DHTNode, key: str) -> Board:
-    """The node's board at that key, the same one every time: it knows by then who keeps it."""
+    """Return the node's board at that key, the same one every time: it knows by then who keeps it."""
     boards = _boards.setdefault(node, {})
     if key not in boards:
         boards[key] = Board(node, key)
@@ -106,6 +106,6 @@ def board_at(node: DHTNode, key: str) -> Board:
 
 
 def search_again(node: DHTNode) -> None:
-    """Who keeps the node's boards may have changed."""
+    """Search for who keeps the node's boards when they are next used: that may have changed."""
     for board in _boards.get(node, {}).values():
         board.search_again()

@@ -1,4 +1,4 @@
-"""What the DHT keeps for others, and believes of what others kept: small, short-lived, readable records.
+"""The records that the DHT keeps for others, and believes of others: small, short-lived and readable ones.
 
 Without this a single odd value makes hivemind's search fail for everybody who looks at the notice board, and a plain
 value in the board's place keeps all notices out of it, for as long as its sender likes.
@@ -21,7 +21,7 @@ MAX_STORED_BYTES = 16_000_000  # of everybody
 
 
 def board_of(run: str) -> str:
-    """The DHT key of a run's notice board."""
+    """Return the DHT key of a run's notice board."""
     return f"cellmind.{run}.peers"
 
 
@@ -35,6 +35,7 @@ class SoundRecords(RecordValidatorBase):
         self._board = DHTID.generate(source=board).to_bytes()
 
     def validate(self, record: DHTRecord) -> bool:
+        """Return whether an honest peer can have stored that."""
         on_the_board = record.key == self._board
         life = SILENCE_SECONDS + FUTURE_SECONDS if on_the_board else MAX_LIFE_SECONDS
         if len(record.value) > MAX_RECORD_BYTES or len(record.subkey) > MAX_RECORD_BYTES:

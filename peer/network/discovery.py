@@ -14,25 +14,26 @@ from contextlib import suppress
 from zeroconf import IPVersion, ServiceInfo, ServiceStateChange, Zeroconf
 from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
 
+from peer.network.address import Address
+from peer.wire import Announcement, ProtocolViolation, parse_announcement
+
 SERVICE_TYPE = "_cellmind._tcp.local."
-PROPERTIES = ("address", "name", "run", "started")  # of an announcement
 LOOKUPS, LOOKUP_MILLISECONDS = 10, 500
 
-Found = Callable[[str, str, str, float], None]
+Found = Callable[[Announcement], None]
 
 
 def tell(info: ServiceInfo, found: Found) -> None:
-    """Call `found` with what an announcement says, if it is one of a peer."""
-    address, name, run, started = (info.decoded_properties.get(key) or "" for key in PROPERTIES)
-    with suppress(ValueError):  # where it is nothing of ours
-        found(address, name, run, float(started))
+    """Call `found` with what is announced, if it is a peer's announcement."""
+    with suppress(ProtocolViolation):  # where it is nothing of ours
+        found(parse_announcement(info.decoded_properties))
 
 
 class Listener:
     """Reports every peer that announces itself; lives on an asyncio loop.
 
     :param host: our own address on the network to listen to
-    :param found: called with (multiaddr, name, run, when it started) for every peer heard of, again when that changes
+    :param found: called for every peer heard of, again when what it announces changes
     """
 
     def __init__(self, host: str, found: Found):
@@ -42,7 +43,7 @@ class Listener:
         self._zeroconf: AsyncZeroconf | None = None
 
     async def start(self) -> None:
-        """Raises OSError where multicast DNS cannot be used at all."""
+        """Begin to listen. Raises OSError where multicast DNS cannot be used at all."""
         logging.getLogger("zeroconf").setLevel(logging.CRITICAL)
         self._zeroconf = AsyncZeroconf(interfaces=[self._host], ip_version=IPVersion.V4Only)
         self._browse()
@@ -57,6 +58,7 @@ class Listener:
         self._browser = AsyncServiceBrowser(self._zeroconf.zeroconf, SERVICE_TYPE, handlers=[self._on_change])
 
     async def stop(self) -> None:
+        """Stop to listen."""
         if self._zeroconf is not None:
             await self._browser.async_cancel()
             await self._zeroconf.async_unregister_all_services()
@@ -81,29 +83,25 @@ class Listener:
 
 
 class Discovery(Listener):
-    """Announces one peer, and reports every other one.
+    """Announces one peer, and reports every other one."""
 
-    :param address: this peer's own, /ip4/ADDRESS/tcp/PORT/p2p/PEER
-    :param name: what people call the device
-    :param run: name of the run it trains, "" for a bootstrap node
-    :param started: when it did, in the swarm's time
-    """
-
-    def __init__(self, *, address: str, name: str, run: str, started: float, found: Found):
-        _, _, host, _, port, _, peer = address.split("/")
-        label = f"{peer[-20:]}-{host.replace('.', '-')}"  # unique on the LAN, also where a peer's identity is not
-        super().__init__(host, found)
+    def __init__(self, announced: Announcement, found: Found):
+        address = Address.parse(announced.address)
+        # unique on the LAN, also where a peer's identity is not
+        label = f"{address.peer[-20:]}-{address.host.replace('.', '-')}"
+        super().__init__(address.host, found)
         self._info = AsyncServiceInfo(
             SERVICE_TYPE,
             f"{label}.{SERVICE_TYPE}",  # the readable name is a property
-            port=int(port),
-            parsed_addresses=[host],
-            properties=dict(zip(PROPERTIES, (address, name, run, f"{started:.1f}"))),
+            port=address.port,
+            parsed_addresses=[address.host],
+            properties=announced.properties(),
             server=f"cellmind-{label.lower()}.local.",
         )
         self._own_service = self._info.name
 
     async def start(self) -> None:
+        """Announce ourselves and listen. Raises OSError where multicast DNS cannot be used at all."""
         await super().start()
         assert self._zeroconf is not None
         await self._zeroconf.async_register_service(self._info)

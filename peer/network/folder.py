@@ -1,4 +1,4 @@
-"""What a peer keeps about the network in its checkpoints folder: a lock, its own address, and those it has met."""
+"""The files about the network in a peer's checkpoints folder: a lock, its own address, and those it has met."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PEERS, OWN_ADDRESS = "peers.json", "address.json"  # addresses of others, and ou
 
 
 def lock_folder(folder: Path) -> TextIO:
-    """Two peers in one folder would be one identity twice. Raises NetworkError; the lock lasts as long as the file."""
+    """Lock a folder: two peers in one would be one identity twice. Raises NetworkError; lasts as long as the file."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         file = (folder / ".lock").open("w")
@@ -33,7 +33,7 @@ def lock_folder(folder: Path) -> TextIO:
 
 
 def runs_in(folder: Path) -> bool:
-    """Whether a peer runs in that folder."""
+    """Return whether a peer runs in that folder."""
     try:
         with (folder / ".lock").open("r+") as file:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -45,25 +45,31 @@ def runs_in(folder: Path) -> bool:
 
 
 def known_addresses(folder: Path) -> list[str]:
-    """Addresses of those whom the peer in that folder has met."""
-    return _read_addresses(folder / PEERS)
+    """Return the addresses of those whom the peer in that folder has met."""
+    try:
+        addresses = json.loads((folder / PEERS).read_text())["addresses"]
+        return [address for address in addresses if isinstance(address, str)][:MAX_REMEMBERED]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+
+
+def keep_addresses(folder: Path, addresses: list[str]) -> None:
+    """Keep the addresses of those whom the peer in that folder has met."""
+    _write_json(folder / PEERS, {"addresses": addresses})
+
+
+def keep_own_address(folder: Path, address: str, run: str) -> None:
+    """Keep the address of the peer in that folder, and its run."""
+    _write_json(folder / OWN_ADDRESS, {"address": address, "run": run})
 
 
 def last_address(folder: Path) -> tuple[str, str] | None:
-    """The address of the peer that runs in that folder, or ran there last, and its run."""
+    """Return the address of the peer that runs in that folder, or ran there last, and its run."""
     try:
         kept = json.loads((folder / OWN_ADDRESS).read_text())
         return str(kept["address"]), str(kept["run"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
-
-
-def _read_addresses(path: Path) -> list[str]:
-    try:
-        addresses = json.loads(path.read_text())["addresses"]
-        return [address for address in addresses if isinstance(address, str)][:MAX_REMEMBERED]
-    except (OSError, ValueError, KeyError, TypeError):
-        return []
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:

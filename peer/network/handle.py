@@ -7,44 +7,52 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hivemind.utils import MPFuture
+from hivemind import DHT
 
 from minigpt.checkpoint.manifest import Manifest
-from peer.network.address import LOOPBACK, NetworkError
-from peer.network.child_calls import unwrap
-from peer.network.folder import MAX_REMEMBERED, OWN_ADDRESS, PEERS, _read_addresses, _write_json, lock_folder
-from peer.network.hivemind_patches import start_dht
-from peer.network.node import (
-    STALLED_SECONDS,
-    View,
-    _expect_silence,
-    _fetch,
-    _fetch_bytes,
-    _fetch_manifest,
-    _fetch_means,
-    _fetch_settings,
-    _post,
-    _share,
-    _start,
-    _stop,
-    _take_shard,
-)
+from peer.network.address import LOOPBACK, Address, NetworkError
+from peer.network.child_calls import Pending
+from peer.network.folder import MAX_REMEMBERED, keep_addresses, keep_own_address, known_addresses, lock_folder
+from peer.network.node import View
+from peer.network.notices import STALLED_SECONDS
+from peer.network.other_versions import what_to_update
+from peer.network.process import NodeProcess
 from peer.state.fetching import TransferError
 from peer.state.shards import KeptShards, Stock
-from peer.swarm.notice import Notice, State
+from peer.wire import Notice, State
 
 LOOK_SECONDS = 2.0  # between two looks at our own address
 RETRY_SECONDS = 5.0  # between two starts of a network part that does not start
 ANSWER_SECONDS = 10.0  # after which a view that has not come is lost; seen where 32 devices start on two cores
 IDENTITY = "identity.key"
 IDENTITY_SECONDS = 60.0  # that a new one is kept at least: somebody may follow us with claims to be us
-LOST = "the network part of this device ended unexpectedly"
+
+
+class Place:
+    """The address of this device on the LAN: a phone roams, a laptop wakes at another place.
+
+    :param host: the first one
+    :param own_address: tells the address of now; None where `host` is to be kept
+    """
+
+    def __init__(self, host: str, own_address: Callable[[], str] | None):
+        self.host, self._own_address = host, own_address
+        self._looked_at = time.monotonic()
+
+    def has_changed(self) -> bool:
+        """Return whether this device is elsewhere than it was, when last looked; `host` is where it is now."""
+        if self._own_address is None or time.monotonic() < self._looked_at + LOOK_SECONDS:
+            return False
+        self._looked_at = time.monotonic()
+        host, before = self._own_address(), self.host
+        if host != LOOPBACK:  # without any network the old address may come back
+            self.host = host
+        return self.host != before
 
 
 class Network:
@@ -58,7 +66,7 @@ class Network:
     :param name: what people call the device; "" for one that only looks, and does not announce itself
     :param checkpoints: the folder whose newest checkpoint others may take, where identity and addresses are kept too
     :param addresses: multiaddrs to begin with, besides the remembered ones and what zeroconf finds
-    :param report: gets a line where another device turns out to have the same identity
+    :param report: gets a line where another device turns out to have the same identity, or another version
     :param own_address: tells the device's address on the LAN; `host` is kept where there is nobody to ask
     """
 
@@ -75,26 +83,40 @@ class Network:
         own_address: Callable[[], str] | None = None,
     ):
         self._lock = lock_folder(checkpoints)
-        self._addresses_file = checkpoints / PEERS
-        self._remembered = _read_addresses(self._addresses_file)
+        self._remembered = known_addresses(checkpoints)
         self._run, self._name, self._checkpoints, self._given = run, name, checkpoints.resolve(), list(addresses)
-        self._host, self._port, self._own_address = host, port, own_address
+        self._place, self._port = Place(host, own_address), port
         self._report, self._identity_until = report, 0.0
-        self._looked_at = time.monotonic()  # at our own address
         self._not_before = 0.0  # after a start that failed
-        self._asked: MPFuture | None = None  # for the newest view
+        self._asked: Pending[View] | None = None  # for the newest view
         self._asked_at = 0.0
-        self._shared: Callable[..., Any] | None = None  # how a new child is told what text to give
+        self._shared: dict[str, Any] | None = None  # what a new child is told of the text that is given
         self._traffic_before = (0, 0)  # bytes sent and received before the last start
+        self._told: set[str] = set()  # peer ids of devices with another version, of which the user knows
         self.view = View()
         self.zeroconf_problem: str | None = None
         self.starts = 0
         self._start()
 
     @property
+    def dht(self) -> DHT:
+        """hivemind's handle on the DHT, for those who bring more of hivemind."""
+        return self._process.dht
+
+    @property
+    def peer(self) -> str:
+        """Our peer id."""
+        return self._process.address.peer
+
+    @property
+    def address(self) -> Address:
+        """Our own address."""
+        return self._process.address
+
+    @property
     def is_alive(self) -> bool:
-        """Whether the child process lives: without it there is nobody but us."""
-        return self.dht.is_alive()
+        """Return whether the child process lives: without it there is nobody but us."""
+        return self._process.is_alive
 
     def post(self, notice: Notice | None, silent_seconds: float = STALLED_SECONDS) -> View:
         """Leave our notice, if we have one, and take the newest view of the swarm that has come in.
@@ -104,39 +126,48 @@ class Network:
 
         :param silent_seconds: the notice is repeated for so long without another; after that, training has stopped
         """
-        if not self.is_alive or self._has_moved():
+        if not self.is_alive or self._place.has_changed():
             self.start_again()
         if not self.is_alive:
             return self.view
-        if self._asked is not None and self._asked.done():
-            view = self._asked.result()
-            sent, received = self._traffic_before
-            self.view = replace(view, bytes_sent=sent + view.bytes_sent, bytes_received=received + view.bytes_received)
-            self._asked = None
-            self._remember()
-            if view.twin is not None and time.monotonic() > self._identity_until:
-                self._take_another_identity(view.twin)
+        if self._asked is not None and self._asked.is_done:
+            self._take_in(self._asked.wait())
         if (self._asked is None or time.monotonic() > self._asked_at + ANSWER_SECONDS) and self.is_alive:
             if notice is not None:
-                mine = {"peer": self.peer, "address": self.address, "reachable": self.view.reachable}
+                mine = {"peer": self.peer, "address": str(self.address), "reachable": self.view.reachable}
                 notice = notice.model_copy(update=mine)
-            self._asked = self.dht.run_coroutine(
-                partial(_post, notice=notice, silent_seconds=silent_seconds), return_future=True
-            )
+            self._asked = self._process.begin("post", notice=notice, silent_seconds=silent_seconds)
             self._asked_at = time.monotonic()
         return self.view
 
+    def _take_in(self, view: View) -> None:
+        """Take the newest view, and do what it asks for."""
+        sent, received = self._traffic_before
+        self.view = replace(view, bytes_sent=sent + view.bytes_sent, bytes_received=received + view.bytes_received)
+        self._asked = None
+        self._remember()
+        self._tell_of_other_versions()
+        if view.twin is not None and time.monotonic() > self._identity_until:
+            self._take_another_identity(view.twin)
+
     def expect_silence(self, seconds: float) -> None:
-        """Training will leave no notice for a while, and lives: until the next one the last is repeated for so long."""
+        """Repeat the last notice for so long: training will leave none for a while, and lives."""
         if self.is_alive:
-            self.dht.run_coroutine(partial(_expect_silence, seconds=seconds), return_future=True)
+            self._process.begin("expect_silence", seconds=seconds)
+
+    def _tell_of_other_versions(self) -> None:
+        """Say once of every device here that it does not understand us, and which of the two is older."""
+        for other in self.view.other_versions:
+            if other.peer not in self._told:
+                self._told.add(other.peer)
+                self._report(what_to_update(other))
 
     def _take_another_identity(self, twin: str) -> None:
         """Whoever copies a folder to a second device copies who it is: everything of it is kept but that."""
         self._identity_until = time.monotonic() + IDENTITY_SECONDS
         (self._checkpoints / IDENTITY).unlink(missing_ok=True)
         self._report(
-            f"the device at {twin.split('/')[2]} has the same identity, from a copied {IDENTITY}: "
+            f"the device at {Address.parse(twin).host} has the same identity, from a copied {IDENTITY}: "
             "this one goes on with a new one"
         )
         self.start_again()
@@ -145,58 +176,38 @@ class Network:
         """End the child process, if it lives, and start another; not more often than every few seconds if it fails."""
         if time.monotonic() < self._not_before:
             return
-        self._end()
+        self._process.end()
         try:
             self._start()
         except (NetworkError, TransferError):
             self._not_before = time.monotonic() + RETRY_SECONDS
-            self._end()
+            self._process.end()
             self.view = replace(self.view, notices=[], suspected=frozenset(), connected=[])
 
     def _start(self) -> None:
-        self.dht = start_dht(self._host, self._port, self._checkpoints / IDENTITY, self._run)
+        self._process = NodeProcess(self._place.host, self._port, self._checkpoints / IDENTITY, self._run)
         self.starts += 1
-        self.peer = self.dht.peer_id.to_base58()
-        self.address = f"/ip4/{self._host}/tcp/{self._port}/p2p/{self.peer}"
-        _write_json(self._checkpoints / OWN_ADDRESS, {"address": self.address, "run": self._run})
+        keep_own_address(self._checkpoints, str(self.address), self._run)
         self._traffic_before = self.view.bytes_sent, self.view.bytes_received
         self._asked = None
-        start = partial(
-            _start,
-            run=self._run,
-            name=self._name,
-            address=self.address,
-            checkpoints=self._checkpoints,
-            known=[*self._given, *self._remembered],
-        )
-        self.zeroconf_problem = self._call(start)
+        known = [*self._given, *self._remembered]
+        self.zeroconf_problem = self._process.start_node(self._name, self._checkpoints, known)
         if self._shared is not None:
-            self._call(self._shared)
-
-    def _has_moved(self) -> bool:
-        """Whether this device is elsewhere on the LAN than it was: a phone roams, a laptop wakes at another place."""
-        if self._own_address is None or time.monotonic() < self._looked_at + LOOK_SECONDS:
-            return False
-        self._looked_at = time.monotonic()
-        host, before = self._own_address(), self._host
-        if host != LOOPBACK:  # without any network the old address may come back
-            self._host = host
-        return self._host != before
+            self._process.call("share", **self._shared)
 
     def fetch_manifest(self, peer: str, run: str) -> Manifest:
-        """What the donor's newest checkpoint holds. Waits; raises TransferError."""
-        return self._call(partial(_fetch_manifest, peer=peer, run=run))
+        """Return what the donor's newest checkpoint holds. Waits; raises TransferError."""
+        manifest: Manifest = self._process.call("fetch_manifest", peer=peer, run=run)
+        return manifest
 
     def fetch_bytes(self, peer: str, manifest: Manifest, name: str) -> bytes:
-        """One small file of it. Waits; raises TransferError."""
-        return self._call(partial(_fetch_bytes, peer=peer, manifest=manifest, name=name))
+        """Return one small file of it. Waits; raises TransferError."""
+        content: bytes = self._process.call("fetch_bytes", peer=peer, manifest=manifest, name=name)
+        return content
 
-    def fetch_settings(self, peer: str, run: str) -> Callable[[], bytes | None]:
-        """Begin to take the settings.json of the donor's run; the function returned gives it once it is here.
-
-        It raises TransferError.
-        """
-        return self._begin(partial(_fetch_settings, peer=peer, run=run))
+    def fetch_settings(self, peer: str, run: str) -> Pending[bytes]:
+        """Begin to take the settings.json of the donor's run. What is returned raises TransferError."""
+        return self._process.begin("fetch_settings", peer=peer, run=run)
 
     def fetch(
         self,
@@ -207,91 +218,46 @@ class Network:
         skip: tuple[str, ...] = (),
         newer_than: State | None = None,
         or_followed: bool = False,
-    ) -> Callable[[], Path | None]:
+    ) -> Pending[Path]:
         """Begin to take the donor's newest checkpoint of that run, with the help of others who have the same.
 
-        The function returned gives its folder once it is here.
-
-        It raises TransferError (also where the donor has nothing `newer_than` that state), and OSError where the disk
-        does not take it.
+        What is returned gives its folder. It raises TransferError (also where the donor has nothing `newer_than` that
+        state), and OSError where the disk does not take it.
 
         :param or_followed: an older one will do as well where the donor keeps the means that lead on from it
         """
-        return self._begin(
-            partial(
-                _fetch,
-                peer=peer,
-                run_id=run_id,
-                root=root.resolve(),
-                skip=skip,
-                newer_than=newer_than,
-                or_followed=or_followed,
-            )
-        )
+        which = {"skip": skip, "newer_than": newer_than, "or_followed": or_followed}
+        return self._process.begin("fetch", peer=peer, run_id=run_id, root=root.resolve(), **which)
 
-    def fetch_means(self, peer: str, run_folder: Path, lineage: str, size: int) -> Callable[[], list[Path] | None]:
-        """Begin to take the means that followed our anchor; the function returned gives their files once they are here.
+    def fetch_means(self, peer: str, run_folder: Path, lineage: str, size: int) -> Pending[list[Path]]:
+        """Begin to take the means that followed our anchor. What is returned gives their files.
 
         None of them if the donor has none; it raises TransferError, MeanError and OSError.
 
         :param size: how many numbers a mean has
         """
-        return self._begin(
-            partial(_fetch_means, peer=peer, run_folder=run_folder.resolve(), lineage=lineage, size=size)
+        return self._process.begin(
+            "fetch_means", peer=peer, run_folder=run_folder.resolve(), lineage=lineage, size=size
         )
 
     def share(self, ids_path: Path, tokenizer_sha256: str) -> None:
         """From now on give the token ids in that file to whoever asks. Waits; raises TransferError."""
-        self._shared = partial(_share, ids_path=ids_path.resolve(), tokenizer_sha256=tokenizer_sha256)
-        self._call(self._shared)
+        self._shared = {"ids_path": ids_path.resolve(), "tokenizer_sha256": tokenizer_sha256}
+        self._process.call("share", **self._shared)
 
     def take_shard(
         self, peer: str | None, folder: Path, run_id: str, tokenizer_sha256: str, vocab_size: int
-    ) -> Callable[[], Stock | None]:
-        """Begin to take one more shard of the peer's text into `folder`; the function returned tells what is there.
+    ) -> Pending[Stock]:
+        """Begin to take one more shard of the peer's text into `folder`. What is returned tells what is there.
 
         Without a peer it only tells what is there, once it is checked. It raises TransferError and OSError.
         """
         kept = partial(KeptShards, folder.resolve(), run_id, vocab_size)
-        return self._begin(partial(_take_shard, peer=peer, kept=kept, tokenizer_sha256=tokenizer_sha256))
+        return self._process.begin("take_shard", peer=peer, kept=kept, tokenizer_sha256=tokenizer_sha256)
 
     def stop(self) -> None:
         """Say goodbye and end the child process. Waits a few seconds at most."""
-        with suppress(Exception):  # going away counts, not how
-            self.dht.run_coroutine(_stop, return_future=True).result(timeout=2)
-        self._end()
-
-    def _end(self) -> None:
-        self.dht.shutdown()
-        if self.dht.is_alive():
-            self.dht.kill()
-            self.dht.join(1.0)  # leaves no zombie
-
-    def _begin(self, task: Callable[..., Any]) -> Callable[[], Any]:
-        """Begin a task in the child process; the function returned gives its result, and None until it is there.
-
-        It raises what the task fails with, and TransferError if the process it ran in is no more.
-        """
-        future, starts = self.dht.run_coroutine(task, return_future=True), self.starts
-
-        def poll() -> Any:
-            if future.done():
-                return unwrap(future.result())
-            if self.starts != starts:
-                raise TransferError(LOST)
-            return None
-
-        return poll
-
-    def _call(self, task: Callable[..., Any]) -> Any:
-        """The result of a task in the child process. Waits; raises what it fails with, TransferError if that died."""
-        future = self.dht.run_coroutine(task, return_future=True)
-        while True:
-            try:
-                return unwrap(future.result(timeout=1.0))
-            except TimeoutError:
-                if not self.dht.is_alive():
-                    raise TransferError(LOST) from None
+        self._process.stop()
 
     def _remember(self) -> None:
         """Keep the addresses of those we are connected to, for the next start on a network without multicast."""
@@ -299,7 +265,4 @@ class Network:
         addresses = list(dict.fromkeys([*known, *self._remembered]))[:MAX_REMEMBERED]
         if addresses != self._remembered:
             self._remembered = addresses
-            _write_json(self._addresses_file, {"addresses": addresses})
-
-
-# ---------------------------------------------------------------------- in the child process
+            keep_addresses(self._checkpoints, addresses)

@@ -1,16 +1,24 @@
-"""Every private name of hivemind that is changed: what, why, and since which version it is needed.
+"""Every place where we change hivemind, or reach into what it does not promise to keep: why, and in which version.
 
-Found against hivemind 1.1.12. When hivemind is updated, this is the file to go through.
+All of it was found in hivemind 1.1.12 and is needed there. When hivemind is updated, this is the file to go through:
+each function names what it touches, so that it can be looked up in the new source. `start_dht` puts all of it to work.
+
+Elsewhere are only what subclasses of hivemind's averager override (`peer/outer/`); two settings that hivemind reads
+while it is imported (`peer/__init__.py`); and public attributes of its DHT node, its storage, blacklist and routing
+table (`dht_board.py`, `dht_records.py`, `meeting.py`, `common_time.py`).
 """
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import multiprocessing
 import os
 import pickle
 import shutil
+import sys
 import tempfile
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 from functools import cached_property
@@ -20,27 +28,84 @@ from typing import Any
 
 from hivemind import DHT
 from hivemind.dht.protocol import DHTProtocol
-from hivemind.p2p import P2P
+from hivemind.p2p import P2P, PeerID
 from hivemind.proto import dht_pb2
 from hivemind.utils.mpfuture import MPFuture, SharedBytes
+from hivemind.utils.multiaddr import Multiaddr
 
 from peer.device.processes import is_alive
 from peer.network import clock
-from peer.network.address import NetworkError
+from peer.network.address import Address, NetworkError
 from peer.network.dht_records import SoundRecords, board_of
+
+# ---------------------------------------------------------------------- p2pd, and the connections that it keeps
 
 SOCKETS = "cellmind-"  # begins the name of a folder of sockets; the owner's pid follows
 
 
 def keep_sockets_together() -> None:
-    """Give hivemind's unix sockets a folder of this process; gone at the end, or at the next start after a kill."""
+    """Give hivemind's unix sockets a folder of this process; gone at the end, or at the next start after a kill.
+
+    Changes `P2P._UNIX_SOCKET_PREFIX`: hivemind puts them into /tmp, and leaves them there where a process is killed.
+    """
     for folder in Path(tempfile.gettempdir()).glob(f"{SOCKETS}*"):
         pid = folder.name.removeprefix(SOCKETS).partition("-")[0]
         if pid.isdecimal() and not is_alive(int(pid)):
             shutil.rmtree(folder, ignore_errors=True)
     folder = Path(tempfile.mkdtemp(prefix=f"{SOCKETS}{os.getpid()}-"))
-    P2P._UNIX_SOCKET_PREFIX = f"/unix{folder}/"  # hivemind has no other way to say so
+    P2P._UNIX_SOCKET_PREFIX = f"/unix{folder}/"
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
+
+
+def dial_from_other_ports() -> None:
+    """Let p2pd dial from any port but the one that it listens on.
+
+    Sets LIBP2P_TCP_REUSEPORT, which go-libp2p reads (p2pd of hivemind 1.1.12). Two that dial each other at once, one of
+    them behind a firewall, would share a connection that both have opened (RFC 9293, 3.5: simultaneous open), and both
+    would begin the handshake.
+    """
+    os.environ["LIBP2P_TCP_REUSEPORT"] = "false"
+
+
+async def connect(p2p: P2P, address: Address) -> None:
+    """Open a connection to a peer. Raises what p2pd says where nobody answers there, or somebody else does.
+
+    Uses `P2P._client`: hivemind itself dials only the initial peers of its start, and whom these name.
+    """
+    await p2p._client.connect(address.peer_id, [Multiaddr(address.dialable)])
+
+
+async def disconnect(p2p: P2P, peer: PeerID) -> None:
+    """Close the connections to a peer. Uses `P2P._client`: hivemind never closes one."""
+    await p2p._client.disconnect(peer)
+
+
+def daemon_of(p2p: P2P) -> asyncio.subprocess.Process | None:
+    """Return the process of p2pd; None if another process of ours has started it.
+
+    Uses `P2P._child`: hivemind does not notice that it has died.
+    """
+    daemon: asyncio.subprocess.Process | None = p2p._child
+    return daemon
+
+
+# ---------------------------------------------------------------------- time
+
+_system_clock = time.time
+
+
+def read_our_clock() -> None:
+    """Let all of hivemind read the swarm's time. Call before its processes start.
+
+    Changes `get_dht_time`, which is `time.time` in `hivemind.utils.timed_storage`, in every module that has imported
+    it: hivemind wants all clocks within 3 s of each other (`MAX_DHT_TIME_DISCREPANCY_SECONDS`), and phones' are not.
+    """
+    for name, module in list(sys.modules.items()):
+        if name.startswith("hivemind") and getattr(module, "get_dht_time", None) is _system_clock:
+            module.get_dht_time = clock.now  # type: ignore[attr-defined]
+
+
+# ---------------------------------------------------------------------- futures and processes
 
 
 class OutlivingLock:
@@ -64,27 +129,32 @@ class OutlivingLock:
 
 
 def outlive_the_dead() -> None:
-    """Exchange hivemind's locks between processes, once. Call before any of them starts."""
+    """Exchange hivemind's locks between processes, once. Call before any of them starts.
+
+    Changes `MPFuture._initialization_lock`, `MPFuture._update_lock` and `SharedBytes._lock`.
+    """
     if not isinstance(MPFuture._update_lock, OutlivingLock):
         MPFuture._initialization_lock = OutlivingLock()
         MPFuture._update_lock = OutlivingLock()
         SharedBytes._lock = OutlivingLock()
 
 
-STARTUP_SECONDS = 60.0
-
-
 class PatientDHT(DHT):
-    """Goes on where a process that asks it for something ends in the middle of asking: hivemind's would end as well."""
+    """A DHT that goes on where a process that asks it for something ends in the middle of asking.
+
+    Changes `DHT._inner_pipe`: what hivemind's loop does not catch while it reads a request (EOFError) ends it, and what
+    it catches (OSError, RuntimeError) has it sleep for `wait_timeout`.
+    """
 
     _inner_pipe: Any
 
     def run(self) -> None:
+        """Serve requests until the end; in the child process."""
         self._inner_pipe = _Requests(self._inner_pipe)
         super().run()
 
     async def _nothing(self) -> None:
-        """What a request is whose asker is no more."""
+        """The request whose asker is no more."""
 
 
 class _Requests:
@@ -97,6 +167,7 @@ class _Requests:
         self.fileno, self.poll, self._pipe = pipe.fileno, pipe.poll, pipe
 
     def recv(self) -> tuple[str, Iterable[Any], dict[str, Any]]:
+        """Return the next request: a method of the DHT's, and its arguments."""
         request = self._pipe.recv_bytes()
         try:
             return pickle.loads(request)  # as `Connection.recv` does; only processes of our own have the other end
@@ -105,26 +176,32 @@ class _Requests:
 
 
 def answer_from_the_first_moment() -> None:
-    """Let hivemind's DHT know who it is before it takes requests: who asked in between brought a traceback."""
+    """Let hivemind's DHT know who it is before it takes requests: who asked in between brought a traceback.
+
+    Changes `DHTProtocol.node_info`, which `DHTProtocol.create` sets only after it has added its handlers.
+    """
     of_itself = cached_property(lambda protocol: dht_pb2.NodeInfo(node_id=protocol.node_id.to_bytes()))
     of_itself.__set_name__(DHTProtocol, "node_info")
     DHTProtocol.node_info = of_itself
 
 
+# ---------------------------------------------------------------------- all of it at once
+
+STARTUP_SECONDS = 60.0
+
+
 def start_dht(host: str, port: int, identity: Path, run: str) -> DHT:
-    """A DHT node that listens on `host:port` under a kept identity. Raises NetworkError."""
+    """Start a DHT node that listens on `host:port` under a kept identity. Raises NetworkError."""
     identity.parent.mkdir(parents=True, exist_ok=True)
     keep_sockets_together()
-    # p2pd would dial from the port that it listens on: two that dial each other at once, one of them behind a firewall,
-    # then share a connection that both have opened (RFC 9293, 3.5: simultaneous open), and both begin the handshake
-    os.environ["LIBP2P_TCP_REUSEPORT"] = "false"
+    dial_from_other_ports()
     outlive_the_dead()
-    clock.install()
+    read_our_clock()
     answer_from_the_first_moment()
     try:
         return PatientDHT(
             start=True,
-            host_maddrs=[f"/ip4/{host}/tcp/{port}"],
+            host_maddrs=[Address(host, port, peer="").dialable],
             identity_path=str(identity),
             check_if_identity_free=False,  # starts a second p2pd: slow
             nat_port_map=False,

@@ -1,4 +1,5 @@
-"""Whether others can open a connection to this device: it asks them to call back, as a firewall may keep them out.
+"""The test whether others can open a connection to this device, which asks them to call back: a firewall may keep them
+out.
 
 A device that nobody can call still takes part, through the connections that it opens itself; only two such devices
 cannot reach each other. So neither is asked for state by the other, and neither leads or reduces in an exchange.
@@ -11,6 +12,8 @@ import time
 
 from hivemind.p2p import P2P, P2PContext, PeerID, ServicerBase
 from hivemind.proto import runtime_pb2
+
+from peer.wire import CallBackRequest, parse
 
 CALL_SECONDS = 2.0  # on a LAN, whoever does not answer by then does not answer
 ANSWER_SECONDS = 4.0
@@ -32,17 +35,17 @@ class CallBack(ServicerBase):
 
     @property
     def reachable(self) -> bool:
-        """False once somebody has tried to call us and nobody has come through."""
+        """Return False once somebody has tried to call us and nobody has come through."""
         return self._came_through or not self._failures
 
     @property
     def tried(self) -> bool:
-        """Whether anybody has tried to call us yet."""
+        """Return whether anybody has tried to call us yet."""
         return self._came_through or self._failures > 0
 
     async def rpc_call_back(self, request: runtime_pb2.ExpertUID, context: P2PContext) -> runtime_pb2.ExpertInfo:
         """Open a connection to a port of the device that asks, at the address it asks from and at no other."""
-        port = int(request.uid)
+        port = parse(CallBackRequest, request.uid).port
         for info in await self._p2p.list_peers():
             if info.peer_id == context.remote_id:
                 for host in {address["ip4"] for address in info.addrs if "ip4" in address}:
@@ -58,13 +61,14 @@ class CallBack(ServicerBase):
             return
         self._asked[due[0]] = now
         stub = CallBack.get_stub(self._p2p, due[0])
-        answer = await stub.rpc_call_back(runtime_pb2.ExpertUID(uid=str(self._port)), timeout=ANSWER_SECONDS)
+        request = runtime_pb2.ExpertUID(uid=CallBackRequest(port=self._port).model_dump_json())
+        answer = await stub.rpc_call_back(request, timeout=ANSWER_SECONDS)
         self._came_through = answer.serialized_info == CAME_THROUGH
         self._failures += answer.serialized_info == FAILED
 
 
 async def accepts(host: str, port: int) -> bool:
-    """Whether a TCP connection to that port can be opened."""
+    """Return whether a TCP connection to that port can be opened."""
     try:
         await knock(host, port, CALL_SECONDS)
     except OSError:

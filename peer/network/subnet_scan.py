@@ -23,7 +23,7 @@ ANSWER_SECONDS = 0.5
 
 
 def neighbours(host: str) -> list[str]:
-    """The addresses to ask: none where ours is not a private one."""
+    """Return the addresses to ask: none where ours is not a private one."""
     own = IPv4Address(host)
     if not any(own in range for range in PRIVATE):
         return []
@@ -34,7 +34,7 @@ async def probe(host: str, found: Found) -> None:
     """Ask each neighbour once; returns when the last one has had time to answer. Raises OSError without a network.
 
     :param host: our own address
-    :param found: called with (multiaddr, name, run, when it started) for every peer that answers
+    :param found: called with the announcement of every peer that answers
     """
     own_id = secrets.randbelow(2**16)  # zeroconf takes a question in the same bytes within a second for the same one
     question = DNSOutgoing(_FLAGS_QR_QUERY, multicast=False, id_=own_id)
@@ -61,6 +61,7 @@ class _Answers(asyncio.DatagramProtocol):
         self._found = found
 
     def datagram_received(self, data: bytes, source: tuple[str, int]) -> None:
+        """Take in an answer."""
         message = DNSIncoming(data)
         if not message.valid or not message.is_response():
             return

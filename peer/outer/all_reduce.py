@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any, AsyncIterator, Self  # noqa: UP035 -- hivemind tells streams by typing's name
+from typing import Any, AsyncIterator  # noqa: UP035 -- hivemind tells streams by typing's name
 
 import torch
 from hivemind.averaging.allreduce import AllReduceRunner
@@ -12,38 +12,15 @@ from hivemind.averaging.partition import AllreduceException, BannedException, Te
 from hivemind.p2p import PeerID
 from hivemind.proto import averaging_pb2, runtime_pb2
 from hivemind.utils.asyncio import aiter_with_timeout, attach_event_on_finished
-from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from peer.state.anchor import LIMIT, MEAN_BITS
 from peer.state.codec import PART, decode, encode, is_valid, payload_bytes
-from peer.state.means import MAX_COUNT, MAX_SAMPLES
 from peer.swarm.grouping import is_quorum
+from peer.wire import ProtocolViolation
 
 # On the way at most, parts and their averages, both ways: what is sent waits in one queue with all else that a device
 # has to say, and at 5 Mbit/s the others took one for gone that had 4 MB of an exchange waiting there.
 WINDOW_BYTES = 2**20
-
-
-class Declared(BaseModel):
-    """What a peer says of what it gives; see `PseudoGradientAverager.exchange`. Comes from the network."""
-
-    model_config = ConfigDict(strict=True)
-
-    bits: int
-    samples: int = Field(ge=0, le=MAX_SAMPLES)
-    weight: int = Field(ge=0, le=MAX_SAMPLES)
-    steps: int = Field(ge=0, le=MAX_COUNT)
-    group_size: int = Field(ge=1)
-
-    @model_validator(mode="after")
-    def check(self) -> Self:
-        if self.bits not in MEAN_BITS or self.weight > self.samples:
-            raise ValueError(f"{self.weight} of {self.samples} sequences in {self.bits} bits cannot be averaged with")
-        return self
-
-
-class ProtocolViolation(AllreduceException):
-    """What a peer sent is not what honest software sends."""
 
 
 class AgreeingRunner(AllReduceRunner):

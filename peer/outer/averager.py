@@ -29,11 +29,11 @@ from hivemind.p2p import P2PContext, PeerID
 from hivemind.proto import averaging_pb2
 from hivemind.utils import MPFuture
 
-from peer.outer.all_reduce import AgreeingRunner, Declared, ProtocolViolation, _collect
+from peer.outer.all_reduce import AgreeingRunner, _collect
 from peer.outer.matchmaking import KeptGroups
 from peer.state.anchor import FINE, MEAN_BITS
 from peer.state.codec import PART, bits_of, payload_bytes
-from peer.state.means import MAX_PEERS
+from peer.wire import MAX_PEERS, Declared, ProtocolViolation, exchange_prefix, parse_value
 
 MATCHMAKING_SECONDS = 4.0  # how long a group waits for an expected peer that does not come
 MAX_GROUP = MAX_PEERS  # that a group waits for at most
@@ -48,7 +48,7 @@ class PseudoGradientAverager(DecentralizedAverager):
     Runs in a child process; `exchange` returns at once. Handlers carry the class name, so all peers need this class.
 
     :param size: how many numbers there are to average, a multiple of PART
-    :param prefix: the run id; peers of other runs never meet
+    :param prefix: the run id; peers of other runs, or of another version of the protocol, never meet
     """
 
     def __init__(self, size: int, dht: DHT, prefix: str):
@@ -64,7 +64,7 @@ class PseudoGradientAverager(DecentralizedAverager):
             [torch.zeros(payload_bytes(size, MEAN_BITS[FINE]), dtype=torch.uint8)],
             dht,
             start=False,
-            prefix=prefix,
+            prefix=exchange_prefix(prefix),
             min_matchmaking_time=MATCHMAKING_SECONDS,
             request_timeout=MATCHMAKING_SECONDS / 2,
             sender_timeout=CHUNK_TIMEOUT,
@@ -157,10 +157,10 @@ class PseudoGradientAverager(DecentralizedAverager):
         if self._is_shunned(context.remote_id):
             yield averaging_pb2.MessageFromLeader(code=averaging_pb2.NOT_LOOKING_FOR_GROUP)
             return
-        with suppress(Exception):  # what it says of itself is checked where it is used
-            wanted = self.serializer.loads(self.serializer.loads(request.gather)[2])["group_size"]
+        with suppress(Exception):  # it is complained of where it would be used
+            declared = parse_value(Declared, self.serializer.loads(self.serializer.loads(request.gather)[2]))
             if request.schema_hash == self._matchmaking.schema_hash:
-                size = max(self._matchmaking.target_group_size or 0, wanted)
+                size = max(self._matchmaking.target_group_size or 0, declared.group_size)
                 self._matchmaking.target_group_size = min(size, MAX_GROUP)
         async for message in super().rpc_join_group(request, context):
             yield message
@@ -262,7 +262,7 @@ class PseudoGradientAverager(DecentralizedAverager):
     def _declared(self, peer: PeerID, said: bytes) -> Declared:
         """What one in a group has said of itself. Raises ProtocolViolation, and complains, if it cannot be."""
         try:
-            return Declared.model_validate(self.serializer.loads(self.serializer.loads(said)[2]))
+            return parse_value(Declared, self.serializer.loads(self.serializer.loads(said)[2]))
         except Exception as error:
             self._complain(peer, "a description of what it gives that cannot be one")
             raise ProtocolViolation(f"{peer} says of itself what cannot be") from error

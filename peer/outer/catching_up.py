@@ -19,7 +19,7 @@ from peer.network.handle import Network
 from peer.state.fetching import TransferError
 from peer.state.verifying import verified
 from peer.swarm.membership import newer_state
-from peer.swarm.notice import Notice
+from peer.wire import Notice
 
 DOUBT_SECONDS = 10.0  # in which a newer state that could not be taken keeps nobody from going on with the others
 WRITING_SECONDS = 1.0  # the same for one that its donor has not written yet: that takes a moment
@@ -77,8 +77,8 @@ class CatchingUp:
         """
         self._donor = donor
         if shared and not self._strayed:
-            means = self._network.fetch_means(donor.peer, self._checkpoints / self._run, me.anchor, self._size)
-            self._poll = lambda: self._means(means())
+            means = self._network.fetch_means(donor.peer, self._checkpoints / self._run, me.lineage, self._size)
+            self._poll = lambda: self._means(means.poll())
         elif not donor.sharing:
             self._doubted[donor.peer] = time.monotonic() + WRITING_SECONDS
         else:
@@ -90,7 +90,7 @@ class CatchingUp:
                 newer_than=me.state,
                 or_followed=True,
             )
-            self._poll = lambda: self._state(donor, state())
+            self._poll = lambda: self._state(donor, state.poll())
 
     def poll(self) -> Means | State | None:
         """What has come, checked; None while it is on the way. Raises NotTaken."""

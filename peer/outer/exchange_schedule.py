@@ -15,7 +15,7 @@ from statistics import median
 
 from peer.state.anchor import COARSE, FINE, MEAN_BITS
 from peer.state.codec import payload_bytes
-from peer.swarm.notice import Notice
+from peer.wire import Notice
 
 COST_MEMORY = 5  # exchanges whose middle cost counts: a whole group keeps to the pause of whoever had a bad moment
 COST_SHARE = 0.03  # of the processor's time, at most, goes into exchanges; p2pd's, a quarter as much again, is not seen

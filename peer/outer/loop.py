@@ -35,7 +35,7 @@ from peer.outer.exchange_schedule import ExchangeSchedule
 from peer.outer.pseudo_gradient import PseudoGradient
 from peer.state.anchor import Anchor, follow, snapshot, steps_of
 from peer.state.contributions import Contributions
-from peer.state.means import MAX_COUNT, Mean, load
+from peer.state.means import Mean, load
 from peer.swarm.grouping import (
     can_exchange,
     expected_group,
@@ -46,7 +46,7 @@ from peer.swarm.grouping import (
     wait_for_somebody,
 )
 from peer.swarm.membership import MAX_MEMBERS
-from peer.swarm.notice import Notice, Role
+from peer.wire import MAX_COUNT, Notice, Role
 
 PAUSE_SECONDS = 1.0  # after a failed exchange or transfer
 GRACE_SECONDS = 4.0  # in which notices catch up with an exchange
@@ -266,7 +266,7 @@ class OuterLoop:
         self._averager = PseudoGradientAverager(self.swarm.size, self.network.dht, self._me.run_id)
         self._starts, self._exchange = self.network.starts, None
         self._me = self._me.model_copy(update={"peer": self.network.peer})
-        return Reconnected(self.network.address.split("/")[2])
+        return Reconnected(self.network.address.host)
 
     def stop(self) -> None:
         """End the averager's process. An exchange in flight is given a moment to serve the others."""
@@ -286,7 +286,7 @@ class OuterLoop:
         return self._me.model_copy(
             update={
                 "round": self.progress.round,
-                "anchor": self.progress.lineage,
+                "lineage": self.progress.lineage,
                 "trained": self.progress.samples,
                 "offered": self.pseudo_gradient.samples,
                 "pause": self._schedule.pause,

@@ -29,7 +29,7 @@ from peer.inner.optimizer import make_optimizer, parameter_groups
 from peer.network.address import NetworkError
 from peer.network.handle import Network
 from peer.outer.events import Event, RoundClosed
-from peer.swarm.notice import Notice, Role
+from peer.wire import Notice, Role, exchange_prefix
 
 MATCHMAKING_SECONDS = 3.0
 AVERAGING_SECONDS = 60.0
@@ -49,7 +49,7 @@ class SynchronousInner(InnerLoop):
         interrupt = signal.getsignal(signal.SIGINT)
         self.swarm = hivemind.Optimizer(
             dht=network.dht,
-            run_id=run_id,
+            run_id=exchange_prefix(run_id),
             target_batch_size=per_round,
             batch_size_per_step=settings.training.batch_size,
             params=parameter_groups(self.model),
@@ -141,7 +141,7 @@ class SynchronousOuter:
             update={
                 "role": Role.TRAINING,
                 "round": self.progress.round,
-                "anchor": self.progress.anchor,
+                "lineage": self.progress.anchor,
                 "trained": self.progress.samples,
                 "offered": self._trained,
                 "tokens_per_second": tokens_per_second,

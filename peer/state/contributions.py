@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import astuple, dataclass
 
 from minigpt.checkpoint.manifest import Standing
-from peer.swarm.notice import Notice, Role
+from peer.wire import Notice, Role
 
 MAX_ANCHORS = 10_000
 MAX_KEPT = 500  # peers of which a checkpoint says where they were
@@ -49,7 +49,7 @@ class Contributions:
     def update(self, notices: Iterable[Notice]) -> None:
         """See who stands at an anchor that is or was ours."""
         for notice in notices:
-            if notice.role == Role.TRAINING and (entry := self._anchors.get(notice.anchor)) is not None:
+            if notice.role == Role.TRAINING and (entry := self._anchors.get(notice.lineage)) is not None:
                 self._seen[notice.peer] = entry
 
     def together(self, peers: Iterable[str]) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
 import re
 import shutil
 import time
@@ -38,12 +37,12 @@ from peer.state.anchor import FINE
 from peer.state.codec import payload_bytes
 from peer.state.serving import OWN_BUSINESS, PIECE_BYTES, StateService, dump_manifest, piece_digests, without
 from peer.state.verifying import is_kept, is_whole
+from peer.wire import MAX_PROGRESS, FileRequest, ManifestRequest, MeanRequest, Message, PiecesRequest
 
 REQUESTS_AT_ONCE = 2  # to a donor, so that its link is not idle between two pieces
 ANSWER_SECONDS = 20.0  # a donor that sends nothing for so long has left
 PARTIAL = ".fetch-"  # begins the name of what is on its way
 MAX_MEANS = 16  # taken in one go
-MAX_COUNT = 2**40  # of rounds, sequences or steps behind a state; more was made up, to be followed for ever
 HEADER_BYTES = 2**20  # of a safetensors file, at most
 SLOWEST = 10_000  # bytes a second of one request; who gives less has as good as left
 MEAN_HEADER_LIMIT = 2**16
@@ -54,10 +53,10 @@ class TransferError(Exception):
 
 
 async def fetch_manifest(p2p: P2P, donor: PeerID, run: str) -> Manifest:
-    """What the donor's newest checkpoint of `run` ("" for whatever it trains) holds."""
+    """Return what the donor's newest checkpoint of `run` ("" for whatever it trains) holds. Raises TransferError."""
     try:
         stub = StateService.get_stub(p2p, donor)
-        answer = await stub.rpc_manifest(runtime_pb2.ExpertUID(uid=run), timeout=ANSWER_SECONDS)
+        answer = await stub.rpc_manifest(envelope(ManifestRequest(run=run)), timeout=ANSWER_SECONDS)
     except Exception as error:
         raise TransferError(f"the donor does not answer ({reason(error)})") from error
     if not answer.serialized_info:
@@ -67,7 +66,7 @@ async def fetch_manifest(p2p: P2P, donor: PeerID, run: str) -> Manifest:
     except CheckpointError as error:
         raise TransferError(f"the donor's manifest is not one: {error}") from error
     progress = manifest.progress
-    if max(progress.round, progress.samples, progress.step, progress.updates) > MAX_COUNT:
+    if max(progress.round, progress.samples, progress.step, progress.updates) > MAX_PROGRESS:
         raise TransferError("the donor's manifest speaks of impossibly much training")
     if run and manifest.run != run:
         raise TransferError(f"the donor answers for run {manifest.run!r} instead of {run!r}")
@@ -75,7 +74,7 @@ async def fetch_manifest(p2p: P2P, donor: PeerID, run: str) -> Manifest:
 
 
 async def fetch_bytes(p2p: P2P, donor: PeerID, manifest: Manifest, name: str) -> bytes:
-    """One small file of the manifest, checked, into memory."""
+    """Take one small file of the manifest, checked, into memory. Raises TransferError."""
     entry = manifest.files[name]
     content = b"".join([chunk async for chunk in _chunks(p2p, donor, manifest, name, 0, entry.size)])
     if hashlib.sha256(content).hexdigest() != entry.sha256:
@@ -146,7 +145,7 @@ class _File:
         self._problem = TransferError(f"{name}: nobody has it")
 
     async def ask_for_hashes(self, donors: Sequence[PeerID]) -> None:
-        """Who has the file, and what its pieces are. If a list of hashes is a lie, the hash of the whole tells."""
+        """Learn who has the file, and its pieces. If a list of hashes is a lie, the hash of the whole tells."""
         answers = await asyncio.gather(*(self._ask(donor) for donor in donors))
         for donor, digests in zip(donors, answers):
             if digests:
@@ -155,10 +154,10 @@ class _File:
                     self._donors.append(donor)
 
     async def _ask(self, donor: PeerID) -> list[bytes] | None:
-        request = {"run": self._manifest.run, "file": self.name, "sha256": self._entry.sha256}
+        request = PiecesRequest(run=self._manifest.run, file=self.name, sha256=self._entry.sha256)
         stub = StateService.get_stub(self._p2p, donor)
         try:
-            answer = await stub.rpc_pieces(runtime_pb2.ExpertUID(uid=json.dumps(request)), timeout=ANSWER_SECONDS)
+            answer = await stub.rpc_pieces(envelope(request), timeout=ANSWER_SECONDS)
         except Exception as error:
             self._problem = TransferError(f"{self.name}: the donor does not give it ({reason(error)})")
             return None
@@ -185,7 +184,7 @@ class _File:
             raise TransferError(f"{self.name} arrived with a wrong hash")
 
     async def _take(self, donor: PeerID, file: BinaryIO) -> None:
-        """Piece after piece from one donor, until there are no more or it fails."""
+        """Take piece after piece from one donor, until there are no more or it fails."""
         while self._missing and donor in self._donors:
             index = self._missing.popleft()
             start = index * PIECE_BYTES
@@ -208,7 +207,7 @@ class _File:
 
 
 def most_bytes(folder: Path) -> int:
-    """Of a model with the settings in a folder that is not whole yet. Raises TransferError."""
+    """Return how many bytes a model with the settings in an unfinished folder has at most. Raises TransferError."""
     try:
         settings = parse_settings((folder / SETTINGS).read_bytes(), SETTINGS)
         shapes = checkpoint.expected_shapes(settings, checkpoint.read_vocab_size(folder)).values()
@@ -254,13 +253,13 @@ async def fetch_means(
 
 
 async def is_followed(p2p: P2P, donor: PeerID, run: str, lineage: str) -> bool:
-    """Whether the donor keeps the mean that followed the anchor `lineage`. Raises TransferError."""
+    """Return whether the donor keeps the mean that followed the anchor `lineage`. Raises TransferError."""
     return bool(await _part_of_mean(p2p, donor, run, lineage, 0, 1))
 
 
 async def _part_of_mean(p2p: P2P, donor: PeerID, run: str, previous: str, offset: int, size: int) -> bytes:
-    request = {"run": run, "previous": previous, "offset": offset, "size": size}
-    stream = StateService.get_stub(p2p, donor).rpc_mean(runtime_pb2.ExpertUID(uid=json.dumps(request)))
+    request = MeanRequest(run=run, previous=previous, offset=offset, size=size)
+    stream = StateService.get_stub(p2p, donor).rpc_mean(envelope(request))
     chunks = [chunk async for chunk in _received(stream, size)]
     if not chunks or chunks.pop():
         raise TransferError("the donor stopped sending in the middle of a mean")
@@ -270,15 +269,15 @@ async def _part_of_mean(p2p: P2P, donor: PeerID, run: str, previous: str, offset
 async def _chunks(
     p2p: P2P, donor: PeerID, manifest: Manifest, name: str, offset: int, size: int
 ) -> AsyncIterator[bytes]:
-    """So many bytes of a file, from an offset on. Raises TransferError, also where fewer come.
+    """Give so many bytes of a file, from an offset on. Raises TransferError, also where fewer come.
 
     hivemind takes a stream that was cut for one that is over, so the rest of such a one is asked for, once.
     """
     end, stub = offset + size, StateService.get_stub(p2p, donor)
-    wanted = {"run": manifest.run, "file": name, "sha256": manifest.files[name].sha256}
+    sha256 = manifest.files[name].sha256
     for _ in range(2):
-        request = {**wanted, "offset": offset, "size": end - offset}
-        stream = stub.rpc_file(runtime_pb2.ExpertUID(uid=json.dumps(request)))
+        request = FileRequest(run=manifest.run, file=name, sha256=sha256, offset=offset, size=end - offset)
+        stream = stub.rpc_file(envelope(request))
         async for chunk in _received(stream, end - offset, f"{name}: "):
             offset += len(chunk)
             yield chunk
@@ -290,7 +289,7 @@ async def _chunks(
 async def _received(
     stream: Awaitable[AsyncIterator[runtime_pb2.ExpertInfo]], size: int, of: str = ""
 ) -> AsyncIterator[bytes]:
-    """So many bytes at most, as they come. Raises TransferError, whose message begins with `of`."""
+    """Give so many bytes at most, as they come. Raises TransferError, whose message begins with `of`."""
     deadline = time.monotonic() + ANSWER_SECONDS + size / SLOWEST
     try:
         async for message in aiter_with_timeout(await begun(stream), ANSWER_SECONDS):
@@ -306,11 +305,17 @@ async def _received(
         raise TransferError(f"{of}the donor stopped sending ({reason(error)})") from error
 
 
+def envelope(request: Message) -> runtime_pb2.ExpertUID:
+    """Return a request in the protobuf message of hivemind's that carries a text."""
+    return runtime_pb2.ExpertUID(uid=request.model_dump_json())
+
+
 async def begun(stream: Awaitable[AsyncIterator[runtime_pb2.ExpertInfo]]) -> AsyncIterator[runtime_pb2.ExpertInfo]:
-    """A stream that hivemind opens, for which it would wait for ever where the connection has just been cut."""
+    """Open a stream; hivemind alone would wait for ever for it where the connection has just been cut."""
     return await asyncio.wait_for(stream, ANSWER_SECONDS)
 
 
 def reason(error: Exception) -> str:
+    """Return the beginning of what an error says, in one line."""
     text = re.sub(r"\s+", " ", str(error)).strip()
     return text[:120] or type(error).__name__

@@ -15,28 +15,18 @@ import shutil
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
-from pydantic import ConfigDict, Field, TypeAdapter
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from peer.state.anchor import LIMIT, MEAN_BITS
 from peer.state.codec import bits_of, is_valid
-from peer.swarm.notice import Base58
+from peer.wire import MeanHeader, parse
 
 FOLDER = "history"
 KEPT_BYTES = 256 * 2**20
 KEPT_SHARE = 0.25
-MAX_COUNT = 2**20  # steps of one exchange
-MAX_SAMPLES = 2**24
-MAX_PEERS = 64  # in one exchange
-Samples = Annotated[
-    list[tuple[Base58, Annotated[int, Field(ge=0, le=MAX_SAMPLES)]]], Field(min_length=1, max_length=MAX_PEERS)
-]
-# what a file's header says: the anchor that it moves, who gave how many sequences, and the steps
-HEADER = TypeAdapter(tuple[str, Samples, Annotated[int, Field(ge=1, le=MAX_COUNT)]], config=ConfigDict(strict=True))
 
 
 class MeanError(ValueError):
@@ -54,7 +44,7 @@ class Mean:
 
     @property
     def lineage(self) -> str:
-        """The name of the anchor after it: a hash over everything that made it."""
+        """Return the name of the anchor after it: a hash over everything that made it."""
         digest = hashlib.sha256(self._header().encode())
         digest.update(self.code.numpy().data)
         return digest.hexdigest()
@@ -78,7 +68,7 @@ class Mean:
 
 
 def path_of(run_folder: Path, previous: str) -> Path:
-    """Where the mean that moves the anchor `previous` is kept."""
+    """Return where the mean that moves the anchor `previous` is kept."""
     return run_folder / FOLDER / f"{previous}.safetensors"
 
 
@@ -86,20 +76,20 @@ def load(path: Path, size: int) -> Mean:
     """Read a mean, wherever it came from. Raises MeanError for what cannot be one of `size` numbers."""
     try:
         with safe_open(path, framework="pt") as file:
-            previous, samples, count = HEADER.validate_json(file.metadata()["header"])
+            header = parse(MeanHeader, file.metadata()["header"])
             code = file.get_tensor("code")
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
         raise MeanError(f"{path.name[:12]}… is no mean: {error}") from error
     bits = bits_of(code.numel(), size)
     if code.dim() != 1 or bits is None or bits not in MEAN_BITS.values() or not is_valid(code, bits, LIMIT):
         raise MeanError(f"{path.name[:12]}… does not hold {size} finite numbers")
-    if path.stem != previous:
+    if path.stem != header.previous:
         raise MeanError(f"{path.name[:12]}… moves another anchor")
-    return Mean(previous, dict(samples), count, code)
+    return Mean(header.previous, header.samples, header.count, code)
 
 
 def following(run_folder: Path, lineage: str, size: int) -> list[Path]:
-    """Files of the means that are kept here and lead on from the anchor `lineage`, in order."""
+    """Return the files of the means that are kept here and lead on from the anchor `lineage`, in order."""
     paths: list[Path] = []
     with suppress(MeanError):
         while (path := path_of(run_folder, lineage)).exists():

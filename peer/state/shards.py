@@ -9,57 +9,24 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
 import os
 import random
 import time
 from pathlib import Path
-from typing import Annotated, Any, AsyncIterator, Literal, NamedTuple, Self  # noqa: UP035 -- see peer/state/fetching.py
+from typing import Any, AsyncIterator, NamedTuple  # noqa: UP035 -- see peer/state/fetching.py
 
 import numpy as np
 from hivemind.p2p import P2P, P2PContext, PeerID, ServicerBase
 from hivemind.proto import runtime_pb2
 from hivemind.utils.asyncio import aiter_with_timeout
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from minigpt.checkpoint.manifest import Sha256
 from minigpt.encoding import id_type, open_ids
-from peer.state.fetching import ANSWER_SECONDS, PARTIAL, SLOWEST, TransferError, begun, reason
+from peer.state.fetching import ANSWER_SECONDS, PARTIAL, SLOWEST, TransferError, begun, envelope, reason
 from peer.state.serving import CHUNK_BYTES, StateService
+from peer.wire import MOST_LISTED, SHARD_BYTES, ProtocolViolation, ShardList, ShardRequest, hash_of, parse
 
-SHARD_BYTES = 2**20
-MOST_LISTED = 2**15  # shards of one peer: their list must fit in a message of 4 MiB
 LIST_SECONDS = 120.0  # for the list; it takes a while to hash 10 GB
 MOST_KEPT = 1024  # shards: 500 million tokens, on which a laptop trains for days
-
-
-class ShardList(BaseModel):
-    """What a peer gives. Comes from the network: everything is bounded, and has to fit together."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-    format: Literal[1] = 1
-    tokenizer: Sha256
-    type: Literal["<u2", "<u4"]
-    bytes: Annotated[int, Field(ge=1, le=MOST_LISTED * SHARD_BYTES)]
-    shards: Annotated[list[Sha256], Field(strict=False)]
-    sha256: Sha256  # of the shards' hashes, one after the other
-
-    @model_validator(mode="after")
-    def check(self) -> Self:
-        if len(self.shards) != -(-self.bytes // SHARD_BYTES) or self.bytes % np.dtype(self.type).itemsize:
-            raise ValueError("so many bytes make another number of shards")
-        if hash_of(self.shards) != self.sha256:
-            raise ValueError("the hashes do not have the hash that they should have")
-        return self
-
-    def size(self, index: int) -> int:
-        """Bytes of a shard: all have SHARD_BYTES but the last."""
-        return min(SHARD_BYTES, self.bytes - index * SHARD_BYTES)
-
-
-def hash_of(shards: list[str]) -> str:
-    return hashlib.sha256("".join(shards).encode()).hexdigest()
 
 
 class ShardService(ServicerBase):
@@ -84,16 +51,16 @@ class ShardService(ServicerBase):
         return self._ids[index * self._per_shard : (index + 1) * self._per_shard].tobytes()
 
     async def rpc_shards(self, request: runtime_pb2.ExpertUID, context: P2PContext) -> runtime_pb2.ExpertInfo:
-        """The list of what there is."""
+        """Return the list of what there is."""
         return runtime_pb2.ExpertInfo(serialized_info=(await self._list).model_dump_json().encode())
 
     async def rpc_shard(
         self, request: runtime_pb2.ExpertUID, context: P2PContext
     ) -> AsyncIterator[runtime_pb2.ExpertInfo]:
-        """Chunks of one shard from an offset on: {"sha256": …, "offset": …}."""
-        wanted = json.loads(request.uid)
-        shard = self._shard((await self._list).shards.index(wanted["sha256"]))
-        for offset in range(max(0, int(wanted["offset"])), len(shard), CHUNK_BYTES):
+        """Give chunks of one shard, from an offset on."""
+        wanted = parse(ShardRequest, request.uid)
+        shard = self._shard((await self._list).shards.index(wanted.sha256))
+        for offset in range(wanted.offset, len(shard), CHUNK_BYTES):
             chunk = shard[offset : offset + CHUNK_BYTES]
             self._traffic.bytes_sent += len(chunk)
             yield runtime_pb2.ExpertInfo(serialized_info=chunk)
@@ -130,11 +97,11 @@ class KeptShards:
 
     @property
     def count(self) -> int:
-        """How many ids are here."""
+        """The ids that are here."""
         return self._bytes // self.type.itemsize
 
     def partial(self, sha256: str) -> Path:
-        """Where a shard is put together."""
+        """Return where a shard is put together."""
         return self.path.with_name(f"{PARTIAL}{sha256}")
 
     def add(self, sha256: str) -> None:
@@ -161,7 +128,7 @@ class KeptShards:
 
 
 class Stock(NamedTuple):
-    """What is here after a shard was taken, and how much the peer that gave it has besides."""
+    """The text that is here after a shard was taken, and how much the peer that gave it has besides."""
 
     ids: int
     shards: int
@@ -180,7 +147,7 @@ class Gathering:
         self._lists: dict[PeerID, ShardList] = {}
 
     async def take(self, donor: PeerID | None) -> Stock:
-        """One more shard of the donor's, any of those that are missing. Raises TransferError and OSError."""
+        """Take one more shard of the donor's, any of those that are missing. Raises TransferError and OSError."""
         if donor is None:
             return Stock(self.kept.count, len(self.kept.shards), 0)
         listed = self._lists.get(donor) or await self._ask_for_list(donor)
@@ -203,9 +170,9 @@ class Gathering:
         try:
             stub = ShardService.get_stub(self._p2p, donor)
             answer = await stub.rpc_shards(runtime_pb2.ExpertUID(), timeout=LIST_SECONDS)
-            listed = ShardList.model_validate_json(answer.serialized_info)
-        except ValidationError as error:
-            raise TransferError(f"its list of shards is not one: {error.errors()[0]['msg']}") from error
+            listed = parse(ShardList, answer.serialized_info)
+        except ProtocolViolation as error:
+            raise TransferError(f"its list of shards is not one: {error}") from error
         except Exception as error:
             raise TransferError(f"it does not say what it gives ({reason(error)})") from error
         if (listed.tokenizer, listed.type) != (self._tokenizer, self.kept.type.str):
@@ -229,7 +196,7 @@ class Gathering:
         await asyncio.get_running_loop().run_in_executor(None, self.kept.add, sha256)
 
     async def _chunks(self, donor: PeerID, sha256: str, offset: int) -> AsyncIterator[bytes]:
-        request = runtime_pb2.ExpertUID(uid=json.dumps({"sha256": sha256, "offset": offset}))
+        request = envelope(ShardRequest(sha256=sha256, offset=offset))
         deadline = time.monotonic() + ANSWER_SECONDS + SHARD_BYTES / SLOWEST
         try:
             stream = await begun(ShardService.get_stub(self._p2p, donor).rpc_shard(request))

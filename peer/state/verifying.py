@@ -8,18 +8,14 @@ from torch import Tensor
 
 from minigpt import checkpoint
 from minigpt.checkpoint import Checkpoint
-from minigpt.checkpoint.manifest import (
-    TOKENIZER,
-    CheckpointError,
-    Manifest,
-)
+from minigpt.checkpoint.manifest import TOKENIZER, CheckpointError, Manifest
 from minigpt.settings import run_id
 
 LARGEST = 1e4  # parameter; trained ones are below ten
 
 
 def verified(folder: Path) -> tuple[Checkpoint, dict[str, Tensor]]:
-    """The state that was taken, and its parameters, after every check there is; if it fails one, the folder goes.
+    """Return the state that was taken, and its parameters, after every check; if it fails one, the folder goes.
 
     Raises CheckpointError: shapes, finiteness and size of numbers, the anchor's hash, and that settings and tokenizer
     are those of the run.
@@ -40,6 +36,7 @@ def verified(folder: Path) -> tuple[Checkpoint, dict[str, Tensor]]:
 
 
 def is_whole(folder: Path) -> bool:
+    """Return whether that is a checkpoint with all that belongs to one."""
     try:
         checkpoint.read(folder)
     except CheckpointError:
@@ -48,7 +45,7 @@ def is_whole(folder: Path) -> bool:
 
 
 def is_kept(folder: Path, manifest: Manifest) -> bool:
-    """Whether that very state is in `folder` already, ours or taken before."""
+    """Return whether that very state is in `folder` already, ours or taken before."""
     try:
         return checkpoint.read_manifest(folder).progress == manifest.progress
     except CheckpointError:

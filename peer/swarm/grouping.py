@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from peer.swarm.notice import Notice, Role
+from peer.wire import Notice, Role
 
 
 def can_exchange(me: Notice, others: Iterable[Notice]) -> bool:
@@ -17,11 +17,11 @@ def can_exchange(me: Notice, others: Iterable[Notice]) -> bool:
 
 
 def groupmates(me: Notice, others: Iterable[Notice]) -> list[Notice]:
-    """The others that stand at our anchor: those we can exchange with. Who rests is not waited for."""
+    """Return the others that stand at our anchor: those we can exchange with. Who rests is not waited for."""
     return [
         other
         for other in others
-        if not other.paused and other.role == Role.TRAINING and (other.run_id, other.anchor) == (me.run_id, me.anchor)
+        if not other.paused and other.role == Role.TRAINING and (other.run_id, other.lineage) == (me.run_id, me.lineage)
     ]
 
 
@@ -34,7 +34,7 @@ def in_company(me: Notice, others: Iterable[Notice]) -> bool:
 
 
 def expected_group(me: Notice, others: Iterable[Notice], last_group: Iterable[str]) -> list[Notice]:
-    """Whom the next exchange is to be with.
+    """Return whom the next exchange is to be with.
 
     `last_group` are the peer ids of an exchange so short ago that notices may not have caught up with it: who was in it
     stands where we stand, or will in a moment.

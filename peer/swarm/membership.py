@@ -1,4 +1,4 @@
-"""What decides: who is here, who founds the run, who exchanges with whom, whose state is newest.
+"""The decisions: who is here, who founds the run, whose state is newest, who is who.
 
 Plain values in, plain values out; no socket, no clock, no torch, so that every case can be tested in a line.
 """
@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from peer.swarm.notice import Notice, Role
+from peer.wire import Notice, Role
 
 SILENCE_SECONDS = 8.0  # a peer that has said nothing for so long has left
 SUSPICION_SECONDS = 4.0  # and after so long it may have
@@ -35,29 +35,29 @@ class Passed:
 
 @dataclass(frozen=True)
 class Members:
-    """Who is in the swarm, as far as this device has heard: the state that `apply` takes from event to event."""
+    """The members of the swarm, as far as this device has heard: the state that `apply` takes from event to event."""
 
     newest: Mapping[str, Heard] = field(default_factory=dict)  # by peer id; goodbyes too, until they are old
     now: float = -math.inf
 
     @property
     def here(self) -> list[Notice]:
-        """Everybody who has not said goodbye and is not silent for too long, in an order all agree on."""
+        """Return everybody who has not said goodbye and is not silent for too long, in an order all agree on."""
         newest = sorted(self.newest.items())
         return [heard.notice for _, heard in newest if heard.notice.role != Role.LEFT]
 
     @property
     def suspected(self) -> frozenset[str]:
-        """Peer ids of those among them that are silent for so long that they may have left without a goodbye."""
+        """Return the peer ids of those among them that are silent for so long that they may have left."""
         return frozenset(notice.peer for notice in self.here if self.silence(notice.peer) > SUSPICION_SECONDS)
 
     def silence(self, peer: str) -> float:
-        """Seconds since a peer last said something."""
+        """Return the seconds since a peer last said something."""
         return self.now - self.newest[peer].said
 
 
 def apply(members: Members, event: Heard | Passed) -> Members:
-    """The members after an event. Words may come late and out of order: the newest of a peer counts, once."""
+    """Return the members after an event. Words may come late and out of order: the newest of a peer counts, once."""
     if isinstance(event, Passed):
         kept = {peer: heard for peer, heard in members.newest.items() if event.now < heard.said + SILENCE_SECONDS}
         return Members(kept, event.now)
@@ -69,7 +69,7 @@ def apply(members: Members, event: Heard | Passed) -> Members:
 
 
 class Start(enum.Enum):
-    """What a peer without a state of its own does next."""
+    """The next thing that a peer without a state of its own does."""
 
     LOOK = "look on"
     WAIT = "wait for the founder"
@@ -78,7 +78,7 @@ class Start(enum.Enum):
 
 
 def decide_start(me: Notice, others: Iterable[Notice], looked_long_enough: bool) -> Start:
-    """Join whoever has a state; let the founder found; of several at once, the one with the lowest peer id founds."""
+    """Choose to join whoever has a state, or to let the founder found: of several, the one with the lowest peer id."""
     others = list(others)
     if any(other.has_state for other in others):
         return Start.JOIN
@@ -94,25 +94,41 @@ def decide_start(me: Notice, others: Iterable[Notice], looked_long_enough: bool)
 
 
 def can_give(me: Notice, other: Notice) -> bool:
-    """Whether a peer is one to take state from: of two that accept no connection none reaches the other."""
+    """Return whether a peer is one to take state from: of two that accept no connection none reaches the other."""
     return other.has_state and (me.reachable or other.reachable)
 
 
 def newer_state(me: Notice, others: Iterable[Notice]) -> Notice | None:
-    """The peer of our run with the newest state, if it is newer than ours."""
+    """Return the peer of our run with the newest state, if it is newer than ours."""
     same_run = [other for other in others if can_give(me, other) and other.run_id == me.run_id]
     newest = max(same_run, key=lambda other: other.state, default=None)
     return newest if newest is not None and newest.state > me.state else None
 
 
 def pauses_changed(before: Iterable[Notice], now: Iterable[Notice]) -> list[Notice]:
-    """Who rests now and did not before, or did and no longer does."""
+    """Return who rests now and did not before, or did and no longer does."""
     rested = {notice.peer for notice in before if notice.paused}
     return [notice for notice in now if bool(notice.paused) != (notice.peer in rested)]
 
 
 def came_and_left(before: Iterable[Notice], now: Iterable[Notice]) -> tuple[list[Notice], list[Notice]]:
-    """Who is in `now` and was not in `before`, and who was and is no longer."""
+    """Return who is in `now` and was not in `before`, and who was and is no longer."""
     old, new = {notice.peer: notice for notice in before}, {notice.peer: notice for notice in now}
     came = [notice for peer, notice in new.items() if peer not in old]
     return came, [notice for peer, notice in old.items() if peer not in new]
+
+
+def is_earlier_twin(other: Notice, me: Notice) -> bool:
+    """Return whether the other one has our identity, and we, who started later, are to take another."""
+    return other.peer == me.peer and (other.started, other.address) < (me.started, me.address)
+
+
+def with_distinct_names(others: list[Notice], me: Notice | None) -> list[Notice]:
+    """Return the others; of devices with one name the first to start keeps it, the next ones are "name (2)", "(3)"."""
+    known = others if me is None else [*others, me]
+    counts: dict[str, int] = {}
+    names: dict[str, str] = {}
+    for notice in sorted(known, key=lambda notice: (notice.started, notice.peer)):
+        count = counts[notice.name] = counts.get(notice.name, 0) + 1
+        names[notice.peer] = notice.name if count == 1 else f"{notice.name} ({count})"
+    return [notice.model_copy(update={"name": names[notice.peer]}) for notice in others]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from minigpt.settings import Settings, SettingsError, differences, parse_settings
 from peer.device.display import Display
+from peer.network.child_calls import Pending
 from peer.network.handle import Network
 from peer.state.fetching import TransferError
-from peer.swarm.notice import Notice, Role
+from peer.wire import Notice, Role
 
 
 class OtherRuns:
@@ -18,7 +17,7 @@ class OtherRuns:
 
     def __init__(self, network: Network, settings: Settings, run_id: str, display: Display):
         self._network, self._settings, self._run_id, self._display = network, settings, run_id, display
-        self._asked: dict[str, Callable[[], bytes | None] | None] = {}  # by run id; None once it has been said
+        self._asked: dict[str, Pending[bytes] | None] = {}  # by run id; None once it has been said
         self._said_out_of_reach = False
 
     def update(self, notices: list[Notice]) -> None:
@@ -28,7 +27,7 @@ class OtherRuns:
         if training and not reachable and not self._said_out_of_reach:
             self._said_out_of_reach = True
             names = ", ".join(notice.name for notice in training)
-            port = self._network.address.split("/")[4]
+            port = self._network.address.port
             self._display.note(
                 f"nothing can be exchanged with {names}: a firewall lets no connection in there, and none here. "
                 f"Let TCP port {port} in on one device"
@@ -38,17 +37,17 @@ class OtherRuns:
                 continue
             if notice.run_id not in self._asked:
                 self._asked[notice.run_id] = self._network.fetch_settings(notice.peer, self._settings.swarm.run)
-            poll = self._asked[notice.run_id]
-            if poll is not None and (different := self._differences(poll)) is not None:
+            pending = self._asked[notice.run_id]
+            if pending is not None and (different := self._differences(pending)) is not None:
                 self._asked[notice.run_id] = None
                 self._display.note(
                     f"{notice.name} trains another run of the same name, which is not mixed with ours: {different}. "
                     f"To train together, one of the two starts without its checkpoints/{self._settings.swarm.run}"
                 )
 
-    def _differences(self, poll: Callable[[], bytes | None]) -> str | None:
+    def _differences(self, pending: Pending[bytes]) -> str | None:
         try:
-            answer = poll()
+            answer = pending.poll()
             if answer is None:
                 return None
             return "; ".join(differences(self._settings, parse_settings(answer, "theirs"))) or "the tokenizers differ"

@@ -26,7 +26,7 @@ from peer.outer.loop import OuterLoop
 from peer.outer.synchronous import SynchronousInner, SynchronousOuter
 from peer.state import means
 from peer.state.anchor import padded
-from peer.swarm.notice import Notice
+from peer.wire import Notice
 
 
 def open_batches(run: Run, sentencepiece: Any, peer: str, display: Display, stop: StopSignal) -> Batches:

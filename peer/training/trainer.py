@@ -24,17 +24,18 @@ from peer.inner.compiling import Compiling
 from peer.inner.lr_schedule import learning_rate
 from peer.joining.join import Run
 from peer.network import clock
+from peer.network.address import Address
 from peer.network.handle import Network
 from peer.outer.events import CaughtUp, Reconnected, RoundClosed, Setback
 from peer.swarm.advice import advice
 from peer.swarm.membership import came_and_left, pauses_changed
-from peer.swarm.notice import Notice
 from peer.training.evaluator import Evaluator, Verdict
 from peer.training.metrics import Metrics, RoundLine
 from peer.training.other_runs import OtherRuns
 from peer.training.round_log import EndedRound
 from peer.training.saver import Saver
 from peer.training.setup import affordable_batch, open_batches, open_held_out, open_loops, share_text
+from peer.wire import Notice
 
 BAR_SECONDS = 0.5
 LAST_VERDICT_SECONDS = 60.0  # that a run which ends by itself waits for what is still being measured
@@ -298,7 +299,7 @@ class Trainer:
     def _say_membership(self) -> None:
         came, left = came_and_left(self._others, self.outer.others)
         for notice in came:
-            self.display.note(f"{notice.name} is here ({notice.address.split('/')[2]})")
+            self.display.note(f"{notice.name} is here ({Address.parse(notice.address).host})")
         for notice in left:
             self.display.note(f"{notice.name} left")
         for notice in pauses_changed(self._others, self.outer.others):

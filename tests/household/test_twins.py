@@ -14,9 +14,10 @@ import pytest
 from hivemind.dht import DHTNode
 
 from peer.network import clock
+from peer.network.address import Address
 from peer.network.node import Node
 from peer.swarm.membership import SILENCE_SECONDS
-from peer.swarm.notice import Notice, Role
+from peer.wire import Notice, Role
 from tests.devices import GentleDevice
 from tests.lan import Lan, requirements_missing
 
@@ -58,21 +59,22 @@ def test_where_multicast_does_not_reach_the_notice_board_tells_whom_to_ask(
     async def work() -> str | None:
         dht = await DHTNode.create(use_relay=False, use_auto_relay=False, nat_port_map=False, auto_nat=False)
         try:
-            node = Node(dht, "cellmind", tmp_path)
-            node._began -= 3.0  # we started so long ago
+            own = dht.peer_id.to_base58()
+            node = Node(dht, "cellmind", Address("10.77.0.98", 23457, own), tmp_path)
+            node.identity._began -= 3.0  # we started so long ago
             other = Notice(
-                peer=node.peer,
+                peer=own,
                 name="desk",
-                address=f"/ip4/10.77.0.99/tcp/23457/p2p/{node.peer}",
+                address=str(Address("10.77.0.99", 23457, own)),
                 role=Role.TRAINING,
-                started=node.started - started,
+                started=node.identity.started - started,
             )
             expiration = clock.now() + SILENCE_SECONDS - ago
-            await node.board.post(other.address, other.model_dump(mode="json"), expiration)
-            await node._read()
-            assert node.members.here == [], "it is nobody else"
-            assert node.twin is None, "nothing is proved yet"
-            return node._suspected
+            await node.notices.board.post(other.address, other.model_dump(mode="json"), expiration)
+            await node.notices.read()
+            assert node.notices.members.here == [], "it is nobody else"
+            assert node.identity.twin is None, "nothing is proved yet"
+            return node.identity._suspected
         finally:
             await dht.shutdown()
 

@@ -8,10 +8,15 @@ from typing import Any
 import pytest
 
 from peer.doctor.diagnosis import Answer, Device, Findings, State, first_to_mend, judge
-from peer.swarm.notice import Notice, Role
+from peer.wire import Notice, OtherVersion, Role
 
 RUN_ID = "cellmind-0123456789ab"
 OTHER_ID = "cellmind-ba9876543210"
+
+
+def other_version(version: int) -> OtherVersion:
+    address = f"/ip4/192.168.0.9/tcp/23457/p2p/{'Q' * 46}"
+    return OtherVersion(version=version, peer="Q" * 46, name="desk", address=address)
 
 
 def device(letter: str, **fields: Any) -> Device:
@@ -70,6 +75,13 @@ def test_where_nothing_is_wrong_nothing_is_to_mend() -> None:
         ({"reachable": False}, "connections to here", "TCP 23457", "firewall of this device"),
         ({"clock": "this device's clock is 3 h ahead of the others'"}, "clock", "3 h ahead", "automatically"),
         ({"notices": []}, "version", "device A (192.168.0.25) says is not understood", "git pull"),
+        ({"other_versions": [other_version(1)]}, "version", "desk runs an older version", "update desk: git pull"),
+        (
+            {"other_versions": [other_version(3)]},
+            "version",
+            "desk runs a newer version",
+            "update this device: git pull",
+        ),
         ({"run_id": OTHER_ID}, "run", f"device A trains {RUN_ID}", "without its checkpoints/cellmind"),
         ({"run_id": "", "notices": [notice("A"), notice("B", OTHER_ID)]}, "run", "device B", "checkpoints/cellmind"),
         ({"devices": [device("A", run="club")], "notices": []}, "run", "trains 'club'", "--run club"),

@@ -29,11 +29,12 @@ from peer.joining import join
 from peer.joining.invite import HEAD, Invite, InviteError, _checksum, invite_of_running_peer, parse_invite
 from peer.joining.join import Joiner, JoinError
 from peer.joining.pull import fetch_from_peer
+from peer.network.address import Address
 from peer.network.folder import OWN_ADDRESS
 from peer.network.handle import Network
 from peer.network.node import View
 from peer.state.fetching import TransferError
-from peer.swarm.notice import Notice, Role
+from peer.wire import Notice, Role
 from tests.tiny import SETTINGS, save_model
 
 ADDRESS = "/ip4/192.168.0.10/tcp/23457/p2p/QmZAmAb3czWsDcRtVyp34XrFKson3BrVkLTB4RoU7yKsw9"
@@ -186,7 +187,7 @@ def test_an_invite_to_a_run_that_is_not_there_takes_nothing_and_founds_nothing(
     trained: str, problem: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(join, "UNANSWERED_SECONDS", 0.5)
-    peer_id = ADDRESS.rpartition("/")[2]
+    peer_id = Address.parse(ADDRESS).peer
     notice = Notice(peer=peer_id, name="desk", address=ADDRESS, role=Role.TRAINING, run_id=trained)
     view = View(notices=[notice] if trained else [], connected=[peer_id], searched=True)
     with pytest.raises(JoinError, match=problem):
@@ -196,7 +197,7 @@ def test_an_invite_to_a_run_that_is_not_there_takes_nothing_and_founds_nothing(
 
 def test_a_firewall_before_an_invites_run_is_told_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(join, "UNANSWERED_SECONDS", 0.5)
-    peer_id = ADDRESS.rpartition("/")[2]
+    peer_id = Address.parse(ADDRESS).peer
     shut = Notice(peer=peer_id, name="desk", address=ADDRESS, role=Role.TRAINING, run_id=INVITE.run_id, reachable=False)
     other_run = {"name": "bystander", "run_id": "cellmind-0123456789ab", "reachable": True}
     notices = [shut, shut.model_copy(update={"peer": "B" * 46, **other_run})]

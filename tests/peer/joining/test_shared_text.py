@@ -16,7 +16,7 @@ from minigpt import checkpoint
 from minigpt.settings import Settings
 from peer.joining import shared_text
 from peer.joining.join import Joiner
-from peer.swarm.notice import Notice, Role
+from peer.wire import Notice, Role
 from tests.devices import REPOSITORY, GentleDevice, clone
 from tests.lan import HostProcess, Lan, requirements_missing, wait_until
 

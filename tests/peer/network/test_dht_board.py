@@ -13,10 +13,11 @@ from hivemind.dht import DHTNode
 from hivemind.proto import dht_pb2
 
 from peer.network import clock, dht_board
+from peer.network.address import Address
 from peer.network.dht_board import Board
 from peer.network.dht_records import SoundRecords, board_of
 from peer.network.node import Node
-from peer.swarm.notice import Notice, Role, parse_notice
+from peer.wire import Notice, Role, parse_notice
 
 QUIET = {"use_relay": False, "use_auto_relay": False, "nat_port_map": False, "auto_nat": False}
 NODES = 8  # of which five keep the board
@@ -120,16 +121,18 @@ def test_a_notice_is_repeated_for_as_long_as_training_may_wait_for_others(
     async def work() -> None:
         dht = await DHTNode.create(**QUIET)
         try:
-            node = Node(dht, "cellmind", tmp_path)
-            node._address = f"/ip4/10.77.0.99/tcp/23457/p2p/{node.peer}"
-            said_last = Notice(peer=node.peer, name="desk", address=node._address, role=Role.TRAINING, ready=True)
-            node.take(said_last, silent_seconds)
-            node._noticed_at -= 30.0
-            await node._post()
-            assert (node._address in await node.board.read()) == said
-            node.expect_silence(60.0)
-            await node._post()
-            notice = parse_notice(node._address, (await node.board.read())[node._address][0])
+            notices = Node(dht, "cellmind", Address("10.77.0.99", 23457, dht.peer_id.to_base58()), tmp_path).notices
+            address = f"/ip4/10.77.0.99/tcp/23457/p2p/{dht.peer_id.to_base58()}"
+            said_last = Notice(
+                peer=dht.peer_id.to_base58(), name="desk", address=address, role=Role.TRAINING, ready=True
+            )
+            notices.say(said_last, silent_seconds)
+            notices._said_at -= 30.0
+            await notices.post()
+            assert (address in await notices.board.read()) == said
+            notices.expect_silence(60.0)
+            await notices.post()
+            notice = parse_notice(address, (await notices.board.read())[address][0])
             assert notice is not None and not notice.ready, "training stands still, and has said so"
         finally:
             await dht.shutdown()

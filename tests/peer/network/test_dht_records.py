@@ -20,10 +20,11 @@ from hivemind.proto import dht_pb2
 from hivemind.utils import MSGPackSerializer
 
 from peer.network import clock, dht_records
+from peer.network.address import Address
 from peer.network.dht_records import MAX_LIFE_SECONDS, MAX_RECORD_BYTES, SoundRecords, board_of, forget_if_too_much
 from peer.network.node import Node
 from peer.swarm.membership import SILENCE_SECONDS
-from peer.swarm.notice import Notice, Role
+from peer.wire import Notice, Role
 
 BOARD = DHTID.generate(source=board_of("cellmind")).to_bytes()
 ELSEWHERE = DHTID.generate(source="averager.all_averagers").to_bytes()
@@ -64,7 +65,7 @@ def test_odd_records_hide_no_notice(tmp_path: Path) -> None:
         dht = await DHTNode.create(record_validator=SoundRecords(board_of("cellmind")), **quiet)
         stranger = await DHTNode.create(initial_peers=await dht.get_visible_maddrs(), **quiet)
         try:
-            node = Node(dht, "cellmind", tmp_path)
+            node = Node(dht, "cellmind", Address("10.0.0.1", 1, dht.peer_id.to_base58()), tmp_path)
             other = stranger.peer_id.to_base58()
             honest = Notice(peer=other, name="desk", address=f"/ip4/10.0.0.2/tcp/1/p2p/{other}", role=Role.TRAINING)
             for key, subkey, value, life in REFUSED.values():
@@ -74,9 +75,11 @@ def test_odd_records_hide_no_notice(tmp_path: Path) -> None:
                 answer = await stranger.protocol.get_stub(dht.peer_id).rpc_store(request)
                 assert list(answer.store_ok) == [False]
             expiration = clock.now() + SILENCE_SECONDS
-            await stranger.store(board_of(node.run), honest.model_dump(mode="json"), expiration, subkey=honest.address)
-            await node._read()
-            return [notice.name for notice in node.members.here]
+            await stranger.store(
+                board_of("cellmind"), honest.model_dump(mode="json"), expiration, subkey=honest.address
+            )
+            await node.notices.read()
+            return [notice.name for notice in node.notices.members.here]
         finally:
             await stranger.shutdown()
             await dht.shutdown()

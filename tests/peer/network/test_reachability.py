@@ -26,13 +26,15 @@ from hivemind.p2p import P2P, PeerID
 
 from peer.device.display import Display
 from peer.joining.invite import invite_of_running_peer, parse_invite
-from peer.network import node as node_module
-from peer.network import subnet_scan
+from peer.network import meeting, subnet_scan
+from peer.network.address import Address
 from peer.network.handle import Network
-from peer.network.node import RETRY_SECONDS, Node, View
+from peer.network.hivemind_patches import daemon_of
+from peer.network.meeting import RETRY_SECONDS, Meetings
+from peer.network.node import View
 from peer.network.subnet_scan import AT_ONCE, neighbours
-from peer.swarm.notice import Notice, Role
 from peer.training.other_runs import OtherRuns
+from peer.wire import Notice, Role
 from tests.devices import Device, GentleDevice
 from tests.lan import HostProcess, Lan, requirements_missing, wait_until
 from tests.tiny import SETTINGS
@@ -66,18 +68,18 @@ def test_a_device_that_is_back_is_met_at_once_however_often_it_did_not_answer(tm
     async def work() -> list[str]:
         P2P.generate_identity(identity)
         peer_id = PeerID.from_identity(Path(identity).read_bytes())
-        address = f"/ip4/127.0.0.1/tcp/{port}/p2p/{peer_id.to_base58()}"
+        address = str(Address("127.0.0.1", port, peer_id.to_base58()))
         dht, other, said = await DHTNode.create(**ALONE), None, []
         try:
-            node = Node(dht, "cellmind", tmp_path)
-            node.remember(address)
+            meetings = Meetings(dht)
+            meetings.remember(address)
             for _ in range(3):
-                await node._meet(address, node.addresses[address])
-                said.append(node.refused[address])
+                await meetings.meet(address, meetings.addresses[address])
+                said.append(meetings.refused[address])
             listening = [f"/ip4/127.0.0.1/tcp/{port}"]
             other = await DHTNode.create(identity_path=identity, host_maddrs=listening, **ALONE)
-            await node._meet(address, node.addresses[address])
-            return [*said, node.refused.get(address, "met")]
+            await meetings.meet(address, meetings.addresses[address])
+            return [*said, meetings.refused.get(address, "met")]
         finally:
             for started in (dht, other):
                 if started is not None:
@@ -87,26 +89,26 @@ def test_a_device_that_is_back_is_met_at_once_however_often_it_did_not_answer(tm
 
 
 def test_addresses_that_fail_make_room_and_others_do_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(node_module, "MAX_ADDRESSES", 2)
-    first, second, third, fourth = (f"/ip4/127.0.0.1/tcp/1/p2p/{letter * 46}" for letter in "ABCD")
+    monkeypatch.setattr(meeting, "MAX_ADDRESSES", 2)
+    first, second, third, fourth = (str(Address("127.0.0.1", 1, letter * 46)) for letter in "ABCD")
 
     async def work() -> None:
         dht = await DHTNode.create(**ALONE)
         try:
-            node = Node(dht, "cellmind", tmp_path)
+            meetings = Meetings(dht)
             for address in (first, second, third):
-                node.remember(address)
-            assert list(node.addresses) == [first, second], "which may be good ones: they have not been tried"
-            while node.addresses[first].pause < RETRY_SECONDS[2]:
-                node.remember(third)
-                assert list(node.addresses) == [first, second]
-                await node._meet(first, node.addresses[first])
-            node.addresses[second].pause = RETRY_SECONDS[2]
-            assert first in node.refused
+                meetings.remember(address)
+            assert list(meetings.addresses) == [first, second], "which may be good ones: they have not been tried"
+            while meetings.addresses[first].pause < RETRY_SECONDS[2]:
+                meetings.remember(third)
+                assert list(meetings.addresses) == [first, second]
+                await meetings.meet(first, meetings.addresses[first])
+            meetings.addresses[second].pause = RETRY_SECONDS[2]
+            assert first in meetings.refused
             for address in (third, fourth):
-                node.remember(address)
-            assert list(node.addresses) == [second, third], "one at a time"
-            assert first not in node.refused
+                meetings.remember(address)
+            assert list(meetings.addresses) == [second, third], "one at a time"
+            assert first not in meetings.refused
         finally:
             await dht.shutdown()
 
@@ -118,17 +120,19 @@ def test_a_live_connection_is_kept_whatever_is_said_of_its_device(tmp_path: Path
     async def work() -> None:
         dht, other = await DHTNode.create(**ALONE), await DHTNode.create(**ALONE)
         try:
-            node = Node(dht, "cellmind", tmp_path)
+            meetings = Meetings(dht)
             address = str((await other.get_visible_maddrs())[0])
-            node.remember(address)
-            await node._meet(address, node.addresses[address])
-            await node._let_go(other.peer_id)
+            meetings.remember(address)
+            await meetings.meet(address, meetings.addresses[address])
+            await meetings.let_go(other.peer_id)
             assert [info.peer_id for info in await dht.p2p.list_peers()] == [other.peer_id]
-            pid = other.p2p._child.pid
+            daemon = daemon_of(other.p2p)
+            assert daemon is not None
+            pid = daemon.pid
             os.kill(pid, signal.SIGSTOP)  # as a phone that has left the house is silent
             assert wait_until(lambda: Path(f"/proc/{pid}/stat").read_text().split()[2] == "T", 10)
             try:
-                await asyncio.wait_for(node._let_go(other.peer_id), 15)
+                await asyncio.wait_for(meetings.let_go(other.peer_id), 15)
                 assert not await dht.p2p.list_peers()
             finally:
                 os.kill(pid, signal.SIGCONT)
@@ -177,12 +181,12 @@ def test_two_that_ask_at_once_do_not_ask_in_the_same_bytes(monkeypatch: pytest.M
 
 def test_it_is_said_once_where_a_firewall_on_every_device_keeps_them_apart() -> None:
     said: list[str] = []
-    network = SimpleNamespace(view=View(reachable=False), address="/ip4/10.0.0.2/tcp/23457/p2p/Qm")
+    network = SimpleNamespace(view=View(reachable=False), address=Address("10.0.0.2", 23457, "Qm"))
     other_runs = OtherRuns(
         cast(Network, network), SETTINGS, "cellmind-1", cast(Display, SimpleNamespace(note=said.append))
     )
     shut = Notice(
-        peer="A" * 12, name="desk", address="", role=Role.TRAINING, run_id="cellmind-1", anchor="aa", reachable=False
+        peer="A" * 12, name="desk", address="", role=Role.TRAINING, run_id="cellmind-1", lineage="aa", reachable=False
     )
     other_runs.update([])
     other_runs.update([shut, shut.model_copy(update={"peer": "B" * 12, "reachable": True})])
@@ -224,8 +228,9 @@ def test_a_phone_joins_by_a_probe_by_a_remembered_address_and_by_an_invite(tmp_p
         by_invite.wait_for("^round .* with host1$", START)
         end(by_invite)
 
-        there, _, fingerprint = parse_invite(shown).address.rpartition("/")
-        forged = replace(parse_invite(shown), address=f"{there}/{fingerprint[:-4]}{fingerprint[-4:][::-1]}")
+        there = Address.parse(parse_invite(shown).address)
+        other = replace(there, peer=there.peer[:-4] + there.peer[-4:][::-1])
+        forged = replace(parse_invite(shown), address=str(other))
         refused = join_without_netlink(phone, "--join", str(forged), "--checkpoints", "forged")
         assert refused.wait(START) == 2
         refused.wait_for(r"^error: at the address of the invite, 10\.77\.0\.11, another device answers", 0)

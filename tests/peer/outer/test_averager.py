@@ -27,14 +27,14 @@ from hivemind import DHT
 from hivemind.averaging.control import StepControl
 from hivemind.proto.averaging_pb2 import AveragingData
 from hivemind.utils.mpfuture import MPFuture
-from pydantic import ValidationError
 from torch import Tensor
 
 from peer.outer import averager as averager_module
-from peer.outer.all_reduce import WINDOW_BYTES, AgreeingRunner, Declared
+from peer.outer.all_reduce import WINDOW_BYTES, AgreeingRunner
 from peer.outer.averager import PseudoGradientAverager
 from peer.state.anchor import COARSE, FINE, MEAN_BITS
 from peer.state.codec import BLOCK, PART, bits_of, decode, payload_bytes
+from peer.wire import Declared, ProtocolViolation, parse_value
 from tests.lan import wait_until
 from tests.peer.outer.exchanges import BOUND, encoded, runs, send
 
@@ -458,6 +458,6 @@ def test_ctrl_c_does_what_it_did_before(nodes: list[DHT], start: Start) -> None:
 )
 def test_what_cannot_be_given_is_no_description_of_it(lie: dict[str, Any]) -> None:
     honest = {"bits": COARSE, "samples": 8, "weight": 8, "steps": 2, "group_size": 2, "lineage": "aa", "patience": 4.0}
-    Declared.model_validate(honest)
-    with pytest.raises(ValidationError):
-        Declared.model_validate({**honest, **lie})
+    parse_value(Declared, honest)
+    with pytest.raises(ProtocolViolation):
+        parse_value(Declared, {**honest, **lie})

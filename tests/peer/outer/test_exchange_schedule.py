@@ -13,7 +13,7 @@ from peer.outer.exchange_schedule import (
 )
 from peer.state.anchor import COARSE, FINE
 from peer.state.codec import PART
-from peer.swarm.notice import Notice, Role
+from peer.wire import Notice, Role
 
 SIZE = 4 * PART
 

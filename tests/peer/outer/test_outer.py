@@ -7,7 +7,6 @@ import copy
 import errno
 import signal
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from itertools import count, repeat
 from pathlib import Path
@@ -27,6 +26,7 @@ from hivemind.utils.mpfuture import MPFuture
 from minigpt.checkpoint import parameter_hash
 from minigpt.checkpoint.manifest import Progress, Standing
 from peer.inner.loop import InnerLoop
+from peer.network.address import Address
 from peer.network.handle import Network
 from peer.network.node import View
 from peer.outer import loop as outer_module
@@ -37,7 +37,7 @@ from peer.outer.loop import REUNION_SECONDS, OuterLoop
 from peer.state.anchor import COARSE, MEAN_BITS, padded
 from peer.state.fetching import TransferError
 from peer.state.means import Mean, following, path_of
-from peer.swarm.notice import Notice, Role
+from peer.wire import Notice, Role
 from tests.lan import wait_until
 from tests.peer.outer.exchanges import BOUND, encoded, runs, send
 from tests.tiny import SETTINGS, build_model
@@ -69,7 +69,7 @@ def test_the_outer_loop_replaces_an_averager_that_has_died(nodes: list[DHT], tmp
 
     outer = start_outer(nodes[0], tmp_path, post=lambda notice: View(), start_again=start_again)
     network = cast(Any, outer.network)
-    network.peer, network.address = nodes[1].peer_id.to_base58(), "/ip4/127.0.0.1/tcp/1/p2p/Qm"
+    network.peer, network.address = nodes[1].peer_id.to_base58(), Address("127.0.0.1", 1, "Qm")
     dead = outer._averager
     try:
         assert not list(outer.tick(1.0))
@@ -202,7 +202,7 @@ def test_who_comes_and_stands_where_we_stand_has_nothing_to_take(nodes: list[DHT
             outer._shared_from = None  # alone for a while
             outer.inner.steps += 3
             outer.trained(12)
-            mate = {"peer": "D" * 12, "name": "mate", "anchor": anchor, "trained": 0, "round": 0}
+            mate = {"peer": "D" * 12, "name": "mate", "lineage": anchor, "trained": 0, "round": 0}
             others[:] = [outer._notice().model_copy(update=mate)]
             events = list(outer.tick(1.0))
             assert [type(event) for event in events] == [RoundClosed] * closes
@@ -234,7 +234,7 @@ def test_what_was_trained_apart_counts_and_weighs_no_more_than_an_exchange(nodes
         caught_up = outer._take_state(State(donor, state, dict(build_model(40).named_parameters())))
         assert (caught_up.apart, caught_up.given_up) == (400, 0)
         again = replace(state, samples=state.samples + 8, lineage="bbb")
-        outer.contributions.update([donor.model_copy(update={"anchor": outer.progress.lineage})])
+        outer.contributions.update([donor.model_copy(update={"lineage": outer.progress.lineage})])
         assert outer._take_state(State(donor, again, dict(build_model(40).named_parameters()))).apart == 0
         assert all(torch.equal(*pair) for pair in zip(stood, outer.inner.parameters)), "the donor trained as much"
         outer._give([donor])
@@ -331,18 +331,18 @@ def test_what_a_peer_has_seen_of_us_is_told_by_where_it_stands(nodes: list[DHT],
 def test_a_peer_that_claims_to_be_far_ahead_keeps_nobody_from_going_on(nodes: list[DHT], tmp_path: Path) -> None:
     asked: list[str] = []
 
-    def fetch_means(donor: str, *rest: object) -> Callable[[], list[Path]]:
+    def fetch_means(donor: str, *rest: object) -> SimpleNamespace:
         asked.append(donor)
-        return lambda: []
+        return SimpleNamespace(poll=lambda: [])
 
-    def fetch(donor: str, *rest: object, **more: object) -> Callable[[], Path]:
+    def fetch(donor: str, *rest: object, **more: object) -> SimpleNamespace:
         def poll() -> Path:
             raise TransferError("the donor has no checkpoint yet")
 
-        return poll
+        return SimpleNamespace(poll=poll)
 
     def post(notice: Notice) -> View:
-        claims = {"peer": "L" * 12, "name": "liar", "trained": 2**50, "anchor": "b", "sharing": True}
+        claims = {"peer": "L" * 12, "name": "liar", "trained": 2**50, "lineage": "b", "sharing": True}
         return View(notices=[notice.model_copy(update=claims)])
 
     outer = start_outer(nodes[0], tmp_path, post=post, fetch_means=fetch_means, fetch=fetch)
@@ -365,15 +365,16 @@ def test_a_state_that_its_donor_is_still_writing_is_asked_for_when_it_is_written
     asked: list[str] = []
     writes = True
 
-    def fetch(donor: str, *rest: object, **more: object) -> Callable[[], None]:
+    def fetch(donor: str, *rest: object, **more: object) -> SimpleNamespace:
         asked.append(donor)
-        return lambda: None
+        return SimpleNamespace(poll=lambda: None)
 
     def post(notice: Notice) -> View:
-        newer = {"peer": "D" * 12, "name": "donor", "trained": 2**20, "anchor": "b", "sharing": not writes}
+        newer = {"peer": "D" * 12, "name": "donor", "trained": 2**20, "lineage": "b", "sharing": not writes}
         return View(notices=[notice.model_copy(update=newer)])
 
-    outer = start_outer(nodes[0], tmp_path, post=post, fetch_means=lambda *rest: lambda: [], fetch=fetch)
+    no_means = SimpleNamespace(poll=lambda: [])
+    outer = start_outer(nodes[0], tmp_path, post=post, fetch_means=lambda *rest: no_means, fetch=fetch)
     try:
         for _ in range(3):
             assert not list(outer.tick(1.0)), "nobody is told of a moment's wait"

@@ -5,13 +5,13 @@ import pytest
 from minigpt.checkpoint.manifest import Standing
 from peer.state import contributions as module
 from peer.state.contributions import Contributions
-from peer.swarm.notice import Notice, Role
+from peer.wire import Notice, Role
 
 PEER = "D" * 12
 
 
 def notice(anchor: str, role: Role = Role.TRAINING) -> Notice:
-    return Notice(peer=PEER, name="peer", address="", role=role, anchor=anchor)
+    return Notice(peer=PEER, name="peer", address="", role=role, lineage=anchor)
 
 
 def trained(contributions: Contributions, lineage: str, own: int) -> None:

@@ -17,14 +17,16 @@ import numpy as np
 import pytest
 from hivemind.p2p import P2P, P2PContext
 from hivemind.proto import runtime_pb2
-from pydantic import ValidationError
 
 from minigpt.dataset import Batches, GrowingDataset
-from peer.network.address import parse_address
+from peer import wire
+from peer.network.address import Address
+from peer.network.hivemind_patches import connect
 from peer.state import shards
 from peer.state.fetching import TransferError
 from peer.state.serving import StateService
-from peer.state.shards import Gathering, KeptShards, ShardList, ShardService, Stock, hash_of
+from peer.state.shards import Gathering, KeptShards, ShardService, Stock
+from peer.wire import ProtocolViolation, ShardList, hash_of, parse
 
 TOKENIZER, RUN_ID = "a" * 64, "cellmind-0123456789ab"
 VOCABULARY = 300
@@ -33,7 +35,8 @@ SHARD = 2000  # bytes
 
 @pytest.fixture(autouse=True)
 def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shards, "SHARD_BYTES", SHARD)
+    for module in (shards, wire):
+        monkeypatch.setattr(module, "SHARD_BYTES", SHARD)
     monkeypatch.setattr(shards, "CHUNK_BYTES", 300)
 
 
@@ -53,8 +56,7 @@ def beside(
         donor, joiner = [await P2P.create(auto_nat=False, nat_port_map=False, use_relay=False) for _ in range(2)]
         try:
             await service().add_p2p_handlers(donor)
-            _, dialable = parse_address(str((await donor.get_visible_maddrs())[0]))
-            await joiner._client.connect(donor.peer_id, [dialable])
+            await connect(joiner, Address.parse(str((await donor.get_visible_maddrs())[0])))
             kept = KeptShards(folder / "shards", RUN_ID, VOCABULARY)
             gathering = Gathering(joiner, kept, more.get("tokenizer", TOKENIZER), StateService(folder))
             return await asyncio.wait_for(work(gathering, donor.peer_id), 30)
@@ -273,9 +275,9 @@ def test_lists_that_do_not_fit_together_are_none(change: dict[str, Any]) -> None
         "shards": hashes,
         "sha256": hash_of(hashes),
     }
-    assert [ShardList.model_validate_json(json.dumps(good)).size(index) for index in range(3)] == [SHARD, SHARD, 10]
-    with pytest.raises(ValidationError):
-        ShardList.model_validate_json(json.dumps({**good, **change}))
+    assert [parse(ShardList, json.dumps(good)).size(index) for index in range(3)] == [SHARD, SHARD, 10]
+    with pytest.raises(ProtocolViolation):
+        parse(ShardList, json.dumps({**good, **change}))
 
 
 def test_odd_requests_get_nothing_and_harm_nothing(tmp_path: Path) -> None:

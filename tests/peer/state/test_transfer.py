@@ -11,7 +11,6 @@ import signal
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, AsyncIterator, cast  # noqa: UP035 -- hivemind tells streams by typing's name
 
 import peer  # noqa: F401 -- first, for it tells hivemind how little to log
@@ -29,9 +28,9 @@ from minigpt import checkpoint
 from minigpt.checkpoint.manifest import LOCAL, MANIFEST, MODEL, OPTIMIZER, CheckpointError, Manifest
 from minigpt.model import MiniGPT
 from minigpt.settings import run_id
-from peer.network import child_calls
-from peer.network import node as node_module
-from peer.network.address import parse_address
+from peer.network.address import Address
+from peer.network.hivemind_patches import connect
+from peer.network.transfers import Transfers
 from peer.state import fetching, means, serving
 from peer.state.codec import PART, payload_bytes
 from peer.state.fetching import PARTIAL, TransferError, fetch, fetch_bytes, fetch_manifest, fetch_means, is_followed
@@ -75,8 +74,7 @@ async def another_donor(
     try:
         service = kind(folder)
         await service.add_p2p_handlers(donor)
-        _, dialable = parse_address(str((await donor.get_visible_maddrs())[0]))
-        await joiner._client.connect(donor.peer_id, [dialable])
+        await connect(joiner, Address.parse(str((await donor.get_visible_maddrs())[0])))
         yield donor, service
     finally:
         await donor.shutdown()
@@ -469,8 +467,8 @@ def test_a_thousand_odd_messages_harm_nothing(donor_folder: Path, tmp_path: Path
                     assert not any([message.serialized_info async for message in await stub.rpc_mean(request)])
 
     async def shout(donor: P2P) -> None:
-        _, dialable = parse_address(str((await donor.get_visible_maddrs())[0]))
-        _, writer = await asyncio.open_connection(dialable["ip4"], int(dialable["tcp"]))
+        address = Address.parse(str((await donor.get_visible_maddrs())[0]))
+        _, writer = await asyncio.open_connection(address.host, address.port)
         with suppress(ConnectionError):
             writer.write(dice.randbytes(4096))
             await writer.drain()
@@ -546,10 +544,11 @@ def test_impossibly_much_training_and_other_runs_are_not_taken(
             await take(donor, joiner, tmp_path / "mine")
 
     async def stranger(donor: P2P, joiner: P2P, service: StateService) -> None:
-        options = {"run_id": f"{RUN}-{'0' * 12}", "root": tmp_path / "mine", "skip": (), "newer_than": None}
-        node = SimpleNamespace(p2p=joiner)
-        failure = await node_module._fetch(None, node, peer=donor.peer_id.to_base58(), or_followed=False, **options)
-        assert isinstance(failure, child_calls.Failure) and "it has a state of run" in failure.message
+        transfers, run_id = Transfers(joiner, tmp_path / "mine", lambda run_id, donor: []), f"{RUN}-{'0' * 12}"
+        with pytest.raises(TransferError, match="it has a state of run"):
+            await transfers.fetch(
+                *(donor.peer_id.to_base58(), run_id, tmp_path / "mine"), skip=(), newer_than=None, or_followed=False
+            )
 
     between_nodes(tmp_path / "donor", liar)
     between_nodes(donor_folder, stranger)

@@ -1,7 +1,7 @@
 """What is said where exchanges do not help a device, and what is not."""
 
 from peer.swarm.advice import NOTICEABLE, advice
-from peer.swarm.notice import Notice, Role
+from peer.wire import Notice, Role
 
 
 def member(letter: str, pause: float) -> Notice:

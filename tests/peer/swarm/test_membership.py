@@ -27,16 +27,18 @@ from peer.swarm.membership import (
     came_and_left,
     can_give,
     decide_start,
+    is_earlier_twin,
     newer_state,
     pauses_changed,
+    with_distinct_names,
 )
-from peer.swarm.notice import Notice, Role, is_earlier_twin, parse_notice, with_distinct_names
+from peer.wire import Notice, Role, parse_notice
 
 RUN = "cellmind-0123456789ab"
 
 
 def notice(letter: str, role: Role = Role.TRAINING, **fields: object) -> Notice:
-    known: dict[str, Any] = {"run_id": RUN, "anchor": "aa", "round": 3, "trained": 300, "name": f"device {letter}"}
+    known: dict[str, Any] = {"run_id": RUN, "lineage": "aa", "round": 3, "trained": 300, "name": f"device {letter}"}
     address = f"/ip4/10.0.0.1/tcp/1/p2p/{letter * 12}"
     return Notice(**{"peer": letter * 12, "address": address, "role": role, **known, **fields})
 
@@ -133,7 +135,7 @@ def test_two_that_look_at_the_same_instant_agree_on_one_founder() -> None:
 def test_only_peers_at_our_anchor_are_groupmates() -> None:
     others = [
         notice("A"),
-        notice("C", anchor="bb"),
+        notice("C", lineage="bb"),
         notice("D", run_id="other"),
         notice("E", Role.JOINING),
     ]
@@ -150,7 +152,7 @@ def test_who_rests_is_not_waited_for() -> None:
 
 
 def test_whoever_is_on_the_way_to_our_anchor_is_waited_for() -> None:
-    mate, late, joiner = notice("A"), notice("B", anchor="bb"), notice("J", Role.JOINING)
+    mate, late, joiner = notice("A"), notice("B", lineage="bb"), notice("J", Role.JOINING)
     assert wait_for_somebody([mate], [mate, late], NOBODY)
     assert not wait_for_somebody([mate], [mate, joiner], NOBODY)
     assert wait_for_somebody([], [joiner], NOBODY) and wait_for_somebody([], [late], NOBODY)
@@ -159,7 +161,7 @@ def test_whoever_is_on_the_way_to_our_anchor_is_waited_for() -> None:
 
 def test_whose_cable_is_out_stays_where_the_others_find_it() -> None:
     """For some seconds it only hears nothing: it moved on alone, one mean behind, and had to take the whole state."""
-    mate, late = notice("A"), notice("B", anchor="bb")
+    mate, late = notice("A"), notice("B", lineage="bb")
     silent = frozenset([late.peer])
     assert somebody_falters([], [late], silent)
     assert not somebody_falters([], [late], NOBODY)
@@ -168,7 +170,7 @@ def test_whose_cable_is_out_stays_where_the_others_find_it() -> None:
 
 
 def test_nobody_waits_alone_for_who_is_on_the_way() -> None:
-    late = notice("L", anchor="bb")
+    late = notice("L", lineage="bb")
     mates = [notice("A", ready=True), notice("B", ready=True), notice("C"), notice("D")]
     assert wait_for_somebody(mates, [*mates, late], NOBODY), "two of five"
     mates[2] = notice("C", ready=True)
@@ -184,13 +186,13 @@ def test_that_somebody_rests_is_said_once_and_not_for_every_per_cent() -> None:
 
 
 def test_company_is_whoever_trains_our_run_or_is_about_to() -> None:
-    assert in_company(ME, [notice("A", anchor="bb")])
-    assert in_company(ME, [notice("J", Role.JOINING, round=0, anchor="", trained=0)])
+    assert in_company(ME, [notice("A", lineage="bb")])
+    assert in_company(ME, [notice("J", Role.JOINING, round=0, lineage="", trained=0)])
     assert not in_company(ME, [notice("A", run_id="other"), notice("L", Role.LOOKING)])
 
 
 def test_those_of_the_last_exchange_are_expected_though_their_notices_are_behind() -> None:
-    others = [notice("A"), notice("B", anchor="old", trained=200), notice("C", anchor="old", trained=200)]
+    others = [notice("A"), notice("B", lineage="old", trained=200), notice("C", lineage="old", trained=200)]
     assert [mate.peer[0] for mate in expected_group(ME, others, [])] == ["A"]
     assert [mate.peer[0] for mate in expected_group(ME, others, [others[1].peer, ME.peer])] == ["A", "B"]
     assert expected_group(ME, [notice("B", run_id="other")], [notice("B").peer]) == []
@@ -228,7 +230,7 @@ def test_the_rate_grows_with_what_the_peers_are_worth_together(speeds: list[floa
 
 
 def test_the_newest_state_is_the_one_with_the_most_training_behind_it() -> None:
-    ahead, further = notice("A", trained=301, round=4), notice("B", trained=400, round=4, anchor="bb")
+    ahead, further = notice("A", trained=301, round=4), notice("B", trained=400, round=4, lineage="bb")
     assert newer_state(ME, [ahead, further]) == further
     assert newer_state(ME, [notice("A"), notice("B", trained=200, round=2)]) is None
     assert newer_state(ME, [notice("A", trained=900, run_id="other"), notice("B", Role.JOINING, trained=900)]) is None
@@ -260,7 +262,7 @@ def test_an_exchange_needs_one_device_that_the_others_can_reach() -> None:
 
 
 def test_of_two_anchors_at_the_same_place_one_wins_on_both_sides() -> None:
-    other = notice("A", anchor="bb")
+    other = notice("A", lineage="bb")
     assert newer_state(ME, [other]) == other
     assert newer_state(other, [ME]) is None
 

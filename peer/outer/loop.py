@@ -408,7 +408,7 @@ class OuterLoop:
         own, samples = self.pseudo_gradient, mean.samples.get(self._me.peer, 0)
         is_in_it = own.given is not None and self._me.peer in mean.samples
         before = [] if is_in_it else snapshot(self.swarm.parameters)
-        self.swarm.move(mean.code, mean.count)
+        self.swarm.move(mean.payload, mean.count)
         if is_in_it:
             own.arrived()
         else:

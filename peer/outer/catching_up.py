@@ -27,7 +27,7 @@ WRITING_SECONDS = 1.0  # the same for one that its donor has not written yet: th
 
 
 class NotTaken(Exception):
-    """What we missed did not come; the message says from whom and why."""
+    """The missed means or newer anchor did not come; the message says from whom and why."""
 
 
 @dataclass(frozen=True)
@@ -57,12 +57,12 @@ class CatchingUp:
 
     @property
     def under_way(self) -> bool:
-        """Whether a transfer is."""
+        """True while a transfer is under way."""
         return self._poll is not None
 
     @property
     def has_means(self) -> bool:
-        """Whether means are here that our anchor has not been moved by."""
+        """True while means are here that our anchor has not been moved by."""
         return bool(self._missed)
 
     def ahead(self, me: Notice, others: Iterable[Notice]) -> Notice | None:

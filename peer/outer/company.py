@@ -68,7 +68,7 @@ class Company:
 
     @property
     def is_gone(self) -> bool:
-        """Whether there has been no company for so long that nobody will come back."""
+        """True where there has been no company for so long that nobody is expected back."""
         return self._alone_seconds > REUNION_SECONDS
 
     def exchanged(self, peers: Iterable[str]) -> None:
@@ -90,5 +90,5 @@ class Company:
 
     @property
     def has_just_caught_up(self) -> bool:
-        """Whether notices may be older than the last mean that we had missed and took."""
+        """True while notices may be older than the last mean that we had missed and took."""
         return time.monotonic() < self._caught_up_at + GRACE_SECONDS

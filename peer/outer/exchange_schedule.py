@@ -1,4 +1,4 @@
-"""How often a peer exchanges, and how precisely: the costs decide.
+"""The schedule of exchanges: their costs decide how often a peer exchanges, and how precisely.
 
 A peer pauses between two exchanges for so long that they take no more than COST_SHARE of the processor, and a group
 keeps to the longest pause that one of its peers needs. Numbers are given in two bits each, and in eight where link and

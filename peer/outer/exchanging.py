@@ -47,7 +47,7 @@ class Exchanging:
 
     @property
     def under_way(self) -> bool:
-        """Whether an exchange is in flight."""
+        """True while an exchange is in flight."""
         return self._flight is not None
 
     def begin(self, given: Given, lineage: str, me: Notice, mates: Sequence[Notice]) -> None:
@@ -74,7 +74,7 @@ class Exchanging:
 
     @property
     def looks_for_a_group(self) -> bool:
-        """Whether the exchange in flight has no group yet."""
+        """True while the exchange in flight has no group yet."""
         return self._flight is not None and not (self._flight.control.done() or self._flight.control.began_allreduce)
 
     def cancel(self) -> None:

@@ -1,4 +1,4 @@
-"""What the trainer and the saver know of an outer loop, whichever of the two it is."""
+"""The outer loop as the trainer and the saver know it, whichever of the two it is."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from peer.swarm.notice import Notice
 
 @dataclass(frozen=True)
 class ExchangeReport:
-    """How exchanges go, for `peer/swarm/advice.py`."""
+    """The state of exchanges in the background, for `peer/swarm/advice.py`."""
 
     seconds: float  # that the last exchange took, once its group was there; 0 before the first
     balance: tuple[float, float] | None  # see ExchangeSchedule.balance
@@ -33,15 +33,15 @@ class OuterLoop(Protocol):
 
     @property
     def progress(self) -> Progress:
-        """How far the anchor is: its round, the sequences behind it, its hash and lineage."""
+        """The anchor's place in the run: its round, the sequences behind it, its hash and lineage."""
 
     @property
     def standing(self) -> Standing:
-        """What a checkpoint of now keeps of our own training, so that whoever goes on from it gives nothing twice."""
+        """The record of our own training that a checkpoint of now keeps, so that nothing is given twice."""
 
     @property
     def needs_checkpoint(self) -> bool:
-        """Whether others could not follow us from our newest checkpoint, so that another one is needed now."""
+        """True where others cannot follow us from our newest checkpoint, so that another one is needed now."""
 
     @property
     def others(self) -> list[Notice]:
@@ -57,11 +57,11 @@ class OuterLoop(Protocol):
 
     @property
     def lr_factor(self) -> float:
-        """What the company of others multiplies the learning rate by."""
+        """The factor of the learning rate that comes from the company of others."""
 
     @property
     def exchange_report(self) -> ExchangeReport | None:
-        """How exchanges in the background go; None where steps are made together, and there are none."""
+        """The state of exchanges in the background; None where steps are made together, and there are none."""
 
     @property
     def bytes_sent(self) -> int:

@@ -298,12 +298,12 @@ class BackgroundOuterLoop:
 
     @property
     def is_shared(self) -> bool:
-        """Whether the anchor is a state of its own, which others follow."""
+        """True where the anchor is a state of its own, which others follow."""
         return self._shared_from is not None
 
     @property
     def needs_checkpoint(self) -> bool:
-        """Whether no means that are kept lead from our newest checkpoint to our anchor."""
+        """True where no means that are kept lead from our newest checkpoint to our anchor."""
         return self._shared_from is None or self._saved_samples < self._shared_from
 
     @property

@@ -1,4 +1,4 @@
-"""Where hivemind's matchmaking finds the peers that look for a group: asked rarely, and only where they are kept.
+"""The place where hivemind's matchmaking finds peers that look for a group: asked rarely, and only there.
 
 While a device waits for others, hivemind's matchmaking asks the whole DHT for them, and again as soon as it has an
 answer: each of 16 waiting devices asked the others 50 times a second. Here those that wait are kept on a board. Whoever

@@ -1,4 +1,4 @@
-"""Where a device is in its run: its anchor, what is behind that, and what of its own training is not in it yet.
+"""The state of the outer loop: the anchor, what is behind it, and what of our own training is not in it yet.
 
 The anchor moves in three ways only, and all that hangs on it moves along: by a mean, by a newer anchor of somebody
 else's, and, alone, to wherever the device is at the end of a round.
@@ -28,11 +28,11 @@ from peer.state.means import Mean
 
 @dataclass(frozen=True)
 class StartingPoint:
-    """What a device goes on from: a checkpoint, and what leads on from it."""
+    """A checkpoint that a device goes on from, and the means that lead on from it."""
 
     anchor_model: MiniGPT  # a second model, on the CPU, which holds the anchor's parameters from now on
     progress: Progress
-    standing: Standing  # where the device was when the checkpoint was saved, if that was its own
+    standing: Standing  # the record that was kept with the checkpoint, if it is one of our own
     missed: Sequence[Path] = ()  # files of the means that moved the anchor since, in order
 
 
@@ -83,7 +83,7 @@ class OuterState:
 
     @property
     def standing(self) -> Standing:
-        """What a checkpoint of now has to keep, so that whoever goes on from it knows what others have of us."""
+        """The record that a checkpoint of now keeps, so that whoever goes on from it knows what others have of us."""
         own = self.pseudo_gradient
         return Standing(
             own=self.contributions.own,
@@ -156,7 +156,8 @@ class OuterState:
     def take(self, newer: NewerAnchor, others: int, pause: float) -> CaughtUp:
         """Take a newer anchor; keep what was trained beside it, as far as it was not trained there as well.
 
-        What others have not seen of us counts then as if it had never been in our anchor: it is in what we give next.
+        Training of ours that the donor has not seen counts as if it had never been in our anchor: it is in what we give
+        next.
         Where it does not fit the newer anchor, it is given up.
 
         :param others: peers that train, among which what we missed is divided

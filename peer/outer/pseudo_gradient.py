@@ -1,4 +1,4 @@
-"""What this device has trained and the anchor does not hold yet: its pseudo-gradient (DiLoCo, arXiv 2311.08105).
+"""The pseudo-gradient: what this device has trained and its anchor does not hold yet (DiLoCo, arXiv 2311.08105).
 
 It is given once at an anchor. Until the anchor has moved by it, it is not forgotten: what was given in vain is given
 again, after a restart as well. What was trained beside the others, while they moved the anchor, counts but does not
@@ -26,7 +26,7 @@ FITTING = 1.01  # times the loss at the newer anchor, half way: up to there what
 
 @dataclass(frozen=True)
 class Given:
-    """What was given at this anchor, until the anchor has moved."""
+    """A pseudo-gradient that was given at this anchor, until the anchor has moved."""
 
     steps: int  # own steps in it
     samples: int  # sequences that these were trained on
@@ -41,7 +41,7 @@ class PseudoGradient:
 
     It moves the inner loop's parameters along with the anchor.
 
-    :param standing: what of it was kept with the checkpoint that we go on from
+    :param standing: the record that was kept with the checkpoint that we go on from
     """
 
     def __init__(self, inner: InnerLoop, anchor: Anchor, standing: Standing):

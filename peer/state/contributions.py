@@ -1,4 +1,4 @@
-"""How much of this device's training the others have: one that was apart knows what it has to give when it is back.
+"""The share of this device's training that others have: after a time apart it knows what it has to give.
 
 Every anchor that was ours is remembered with what of ours was in it. A peer may be seen at one of them, by its notice
 or because it gave to the mean that led there. Then it has that much of us, and goes its own way from there.
@@ -26,9 +26,9 @@ class Entry:
 
 
 class Contributions:
-    """What went from this device into its anchors, and at which of them each peer was last seen.
+    """Remembers what went from this device into its anchors, and at which of them each peer was last seen.
 
-    :param standing: what was kept of that with the checkpoint that we go on from
+    :param standing: the record that was kept with the checkpoint that we go on from
     """
 
     def __init__(self, standing: Standing):

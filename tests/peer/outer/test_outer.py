@@ -230,7 +230,7 @@ def test_what_was_trained_apart_counts_and_weighs_no_more_than_an_exchange(nodes
         assert (outer.standing.steps, outer.standing.offered) == (10, 40), "the rest is in our own anchor"
         with torch.no_grad():
             outer.inner.parameters[0].add_(1e-4)
-        stood = [parameter.detach().clone() for parameter in outer.inner.parameters]
+        trained = [parameter.detach().clone() for parameter in outer.inner.parameters]
         state = replace(before, round=before.round + 3, samples=before.samples + 400, lineage="bb")
         outer.inner.step_seconds = outer._schedule.pause / 10
         caught_up = outer._take(NewerAnchor(donor, state, dict(build_model(40).named_parameters())))
@@ -238,7 +238,7 @@ def test_what_was_trained_apart_counts_and_weighs_no_more_than_an_exchange(nodes
         again = replace(state, samples=state.samples + 8, lineage="bbb")
         outer.state.contributions.update([donor.model_copy(update={"anchor": outer.progress.lineage})])
         assert outer._take(NewerAnchor(donor, again, dict(build_model(40).named_parameters()))).apart == 0
-        assert all(torch.equal(*pair) for pair in zip(stood, outer.inner.parameters)), "the donor trained as much"
+        assert all(torch.equal(*pair) for pair in zip(trained, outer.inner.parameters)), "the donor trained as much"
         outer._give([donor])
         given = outer.state.pseudo_gradient.given
         assert given is not None

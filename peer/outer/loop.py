@@ -108,7 +108,7 @@ class BackgroundOuterLoop:
             yield from happened(self._decide(view.suspected))
 
     def _decide(self, suspected: frozenset[str]) -> Event | None:
-        """With nothing under way: catch up, exchange, or close a round alone."""
+        """Catch up, exchange, or close a round alone: whichever is due, with nothing under way."""
         me = self._notice()
         donor = None if self._paused else self._catching_up.ahead(me, self.others)  # who rests catches up afterwards
         if donor is not None:
@@ -196,16 +196,19 @@ class BackgroundOuterLoop:
         return None if closed is None else self._round_closed(closed)
 
     def _round_closed(self, tally: Tally) -> RoundClosed:
+        """Return the event of a round that has closed with this tally: our name and the others', and our share."""
         others = sorted(self._company.name_of(peer) for peer in tally.peers if peer != self._me.peer)
         return RoundClosed([self._me.name, *others], tally.share(self._me.peer))
 
     def _set_back(self, why: str) -> Setback:
+        """Rest for a moment before anything new begins; return the event that tells why."""
         self._not_before = time.monotonic() + PAUSE_SECONDS
         return Setback(f"{why}; it is tried again")
 
     # ------------------------------------------------------------------ catching up
 
     def _look_after_transfer(self) -> Event | None:
+        """Take the newer anchor, where the transfer has brought one; means are taken one by one."""
         try:
             newer = self._catching_up.poll()
         except NotTaken as error:
@@ -233,10 +236,11 @@ class BackgroundOuterLoop:
     # ------------------------------------------------------------------ alone, and no longer alone
 
     def _close_round_alone(self) -> RoundClosed | None:
+        """Let what we are now become the anchor, and a round be over; None where our parameters are no numbers."""
         return RoundClosed([self._me.name], 1.0) if self.state.close_round_alone() else None
 
     def _share(self) -> RoundClosed | None:
-        """Somebody came: from now on the anchor is a state of its own, beginning with what we are now.
+        """Let the anchor be a state of its own from now on, for somebody came; it begins with what we are now.
 
         For whoever is at our anchor it is one already: both began with it, or had lost sight of each other.
         """
@@ -258,6 +262,7 @@ class BackgroundOuterLoop:
         return self.network.post(self._notice())
 
     def _notice(self) -> Notice:
+        """Return our notice as of now."""
         return self._me.model_copy(
             update={
                 "round": self.progress.round,

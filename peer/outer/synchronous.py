@@ -67,6 +67,7 @@ class SynchronousInner(InnerLoop):
             verbose=False,
         )
         signal.signal(signal.SIGINT, interrupt)  # hivemind sets it to be ignored
+        # hivemind has no public way to say at which round its optimizer begins
         self.joint_optimizer.state_averager.local_epoch = progress.round
         self.optimizer = self.joint_optimizer.opt
 

@@ -181,10 +181,14 @@ def least_bytes(device: Device) -> tuple[float, int]:
     newest = checkpoint.newest(checkpoints, "cellmind")
     assert newest is not None
     size = Anchor(newest.build_model(), 1.0).size
-    means = [load(path, size).code for path in (checkpoints / "cellmind" / "history").glob("*.safetensors")]
+    payloads = [load(path, size).payload for path in (checkpoints / "cellmind" / "history").glob("*.safetensors")]
     given = {MEAN_BITS[bits]: bits for bits in (COARSE, FINE)}
-    total = sum((payload_bytes(size, given[bits_of(len(code), size) or 0]) + len(code)) / 2 for code in means)
-    return total, len(means)
+    total = 0.0
+    for payload in payloads:
+        bits = bits_of(len(payload), size)
+        assert bits is not None, "it was checked when it was loaded"
+        total += (payload_bytes(size, given[bits]) + len(payload)) / 2
+    return total, len(payloads)
 
 
 def report(rows: list[dict[str, Any]]) -> None:

@@ -1,4 +1,8 @@
-"""One exchange on the wire: hivemind's butterfly all-reduce, in which every peer ends with the same bytes."""
+"""One exchange on the wire: hivemind's butterfly all-reduce, in which every peer ends with the same bytes.
+
+Every peer is the reducer of a share of the numbers. It takes the others' payloads of that share part by part, checks
+them, and answers each part with the mean's payload, which it encodes once for all (`peer/state/codec.py`).
+"""
 
 from __future__ import annotations
 
@@ -18,21 +22,25 @@ from peer.state.codec import PART, decode, encode, is_valid, payload_bytes
 from peer.swarm.grouping import is_quorum
 from peer.wire import ProtocolViolation
 
-# On the way at most, parts and their averages, both ways: what is sent waits in one queue with all else that a device
-# has to say, and at 5 Mbit/s the others took one for gone that had 4 MB of an exchange waiting there.
+# Parts and their means that may be on the way at once, both ways together. What is sent waits in one queue with all
+# else that a device has to say: at 5 Mbit/s the others took one for gone that had 4 MB of an exchange waiting there.
 WINDOW_BYTES = 2**20
 
 
 class AgreeingRunner(AllReduceRunner):
     """One all-reduce in which every peer ends with the same bytes; see the module's docstring.
 
-    Its tensor, one code of whole parts, is where the mean goes; parts of it are handed out to peers as ever.
+    hivemind has no public way to exchange anything but its own compressed tensors. So this class overrides, as of
+    hivemind 1.1.12, the private coroutines that put parts on the wire, take them off it and answer them, and the one
+    that goes on without a silent peer. Groups, streams and timeouts remain hivemind's.
 
-    :param given: the code of what this peer gives
-    :param bits: in which each peer said it would give; what it sends must have them
-    :param weights: the weight each peer declared when the group was formed; what it sends must carry the same
+    The one tensor of hivemind's container is the payload of the mean, uint8, whose parts it deals out to the reducers.
+
+    :param given: the payload of what this peer gives
+    :param bits: each peer's, as it declared when the group was formed; its payloads must have as many a number
+    :param weights: each peer's, as it declared then; its messages must carry the same
     :param traffic: counters of payload bytes sent and received, shared with the training process
-    :param complain: told of a peer that sends nonsense, and what it was
+    :param complain: called with a peer that sent what cannot be, and what it was
     """
 
     def __init__(
@@ -46,17 +54,25 @@ class AgreeingRunner(AllReduceRunner):
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
-        # who runs it is told of a failure in another way; asyncio would print one that nobody asked this future for
+        # hivemind's own future of the outcome: `averages` raises what fails, and nobody asks the future; asyncio prints
+        # the exception of a future that nobody has asked
         self._future.add_done_callback(lambda future: future.cancelled() or future.exception())
         self.tensor_part_container.return_deltas = False  # parts of the result are averages, not differences
         self._bits, self._mean_bits = dict(zip(self.ordered_peer_ids, bits)), MEAN_BITS[min(bits)]
         self._given = given.split(payload_bytes(PART, self._bits[self.peer_id]))
         self._weights = dict(zip(self.ordered_peer_ids, weights))
         self._traffic, self._complain = traffic, complain
-        self._encoded: dict[int, asyncio.Future[torch.Tensor]] = {}
+        self._encoded: dict[int, asyncio.Future[torch.Tensor]] = {}  # payloads of the means of our parts, by index
         self._enough_are_left = True
         own_parts = self.tensor_part_container.num_parts_by_peer[self._own_index]
         self.tensor_part_reducer = TensorPartReducer([torch.Size([PART])] * own_parts, len(self.sender_peer_ids))
+
+    async def averages(self) -> list[torch.Tensor]:
+        """Run the all-reduce; return the payload of the mean, the only tensor in the list.
+
+        Raise AllreduceException where any part of it did not come, and whatever the network fails with.
+        """
+        return [average async for average in self]
 
     @property
     def _own_index(self) -> int:
@@ -68,34 +84,34 @@ class AgreeingRunner(AllReduceRunner):
 
     @property
     def _window(self) -> int:
-        """How many parts a reducer is sent at most before it has answered the first of them."""
-        if self.should_delay_results(self.peer_id):  # it answers when it has them all
+        """The most parts that a reducer is sent before it has answered the first of them."""
+        if self.should_delay_results(self.peer_id):  # nobody can call us: a reducer answers when it has them all
             return len(self._given)
         part = payload_bytes(PART, self._bits[self.peer_id]) + payload_bytes(PART, self._mean_bits)
         return max(2, WINDOW_BYTES // part // (self.group_size - 1))
 
     def _given_to(self, index: int) -> Sequence[torch.Tensor]:
-        """The parts of what we give of which that peer is the reducer."""
+        """The parts of what we give that the peer of this index is the reducer of."""
         counts = self.tensor_part_container.num_parts_by_peer
         return self._given[sum(counts[:index]) : sum(counts[: index + 1])]
 
     async def _encode(self, part_index: int, average: torch.Tensor) -> torch.Tensor:
-        """The code of the average of one of our parts, made once for all peers."""
+        """Return the payload of the mean of one part of our share, made once for all peers."""
         if not self._enough_are_left:
             raise AllreduceException("too few devices were left to move the anchor")
         if part_index not in self._encoded:
             loop = asyncio.get_running_loop()
-            self._encoded[part_index] = loop.run_in_executor(None, _encode, average, self._mean_bits)
+            self._encoded[part_index] = loop.run_in_executor(None, encode_part, average, self._mean_bits)
         return await asyncio.shield(self._encoded[part_index])
 
     async def _ban_sender(self, peer_id: Any) -> None:
-        """Go on without one that fell silent, but not as a minority: the others may go on without us."""
+        """Go on without a peer that fell silent, but not as a minority: the others may go on without us."""
         left = set(self.sender_peer_ids) - self.banned_senders - {peer_id}
         self._enough_are_left = is_quorum(len(left), len(self.sender_peer_ids))
         await super()._ban_sender(peer_id)
 
     async def _communicate_with_peer(self, peer_id: Any) -> None:
-        """Take the averages of one reducer's share, each part checked; without all of them the exchange fails."""
+        """Take the mean of one reducer's share, part by part and checked; without all of it the exchange fails."""
         index = self.ordered_peer_ids.index(peer_id)
         container = self.tensor_part_container
         expected = container.num_parts_by_peer[index]
@@ -116,19 +132,19 @@ class AgreeingRunner(AllReduceRunner):
             raise
 
     async def _reduce_own_share(self) -> AsyncIterator[torch.Tensor]:
-        """Of our own share we are the reducer."""
+        """Yield the payloads of the mean of our own share, whose reducer we are."""
         sender = self.sender_peer_ids.index(self.peer_id)
         loop = asyncio.get_running_loop()
-        for part_index, code in enumerate(self._given_to(self._own_index)):
+        for part_index, payload in enumerate(self._given_to(self._own_index)):
             bits = self._bits[self.peer_id]
-            if not is_valid(code, bits, LIMIT):
+            if not is_valid(payload, bits, LIMIT):
                 raise AllreduceException("our own numbers are not finite, or impossibly large")
-            part = await loop.run_in_executor(None, _decode, code, bits)
+            part = await loop.run_in_executor(None, decode_part, payload, bits)
             average = await self.tensor_part_reducer.accumulate_part(sender, part_index, part, weight=self.weight)
             yield await self._encode(part_index, average)
 
     async def _ask_reducer(self, peer_id: Any, index: int) -> AsyncIterator[torch.Tensor]:
-        """Send a reducer its share of what we give, and give out the averages as they come."""
+        """Send a reducer its share of what we give, and yield the payloads of the mean as they come."""
         done_sending, window = asyncio.Event(), asyncio.Semaphore(self._window)
         inputs = attach_event_on_finished(self._generate_input_for_peer(index, window), done_sending)
         stream = await self._get_peer_stub(peer_id).rpc_aggregate_part(inputs)
@@ -139,12 +155,13 @@ class AgreeingRunner(AllReduceRunner):
                 raise AllreduceException(f"a reducer answered {averaging_pb2.MessageCode.Name(message.code)}")
             self._count(received=len(message.tensor_part.buffer))
             window.release()
-            yield _checked(message.tensor_part.buffer, self._mean_bits)
+            yield checked_part(message.tensor_part.buffer, self._mean_bits)
 
     async def _generate_input_for_peer(
         self, peer_index: int, window: asyncio.Semaphore
     ) -> AsyncIterator[averaging_pb2.AveragingData]:
-        code, group_id = averaging_pb2.PART_FOR_AVERAGING, self.group_id
+        """Yield our messages to one reducer, each when the window has room for it."""
+        code, group_id = averaging_pb2.PART_FOR_AVERAGING, self.group_id  # hivemind's kind of message
         for part in self._given_to(peer_index):
             await window.acquire()
             self._count(sent=len(part))
@@ -155,7 +172,7 @@ class AgreeingRunner(AllReduceRunner):
     async def _accumulate_parts_streaming(
         self, stream: AsyncIterator[averaging_pb2.AveragingData], sender_index: int
     ) -> AsyncIterator[averaging_pb2.AveragingData]:
-        """Take one sender's parts as they come, check them, and answer each with the encoded average."""
+        """Take one sender's parts as they come, check them, and answer each with the payload of the mean."""
         reducer, sender = self.tensor_part_reducer, self.sender_peer_ids[sender_index]
         loop = asyncio.get_running_loop()
         part_index = 0
@@ -165,8 +182,8 @@ class AgreeingRunner(AllReduceRunner):
                 if part_index >= reducer.num_parts or message.weight != self._weights[sender]:
                     raise ProtocolViolation("more parts than ours, or another weight than it had said")
                 bits = self._bits[sender]
-                code = _checked(message.tensor_part.buffer, bits)
-                part = await loop.run_in_executor(None, _decode, code, bits)
+                payload = checked_part(message.tensor_part.buffer, bits)
+                part = await loop.run_in_executor(None, decode_part, payload, bits)
                 try:
                     # shielded, for all senders wait for one future: the end of one's stream must not cancel it
                     accumulate = reducer.accumulate_part(sender_index, part_index, part, weight=message.weight)
@@ -188,27 +205,25 @@ class AgreeingRunner(AllReduceRunner):
                 await self._ban_sender(sender)
 
 
-async def _collect(runner: AgreeingRunner) -> list[torch.Tensor]:
-    return [average async for average in runner]
-
-
-def _checked(buffer: bytes, bits: int) -> torch.Tensor:
-    """The code of one part from the network. Raises ProtocolViolation."""
+def checked_part(buffer: bytes, bits: int) -> torch.Tensor:
+    """Return the payload of one part that came from the network. Raise ProtocolViolation for what cannot be one."""
     if len(buffer) != payload_bytes(PART, bits):
         raise ProtocolViolation("a part of another size than asked for")
-    code = torch.frombuffer(bytearray(buffer), dtype=torch.uint8)
-    if not is_valid(code, bits, LIMIT):
+    payload = torch.frombuffer(bytearray(buffer), dtype=torch.uint8)
+    if not is_valid(payload, bits, LIMIT):
         raise ProtocolViolation("numbers that are not finite, or impossibly large")
-    return code
+    return payload
 
 
-def _decode(code: torch.Tensor, bits: int) -> torch.Tensor:
+def decode_part(payload: torch.Tensor, bits: int) -> torch.Tensor:
+    """Return the numbers of one part, (PART,) float32."""
     part = torch.empty(PART)
-    decode(code, bits, part)
+    decode(payload, bits, part)
     return part
 
 
-def _encode(average: torch.Tensor, bits: int) -> torch.Tensor:
-    code = torch.empty(payload_bytes(PART, bits), dtype=torch.uint8)
-    encode(average, bits, code)
-    return code
+def encode_part(average: torch.Tensor, bits: int) -> torch.Tensor:
+    """Return the payload of one part, (PART,) float32."""
+    payload = torch.empty(payload_bytes(PART, bits), dtype=torch.uint8)
+    encode(average, bits, payload)
+    return payload

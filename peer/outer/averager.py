@@ -1,9 +1,10 @@
 """The exchange on the wire: hivemind's averager, taught to form the group of one anchor and to agree bit for bit.
 
 hivemind's butterfly all-reduce (Moshpit SGD, arXiv 2103.03239) gives every peer (mean - own) through a lossy codec, so
-peers end up close, but not equal. Here what is given and the mean of it travel as the codes of `peer/state/codec.py`: a
-reducer encodes the mean once and everybody ends with the same bytes. A peer whose exchange lacks any part fails as a
-whole and changes nothing, instead of keeping its own values there in silence.
+peers end up close, but not equal. Here what is given and the mean of it travel as the payloads of
+`peer/state/codec.py`: a reducer encodes the mean once, and everybody ends with the same bytes. Where any part of the
+mean does not come, the exchange fails as a whole and changes nothing; hivemind would keep the peer's own values there,
+in silence.
 """
 
 from __future__ import annotations
@@ -29,35 +30,41 @@ from hivemind.p2p import P2PContext, PeerID
 from hivemind.proto import averaging_pb2
 from hivemind.utils import MPFuture
 
-from peer.outer.all_reduce import AgreeingRunner, _collect
+from peer.outer.all_reduce import AgreeingRunner
 from peer.outer.matchmaking import KeptGroups
+from peer.outer.shunning import SHUN_SECONDS, Shunned
 from peer.state.anchor import FINE, MEAN_BITS
 from peer.state.codec import PART, bits_of, payload_bytes
 from peer.wire import MAX_PEERS, Declared, ProtocolViolation, exchange_prefix, parse_value
 
-MATCHMAKING_SECONDS = 4.0  # how long a group waits for an expected peer that does not come
+MATCHMAKING_SECONDS = 4.0  # that a group waits for an expected peer that does not come
 MAX_GROUP = MAX_PEERS  # that a group waits for at most
-CHUNK_TIMEOUT = 15.0  # a peer that sends no part of a tensor for so long is left out of the first exchange,
-SHORTEST_TIMEOUT = 3.0  # and of later ones if it sends none for as long as a whole one took before, but at least for so
-SHUN_SECONDS = 600.0  # that a peer is in no group of ours after it sent what cannot be
+# A peer that sends no part for so long is left out of the first exchange; of a later one, if it sends none for as long
+# as the whole exchange before took, but for SHORTEST_TIMEOUT at least.
+CHUNK_TIMEOUT = 15.0  # seconds
+SHORTEST_TIMEOUT = 3.0  # seconds
 
 
 class PseudoGradientAverager(DecentralizedAverager):
-    """Averages what peers at the same anchor give.
+    """Averages what peers at the same anchor give, in a child process; `exchange` returns at once.
 
-    Runs in a child process; `exchange` returns at once. Handlers carry the class name, so all peers need this class.
+    The class name is part of the handlers' names on the wire: whoever renames it talks to no older device.
+
+    hivemind gives its averager no public hook for who may come into a group, how long a group waits, or what runs the
+    all-reduce. So this class overrides `_step`, `_run_allreduce_inplace_` and `_shutdown`, and turns the screws of
+    `_matchmaking` (all as of hivemind 1.1.12).
 
     :param size: how many numbers there are to average, a multiple of PART
     :param prefix: the run id; peers of other runs, or of another version of the protocol, never meet
     """
 
     def __init__(self, size: int, dht: DHT, prefix: str):
-        self._size = size
+        self.size = size
         self._given = torch.zeros(payload_bytes(size, FINE), dtype=torch.uint8).share_memory_()
         self._sent, self._received = mp.Value("Q", 0), mp.Value("Q", 0)
         self._processor_seconds, self._seconds = mp.Value("d", 0.0), mp.Value("d", 0.0)
         self._complaints: mp.SimpleQueue[tuple[str, str]] = mp.SimpleQueue()
-        self._shunned: dict[PeerID, float] = {}  # and until when; in the child process
+        self._shunned = Shunned()  # in the child process
         self._searches: set[asyncio.Task[Any] | None] = set()  # for groups, in the child process
         interrupt = signal.getsignal(signal.SIGINT)
         super().__init__(
@@ -80,22 +87,22 @@ class PseudoGradientAverager(DecentralizedAverager):
 
     @property
     def bytes_sent(self) -> int:
-        """Payload bytes this peer's exchanges have sent, without the transport's own overhead."""
+        """The payload bytes that exchanges have sent so far, without the transport's own overhead."""
         return int(self._sent.value)
 
     @property
     def bytes_received(self) -> int:
-        """Payload bytes this peer's exchanges have received, without the transport's own overhead."""
+        """The payload bytes that exchanges have received so far, without the transport's own overhead."""
         return int(self._received.value)
 
     @property
     def processor_seconds(self) -> float:
-        """Processor time that exchanges that came about have cost this peer in the child process."""
+        """The processor's time that all exchanges so far, of those that came about, have cost in the child process."""
         return float(self._processor_seconds.value)
 
     @property
     def seconds(self) -> float:
-        """What the last exchange that succeeded took once its group was there; 0 before the first."""
+        """The seconds that the last successful exchange took once its group was there; 0 before the first."""
         return float(self._seconds.value)
 
     def exchange(
@@ -110,22 +117,24 @@ class PseudoGradientAverager(DecentralizedAverager):
         patience: float,
         reachable: bool = True,
     ) -> StepControl:
-        """Average what is given with up to `group_size` peers at the same anchor, in the background.
+        """Begin to average what is given with up to `group_size` peers at the same anchor.
 
-        :param given: its code
-        :param samples: sequences behind what we give
-        :param weight: those of them that weigh in the mean (0 is allowed: only take); not what was trained while we
-            were apart, and others trained as much
-        :param steps: in which these were trained
+        Return a future of what each peer declared, {peer id: {"samples": …, "weight": …, "steps": …, "bits": …}}; it
+        fails where no group came together, or no whole mean.
+
+        :param given: the payload of it
+        :param lineage: of the anchor that it was given at
+        :param samples: sequences behind it
+        :param weight: those of them that weigh in the mean: not those trained apart, while others trained as much;
+            with 0 we only take
+        :param steps: in which the sequences that weigh were trained
         :param patience: seconds to wait for expected peers that do not come; the group starts as soon as it is full
-        :param reachable: whether others can open a connection to us; else we come to a group of somebody else's, and
-            the parts are put together by others
-        :returns: a future of {peer id: {"samples": …, "weight": …, "steps": …, "bits": …}}; it fails where no group or
-            no whole result came together
+        :param reachable: whether others can open a connection to us; else we come to somebody else's group, and others
+            are the reducers
         """
         self._given[: len(given)].copy_(given)
         gather = {
-            "bits": bits_of(len(given), self._size),
+            "bits": bits_of(len(given), self.size),
             "lineage": lineage,
             "samples": samples,
             "weight": weight,
@@ -137,24 +146,30 @@ class PseudoGradientAverager(DecentralizedAverager):
         return self.step(gather=gather, weight=float(weight), timeout=3 * patience + 5, allow_retries=False, wait=False)
 
     def complaints(self) -> list[tuple[str, str]]:
-        """Who sent nonsense since we last asked, and what it was; no group of ours has them for SHUN_SECONDS."""
+        """Return the peers that sent what cannot be, and what it was, since this was last called.
+
+        No group of ours has them for SHUN_SECONDS.
+        """
         complaints = []
         while not self._complaints.empty():
             complaints.append(self._complaints.get())
         return complaints
 
     def mean(self, gathered: Iterable[Mapping[str, Any]]) -> torch.Tensor:
-        """The code of the mean that such an exchange came to; it stands until the next one ends."""
+        """Return the payload of the mean that an exchange came to, which is valid until the next one ends.
+
+        :param gathered: what each of its peers declared
+        """
         with self.get_tensors() as (mean,):
-            return mean[: payload_bytes(self._size, MEAN_BITS[min(given["bits"] for given in gathered)])]
+            return mean[: payload_bytes(self.size, MEAN_BITS[min(given["bits"] for given in gathered)])]
 
     # ------------------------------------------------------------------ in the child process
 
     async def rpc_join_group(
         self, request: averaging_pb2.JoinRequest, context: P2PContext
     ) -> AsyncIterator[averaging_pb2.MessageFromLeader]:
-        """Wait for as many as the best informed of a group expects: notices reach some of us later than others."""
-        if self._is_shunned(context.remote_id):
+        """Wait for as many peers as the best informed of the group expects: notices reach some later than others."""
+        if context.remote_id.to_base58() in self._shunned:
             yield averaging_pb2.MessageFromLeader(code=averaging_pb2.NOT_LOOKING_FOR_GROUP)
             return
         with suppress(Exception):  # it is complained of where it would be used
@@ -166,14 +181,12 @@ class PseudoGradientAverager(DecentralizedAverager):
             yield message
 
     def _complain(self, peer: PeerID, what: str) -> None:
-        self._shunned[peer] = time.monotonic() + SHUN_SECONDS
+        """Shun a peer for what it sent, and tell the training process."""
+        self._shunned.add(peer.to_base58(), SHUN_SECONDS)
         self._complaints.put((peer.to_base58(), what))
 
-    def _is_shunned(self, peer: PeerID) -> bool:
-        return self._shunned.get(peer, 0.0) > time.monotonic()
-
     async def _step(self, *, step: StepControl, future_for_init: MPFuture) -> None:
-        """Point hivemind's matchmaking at the group of this round before it looks for it."""
+        """Tell hivemind's matchmaking which group this exchange is to have, and let it look for that."""
         _, mode, gather = self.serializer.loads(step.data_for_gather)
         wanted = self.serializer.loads(gather)
         matchmaking = self._matchmaking
@@ -190,13 +203,13 @@ class PseudoGradientAverager(DecentralizedAverager):
         matchmaking.look_for_group = self._look_for_group
         try:
             await super()._step(step=step, future_for_init=future_for_init)
-        except Exception as error:  # the future carries it already; a background task must not print a traceback
+        except Exception as error:  # the future has it already, and the traceback of a background task is printed
             logging.getLogger(__name__).debug("exchange failed: %r", error)
 
     async def _look_for_group(self, step: StepControl) -> GroupInfo | None:
-        """hivemind's, out of the garbage collector's reach.
+        """Look for a group as hivemind does, and keep the task out of the garbage collector's reach meanwhile.
 
-        A search that is cancelled tells the DHT, and nobody else holds it while it waits for that.
+        A search that is cancelled still tells the DHT so, and nobody else holds the task while it waits for that.
         """
         task = asyncio.current_task()
         self._searches.add(task)
@@ -206,15 +219,18 @@ class PseudoGradientAverager(DecentralizedAverager):
             self._searches.discard(task)
 
     async def _next_leader(self) -> PeerID:
-        """Whom to ask for a place in a group."""
+        """Return the next peer to ask for a place in its group, none that is shunned."""
         leaders = self._matchmaking.potential_leaders
         while True:
             leader: PeerID = await type(leaders).pop_next_leader(leaders)
-            if not self._is_shunned(leader):
+            if leader.to_base58() not in self._shunned:
                 return leader
 
     async def _shutdown(self, timeout: float | None) -> None:
-        """hivemind's own, which takes the future of an exchange in flight for the exchange itself, and fails."""
+        """End exchanges in flight, then all the rest as hivemind does.
+
+        hivemind's own takes the future of an exchange in flight for the exchange itself, and fails.
+        """
         for group in self._running_groups.values():
             if group.done() and not group.cancelled():
                 group.result().finalize(cancel=True)
@@ -224,6 +240,10 @@ class PseudoGradientAverager(DecentralizedAverager):
     async def _run_allreduce_inplace_(
         self, tensors: Sequence[torch.Tensor], group_info: GroupInfo, group_id: bytes | None = None, **kwargs: Any
     ) -> None:
+        """Run one exchange with the group that was found, and leave the payload of the mean in `tensors`.
+
+        Raise AllreduceException where not all of the mean came, and ProtocolViolation for what a peer sent.
+        """
         before, began = time.process_time(), time.monotonic()
         group_id = group_info.group_id if group_id is None else group_id
         declared = [self._declared(*said) for said in zip(group_info.peer_ids, group_info.gathered)]
@@ -231,7 +251,7 @@ class PseudoGradientAverager(DecentralizedAverager):
         if sum(weights) <= 0:
             raise AllreduceException("nobody in this group gives anything")
         mean_bits = MEAN_BITS[min(bits)]
-        tensors = [tensor[: payload_bytes(self._size, mean_bits)] for tensor in tensors]
+        tensors = [tensor[: payload_bytes(self.size, mean_bits)] for tensor in tensors]
         own_bits = bits[group_info.peer_ids.index(self.peer_id)]
         kwargs["part_size_bytes"] = payload_bytes(PART, mean_bits)
         timeout = min(CHUNK_TIMEOUT, max(SHORTEST_TIMEOUT, self.seconds)) if self.seconds else CHUNK_TIMEOUT
@@ -247,11 +267,11 @@ class PseudoGradientAverager(DecentralizedAverager):
             bits=bits,
             traffic=(self._sent, self._received),
             complain=self._complain,
-            given=self._given[: payload_bytes(self._size, own_bits)],
+            given=self._given[: payload_bytes(self.size, own_bits)],
             **kwargs,
         )
         self._running_groups[group_id].set_result(runner)
-        averages = await self._unless_it_stalls(_collect(runner), 3 * timeout)
+        averages = await self._unless_it_stalls(runner.averages(), 3 * timeout)
         if runner.tensor_part_container.failed_size:
             raise AllreduceException("a peer left in the middle of the exchange")
         for tensor, average in zip(tensors, averages):
@@ -260,7 +280,7 @@ class PseudoGradientAverager(DecentralizedAverager):
         self._seconds.value = time.monotonic() - began
 
     def _declared(self, peer: PeerID, said: bytes) -> Declared:
-        """What one in a group has said of itself. Raises ProtocolViolation, and complains, if it cannot be."""
+        """Return what a peer of the group declared. Complain, and raise ProtocolViolation, if it cannot be."""
         try:
             return parse_value(Declared, self.serializer.loads(self.serializer.loads(said)[2]))
         except Exception as error:
@@ -268,7 +288,10 @@ class PseudoGradientAverager(DecentralizedAverager):
             raise ProtocolViolation(f"{peer} says of itself what cannot be") from error
 
     async def _unless_it_stalls(self, work: Awaitable[list[torch.Tensor]], patience: float) -> list[torch.Tensor]:
-        """The result of an all-reduce whose bytes keep moving; hivemind's own timeouts miss some double faults."""
+        """Return the result of an all-reduce. Raise AllreduceException if no byte of it moves for `patience` seconds.
+
+        hivemind's own timeouts miss some faults of two peers at once.
+        """
         task = asyncio.ensure_future(work)
         moved, since = -1, time.monotonic()
         while not task.done():

@@ -1,14 +1,13 @@
-"""Catching up with the swarm: what this peer missed comes from whoever has it, while training goes on.
+"""Catching up with the swarm: what this peer missed comes from a donor, while training goes on.
 
-Means that we missed lead from our anchor to that of now (`peer/state/means.py`); where the swarm's anchor does not come
-from ours by means, the whole state is taken. Nothing of it is believed before it was checked, and who cannot show what
-it claims is not asked again for a while, so that it keeps nobody from going on.
+The means that we missed lead from our anchor to that of now (`peer/state/means.py`). Where the swarm's anchor does not
+come from ours by means, the newer anchor itself is taken. Nothing of it is believed before it was checked, and a donor
+that cannot show what it claims is not asked again for a while, so that it keeps nobody from going on.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,63 +15,66 @@ from torch import Tensor
 
 from minigpt.checkpoint.manifest import OPTIMIZER, Progress
 from peer.network.handle import Network
+from peer.outer.shunning import Shunned
 from peer.state.fetching import TransferError
+from peer.state.means import Mean, load
 from peer.state.verifying import verified
 from peer.swarm.membership import newer_state
 from peer.wire import Notice
 
-DOUBT_SECONDS = 10.0  # in which a newer state that could not be taken keeps nobody from going on with the others
+DOUBT_SECONDS = 10.0  # in which a newer anchor that could not be taken keeps nobody from going on with the others
 WRITING_SECONDS = 1.0  # the same for one that its donor has not written yet: that takes a moment
 
 
 class NotTaken(Exception):
-    """What we missed did not come; the message says of whom and why."""
+    """The missed means or newer anchor did not come; the message says from whom and why."""
 
 
 @dataclass(frozen=True)
-class Means:
-    """Files of the means that followed our anchor, in order."""
-
-    paths: list[Path]
-
-
-@dataclass(frozen=True)
-class State:
-    """An anchor that ours does not lead to."""
+class NewerAnchor:
+    """An anchor that no means lead to from ours."""
 
     donor: Notice
     progress: Progress
-    parameters: dict[str, Tensor]
+    parameters: Mapping[str, Tensor]  # by name
 
 
 class CatchingUp:
-    """At most one transfer at a time.
+    """Takes what we missed, in at most one transfer at a time, and keeps missed means until the anchor has moved.
 
-    :param checkpoints: the folder of all runs, where states go; means go into the run's own
+    :param checkpoints: the folder of all runs, which newer anchors are taken into; means go into the run's own folder
     :param size: numbers in a mean
+    :param missed: files of means that are here already, in order
     """
 
-    def __init__(self, network: Network, checkpoints: Path, run: str, size: int):
+    def __init__(self, network: Network, checkpoints: Path, run: str, size: int, missed: Sequence[Path]):
         self._network, self._checkpoints, self._run, self._size = network, checkpoints, run, size
+        self._missed = list(missed)  # files of means that our anchor has not been moved by yet, in order
         self._donor: Notice | None = None
-        self._poll: Callable[[], Means | State | None] | None = None
-        self._doubted: dict[str, float] = {}  # peers whose newer state could not be taken, and until when
+        self._poll: Callable[[], list[Path] | NewerAnchor | None] | None = None
+        self._doubted = Shunned()  # peers whose newer anchor could not be taken
         self._strayed = False  # the swarm's anchor does not come from ours by means alone
 
     @property
     def under_way(self) -> bool:
+        """True while a transfer is under way."""
         return self._poll is not None
 
+    @property
+    def has_means(self) -> bool:
+        """True while means are here that our anchor has not been moved by."""
+        return bool(self._missed)
+
     def ahead(self, me: Notice, others: Iterable[Notice]) -> Notice | None:
-        """Who has a newer state than ours, and is to be asked for it."""
-        now = time.monotonic()
-        return newer_state(me, [other for other in others if self._doubted.get(other.peer, 0.0) < now])
+        """Return the peer with the newest anchor, if it is newer than ours and the peer is to be asked for it."""
+        return newer_state(me, [other for other in others if other.peer not in self._doubted])
 
     def begin(self, donor: Notice, me: Notice, shared: bool) -> None:
-        """Begin to take the means that we missed from the donor; where they would not lead on, its whole state.
+        """Begin to take the means that we missed from the donor; where means would not lead on, its newer anchor.
 
-        Nothing begins where the donor is still writing that state.
+        Nothing begins where the donor is still writing that.
 
+        :param me: our notice
         :param shared: whether our anchor is one that others have followed
         """
         self._donor = donor
@@ -80,7 +82,7 @@ class CatchingUp:
             means = self._network.fetch_means(donor.peer, self._checkpoints / self._run, me.lineage, self._size)
             self._poll = lambda: self._means(means.poll())
         elif not donor.sharing:
-            self._doubted[donor.peer] = time.monotonic() + WRITING_SECONDS
+            self._doubted.add(donor.peer, WRITING_SECONDS)
         else:
             state = self._network.fetch(
                 donor.peer,
@@ -90,35 +92,48 @@ class CatchingUp:
                 newer_than=me.state,
                 or_followed=True,
             )
-            self._poll = lambda: self._state(donor, state.poll())
+            self._poll = lambda: self._newer_anchor(donor, state.poll())
 
-    def poll(self) -> Means | State | None:
-        """What has come, checked; None while it is on the way. Raises NotTaken."""
+    def poll(self) -> NewerAnchor | None:
+        """Return a newer anchor that has come, checked. Means that have come are given out by `next_mean`.
+
+        Raise NotTaken where a transfer came to nothing.
+        """
         assert self._poll is not None and self._donor is not None, "begin comes first"
         try:
             arrived = self._poll()
         except (TransferError, OSError, ValueError) as error:  # MeanError and CheckpointError are ValueErrors
             self._poll = None
-            self._doubted[self._donor.peer] = time.monotonic() + DOUBT_SECONDS
+            self._doubted.add(self._donor.peer, DOUBT_SECONDS)
             self._strayed = isinstance(error, ValueError)
             raise NotTaken(f"the newer state of {self._donor.name} could not be taken: {error}") from error
         if arrived is not None:
             self._poll = None
+        if isinstance(arrived, list):
+            self._missed = arrived
+            return None
         return arrived
 
+    def next_mean(self) -> Mean:
+        """Return the next of the means that are here, which is ours to move by. Raise MeanError if it is none."""
+        return load(self._missed.pop(0), self._size)
+
     def stray(self) -> None:
-        """Means that came do not lead on: next time the whole state is asked for."""
+        """Forget the means that are here, which do not lead on: the next time, the newer anchor is asked for."""
+        self._missed = []
         self._strayed = True
 
-    def _means(self, paths: list[Path] | None) -> Means | None:
+    def _means(self, paths: list[Path] | None) -> list[Path] | None:
+        """Take in the files of means, once they are here."""
         if paths is None:
             return None
-        self._strayed = not paths  # the donor's anchor does not come from ours
-        return Means(paths)
+        self._strayed = not paths  # without any, the donor's anchor does not come from ours
+        return paths
 
-    def _state(self, donor: Notice, folder: Path | None) -> State | None:
+    def _newer_anchor(self, donor: Notice, folder: Path | None) -> NewerAnchor | None:
+        """Check the donor's checkpoint, once it is here. Raise CheckpointError if it cannot be what it says."""
         if folder is None:
             return None
         newer, parameters = verified(folder)
         self._strayed = False
-        return State(donor, newer.progress, parameters)
+        return NewerAnchor(donor, newer.progress, parameters)

@@ -1,4 +1,4 @@
-"""What happens in an outer loop that people are told of."""
+"""The events in an outer loop that people are told of."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ class RoundClosed:
 class CaughtUp:
     """Others were ahead; their anchor is ours now."""
 
-    donor: str
-    apart: int  # sequences of ours that went into our anchor since we last stood where the donor stood, and are kept
-    given_up: int  # all that we had to say, where it did not fit
+    donor: str  # its name
+    apart: int  # sequences of ours, in our anchor and not in the donor's, that are kept
+    given_up: int  # sequences of all that we had to give, where it did not fit that anchor; else 0
 
 
 @dataclass(frozen=True)
 class Setback:
-    """Something did not work, cost nothing but time, and is tried again."""
+    """Something did not work. It cost nothing but time, and is tried again."""
 
     reason: str
 
 
 @dataclass(frozen=True)
 class Reconnected:
-    """The network part of this device had died, or stood at an address that is no longer its own; a new one runs."""
+    """The network part of this device had died, or was at an address that is no longer its own; a new one runs."""
 
     address: str  # IPv4
 

@@ -1,8 +1,8 @@
-"""Who looks for a group to exchange with, for hivemind's matchmaking: asked where it is kept, and not all the time.
+"""The place where hivemind's matchmaking finds peers that look for a group: asked rarely, and only there.
 
-While a device waits for others, hivemind's matchmaking asks the whole DHT for them again as soon as it has answered: 16
-waiting devices asked each other 50 times a second, each. Whoever comes finds those that wait when it asks first, so
-they need not ask often.
+While a device waits for others, hivemind's matchmaking asks the whole DHT for them, and again as soon as it has an
+answer: each of 16 waiting devices asked the others 50 times a second. Here those that wait are kept on a board. Whoever
+comes finds them there when it first asks, so those that wait need not ask often.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ PAUSE_SECONDS = 0.5  # between two questions for others
 
 
 class KeptGroups(GroupKeyManager):
-    """hivemind's, on a board (`peer/network/dht_board.py`)."""
+    """Announces and finds peers that look for a group, on a board (`peer/network/dht_board.py`)."""
 
     def __init__(self, dht: DHT, prefix: str):
         super().__init__(_BoardsOf(dht), prefix, "", None)
 
 
 class _BoardsOf:
-    """What a GroupKeyManager needs of a DHT, in any process that has a handle on it."""
+    """As much of a DHT as a GroupKeyManager needs, in any process that has a handle on the DHT."""
 
     def __init__(self, dht: DHT):
         self.peer_id: PeerID = dht.peer_id
@@ -39,10 +39,12 @@ class _BoardsOf:
         self._not_before = 0.0
 
     async def store(self, key: str, subkey: bytes, value: bool, expiration_time: float, return_future: bool) -> bool:
+        """Put a peer on the board until it expires; return whether anybody keeps it."""
         post = partial(_post, key=key, subkey=subkey, value=value, expiration=expiration_time)
         return bool(await self._dht.run_coroutine(post, return_future=True))
 
     async def get(self, key: str, latest: bool, return_future: bool) -> ValueWithExpiration[dict[Any, Any]]:
+        """Return all that is on the board, but not before the last question is PAUSE_SECONDS ago."""
         await asyncio.sleep(max(0.0, self._not_before - time.monotonic()))
         entries = await self._dht.run_coroutine(partial(_read, key=key), return_future=True)
         self._not_before = time.monotonic() + PAUSE_SECONDS

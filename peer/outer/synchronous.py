@@ -1,7 +1,7 @@
 """`--averaging sync`: the stock `hivemind.Optimizer`, one exact large batch a round, for which everybody waits.
 
-For fast networks, and the baseline of every benchmark. Only state, checkpoints and the notice board are ours; groups,
-averaging and catching up are hivemind's own.
+For fast networks, and the baseline of every benchmark. Only the anchor, checkpoints and the notice board are ours;
+groups, averaging and catching up are hivemind's own.
 """
 
 from __future__ import annotations
@@ -33,21 +33,21 @@ from peer.wire import Notice, Role, exchange_prefix
 
 MATCHMAKING_SECONDS = 3.0
 AVERAGING_SECONDS = 60.0
-WAIT_SECONDS = 3 * AVERAGING_SECONDS  # that a step waits for others at most: gradients, parameters, a newer state
+WAIT_SECONDS = 3 * AVERAGING_SECONDS  # that a step waits for others at most: gradients, parameters, a newer anchor
 SHUTDOWN_SECONDS = 2.0
 
 
 class SynchronousInner(InnerLoop):
-    """Gradients are ours; when to step, and with whose gradients, is hivemind's affair."""
+    """Computes gradients; when to step, and with whose gradients, is hivemind's affair."""
 
     def join(self, network: Network, run_id: str, settings: Settings, progress: Progress, stop: StopSignal) -> None:
-        """Start the optimizer's processes; at the round of the state we hold, so that it is not fetched again."""
+        """Start the optimizer's processes, at the round of the anchor we hold, so that it is not fetched again."""
         warmup, per_round = settings.training.warmup_sequences, settings.swarm.samples_per_round
         self._stop = stop
         # hivemind steps the schedule of a joiner before its first step, which torch warns of
         warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")
         interrupt = signal.getsignal(signal.SIGINT)
-        self.swarm = hivemind.Optimizer(
+        self.joint_optimizer = hivemind.Optimizer(
             dht=network.dht,
             run_id=exchange_prefix(run_id),
             target_batch_size=per_round,
@@ -67,76 +67,109 @@ class SynchronousInner(InnerLoop):
             verbose=False,
         )
         signal.signal(signal.SIGINT, interrupt)  # hivemind sets it to be ignored
-        self.swarm.state_averager.local_epoch = progress.round
-        self.optimizer = self.swarm.opt
+        # hivemind has no public way to say at which round its optimizer begins
+        self.joint_optimizer.state_averager.local_epoch = progress.round
+        self.optimizer = self.joint_optimizer.opt
 
     def step(self, lr: float, embedding_lr: float | None = None) -> tuple[float, int]:
-        """Gradients of one batch; at the end of a round this waits for everybody's and steps with their mean."""
+        """Add the gradients of one batch; at the end of a round, wait for everybody's and step with their mean.
+
+        Return (nats per token, sequences). The learning rates are left to hivemind's schedule.
+        """
         started = time.perf_counter()
         loss, sequences = self.backward()
         ours_until = time.perf_counter()
         with self._stop.interrupts():
-            self.swarm.step(batch_size=sequences)
+            self.joint_optimizer.step(batch_size=sequences)
         self.waited_seconds += time.perf_counter() - ours_until
         self.clear_gradients()
         self.stepped(ours_until - started)
         return loss, sequences
 
     def clear_gradients(self) -> None:
-        """The model's: those of `optimizer` are hivemind's own, which it does not want taken away."""
-        self.swarm.zero_grad()
+        """Forget the model's gradients. Those of `optimizer` are hivemind's own, which have to stay."""
+        self.joint_optimizer.zero_grad()
 
 
-class SynchronousOuter:
-    """What `OuterLoop` is for background averaging: the anchor is simply the parameters after each round's step."""
+class SynchronousOuterLoop:
+    """Makes every step with all others; see `OuterLoop` in `interface.py`.
+
+    The anchor is simply what the parameters are after the step that ends a round.
+
+    :param anchor_model: a second model, which holds the anchor's parameters
+    :param me: our notice, with everything in it that does not change
+    """
 
     def __init__(
         self,
         *,
         inner: SynchronousInner,
-        anchor: MiniGPT,
+        anchor_model: MiniGPT,
         progress: Progress,
         me: Notice,
         network: Network,
         settings: Settings,
     ):
-        self.inner, self.anchor, self.progress, self.network = inner, anchor.eval(), progress, network
-        self.samples_per_round = settings.swarm.samples_per_round
-        self._trained = 0  # own sequences in this round
-        self.standing = Standing()  # all that is trained goes into every average
-        self.saved_samples = -1
-        self.sharing = False  # no means are kept: only a checkpoint of now leads to now
-        self.lr_factor = 1.0
-        self.exchange_seconds = 0.0  # is waited for, and known from that
-        self.balance = None  # every step is an exchange, and waits for it
+        self.inner, self.anchor_model, self.progress, self.network = inner, anchor_model.eval(), progress, network
         self.others: list[Notice] = []
-        self.paused = ""  # why this device does not train now; who trains sets it
-        self.group: list[Notice] = []  # all wait for all, and none needs a pause
+        self._samples_per_round = settings.swarm.samples_per_round
+        self._trained = 0  # own sequences in this round
+        self._paused = ""  # why this device does not train now
         self._me = me
         self._starts = network.starts
 
     @property
-    def bytes_sent(self) -> int:
-        return self.network.view.bytes_sent  # hivemind does not count what its optimizer sends
+    def standing(self) -> Standing:
+        """Nothing that others lack: all that is trained goes into every mean."""
+        return Standing()
 
     @property
-    def bytes_received(self) -> int:
-        return self.network.view.bytes_received
-
-    @property
-    def round_progress(self) -> int:
-        return int(self.inner.swarm.tracker.global_progress.samples_accumulated)
+    def needs_checkpoint(self) -> bool:
+        """Always: no means are kept, and only a checkpoint of now leads to now."""
+        return True
 
     @property
     def trained_by_all(self) -> int:
         return self.progress.samples + self.round_progress
 
+    @property
+    def round_progress(self) -> int:
+        return int(self.inner.joint_optimizer.tracker.global_progress.samples_accumulated)
+
+    @property
+    def lr_factor(self) -> float:
+        """One: the batch of a round is as large as the settings say, in whatever company."""
+        return 1.0
+
+    @property
+    def exchange_report(self) -> None:
+        """Nothing: every step is an exchange, and the time that it waits is known from there."""
+        return None
+
+    @property
+    def bytes_sent(self) -> int:
+        """The network part's bytes; hivemind does not count what its optimizer sends."""
+        return self.network.view.bytes_sent
+
+    @property
+    def bytes_received(self) -> int:
+        """The network part's bytes; hivemind does not count what its optimizer receives."""
+        return self.network.view.bytes_received
+
     def trained(self, sequences: int) -> None:
-        """The inner loop has made a step of so many sequences."""
         self._trained += sequences
 
+    def checkpoint_saved(self, samples: int) -> None:
+        """Do nothing: the others take the newest checkpoint, whichever that is."""
+
+    def pause(self, why: str) -> None:
+        self._paused = why
+
+    def resume(self) -> None:
+        self._paused = ""
+
     def tick(self, tokens_per_second: float) -> Iterator[Event]:
-        """Say where we are, and whether a round is over. Raises NetworkError where the network part was lost."""
+        """Say where we are, and yield the round that is over. Raise NetworkError where the network part was lost."""
         self._me = self._me.model_copy(
             update={
                 "role": Role.TRAINING,
@@ -146,7 +179,7 @@ class SynchronousOuter:
                 "offered": self._trained,
                 "tokens_per_second": tokens_per_second,
                 "step_seconds": self.inner.step_seconds,
-                "paused": self.paused,
+                "paused": self._paused,
             }
         )
         view = self.network.post(self._me, silent_seconds=WAIT_SECONDS)
@@ -156,20 +189,24 @@ class SynchronousOuter:
                 "the same line again goes on from the last state"
             )
         self.others = [other for other in view.notices if other.run_id == self._me.run_id]
-        round = self.inner.swarm.local_epoch
-        if round <= self.progress.round:
-            return
+        round = self.inner.joint_optimizer.local_epoch
+        if round > self.progress.round:
+            yield self._close_rounds_until(round)
+
+    def _close_rounds_until(self, round: int) -> RoundClosed:
+        """Take the parameters of now for the anchor: it is this round that we are in."""
         with torch.no_grad():
-            for anchored, parameter in zip(self.anchor.parameters(), self.inner.model.parameters()):
+            for anchored, parameter in zip(self.anchor_model.parameters(), self.inner.model.parameters()):
                 anchored.copy_(parameter)
-        trained = (round - self.progress.round) * self.samples_per_round
+        trained = (round - self.progress.round) * self._samples_per_round
         share, self._trained = min(1.0, self._trained / trained), 0
-        anchor = checkpoint.parameter_hash(dict(self.anchor.named_parameters()))
+        anchor = checkpoint.parameter_hash(dict(self.anchor_model.named_parameters()))
         self.progress = replace(self.progress, round=round, samples=self.progress.samples + trained, anchor=anchor)
-        yield RoundClosed([self._me.name, *(other.name for other in self.others)], share)
+        return RoundClosed([self._me.name, *(other.name for other in self.others)], share)
 
     def stop(self) -> None:
+        """End hivemind's processes, and wait for it a moment at most."""
         # a step that Ctrl+C has interrupted can leave hivemind waiting for itself; its processes end with ours
-        thread = threading.Thread(target=self.inner.swarm.shutdown, daemon=True)
+        thread = threading.Thread(target=self.inner.joint_optimizer.shutdown, daemon=True)
         thread.start()
         thread.join(SHUTDOWN_SECONDS)

@@ -1,18 +1,18 @@
-"""The anchor: the parameters the swarm agrees on, and how it moves by what its peers have moved.
+"""The anchor: the parameters the swarm agrees on, and how they move by what its peers have moved.
 
-DiLoCo's words (arXiv 2311.08105): what a peer has moved away from the anchor is its pseudo-gradient; the outer step
-moves the anchor by the swarm's mean of it. It crosses the wire in two bits a number, its mean in four
-(`peer/state/codec.py`), so that it can do so every few steps and arrives a few steps later; after many steps, where the
-link allows, both in eight. Nobody waits meanwhile: a peer then moves by what the anchor moved relative to where the
-peer stood when it gave, and keeps what it has trained since (arXiv 2501.18512).
+In DiLoCo's words (arXiv 2311.08105), what a peer has moved away from the anchor is its pseudo-gradient, and the outer
+step moves the anchor by the swarm's mean of it. The pseudo-gradient crosses the wire in two bits a number, its mean in
+four (`peer/state/codec.py`), so that this can happen every few steps and takes no more than a few. After many steps,
+where the link allows it, both take eight. Nobody waits for the mean: when it is here, a peer moves by as much as the
+anchor moved relative to where the peer was when it gave, and keeps what it has trained since (arXiv 2501.18512).
 
-The mean is of movement a step, weighted by sequences, and the anchor makes about as many steps of it as the peer that
-trained most: a slow peer adds what its gradients say, and does not hold the fast one back. That is true of a short way,
-which leads on in the same direction; of a long one the mean is what it is, as averaged parameters are.
+The mean is of the movement in one step, weighted by sequences. The anchor makes about as many steps of it as the peer
+that trained most. So a slow peer adds what its gradients say, and does not hold a fast one back. This holds for a short
+way, which leads on in the same direction; after a long way the mean is taken as it is, as averaged parameters are.
 
-What a peer trained while others moved the anchor without it is no step on from where they are now: both began at the
-same place. Such a peer stays where it is, and says how far that is from the anchor: the anchor is never moved twice by
-what everybody's gradients say.
+What a peer trained while others moved the anchor without it does not lead on from where they are now: both began at the
+same place. Such a peer stays where it is, and gives the way from the anchor of now to there. So the anchor is never
+moved twice by what everybody's gradients say.
 """
 
 from __future__ import annotations
@@ -26,96 +26,111 @@ from torch import Tensor, nn
 from peer.state.codec import PART, bits_of, decode, encode, payload_bytes
 
 COARSE, FINE = 2, 8  # bits a number in what a peer gives
-MEAN_BITS = {COARSE: 4, FINE: 8}  # and in the mean, where that is the least that one of them gives
-LONG = 32  # steps: who made more of them made a long way
+MEAN_BITS = {COARSE: 4, FINE: 8}  # bits a number in the mean, by the fewest bits that one of its peers gives
+LONG = 32  # steps, from which on a way is a long one
 LIMIT = 30.0  # learning rates a step, root mean square: AdamW moves a number by one or two at most
 MAX_MOVE = 20.0  # of the anchor's norm: a tiny model may well move by five times that while a joiner takes its state
 CHUNK = 2**16  # numbers that go through all arithmetic while they are in the processor's cache
 
 
 def padded(numbers: int) -> int:
-    """How many numbers a code says for so many parameters."""
+    """Return how many numbers the payload of so many parameters holds: the next multiple of PART."""
     return -(-numbers // PART) * PART
 
 
 class Anchor:
-    """The anchor, and what this peer could not say yet. A code for it says `size` numbers, in the bits it is asked for.
+    """The anchor's parameters, and what this peer's payloads could not say yet.
 
-    :param anchor: the parameters the swarm agreed on, on the CPU
-    :param rate: the run's learning rate, the unit in which movements a step are given
+    :param model: on the CPU, whose parameters become the anchor's: they are read and moved in place
+    :param lr: the run's learning rate, the unit in which the movement of a step is given
     """
 
-    def __init__(self, anchor: nn.Module, rate: float):
-        self._rate = rate
-        self.parameters = [parameter.detach() for parameter in anchor.parameters()]
-        self.size = padded(sum(parameter.numel() for parameter in self.parameters))
-        self._numbers = torch.zeros(self.size)  # one for every parameter, and padding
-        self._left = torch.zeros(self.size)  # what the codes given so far could not say
+    def __init__(self, model: nn.Module, lr: float):
+        self._lr = lr
+        self.parameters = [parameter.detach() for parameter in model.parameters()]
+        self.size = padded(sum(parameter.numel() for parameter in self.parameters))  # numbers in a payload
+        self._decoded = torch.zeros(self.size)  # what a payload says: a number for every parameter, and padding
+        self._residual = torch.zeros(self.size)  # what the payloads given so far could not say
 
     @torch.no_grad()
     def begin(self, parameters: Sequence[Tensor]) -> None:
-        """A new anchor, which did not come about by means that we have, and from which nothing has been said yet."""
+        """Begin a new anchor at these parameters, to which no means lead that we have.
+
+        Nothing has been given from it yet, and nothing is left to say.
+        """
         for anchored, parameter in zip(self.parameters, parameters):
             anchored.copy_(parameter)
-        self._left.zero_()
+        self._residual.zero_()
 
     @torch.no_grad()
     def give(self, parameters: Sequence[Tensor], steps: int, bits: int) -> Tensor:
-        """The code of what `parameters` have moved away from the anchor, a step; what is lost in it is kept."""
-        for left, anchored, parameter in self._chunks(self._left, self.parameters, parameters):
-            left.add_(parameter).sub_(anchored)
-        torch.mul(self._left, 1 / self._stride(steps), out=self._numbers)
-        code = torch.empty(payload_bytes(self.size, bits), dtype=torch.uint8)
-        encode(self._numbers, bits, code, LIMIT)  # a way that counts as few steps, after a while apart, may be longer
-        self._decode(code)
-        self._left.sub_(self._numbers, alpha=self._stride(steps))
-        return code
+        """Return the payload of the pseudo-gradient, divided by `steps`; what is lost in it is kept for the next one.
+
+        :param parameters: this peer's, which are so many steps away from the anchor
+        :param bits: of each number, COARSE or FINE
+        """
+        for residual, anchored, parameter in self._chunks(self._residual, self.parameters, parameters):
+            residual.add_(parameter).sub_(anchored)
+        torch.mul(self._residual, 1 / self._stride(steps), out=self._decoded)
+        payload = torch.empty(payload_bytes(self.size, bits), dtype=torch.uint8)
+        # after a while apart, a long way may count as few steps, and be longer than LIMIT lets others believe
+        encode(self._decoded, bits, payload, LIMIT)
+        self._decode(payload)
+        self._residual.sub_(self._decoded, alpha=self._stride(steps))
+        return payload
 
     @torch.no_grad()
-    def take_back(self, code: Tensor, steps: int, stood: Sequence[Tensor], anchor: Sequence[Tensor]) -> None:
-        """What was given, from `anchor` to `snapshot`, did not become part of the mean: it is to be given again."""
-        self._decode(code)
-        self._left.add_(self._numbers, alpha=self._stride(steps))
-        for left, anchored, parameter in self._chunks(self._left, anchor, stood):
-            left.sub_(parameter).add_(anchored)
+    def take_back(self, payload: Tensor, steps: int, given_at: Sequence[Tensor], anchor: Sequence[Tensor]) -> None:
+        """Undo a `give` whose payload did not become part of the mean: it is to be given again.
+
+        :param given_at: the parameters that it was given of
+        :param anchor: the anchor's parameters at that time
+        """
+        self._decode(payload)
+        self._residual.add_(self._decoded, alpha=self._stride(steps))
+        for residual, anchored, parameter in self._chunks(self._residual, anchor, given_at):
+            residual.sub_(parameter).add_(anchored)
 
     def agree_alone(self, given: Tensor) -> Tensor:
-        """The mean's code of one peer's share."""
+        """Return the payload of the mean of what one peer gave."""
         bits = MEAN_BITS[self._decode(given)]
-        mean = torch.empty(payload_bytes(self.size, bits), dtype=torch.uint8)
-        encode(self._numbers, bits, mean)
-        return mean
+        payload = torch.empty(payload_bytes(self.size, bits), dtype=torch.uint8)
+        encode(self._decoded, bits, payload)
+        return payload
 
     @torch.no_grad()
-    def move(self, code: Tensor, steps: int) -> None:
-        """Move the anchor by `steps` times the mean in `code`, with the same bits on every peer.
+    def move(self, payload: Tensor, steps: int) -> None:
+        """Move the anchor by `steps` times the mean in the payload, to the same bits on every peer.
 
-        Raises ValueError, with the anchor as it was, for a mean that no honest peers can have moved.
+        Raise ValueError, with the anchor as it was, for a mean that no honest peers can have moved by.
         """
-        self._decode(code)
-        norm = float(self._numbers.norm())
-        size = norm / math.sqrt(len(self._numbers))
+        self._decode(payload)
+        norm = float(self._decoded.norm())
+        size = norm / math.sqrt(len(self._decoded))
         if not size <= LIMIT:  # also where it is not a number
             raise ValueError(f"the mean movement a step is {size:.3g} learning rates, and {LIMIT:g} are not believable")
-        anchor = math.sqrt(sum(float(parameter.norm()) ** 2 for parameter in self.parameters))
-        move = norm * self._stride(steps)
-        if move > MAX_MOVE * anchor:
-            raise ValueError(f"{steps} steps of the mean movement are {move:.3g}, and the anchor itself {anchor:.3g}")
-        for numbers, anchored in self._chunks(self._numbers.mul_(self._stride(steps)), self.parameters):
+        anchor_norm = math.sqrt(sum(float(parameter.norm()) ** 2 for parameter in self.parameters))
+        way = norm * self._stride(steps)
+        if way > MAX_MOVE * anchor_norm:
+            raise ValueError(
+                f"{steps} steps of the mean movement are {way:.3g}, and the anchor itself {anchor_norm:.3g}"
+            )
+        for numbers, anchored in self._chunks(self._decoded.mul_(self._stride(steps)), self.parameters):
             anchored.add_(numbers)
 
     def _stride(self, steps: int) -> float:
-        """How far a 1 in a code leads, where it stands for so many steps."""
-        return min(steps, LONG) * self._rate
+        """Return the distance that a 1 in the payload of so many steps means: beyond LONG it does not lead on."""
+        return min(steps, LONG) * self._lr
 
-    def _decode(self, code: Tensor) -> int:
-        bits = bits_of(len(code), self.size)
-        assert bits is not None, "whoever takes codes from elsewhere checks their sizes"
-        decode(code, bits, self._numbers)
+    def _decode(self, payload: Tensor) -> int:
+        """Decode a payload into `_decoded`; return its bits a number."""
+        bits = bits_of(len(payload), self.size)
+        assert bits is not None, "whoever takes payloads from elsewhere checks their sizes"
+        decode(payload, bits, self._decoded)
         return bits
 
     def _chunks(self, flat: Tensor, *lists: Sequence[Tensor]) -> Iterator[tuple[Tensor, ...]]:
-        """Chunk by chunk what belongs together in a flat tensor and in lists of tensors."""
+        """Yield, chunk by chunk, what belongs together in a flat tensor and in lists of tensors; all of them views."""
         at = 0
         for tensors in zip(*lists):
             size = tensors[0].numel()
@@ -126,26 +141,30 @@ class Anchor:
 
 @torch.no_grad()
 def snapshot(parameters: Sequence[Tensor]) -> list[Tensor]:
-    """Remember where a peer stands when it gives."""
+    """Return a copy of the parameters as they are now."""
     return [parameter.detach().clone() for parameter in parameters]
 
 
 @torch.no_grad()
-def follow(parameters: Sequence[Tensor], swarm: Anchor, stood: Sequence[Tensor], share: float = 1.0) -> None:
-    """Move a peer by a share of the way from `snapshot` to where the anchor is now.
+def follow(parameters: Sequence[Tensor], anchor: Anchor, origin: Sequence[Tensor], share: float = 1.0) -> None:
+    """Move a peer's parameters by a share of the way from `origin` to where the anchor is now.
 
-    All the way from where it stood when it gave: it comes to the anchor, and on by what it has trained since.
+    By all of the way from where the peer was when it gave, it comes to the anchor and, on top, keeps what it has
+    trained since.
     """
-    for parameter, anchored, position in zip(parameters, swarm.parameters, stood):
-        parameter.add_(anchored.to(parameter.device) - position.to(parameter.device), alpha=share)
+    for parameter, anchored, begin in zip(parameters, anchor.parameters, origin):
+        parameter.add_(anchored.to(parameter.device) - begin.to(parameter.device), alpha=share)
 
 
 def steps_of(group: Iterable[tuple[int, int]]) -> int:
-    """How many steps the anchor takes for (sequences, steps) of each peer: about as many as who trained most took.
+    """Return how many steps the anchor makes, about as many as the peer that trained most.
 
-    It is their mean weighted by the cube of sequences, in the steps of who trained most: of a fast and a slow one the
-    fast one's, and of equal ones, of which chance lets one make more steps than another this time, not what the
-    luckiest made. In one process, eight that made 3 to 7 steps learnt less where the anchor made 7 (docs/log.md).
+    It is the mean of the steps that each peer would have made at the speed of the one that trained most, weighted by
+    the cube of its sequences. Of a fast and a slow peer that is what the fast one made. Of equal peers, of which chance
+    lets one make more steps than another this time, it is not what the luckiest one made: in one process, eight that
+    made 3 to 7 steps learnt less where the anchor made 7 (docs/log.md).
+
+    :param group: (sequences, steps) of each peer
     """
     group = list(group)
     most, steps = max(group)

@@ -25,6 +25,7 @@ from peer.state.codec import bits_of, is_valid
 from peer.wire import MeanHeader, parse
 
 FOLDER = "history"
+NUMBERS = "code"  # the payload's name in the file, which histories on disk have had from the first
 KEPT_BYTES = 256 * 2**20
 KEPT_SHARE = 0.25
 
@@ -40,13 +41,13 @@ class Mean:
     previous: str  # lineage of the anchor that it moves
     samples: dict[str, int]  # peer id -> sequences that it contributed
     count: int  # steps that the anchor makes of it
-    code: Tensor  # uint8, as peer/state/codec.py has it
+    payload: Tensor  # uint8, as peer/state/codec.py has it
 
     @property
     def lineage(self) -> str:
         """Return the name of the anchor after it: a hash over everything that made it."""
         digest = hashlib.sha256(self._header().encode())
-        digest.update(self.code.numpy().data)
+        digest.update(self.payload.numpy().data)
         return digest.hexdigest()
 
     def _header(self) -> str:
@@ -58,7 +59,7 @@ class Mean:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
         try:
-            save_file({"code": self.code}, temporary, metadata={"header": self._header()})
+            save_file({NUMBERS: self.payload}, temporary, metadata={"header": self._header()})
             os.replace(temporary, path)
         except SafetensorError as error:
             raise OSError(str(error)) from error
@@ -77,15 +78,15 @@ def load(path: Path, size: int) -> Mean:
     try:
         with safe_open(path, framework="pt") as file:
             header = parse(MeanHeader, file.metadata()["header"])
-            code = file.get_tensor("code")
+            payload = file.get_tensor(NUMBERS)
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
         raise MeanError(f"{path.name[:12]}… is no mean: {error}") from error
-    bits = bits_of(code.numel(), size)
-    if code.dim() != 1 or bits is None or bits not in MEAN_BITS.values() or not is_valid(code, bits, LIMIT):
+    bits = bits_of(payload.numel(), size)
+    if payload.dim() != 1 or bits is None or bits not in MEAN_BITS.values() or not is_valid(payload, bits, LIMIT):
         raise MeanError(f"{path.name[:12]}… does not hold {size} finite numbers")
     if path.stem != header.previous:
         raise MeanError(f"{path.name[:12]}… moves another anchor")
-    return Mean(header.previous, header.samples, header.count, code)
+    return Mean(header.previous, header.samples, header.count, payload)
 
 
 def following(run_folder: Path, lineage: str, size: int) -> list[Path]:

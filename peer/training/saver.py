@@ -24,8 +24,7 @@ from minigpt.model import MiniGPT
 from minigpt.settings import Settings, with_identity_of
 from peer.device.display import Display
 from peer.inner.loop import InnerLoop
-from peer.outer.loop import OuterLoop
-from peer.outer.synchronous import SynchronousOuter
+from peer.outer.interface import OuterLoop
 
 SHARE = 0.02  # of the processor's time
 LONGEST_SECONDS = 120.0  # without a checkpoint: means are kept for a few times as long
@@ -39,7 +38,7 @@ class Saver:
         *,
         batches: Batches,
         inner: InnerLoop,
-        outer: OuterLoop | SynchronousOuter,
+        outer: OuterLoop,
         settings: Settings,
         tokenizer_model: Path,
         checkpoints: Path,
@@ -73,7 +72,7 @@ class Saver:
         self._began, started = time.monotonic(), time.thread_time()
         self._due = self._began + LONGEST_SECONDS  # until it is known what it costs
         inner, outer = self._inner, self._outer
-        copy = deepcopy(outer.anchor) if copy is None else copy
+        copy = deepcopy(outer.anchor_model) if copy is None else copy
         anchor = {name: parameter.detach() for name, parameter in copy.named_parameters()}
         progress = replace(outer.progress, step=inner.steps, updates=inner.updates)
         if wait or self._again:  # perhaps in the middle of a round
@@ -89,7 +88,7 @@ class Saver:
             self._checkpoints,
             progress,
             parameters=anchor,
-            model_config=outer.anchor.hugging_face_config(),
+            model_config=outer.anchor_model.hugging_face_config(),
             settings=self._settings,
             tokenizer_model=self._tokenizer_model,
             optimizer=inner.moments() or None,
@@ -114,7 +113,7 @@ class Saver:
         try:
             cost = pending.result()
             self._due = self._began + min(LONGEST_SECONDS, cost / self._cores / SHARE)
-            self._outer.saved_samples = self._pending_samples
+            self._outer.checkpoint_saved(self._pending_samples)
         except CheckpointError as error:
             self._due = 0.0
             self._display.note(f"{error}; the earlier ones are as they were")

@@ -22,8 +22,10 @@ from peer.inner.loop import InnerLoop
 from peer.joining.join import Run
 from peer.network.handle import Network
 from peer.outer.averager import PseudoGradientAverager
-from peer.outer.loop import OuterLoop
-from peer.outer.synchronous import SynchronousInner, SynchronousOuter
+from peer.outer.interface import OuterLoop
+from peer.outer.loop import BackgroundOuterLoop
+from peer.outer.outer_state import StartingPoint
+from peer.outer.synchronous import SynchronousInner, SynchronousOuterLoop
 from peer.state import means
 from peer.state.anchor import padded
 from peer.wire import Notice
@@ -117,7 +119,7 @@ def open_loops(
     me: Notice,
     checkpoints: Path,
     stop: StopSignal,
-) -> tuple[InnerLoop, OuterLoop | SynchronousOuter]:
+) -> tuple[InnerLoop, OuterLoop]:
     """The two loops, background or synchronous as the run is, at the state that the run goes on from."""
     progress = run.start.progress
     me = me.model_copy(update={"run_id": progress.run_id})
@@ -126,8 +128,8 @@ def open_loops(
         anchor, model = run.start.build_model(), start_model(run, with_local=True)
         synchronous = SynchronousInner(model, batches, device, autocast, blocked)
         synchronous.join(network, progress.run_id, run.settings, progress, stop)
-        return synchronous, SynchronousOuter(
-            inner=synchronous, anchor=anchor, progress=progress, me=me, network=network, settings=run.settings
+        return synchronous, SynchronousOuterLoop(
+            inner=synchronous, anchor_model=anchor, progress=progress, me=me, network=network, settings=run.settings
         )
     shapes = checkpoint.expected_shapes(run.start.settings, run.start.vocab_size).values()
     size = padded(sum(shape.numel() for shape in shapes))
@@ -142,17 +144,10 @@ def open_loops(
     inner.steps = progress.step
     if moments is not None:
         inner.load_moments(moments, progress.updates)
-    return inner, OuterLoop(
-        inner=inner,
-        anchor=anchor,
-        averager=averager,
-        progress=progress,
-        me=me,
-        network=network,
-        settings=run.settings,
-        checkpoints=checkpoints,
-        standing=position.standing if position is not None else Standing(),
-        missed=missed,
+    standing = position.standing if position is not None else Standing()
+    start = StartingPoint(anchor, progress, standing, missed)
+    return inner, BackgroundOuterLoop(
+        inner, start, averager, me=me, network=network, settings=run.settings, checkpoints=checkpoints
     )
 
 

@@ -104,13 +104,14 @@ class Trainer:
         self._other_runs = OtherRuns(network, self.settings, progress.run_id, display)
         kind = f"{device.type}, {'bfloat16' if autocast is torch.bfloat16 else 'float32'}"
         sequences = f"{len(self.batches.dataset):,} sequences of {self.settings.training.dataset.seq_len} tokens"
+        parameters = self.outer.anchor_model.parameter_count()
         display.note(
-            f"{me.name} trains {self.outer.anchor.parameter_count() / 1e6:.1f} M parameters on {kind}, {sequences}; "
+            f"{me.name} trains {parameters / 1e6:.1f} M parameters on {kind}, {sequences}; "
             "Ctrl+C ends it and keeps the state"
         )
 
     def train(self) -> None:
-        """Until it is told to stop, or its time or rounds are over. Raises NetworkError; see SynchronousOuter.tick."""
+        """Until it is told to stop, or its time or rounds are over. Raises NetworkError; see OuterLoop.tick."""
         self.power.start()
         try:
             with self.display.training():
@@ -124,7 +125,7 @@ class Trainer:
             self._write_last_rounds()
 
     def _loop(self) -> None:
-        self._evaluator.begin(deepcopy(self.outer.anchor), samples=False)
+        self._evaluator.begin(deepcopy(self.outer.anchor_model), samples=False)
         line = RoundLine()
         first_round, bar_at = self.outer.progress.round, 0.0
         while not self._over(first_round):
@@ -184,7 +185,10 @@ class Trainer:
     def _rests(self, line: RoundLine) -> bool:
         """A nap instead of a step, where the device is to be spared; the swarm is looked after all the same."""
         before, self._rest = self._rest, self.power.rest
-        self.outer.paused = "" if self._rest is None else self._rest.why
+        if self._rest is None:
+            self.outer.resume()
+        else:
+            self.outer.pause(self._rest.why)
         if self._rest is not None and (before is None or before.cause is not self._rest.cause):
             self.display.note(f"training rests: {self._rest.why}; it goes on {self._rest.until}")
         elif before is not None and self._rest is None:
@@ -215,8 +219,8 @@ class Trainer:
 
     def _on_round(self, event: RoundClosed, line: RoundLine) -> None:
         progress, speed = self.outer.progress, line.tokens_per_second
-        anchor = deepcopy(self.outer.anchor)
-        if not self.outer.sharing or self.saver.is_due:
+        anchor = deepcopy(self.outer.anchor_model)
+        if self.outer.needs_checkpoint or self.saver.is_due:
             self.saver.save(copy=anchor)
         entry: dict[str, object] = {
             "time": time.time(),
@@ -290,8 +294,10 @@ class Trainer:
 
     def _advise(self) -> None:
         """Say each thing once."""
-        outer = self.outer
-        for of, text in advice(outer.exchange_seconds, self.inner.step_seconds, outer.balance, outer.group):
+        report = self.outer.exchange_report
+        if report is None:
+            return
+        for of, text in advice(report.seconds, self.inner.step_seconds, report.balance, report.group):
             if of not in self._advised:
                 self._advised.add(of)
                 self.display.note(text)

@@ -1,4 +1,4 @@
-"""What tests of exchanges share: codes of numbers, names of runs, a signal for an averager's process."""
+"""What tests of exchanges share: payloads of numbers, names of runs, a signal for an averager's process."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ runs = (f"run-{number}" for number in count())
 
 
 def encoded(numbers: Tensor, bits: int) -> Tensor:
-    code = torch.zeros(payload_bytes(len(numbers), bits), dtype=torch.uint8)
-    encode(numbers, bits, code)
-    return code
+    payload = torch.zeros(payload_bytes(len(numbers), bits), dtype=torch.uint8)
+    encode(numbers, bits, payload)
+    return payload
 
 
 def send(averager: PseudoGradientAverager, number: signal.Signals) -> None:

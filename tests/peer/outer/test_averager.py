@@ -42,7 +42,7 @@ PATIENCE = 4.0
 
 Start = Callable[..., list[PseudoGradientAverager]]
 
-to_give: dict[PseudoGradientAverager, Tensor] = {}  # the code that each of them gives
+to_give: dict[PseudoGradientAverager, Tensor] = {}  # the payload that each of them gives
 
 
 @pytest.fixture
@@ -101,15 +101,15 @@ def outcome(control: StepControl) -> dict[str, int] | None:
         return None
 
 
-def mean_code(averager: PseudoGradientAverager) -> Tensor:
-    bits = min(bits_of(len(code), averager._size) or 0 for code in to_give.values())
+def mean_payload(averager: PseudoGradientAverager) -> Tensor:
+    bits = min(bits_of(len(payload), averager.size) or 0 for payload in to_give.values())
     return averager.mean([{"bits": bits}]).clone()
 
 
-def numbers_of(code: Tensor, averager: PseudoGradientAverager) -> Tensor:
-    numbers, bits = torch.empty(averager._size), bits_of(len(code), averager._size)
+def numbers_of(payload: Tensor, averager: PseudoGradientAverager) -> Tensor:
+    numbers, bits = torch.empty(averager.size), bits_of(len(payload), averager.size)
     assert bits is not None
-    decode(code, bits, numbers)
+    decode(payload, bits, numbers)
     return numbers
 
 
@@ -119,7 +119,7 @@ def given(averager: PseudoGradientAverager) -> Tensor:
 
 def assert_mean(averager: PseudoGradientAverager, expected: Tensor, lost: float = 0.04) -> None:
     """The mean, but for what four bits lose."""
-    error = (numbers_of(mean_code(averager), averager) - expected).square().mean() / expected.square().mean()
+    error = (numbers_of(mean_payload(averager), averager) - expected).square().mean() / expected.square().mean()
     assert float(error) < lost
 
 
@@ -134,7 +134,7 @@ def test_three_peers_end_with_the_same_bytes_of_the_weighted_mean(start: Start) 
     controls = [exchange(averager, 3, samples=samples) for averager, samples in zip(averagers, weights)]
     declared = {averager.peer_id.to_base58(): samples for averager, samples in zip(averagers, weights)}
     assert [outcome(control) for control in controls] == [declared] * 3
-    after = [mean_code(averager) for averager in averagers]
+    after = [mean_payload(averager) for averager in averagers]
     assert torch.equal(after[0], after[1])
     assert torch.equal(after[0], after[2])
     assert_mean(averagers[0], (10 * given(averagers[0]) + 30 * given(averagers[2])) / 40)
@@ -156,13 +156,13 @@ def test_many_steps_are_said_in_eight_bits_unless_somebody_has_only_two(start: S
     controls = [exchange(averager, 3) for averager in averagers]
     assert all(outcome(control) for control in controls)
     assert_mean(averagers[0], torch.stack(numbers).mean(0), lost=0.0004)
-    assert torch.equal(mean_code(averagers[0]), mean_code(averagers[2]))
+    assert torch.equal(mean_payload(averagers[0]), mean_payload(averagers[2]))
 
     to_give[averagers[1]] = encoded(numbers[1], COARSE)
     controls = [exchange(averager, 3, lineage="bb") for averager in averagers]
     assert all(outcome(control) for control in controls)
     assert_mean(averagers[0], torch.stack([given(averager) for averager in averagers]).mean(0))
-    assert torch.equal(mean_code(averagers[0]), mean_code(averagers[2]))
+    assert torch.equal(mean_payload(averagers[0]), mean_payload(averagers[2]))
 
 
 def test_a_group_is_as_large_as_the_best_informed_of_its_members_expects(start: Start) -> None:
@@ -197,12 +197,12 @@ def test_peers_that_nobody_can_call_leave_the_parts_to_one_that_can_be_called(st
         before = [averager.bytes_received for averager in averagers]
         controls = [exchange(averager, 3, reachable=averager is called) for averager in averagers]
         assert [len(outcome(control) or {}) for control in controls] == [3] * 3
-        assert len({bytes(mean_code(averager).numpy()) for averager in averagers}) == 1
+        assert len({bytes(mean_payload(averager).numpy()) for averager in averagers}) == 1
         assert_mean(called, torch.stack([given(averager) for averager in averagers]).mean(0))
         received = {averager: averager.bytes_received - had for averager, had in zip(averagers, before)}
         given_by_others = sum(len(to_give[averager]) for averager in averagers if averager is not called)
         assert received.pop(called) == given_by_others, "all that the others gave came to it, and nothing else"
-        assert set(received.values()) == {len(mean_code(called))}
+        assert set(received.values()) == {len(mean_payload(called))}
 
     controls = [exchange(averager, 2, reachable=False, patience=1.0) for averager in averagers[:2]]
     assert [outcome(control) for control in controls] == [None, None], "nobody there puts the parts together"
@@ -223,7 +223,7 @@ def test_a_group_waits_for_a_peer_that_does_not_come_as_long_as_it_was_told(
     controls = [exchange(averager, 3, patience=1.0) for averager in averagers]
     together = {averager.peer_id.to_base58(): 1 for averager in averagers}
     assert [outcome(control) for control in controls] == [together] * 2
-    assert torch.equal(*map(mean_code, averagers))
+    assert torch.equal(*map(mean_payload, averagers))
 
 
 # -- who is in a group
@@ -264,7 +264,7 @@ def test_a_peer_that_sends_impossible_numbers_changes_nothing(start: Start, fact
     outcomes = [outcome(control) for control in controls]
     assert outcomes[1] is None, "it is told"
     assert all(untouched(averager) for averager, outcome in zip(averagers, outcomes) if outcome is None)
-    left = [numbers_of(mean_code(averager), averager) for averager in averagers[::2]]
+    left = [numbers_of(mean_payload(averager), averager) for averager in averagers[::2]]
     assert all(float(numbers.abs().max()) < 10 for numbers in left), "nor does it reach those who went on without it"
     named = [averager.complaints() for averager in averagers]
     blamed = (averagers[1].peer_id.to_base58(), "numbers that are not finite, or impossibly large")
@@ -297,7 +297,7 @@ def test_a_peer_that_falls_silent_is_left_out_where_enough_are_left(
     enough = peers == 3
     assert [outcome(control) is not None for control in controls] == [enough] * (peers - 1) + [False]
     if enough:
-        assert torch.equal(*map(mean_code, averagers[:2]))
+        assert torch.equal(*map(mean_payload, averagers[:2]))
     assert untouched(averagers[-1])
 
 
@@ -347,7 +347,7 @@ def test_a_peer_killed_while_its_numbers_wait_for_a_slower_one_leaves_nobody_wit
     assert untouched(slow)
     controls = [exchange(averager, 2, lineage="bb") for averager in averagers[:2]]
     assert all(outcome(control) for control in controls), "those who are left go on"
-    assert torch.equal(*map(mean_code, averagers[:2]))
+    assert torch.equal(*map(mean_payload, averagers[:2]))
 
 
 # -- manners

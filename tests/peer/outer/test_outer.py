@@ -29,11 +29,14 @@ from peer.inner.loop import InnerLoop
 from peer.network.address import Address
 from peer.network.handle import Network
 from peer.network.node import View
-from peer.outer import loop as outer_module
+from peer.outer import company as company_module
 from peer.outer.averager import PseudoGradientAverager
-from peer.outer.catching_up import State
+from peer.outer.catching_up import NewerAnchor
+from peer.outer.company import REUNION_SECONDS
 from peer.outer.events import Reconnected, RoundClosed, Setback
-from peer.outer.loop import REUNION_SECONDS, OuterLoop
+from peer.outer.exchanging import Flight
+from peer.outer.loop import BackgroundOuterLoop
+from peer.outer.outer_state import StartingPoint
 from peer.state.anchor import COARSE, MEAN_BITS, padded
 from peer.state.fetching import TransferError
 from peer.state.means import Mean, following, path_of
@@ -43,23 +46,21 @@ from tests.peer.outer.exchanges import BOUND, encoded, runs, send
 from tests.tiny import SETTINGS, build_model
 
 
-def start_outer(node: DHT, folder: Path, standing: Standing | None = None, **network: Any) -> OuterLoop:
+def start_outer(node: DHT, folder: Path, standing: Standing | None = None, **network: Any) -> BackgroundOuterLoop:
     """An outer loop with a real averager, and of the network only what a test gives it."""
     model = build_model(40)
     ids = torch.arange(40).roll(7)[:32].view(2, 16)
     progress = Progress("cellmind", next(runs), 3, 300, 10, "aa", "aa")
     me = Notice(peer=node.peer_id.to_base58(), name="me", address="", role=Role.TRAINING, run_id=progress.run_id)
-    return OuterLoop(
-        inner=InnerLoop(model, repeat((ids, ids)), torch.device("cpu"), None),
-        anchor=copy.deepcopy(model),
-        averager=PseudoGradientAverager(padded(model.parameter_count()), node, progress.run_id),
-        progress=progress,
+    missed = following(folder / progress.run, progress.lineage, padded(model.parameter_count()))
+    return BackgroundOuterLoop(
+        InnerLoop(model, repeat((ids, ids)), torch.device("cpu"), None),
+        StartingPoint(copy.deepcopy(model), progress, standing or Standing(), missed),
+        PseudoGradientAverager(padded(model.parameter_count()), node, progress.run_id),
         me=me,
         network=cast(Network, SimpleNamespace(dht=node, view=View(), starts=1, **network)),
         settings=SETTINGS,
         checkpoints=folder,
-        standing=standing or Standing(),
-        missed=following(folder / progress.run, progress.lineage, padded(model.parameter_count())),
     )
 
 
@@ -70,13 +71,13 @@ def test_the_outer_loop_replaces_an_averager_that_has_died(nodes: list[DHT], tmp
     outer = start_outer(nodes[0], tmp_path, post=lambda notice: View(), start_again=start_again)
     network = cast(Any, outer.network)
     network.peer, network.address = nodes[1].peer_id.to_base58(), Address("127.0.0.1", 1, "Qm")
-    dead = outer._averager
+    dead = outer._connection.averager
     try:
         assert not list(outer.tick(1.0))
         send(dead, signal.SIGKILL)
         dead.join(BOUND)
         assert list(outer.tick(1.0)) == [Reconnected("127.0.0.1")]
-        assert outer._averager.is_alive()
+        assert outer._connection.averager.is_alive()
         assert not list(outer.tick(1.0))
     finally:
         outer.stop()
@@ -91,8 +92,8 @@ def test_who_sent_nonsense_is_named_and_nobody_to_us_for_a_while(nodes: list[DHT
     try:
         list(outer.tick(1.0))
         assert [other.name for other in outer.others] == ["mate"]
-        outer._averager._complain(nodes[1].peer_id, "nothing but noise")
-        said = (event for _ in count() for event in list(outer.tick(1.0)) or [None])
+        outer._connection.averager._complain(nodes[1].peer_id, "nothing but noise")
+        said = (event for _ in count() for event in [*outer.tick(1.0), None])
         assert wait_until(lambda: "mate sent nothing but noise" in getattr(next(said), "reason", ""), BOUND)
         assert not list(outer.tick(1.0))
         assert not outer.others
@@ -105,7 +106,7 @@ def test_an_exchange_that_hivemind_gives_up_is_a_setback(nodes: list[DHT], tmp_p
     try:
         control: MPFuture[Any] = MPFuture()
         control.set_exception(asyncio.CancelledError())
-        outer._exchange = outer_module._Exchange(cast(StepControl, control), 0, 0.0)
+        outer._exchanging._flight = Flight(cast(StepControl, control), "aa", 0, 0.0)
         assert list(outer.tick(1.0)) == [
             Setback("an exchange did not come together (CancelledError); it is tried again")
         ]
@@ -116,19 +117,19 @@ def test_an_exchange_that_hivemind_gives_up_is_a_setback(nodes: list[DHT], tmp_p
 def test_every_round_that_missed_means_close_is_an_event_of_its_own(nodes: list[DHT], tmp_path: Path) -> None:
     """Whoever saves a checkpoint at the end of a round saves that round's anchor, and not a later one."""
     outer = start_outer(nodes[0], tmp_path, post=lambda notice: View())
-    per_round = outer.settings.swarm.samples_per_round
+    per_round = SETTINGS.swarm.samples_per_round
     lineage, first = outer.progress.lineage, outer.progress.round
     try:
         for number in range(4):  # half a round each
-            numbers = torch.randn(outer.swarm.size, generator=torch.Generator().manual_seed(number))
+            numbers = torch.randn(outer.state.anchor.size, generator=torch.Generator().manual_seed(number))
             mean = Mean(lineage, {"somebody": per_round // 2}, 3, encoded(numbers, MEAN_BITS[COARSE]))
             mean.save(tmp_path / outer.progress.run)
-            outer._missed.append(path_of(tmp_path / outer.progress.run, lineage))
+            outer._catching_up._missed.append(path_of(tmp_path / outer.progress.run, lineage))
             lineage = mean.lineage
         for closed, event in enumerate(outer.tick(1.0), start=1):
             assert isinstance(event, RoundClosed)
             assert outer.progress.round == first + closed
-            assert outer.progress.anchor == parameter_hash(dict(outer.anchor.named_parameters()))
+            assert outer.progress.anchor == parameter_hash(dict(outer.anchor_model.named_parameters()))
         assert (outer.progress.lineage, outer.progress.round) == (lineage, first + 2)
     finally:
         outer.stop()
@@ -143,16 +144,16 @@ def test_who_has_left_is_named_in_the_round_that_it_was_in(nodes: list[DHT], tmp
         present.clear()
         list(outer.tick(1.0))
         assert not outer.others
-        outer._round = {"D" * 12: 4}
-        assert outer._close().peers == ["me", "mate"]
+        outer.state.tally.add({"D" * 12: 4})
+        assert outer._round_closed(outer.state.close_round()).peers == ["me", "mate"]
     finally:
         outer.stop()
 
 
 def test_who_was_ended_without_warning_goes_on_from_its_last_exchange(nodes: list[DHT], tmp_path: Path) -> None:
-    def end(outer: OuterLoop) -> tuple[str, str]:
+    def end(outer: BackgroundOuterLoop) -> tuple[str, str]:
         outer.stop()
-        return outer.progress.lineage, parameter_hash(dict(outer.anchor.named_parameters()))
+        return outer.progress.lineage, parameter_hash(dict(outer.anchor_model.named_parameters()))
 
     outer = start_outer(nodes[0], tmp_path, post=lambda notice: View())
     for _ in range(3):
@@ -162,7 +163,8 @@ def test_who_was_ended_without_warning_goes_on_from_its_last_exchange(nodes: lis
         outer.inner.steps += 1
         outer.trained(4)
         outer._give([])
-    given, lineages = end(outer), [path.stem for path in following(tmp_path / "cellmind", "aa", outer.swarm.size)]
+    given = end(outer)
+    lineages = [path.stem for path in following(tmp_path / "cellmind", "aa", outer.state.anchor.size)]
     again = start_outer(nodes[0], tmp_path, post=lambda notice: View())
     assert not list(again.tick(1.0))
     assert again.progress.samples == 300 + 3 * 4
@@ -180,15 +182,15 @@ def test_a_device_that_slept_keeps_its_anchor_until_the_others_had_time_to_be_he
 ) -> None:
     outer = start_outer(nodes[0], tmp_path, post=lambda notice: View())
     now = time.monotonic()
-    monkeypatch.setattr(outer_module, "time", SimpleNamespace(monotonic=lambda: now))
+    monkeypatch.setattr(company_module, "time", SimpleNamespace(monotonic=lambda: now))
     try:
         now += 600  # its lid was shut
         list(outer.tick(1.0))
-        assert outer.shared
+        assert outer.is_shared
         for _ in range(int(REUNION_SECONDS)):
             now += 1
             list(outer.tick(1.0))
-        assert not outer.shared, "now it is alone"
+        assert not outer.is_shared, "now it is alone"
     finally:
         monkeypatch.undo()
         outer.stop()
@@ -206,8 +208,8 @@ def test_who_comes_and_stands_where_we_stand_has_nothing_to_take(nodes: list[DHT
             others[:] = [outer._notice().model_copy(update=mate)]
             events = list(outer.tick(1.0))
             assert [type(event) for event in events] == [RoundClosed] * closes
-            assert outer.shared
-            assert outer.pseudo_gradient.samples == (0 if closes else 12)
+            assert outer.is_shared
+            assert outer.state.pseudo_gradient.samples == (0 if closes else 12)
     finally:
         outer.stop()
 
@@ -217,28 +219,28 @@ def test_what_was_trained_apart_counts_and_weighs_no_more_than_an_exchange(nodes
     donor = outer._notice().model_copy(update={"peer": "D" * 12, "name": "donor"})
     before = outer.progress
     try:
-        outer.others = [donor]
-        outer.contributions.update(outer.others)
+        outer._company.update([donor])
+        outer.state.contributions.update(outer.others)
         for _ in range(2):  # rounds that we close alone, of 50 steps with 4 sequences each
             outer.inner.steps += 50
             outer.trained(200)
-            assert isinstance(outer._close_alone(), RoundClosed)
+            assert isinstance(outer._close_round_alone(), RoundClosed)
         outer.inner.steps += 10
         outer.trained(40)
         assert (outer.standing.steps, outer.standing.offered) == (10, 40), "the rest is in our own anchor"
         with torch.no_grad():
             outer.inner.parameters[0].add_(1e-4)
-        stood = [parameter.detach().clone() for parameter in outer.inner.parameters]
+        trained = [parameter.detach().clone() for parameter in outer.inner.parameters]
         state = replace(before, round=before.round + 3, samples=before.samples + 400, lineage="bb")
         outer.inner.step_seconds = outer._schedule.pause / 10
-        caught_up = outer._take_state(State(donor, state, dict(build_model(40).named_parameters())))
+        caught_up = outer._take(NewerAnchor(donor, state, dict(build_model(40).named_parameters())))
         assert (caught_up.apart, caught_up.given_up) == (400, 0)
         again = replace(state, samples=state.samples + 8, lineage="bbb")
-        outer.contributions.update([donor.model_copy(update={"lineage": outer.progress.lineage})])
-        assert outer._take_state(State(donor, again, dict(build_model(40).named_parameters()))).apart == 0
-        assert all(torch.equal(*pair) for pair in zip(stood, outer.inner.parameters)), "the donor trained as much"
+        outer.state.contributions.update([donor.model_copy(update={"lineage": outer.progress.lineage})])
+        assert outer._take(NewerAnchor(donor, again, dict(build_model(40).named_parameters()))).apart == 0
+        assert all(torch.equal(*pair) for pair in zip(trained, outer.inner.parameters)), "the donor trained as much"
         outer._give([donor])
-        given = outer.pseudo_gradient.given
+        given = outer.state.pseudo_gradient.given
         assert given is not None
         assert (given.samples, given.steps, given.weight) == (440, 10, 40)
         standing = outer.standing
@@ -250,11 +252,11 @@ def test_what_was_trained_apart_counts_and_weighs_no_more_than_an_exchange(nodes
     try:  # it was ended, and goes on from its checkpoint
         assert outer.standing == standing
         outer.inner.step_seconds = 1.0
-        outer.others = [donor]
+        outer._company.update([donor])
         later = replace(state, samples=state.samples + 400, lineage="cc")
-        again = outer._take_state(State(donor, later, dict(build_model(40).named_parameters())))
-        assert again.apart == 0, "it has been said"
-        assert outer.pseudo_gradient.samples == 440
+        caught_up = outer._take(NewerAnchor(donor, later, dict(build_model(40).named_parameters())))
+        assert caught_up.apart == 0, "it has been said"
+        assert outer.state.pseudo_gradient.samples == 440
     finally:
         outer.stop()
 
@@ -264,11 +266,11 @@ def test_what_was_learnt_apart_and_fits_nothing_is_given_up(nodes: list[DHT], tm
     donor = outer._notice().model_copy(update={"peer": "D" * 12, "name": "donor"})
     newer = dict(build_model(40).named_parameters())
     try:
-        outer.others = [donor]
-        outer.contributions.update(outer.others)
+        outer._company.update([donor])
+        outer.state.contributions.update(outer.others)
         outer.inner.steps += 50
         outer.trained(200)
-        outer._close_alone()
+        outer._close_round_alone()
         outer.trained(40)
         for _ in range(100):  # of the same batch, which no mean of these two knows half as well
             outer.inner.step(1e-2)
@@ -278,13 +280,13 @@ def test_what_was_learnt_apart_and_fits_nothing_is_given_up(nodes: list[DHT], tm
             for parameter in outer.inner.parameters:
                 parameter.copy_(torch.randn_like(parameter))
         state = replace(outer.progress, samples=outer.progress.samples + 400, lineage="bb")
-        caught_up = outer._take_state(State(donor, state, newer))
+        caught_up = outer._take(NewerAnchor(donor, state, newer))
         assert (caught_up.apart, caught_up.given_up) == (0, 240)
         assert all(torch.equal(*pair) for pair in zip(newer.values(), outer.inner.parameters))
         assert outer.inner.updates == 100, "its moments stay"
-        assert (outer.pseudo_gradient.samples, outer.standing.offered, outer.standing.own) == (0, 0, 0)
+        assert (outer.state.pseudo_gradient.samples, outer.standing.offered, outer.standing.own) == (0, 0, 0)
         outer._give([donor])
-        assert outer.pseudo_gradient.given is None, "there is nothing to say"
+        assert outer.state.pseudo_gradient.given is None, "there is nothing to say"
     finally:
         outer.stop()
 
@@ -292,17 +294,17 @@ def test_what_was_learnt_apart_and_fits_nothing_is_given_up(nodes: list[DHT], tm
 def test_what_a_device_learnt_apart_is_known_after_it_was_ended_as_well(nodes: list[DHT], tmp_path: Path) -> None:
     outer = start_outer(nodes[0], tmp_path, post=lambda notice: View())
     donor = outer._notice().model_copy(update={"peer": "D" * 12, "name": "donor"})
-    outer.others = [donor]
-    outer.contributions.update(outer.others)
+    outer._company.update([donor])
+    outer.state.contributions.update(outer.others)
     outer.inner.steps += 50
     outer.trained(200)
-    outer._close_alone()
+    outer._close_round_alone()
     outer.stop()
     samples = outer.progress.samples
     again = start_outer(nodes[0], tmp_path, standing=outer.standing, post=lambda notice: View())
     try:
         state = replace(outer.progress, samples=samples + 400, lineage="bb")
-        assert again._take_state(State(donor, state, dict(build_model(40).named_parameters()))).apart == 200
+        assert again._take(NewerAnchor(donor, state, dict(build_model(40).named_parameters()))).apart == 200
     finally:
         again.stop()
 
@@ -317,13 +319,13 @@ def test_what_a_peer_has_seen_of_us_is_told_by_where_it_stands(nodes: list[DHT],
             outer._give([])
             if number < 2:
                 donor = outer._notice().model_copy(update={"peer": "D" * 12, "name": "donor"})
-                outer.others = [donor]
-                outer.contributions.update(outer.others)
+                outer._company.update([donor])
+                outer.state.contributions.update(outer.others)
         state = replace(outer.progress, samples=outer.progress.samples + 400, lineage="bb")
-        newer = State(donor, state, dict(build_model(40).named_parameters()))
-        assert outer._take_state(newer).apart == 4
-        assert outer._take_state(newer).apart == 0, "it has been counted"
-        assert outer.pseudo_gradient.samples == 4
+        newer = NewerAnchor(donor, state, dict(build_model(40).named_parameters()))
+        assert outer._take(newer).apart == 4
+        assert outer._take(newer).apart == 0, "it has been counted"
+        assert outer.state.pseudo_gradient.samples == 4
     finally:
         outer.stop()
 
@@ -347,14 +349,14 @@ def test_a_peer_that_claims_to_be_far_ahead_keeps_nobody_from_going_on(nodes: li
 
     outer = start_outer(nodes[0], tmp_path, post=post, fetch_means=fetch_means, fetch=fetch)
     try:
-        said = (event for _ in count() for event in list(outer.tick(1.0)) or [None])
+        said = (event for _ in count() for event in [*outer.tick(1.0), None])
         assert wait_until(lambda: isinstance(next(said), Setback), BOUND)
         ticks = len(asked)
         outer._not_before = 0.0  # its pause after a setback is over
         assert not list(outer.tick(1.0))
         assert len(asked) == ticks == 1, "it is not asked again at once"
         assert not outer._catching_up.under_way
-        assert all(torch.equal(*pair) for pair in zip(outer.anchor.parameters(), build_model(40).parameters()))
+        assert all(torch.equal(*pair) for pair in zip(outer.anchor_model.parameters(), build_model(40).parameters()))
     finally:
         outer.stop()
 
@@ -401,7 +403,7 @@ def test_who_cannot_keep_a_mean_sends_nobody_to_a_checkpoint_that_leads_nowhere(
         event = outer._give([])
         assert isinstance(event, Setback) and "No space left" in event.reason
         assert not outer._notice().sharing
-        outer.saved_samples = outer.progress.samples
+        outer.checkpoint_saved(outer.progress.samples)
         assert outer._notice().sharing, "a newer checkpoint is on the disk"
     finally:
         outer.stop()

@@ -41,7 +41,7 @@ def inner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Synchrono
         try:
             yield loop
         finally:
-            loop.swarm.shutdown()
+            loop.joint_optimizer.shutdown()
 
 
 def test_what_is_compiled_in_the_middle_of_a_round_leaves_no_gradients_and_ends_no_round(
@@ -55,9 +55,9 @@ def test_what_is_compiled_in_the_middle_of_a_round_leaves_no_gradients_and_ends_
     inner.compile(4)
     assert all(parameter.grad is None or not parameter.grad.any() for parameter in inner.parameters)
     for _ in range(20):
-        if inner.swarm.local_epoch:
+        if inner.joint_optimizer.local_epoch:
             break
         loss, sequences = inner.step(1e-3)
         assert 0 < loss < 10 and sequences == 4
-    assert inner.swarm.local_epoch == 1
+    assert inner.joint_optimizer.local_epoch == 1
     assert inner.step_seconds > 0

@@ -7,10 +7,10 @@ from peer.state.codec import BLOCK, PART, bits_of, decode, encode, is_valid, pay
 
 
 def roundtrip(numbers: torch.Tensor, bits: int) -> torch.Tensor:
-    code = torch.zeros(payload_bytes(len(numbers), bits), dtype=torch.uint8)
-    encode(numbers, bits, code)
+    payload = torch.zeros(payload_bytes(len(numbers), bits), dtype=torch.uint8)
+    encode(numbers, bits, payload)
     result = torch.full_like(numbers, float("nan"))
-    decode(code, bits, result)
+    decode(payload, bits, result)
     return result
 
 
@@ -33,7 +33,7 @@ def test_two_bits_are_two_bits() -> None:
     assert payload_bytes(PART, 4) == PART // 2 + 2 * PART // BLOCK
 
 
-def test_a_code_s_size_says_its_bits() -> None:
+def test_a_payload_s_size_says_its_bits() -> None:
     assert [bits_of(payload_bytes(3 * PART, bits), 3 * PART) for bits in (2, 4, 8)] == [2, 4, 8]
     assert bits_of(payload_bytes(3 * PART, 2) + 1, 3 * PART) is None
 
@@ -54,13 +54,13 @@ def test_what_is_not_said_can_be_said_later() -> None:
     assert float(error) < 0.1, "a single time it is 0.34"
 
 
-def test_impossible_codes_are_refused() -> None:
-    code = torch.zeros(payload_bytes(PART, 2), dtype=torch.uint8)
-    encode(torch.randn(PART, generator=torch.Generator().manual_seed(0)), 2, code)
-    assert is_valid(code, 2, 2.0)
-    assert not is_valid(code, 2, 0.5), "too large"
-    assert not is_valid(code[:-1], 2, 2.0), "cut off"
+def test_impossible_payloads_are_refused() -> None:
+    payload = torch.zeros(payload_bytes(PART, 2), dtype=torch.uint8)
+    encode(torch.randn(PART, generator=torch.Generator().manual_seed(0)), 2, payload)
+    assert is_valid(payload, 2, 2.0)
+    assert not is_valid(payload, 2, 0.5), "too large"
+    assert not is_valid(payload[:-1], 2, 2.0), "cut off"
     for impossible in (float("nan"), float("inf"), -1.0):
-        broken = code.clone()
+        broken = payload.clone()
         broken[:2] = torch.tensor([impossible], dtype=torch.float16).view(torch.uint8)
         assert not is_valid(broken, 2, 2.0)

@@ -16,8 +16,8 @@ def notice(anchor: str, role: Role = Role.TRAINING) -> Notice:
 
 def trained(contributions: Contributions, lineage: str, own: int) -> None:
     """An exchange: so many sequences of ours, and as many of others."""
-    contributions.own += own
-    contributions.remember_anchor(lineage, 2 * contributions.own, contributions.own // 4)
+    after = contributions.own + own
+    contributions.remember_anchor(lineage, 2 * after, after // 4, own)
 
 
 def test_who_was_seen_at_an_anchor_of_ours_lacks_what_came_after_it() -> None:

@@ -14,15 +14,15 @@ from safetensors.torch import save_file
 from peer.state import means
 from peer.state.anchor import COARSE, FINE, MEAN_BITS
 from peer.state.codec import PART, encode, payload_bytes
-from peer.state.means import Mean, MeanError, following, load, path_of
+from peer.state.means import NUMBERS, Mean, MeanError, following, load, path_of
 
 SIZE = payload_bytes(PART, MEAN_BITS[COARSE])
 
 
 def mean(previous: str = "a" * 64, seed: int = 0, bits: int = MEAN_BITS[COARSE], **fields: object) -> Mean:
-    code = torch.zeros(payload_bytes(PART, bits), dtype=torch.uint8)
-    encode(torch.randn(PART, generator=torch.Generator().manual_seed(seed)), bits, code)
-    made = {"previous": previous, "samples": {"me": 8, "you": 24}, "count": 4, "code": code, **fields}
+    payload = torch.zeros(payload_bytes(PART, bits), dtype=torch.uint8)
+    encode(torch.randn(PART, generator=torch.Generator().manual_seed(seed)), bits, payload)
+    made = {"previous": previous, "samples": {"me": 8, "you": 24}, "count": 4, "payload": payload, **fields}
     return Mean(**made)  # type: ignore[arg-type]
 
 
@@ -32,7 +32,7 @@ def test_what_was_kept_is_what_was_meant(tmp_path: Path, bits: int) -> None:
     kept.save(tmp_path)
     read = load(path_of(tmp_path, kept.previous), PART)
     assert (read.previous, read.samples, read.count) == (kept.previous, kept.samples, kept.count)
-    assert torch.equal(read.code, kept.code)
+    assert torch.equal(read.payload, kept.payload)
     assert read.lineage == kept.lineage
 
 
@@ -55,10 +55,10 @@ def test_another_mean_leads_to_another_anchor(other: dict[str, object]) -> None:
         ("samples", {"\x1b[2J": 8}),
         ("samples", {"m" * 65: 8}),
         ("samples", dict.fromkeys(map("m".__mul__, range(1, 66)), 8)),
-        ("code", torch.zeros(SIZE - 1, dtype=torch.uint8)),
-        ("code", torch.zeros(payload_bytes(PART, COARSE), dtype=torch.uint8)),
-        ("code", torch.full((SIZE,), 255, dtype=torch.uint8)),
-        ("code", torch.zeros(SIZE, dtype=torch.float32)),
+        ("payload", torch.zeros(SIZE - 1, dtype=torch.uint8)),
+        ("payload", torch.zeros(payload_bytes(PART, COARSE), dtype=torch.uint8)),
+        ("payload", torch.full((SIZE,), 255, dtype=torch.uint8)),
+        ("payload", torch.zeros(SIZE, dtype=torch.float32)),
     ],
 )
 def test_what_cannot_be_a_mean_is_refused(tmp_path: Path, field: str, value: object) -> None:
@@ -84,7 +84,7 @@ def test_a_header_that_says_anything_else_is_refused(tmp_path: Path, header: str
     kept = mean()
     kept.save(tmp_path)
     path = path_of(tmp_path, kept.previous)
-    save_file({"code": kept.code}, path, metadata={"header": header.replace("{previous}", kept.previous)})
+    save_file({NUMBERS: kept.payload}, path, metadata={"header": header.replace("{previous}", kept.previous)})
     with pytest.raises(MeanError, match="is no mean"):
         load(path, PART)
     assert following(tmp_path, kept.previous, PART) == []
@@ -100,7 +100,7 @@ def test_a_torn_or_renamed_file_is_refused(tmp_path: Path) -> None:
     renamed.write_bytes(renamed.read_bytes()[:-100])
     with pytest.raises(MeanError, match="is no mean"):
         load(renamed, PART)
-    save_file({"code": kept.code}, path)
+    save_file({NUMBERS: kept.payload}, path)
     with pytest.raises(MeanError, match="is no mean"):
         load(path, PART)
 

@@ -1,6 +1,9 @@
 """What a device trains on, and that a run which goes on does so where it was."""
 
+from __future__ import annotations
+
 import threading
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -12,18 +15,51 @@ import torch
 
 import tokenizer
 from minigpt import PADDING, checkpoint
-from minigpt.checkpoint.manifest import Standing
+from minigpt.checkpoint.manifest import Progress, Standing
 from minigpt.dataset import Batches
+from minigpt.model import MiniGPT
 from peer.device.display import Display
 from peer.device.processes import Stopped
 from peer.inner.loop import InnerLoop
 from peer.joining.join import Run
+from peer.outer.events import Event
+from peer.outer.interface import ExchangeReport
 from peer.training.saver import Saver
 from peer.training.setup import open_batches
+from peer.wire import Notice
 from tests.lan import wait_until
 from tests.tiny import LINES, SETTINGS, build_model, save_model, write_jsonl
 
 ME = "QmZAmAb3czWsDcRtVyp34XrFKson3BrVkLTB4RoU7yKsw9"
+
+
+class StillOuterLoop:
+    """An outer loop in which nothing happens but what a test does."""
+
+    standing = Standing()
+    needs_checkpoint = True
+    trained_by_all = round_progress = bytes_sent = bytes_received = 0
+    lr_factor = 1.0
+    exchange_report: ExchangeReport | None = None
+
+    def __init__(self, anchor_model: MiniGPT, progress: Progress):
+        self.anchor_model, self.progress = anchor_model, progress
+        self.others: list[Notice] = []
+        self.saved_samples = 0  # behind the newest checkpoint on the disk
+
+    def trained(self, sequences: int) -> None: ...
+
+    def tick(self, tokens_per_second: float) -> Iterator[Event]:
+        return iter(())
+
+    def checkpoint_saved(self, samples: int) -> None:
+        self.saved_samples = samples
+
+    def pause(self, why: str) -> None: ...
+
+    def resume(self) -> None: ...
+
+    def stop(self) -> None: ...
 
 
 class Device:
@@ -49,20 +85,17 @@ class Device:
 
     def train(self, batches: Batches, steps: int) -> None:
         """Some steps, and a checkpoint as a peer leaves it at its end."""
-        saver, inner = self.saver(batches)
+        saver, inner, outer = self.saver(batches)
         for _ in range(steps):
             inner.step(1e-3)
-        progress = saver._outer.progress
-        saver._outer.progress = replace(progress, samples=progress.samples + 4 * steps)
+        outer.progress = replace(outer.progress, samples=outer.progress.samples + 4 * steps)
         saver.save(wait=True)
 
-    def saver(self, batches: Batches) -> tuple[Saver, InnerLoop]:
+    def saver(self, batches: Batches) -> tuple[Saver, InnerLoop, StillOuterLoop]:
         start = checkpoint.newest(self.folder)
         assert start is not None
         inner = InnerLoop(start.build_model(), batches, torch.device("cpu"), None)
-        outer: Any = SimpleNamespace(
-            anchor=start.build_model(), progress=start.progress, standing=Standing(), saved_samples=0
-        )
+        outer = StillOuterLoop(start.build_model(), start.progress)
         saver = Saver(
             batches=batches,
             inner=inner,
@@ -72,7 +105,7 @@ class Device:
             checkpoints=self.folder,
             display=Display(),
         )
-        return saver, inner
+        return saver, inner, outer
 
 
 @pytest.fixture
@@ -129,15 +162,14 @@ def test_a_round_that_closes_while_a_checkpoint_is_written_is_saved_after_it(
         return save(*arguments, **named)
 
     monkeypatch.setattr(checkpoint, "save", save_slowly)
-    saver, _ = device.saver(device.batches())
-    outer: Any = saver._outer
+    saver, _, outer = device.saver(device.batches())
     for samples in (300, 600, 900):
         outer.progress = replace(outer.progress, samples=samples, round=samples // 300)
         saver.save()
         saver.poll()
     assert outer.saved_samples == 0
     with torch.no_grad():
-        next(outer.anchor.parameters()).add_(1.0)  # the next round has begun
+        next(outer.anchor_model.parameters()).add_(1.0)  # the next round has begun
     slow_disk.set()
 
     def written() -> bool:
@@ -153,7 +185,7 @@ def test_what_a_checkpoint_costs_decides_when_the_next_one_is_due(
     device: Device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("peer.training.saver.SHARE", 1e-9)
-    saver, _ = device.saver(device.batches())
+    saver, *_ = device.saver(device.batches())
     assert saver.is_due
     saver.save(wait=True)
     assert not saver.is_due
@@ -168,6 +200,6 @@ def test_after_a_checkpoint_that_failed_another_one_is_due(device: Device, monke
 
     monkeypatch.setattr("peer.training.saver.SHARE", 1e-9)
     monkeypatch.setattr(checkpoint, "save", full)
-    saver, _ = device.saver(device.batches())
+    saver, _, outer = device.saver(device.batches())
     saver.save(wait=True)
-    assert saver.is_due and saver._outer.saved_samples == 0
+    assert saver.is_due and outer.saved_samples == 0

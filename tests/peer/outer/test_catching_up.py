@@ -1,0 +1,120 @@
+"""What is asked of whom where a device is behind, without the network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import torch
+
+from peer.network.handle import Network
+from peer.outer import catching_up as module
+from peer.outer.catching_up import CatchingUp, NotTaken
+from peer.state.anchor import COARSE, MEAN_BITS
+from peer.state.codec import PART
+from peer.state.fetching import TransferError
+from peer.state.means import Mean, MeanError, path_of
+from peer.wire import Notice, Role
+from tests.peer.outer.exchanges import encoded
+
+ME = Notice(peer="M" * 12, name="me", address="", role=Role.TRAINING, run_id="run-1", lineage="aa", trained=10)
+DONOR = ME.model_copy(update={"peer": "D" * 12, "name": "donor", "lineage": "bb", "trained": 20, "sharing": True})
+
+
+class Donors:
+    """In the place of the network: answers what the test has put here, or raises it."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.answer: Any = None  # not here yet
+
+    def poll(self) -> Any:
+        """Return the answer: what is asked here is pending here as well."""
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+    def fetch_means(self, *_: Any) -> Donors:
+        self.asked.append("means")
+        return self
+
+    def fetch(self, *_: Any, **__: Any) -> Donors:
+        self.asked.append("newer anchor")
+        return self
+
+
+@pytest.fixture
+def donors() -> Donors:
+    return Donors()
+
+
+@pytest.fixture
+def catching_up(donors: Donors, tmp_path: Path) -> CatchingUp:
+    return CatchingUp(cast(Network, donors), tmp_path, "cellmind", PART, missed=[])
+
+
+def kept_mean(run_folder: Path, lineage: str) -> Path:
+    mean = Mean(lineage, {"D" * 12: 4}, 1, encoded(torch.ones(PART), MEAN_BITS[COARSE]))
+    mean.save(run_folder)
+    return path_of(run_folder, lineage)
+
+
+def test_means_that_have_come_are_given_out_in_order(catching_up: CatchingUp, donors: Donors, tmp_path: Path) -> None:
+    catching_up.begin(DONOR, ME, shared=True)
+    assert catching_up.under_way
+    assert catching_up.poll() is None and catching_up.under_way, "on the way"
+    donors.answer = [kept_mean(tmp_path, lineage) for lineage in ("aa", "ab")]
+    assert catching_up.poll() is None and not catching_up.under_way
+    given = []
+    while catching_up.has_means:
+        given.append(catching_up.next_mean().previous)
+    assert given == ["aa", "ab"]
+
+
+def test_where_means_do_not_lead_on_the_newer_anchor_is_asked_for(
+    catching_up: CatchingUp, donors: Donors, tmp_path: Path
+) -> None:
+    catching_up.begin(DONOR, ME, shared=True)
+    donors.answer = []
+    assert catching_up.poll() is None and not catching_up.has_means
+    catching_up.begin(DONOR, ME, shared=True)
+    assert donors.asked == ["means", "newer anchor"]
+
+
+def test_means_that_are_none_are_forgotten_with_all_that_follow(
+    catching_up: CatchingUp, donors: Donors, tmp_path: Path
+) -> None:
+    catching_up.begin(DONOR, ME, shared=True)
+    torn, whole = (kept_mean(tmp_path, lineage) for lineage in ("aa", "ab"))
+    torn.write_bytes(torn.read_bytes()[:-1])
+    donors.answer = [torn, whole]
+    catching_up.poll()
+    with pytest.raises(MeanError):
+        catching_up.next_mean()
+    catching_up.stray()
+    assert not catching_up.has_means
+    catching_up.begin(DONOR, ME, shared=True)
+    assert donors.asked == ["means", "newer anchor"]
+
+
+def test_a_donor_that_could_not_show_it_is_not_asked_for_a_while(
+    catching_up: CatchingUp, donors: Donors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "DOUBT_SECONDS", -1.0)
+    donors.answer = TransferError("it has no checkpoint")
+    for seconds, asked_again in ((-1.0, True), (60.0, False)):
+        monkeypatch.setattr(module, "DOUBT_SECONDS", seconds)
+        assert catching_up.ahead(ME, [DONOR]) == DONOR
+        catching_up.begin(DONOR, ME, shared=True)
+        with pytest.raises(NotTaken, match="newer state of donor could not be taken: it has no checkpoint"):
+            catching_up.poll()
+        assert not catching_up.under_way
+        assert (catching_up.ahead(ME, [DONOR]) is not None) == asked_again
+
+
+def test_nothing_begins_with_a_donor_that_is_still_writing(catching_up: CatchingUp, donors: Donors) -> None:
+    writing = DONOR.model_copy(update={"sharing": False})
+    catching_up.begin(writing, ME, shared=False)
+    assert not catching_up.under_way and not donors.asked
+    assert catching_up.ahead(ME, [writing]) is None, "for a moment"

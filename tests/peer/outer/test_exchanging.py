@@ -1,0 +1,157 @@
+"""An exchange in flight, and the averager on the network, with plain objects in the place of hivemind's."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+import torch
+from hivemind.p2p import PeerID
+
+from peer.network.handle import Network
+from peer.network.node import View
+from peer.outer import connection as connection_module
+from peer.outer.averager import MATCHMAKING_SECONDS, MAX_GROUP, PseudoGradientAverager
+from peer.outer.connection import Connection
+from peer.outer.exchange_schedule import ExchangeSchedule
+from peer.outer.exchanging import MAX_PATIENCE, Exchanging, NotExchanged
+from peer.outer.pseudo_gradient import Given
+from peer.state.codec import PART
+from peer.wire import Notice, Role
+
+PEERS = [PeerID.from_base58(f"Qm{letter * 44}") for letter in "abc"]
+ME = Notice(peer=PEERS[0].to_base58(), name="me", address="", role=Role.TRAINING)
+MATES = [ME.model_copy(update={"peer": peer.to_base58(), "name": "mate"}) for peer in PEERS[1:]]
+GIVEN = Given(4, 16, 16, 2, torch.zeros(8, dtype=torch.uint8), [])
+
+
+class Averager:
+    """Gives out a control that only the test ends."""
+
+    size = PART
+
+    def __init__(self, *_: Any) -> None:
+        self.bytes_sent, self.bytes_received = 100, 200
+        self.processor_seconds, self.seconds = 1.0, 0.0
+        self.alive = True
+        self.asked: dict[str, Any] = {}
+        self.control: Any = Future()
+
+    def exchange(self, payload: torch.Tensor, **asked: Any) -> Any:
+        self.asked = asked
+        self.control.began_allreduce = False
+        return self.control
+
+    def mean(self, declared: Any) -> torch.Tensor:
+        return torch.ones(8, dtype=torch.uint8)
+
+    def is_alive(self) -> bool:
+        return self.alive
+
+    def kill(self) -> None:
+        self.alive = False
+
+    shutdown = kill
+
+    def join(self, seconds: float) -> None: ...
+
+
+class Schedule(ExchangeSchedule):
+    """Remembers what it was told."""
+
+    def exchanged(self, *what: float) -> None:
+        self.told = what
+
+
+@pytest.fixture
+def averager() -> Averager:
+    return Averager()
+
+
+@pytest.fixture
+def network() -> Any:
+    def start_again() -> None:
+        started.starts += 1
+
+    started = SimpleNamespace(starts=1, dht=None, view=View(), start_again=start_again)
+    return started
+
+
+@pytest.fixture
+def exchanging(averager: Averager, network: Any) -> Exchanging:
+    connection = Connection(cast(Network, network), cast(PseudoGradientAverager, averager), "run")
+    return Exchanging(connection, Schedule(PART))
+
+
+def declared(count: int, group_size: int) -> dict[PeerID, dict[str, int]]:
+    one = {"bits": 2, "samples": 16, "weight": 8, "steps": 4, "group_size": group_size}
+    return {peer: one for peer in PEERS[:count]}
+
+
+def test_the_mean_moves_the_anchor_that_was_given_at(exchanging: Exchanging, averager: Averager) -> None:
+    assert exchanging.poll(ME.peer) is None
+    exchanging.begin(GIVEN, "aa", ME, MATES)
+    assert exchanging.under_way and exchanging.looks_for_a_group
+    assert exchanging.poll(ME.peer) is None, "it is in flight"
+    averager.control.began_allreduce = True
+    assert not exchanging.looks_for_a_group
+    averager.bytes_sent, averager.bytes_received, averager.processor_seconds, averager.seconds = 130, 270, 1.5, 0.5
+    averager.control.set_result(declared(3, group_size=3))
+    mean = exchanging.poll(ME.peer)
+    assert mean is not None and not exchanging.under_way
+    assert (mean.previous, mean.count) == ("aa", 4)
+    assert mean.samples == {peer.to_base58(): 16 for peer in PEERS}
+    assert exchanging.seconds == 0.5
+    assert cast(Schedule, exchanging._schedule).told == (100, 0.5, 0.5, 2.0), "what it cost, and brought"
+
+
+def test_a_minority_of_those_expected_does_not_move_the_anchor(exchanging: Exchanging, averager: Averager) -> None:
+    exchanging.begin(GIVEN, "aa", ME, MATES)
+    averager.control.set_result(declared(2, group_size=4))
+    with pytest.raises(NotExchanged, match=r"did not come together \(2 of 4 devices came\)"):
+        exchanging.poll(ME.peer)
+    assert not exchanging.under_way and exchanging.seconds == 0.0
+
+
+def test_an_exchange_that_was_given_up_is_no_setback(exchanging: Exchanging, averager: Averager) -> None:
+    exchanging.begin(GIVEN, "aa", ME, MATES)
+    exchanging.cancel()
+    assert exchanging.poll(ME.peer) is None
+    assert not exchanging.under_way
+
+
+def test_hivemind_s_own_reason_is_told_in_one_line(exchanging: Exchanging, averager: Averager) -> None:
+    exchanging.begin(GIVEN, "aa", ME, MATES)
+    averager.control.set_exception(RuntimeError("Unable to run All-Reduce: nobody came\nTraceback"))
+    with pytest.raises(NotExchanged, match=r"\(nobody came\)$"):
+        exchanging.poll(ME.peer)
+
+
+@pytest.mark.parametrize(("step_seconds", "patience"), [(0.1, MATCHMAKING_SECONDS), (10.0, 22.0), (1e5, MAX_PATIENCE)])
+def test_a_group_waits_for_its_slowest_within_reason(
+    exchanging: Exchanging, averager: Averager, step_seconds: float, patience: float
+) -> None:
+    slow = MATES[0].model_copy(update={"step_seconds": step_seconds})
+    exchanging.begin(GIVEN, "aa", ME, [slow] * 2 * MAX_GROUP)
+    assert (averager.asked["patience"], averager.asked["group_size"]) == (patience, MAX_GROUP)
+
+
+def test_traffic_adds_up_over_averagers(averager: Averager, network: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection_module, "PseudoGradientAverager", Averager)
+    connection = Connection(network, cast(PseudoGradientAverager, averager), "run")
+    assert not connection.renew()
+    network.view = View(bytes_sent=1, bytes_received=2)
+    assert (connection.bytes_sent, connection.bytes_received) == (101, 202)
+    averager.alive = False
+    assert connection.renew() and connection.averager is not averager
+    assert (connection.bytes_sent, connection.bytes_received) == (201, 402)
+    assert network.starts == 2, "a dead averager takes the network part with it"
+    network.starts += 1
+    second = connection.averager
+    assert connection.renew(), "the network part was started again by somebody else"
+    assert not second.is_alive()
+    assert not connection.renew()
+    connection.stop()
+    assert not connection.averager.is_alive()

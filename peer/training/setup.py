@@ -137,9 +137,8 @@ def open_loops(
     if run.how == "resumed":  # perhaps after an end without warning, with exchanges after the last checkpoint
         missed = means.following(checkpoints / progress.run, progress.anchor_name, size)
     anchor, model = run.start.build_model(), start_model(run, with_local=not missed)
-    inner = InnerLoop(model, batches, device, autocast, blocked)
+    inner = InnerLoop(model, batches, device, autocast, blocked, progress.step)
     moments = run.start.optimizer()
-    inner.steps = progress.step
     if moments is not None:
         inner.load_moments(moments, progress.updates)
     return inner, OuterLoop(

@@ -21,7 +21,7 @@ from peer.device.power import Breather, Rest, Watch
 from peer.device.processes import StopSignal
 from peer.inner.batch_size import step_within_memory
 from peer.inner.compiling import Compiling
-from peer.inner.lr_schedule import learning_rate
+from peer.inner.lr_schedule import lr_of_next_step
 from peer.joining.join import Run
 from peer.network import clock
 from peer.network.handle import Network
@@ -149,8 +149,7 @@ class Trainer:
             started = time.monotonic()
             self.saver.poll()
             event = next(events, None)
-            line.waited(time.monotonic() - started + self.inner.waited_seconds)
-            self.inner.waited_seconds = 0.0
+            line.waited(time.monotonic() - started + self.inner.take_waited_seconds())
             self._say_membership()
             if event is None:
                 return line
@@ -198,10 +197,10 @@ class Trainer:
 
     def _step(self) -> tuple[float, int]:
         """An inner step, and how long to rest after it."""
-        started, training, factor = time.monotonic(), self.settings.training, self.outer.lr_factor
+        started = time.monotonic()
         own = self.inner.updates * self.batches.batch_size
-        lr = learning_rate(training.lr * factor, self.outer.trained_by_all, own, training.warmup_sequences)
-        result = step_within_memory(self.inner, lr, lr * factor, self.batches, self.display.note)
+        rates = lr_of_next_step(self.settings.training, self.outer.trained_by_all, own, self.outer.lr_factor)
+        result = step_within_memory(self.inner, rates.lr, rates.embedding_lr, self.batches, self.display.note)
         self._breather.worked(started, time.monotonic())
         return result
 

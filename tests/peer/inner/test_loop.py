@@ -13,8 +13,9 @@ from torch import Tensor
 
 from benchmarks.step import apart, curves
 from minigpt.model import MiniGPT
+from minigpt.settings import TrainingSettings
 from peer.inner.loop import InnerLoop
-from peer.inner.lr_schedule import HOLD_SEQUENCES, learning_rate
+from peer.inner.lr_schedule import HOLD_SEQUENCES, learning_rate, lr_of_next_step
 
 VOCAB, SEQ_LEN, BATCH = 40, 12, 4
 RATE = 3e-3
@@ -84,6 +85,15 @@ def test_no_warm_up_starts_at_the_peak() -> None:
     assert learning_rate(0.8, 0, 0, 0) == 0.8
 
 
+def test_company_raises_the_rate_and_the_embedding_s_once_more() -> None:
+    training = TrainingSettings(lr=0.8, warmup_sequences=8)
+    alone = lr_of_next_step(training, trained_by_all=100, own=3, factor=1.0)
+    assert alone.lr == alone.embedding_lr == learning_rate(0.8, 100, 3, 8)
+    company = lr_of_next_step(training, trained_by_all=4 * HOLD_SEQUENCES, own=100, factor=1.5)
+    assert company.lr == learning_rate(0.8 * 1.5, 4 * HOLD_SEQUENCES, 100, 8) == pytest.approx(0.6)
+    assert company.embedding_lr == company.lr * 1.5
+
+
 # -- InnerLoop
 
 
@@ -98,6 +108,20 @@ def test_training_lowers_the_loss() -> None:
     assert losses[-1] < 0.5 * losses[0]
     assert inner.steps == 80
     assert inner.step_seconds > 0
+
+
+def test_how_long_a_step_takes_is_known_from_the_first_one_where_a_run_goes_on() -> None:
+    inner = InnerLoop(build(), sentences(), torch.device("cpu"), None, steps=100)
+    inner.stepped(2.0)
+    assert (inner.steps, inner.step_seconds) == (101, 2.0)
+    inner.stepped(1.0)
+    assert inner.step_seconds == pytest.approx(1.9)
+
+
+def test_what_steps_have_waited_for_the_network_is_told_once() -> None:
+    inner = loop(build(), sentences())
+    inner.waited_seconds += 2.0  # as synchronous averaging does
+    assert (inner.take_waited_seconds(), inner.take_waited_seconds()) == (2.0, 0.0)
 
 
 def test_the_loss_falls_as_it_does_by_the_plain_formulas() -> None:

@@ -40,7 +40,7 @@ from peer.network.address import (
 from peer.network.handle import Network
 from peer.state.fetching import TransferError
 from peer.swarm.notice import Notice, Role
-from peer.training.trainer import Trainer
+from peer.training.setup import Options, set_up
 
 DEFAULT_PORT = 23457
 NICENESS = 10  # whoever uses the device goes first
@@ -248,18 +248,21 @@ def take_part(arguments: argparse.Namespace, settings: Settings, display: Displa
         run = joiner.open()
         progress = run.start.progress
         display.note(f"others join with --join {Invite(network.address, progress.run, progress.run_id)}")
-        trainer = Trainer(
-            run,
-            network=network,
-            me=joiner.me,
-            checkpoints=arguments.checkpoints,
-            display=display,
-            stop=stop,
+        options = Options(
             deadline=deadline,
             rounds=arguments.rounds,
             share_data=arguments.share_data,
             share_of_time=arguments.share_of_time,
             tensorboard=arguments.tensorboard,
+        )
+        trainer = set_up(
+            run,
+            options,
+            network=network,
+            me=joiner.me,
+            checkpoints=arguments.checkpoints,
+            display=display,
+            stop=stop,
         )
         trainer.train()
     except Stopped:

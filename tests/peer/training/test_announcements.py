@@ -1,6 +1,5 @@
 """What the person at a device is told of the swarm, once each."""
 
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,6 +8,7 @@ from peer.outer.events import CaughtUp, Reconnected, Setback
 from peer.swarm.notice import Notice, Role
 from peer.training.announcements import Announcements
 from peer.training.round_log import RoundAtHand
+from tests.tiny import stand_in
 
 
 class Device:
@@ -16,13 +16,13 @@ class Device:
 
     def __init__(self) -> None:
         self.said, self.bar, self.asked = list[str](), list[tuple[Any, ...]](), list[list[Notice]]()
-        self.inner: Any = SimpleNamespace(step_seconds=0.5)
-        self.outer: Any = SimpleNamespace(
-            others=[], exchange_seconds=0.0, balance=None, group=[], progress=SimpleNamespace(round=4), round_progress=9
+        self.inner = stand_in(step_seconds=0.5)
+        self.outer = stand_in(
+            others=[], exchange_seconds=0.0, balance=None, group=[], progress=stand_in(round=4), round_progress=9
         )
-        self.network: Any = SimpleNamespace(view=SimpleNamespace(clock_shift=0.0, notices=[]))
-        display: Any = SimpleNamespace(note=self.said.append, progress=lambda *shown: self.bar.append(shown))
-        other_runs: Any = SimpleNamespace(update=self.asked.append)
+        self.network = stand_in(view=stand_in(clock_shift=0.0, notices=[]))
+        display = stand_in(note=self.said.append, progress=lambda *shown: self.bar.append(shown))
+        other_runs = stand_in(update=self.asked.append)
         self.announcements = Announcements(self.inner, self.outer, self.network, 256, other_runs, display)
 
     def polled(self) -> list[str]:

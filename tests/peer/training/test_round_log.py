@@ -3,7 +3,6 @@
 import json
 import math
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +14,7 @@ from peer.training import round_log
 from peer.training.evaluator import Verdict
 from peer.training.metrics import Metrics
 from peer.training.round_log import RoundLog
+from tests.tiny import stand_in
 
 ANCHOR: Any = object()
 VERDICT = Verdict((2.5, 1.25), [{"prompt": "안", "text": "녕"}])
@@ -48,10 +48,10 @@ class Training:
     def __init__(self, folder: Path):
         self.folder, self.judge, self.said = folder, Judge(), list[str]()
         self.progress = Progress("cellmind", "cellmind-1", 0, 0, 0, "aa")
-        inner: Any = SimpleNamespace(steps=7, lr=3e-4, step_seconds=0.5, model=SimpleNamespace(seq_len=16))
-        self.outer: Any = SimpleNamespace(progress=self.progress, bytes_sent=10, bytes_received=20)
+        inner = stand_in(steps=7, lr=3e-4, step_seconds=0.5, model=stand_in(seq_len=16))
+        self.outer = stand_in(progress=self.progress, bytes_sent=10, bytes_received=20)
         judge: Any = self.judge
-        display: Any = SimpleNamespace(note=self.said.append)
+        display = stand_in(note=self.said.append)
         self.log = RoundLog(inner, self.outer, judge, Metrics(folder / "metrics.jsonl"), display)
 
     def round(self, *peers: str, trained: bool = True) -> None:
@@ -118,7 +118,7 @@ def test_every_round_counts_anew_and_a_rest_is_not_its_speed(
     training: Training, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [100.0]
-    monkeypatch.setattr(round_log, "time", SimpleNamespace(monotonic=lambda: now[0], time=lambda: 1.7e9))
+    monkeypatch.setattr(round_log, "time", stand_in(monotonic=lambda: now[0], time=lambda: 1.7e9))
     training.log.begin_round(ANCHOR)
     training.log.current.add(math.nan, 0)  # a step that changed nothing
     training.log.current.add(2.0, 80)
@@ -145,7 +145,7 @@ def test_a_disk_that_is_full_costs_the_line_in_the_file_alone(
 
 def test_at_the_end_the_last_verdict_is_waited_for_unless_somebody_wants_the_end_now(training: Training) -> None:
     training.round()
-    stop: Any = SimpleNamespace(received=True)
+    stop = stand_in(received=True)
     training.log.finish(stop)
     assert training.said[0].startswith("round 1") and "held-out" not in training.said[0]
     training.judge.busy = False

@@ -2,8 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
@@ -12,6 +10,7 @@ from peer.device.power import Breather, Cause, Rest
 from peer.outer.events import CaughtUp, Event, RoundClosed, Setback
 from peer.training import trainer
 from peer.training.trainer import Trainer
+from tests.tiny import stand_in
 
 ALONE = RoundClosed(["desk"], 1.0)
 END = ["power stops", "compiling stops", "save and wait", "outer stops", "log ends"]
@@ -23,30 +22,28 @@ class Device:
     def __init__(self, *events: Event, rounds: int | None = None):
         self.events, self.done, self.said = list(events), list[str](), list[str]()
         self.rates: list[tuple[float, float]] = []
-        self.stop: Any = SimpleNamespace(received=False)
-        self.outer: Any = SimpleNamespace(
-            anchor="anchor", progress=SimpleNamespace(round=3), sharing=False, lr_factor=1.0, trained_by_all=0,
+        self.stop = stand_in(received=False)
+        self.outer = stand_in(
+            anchor="anchor", progress=stand_in(round=3), sharing=False, lr_factor=1.0, trained_by_all=0,
             paused="", tick=self.tick, trained=lambda sequences: None, stop=self.does("outer stops"),
         )  # fmt: skip
-        self.power: Any = SimpleNamespace(start=self.does(None), stop=self.does("power stops"), rest=None)
-        self.saver: Any = SimpleNamespace(poll=self.does(None), is_due=False, save=self.save)
-        inner: Any = SimpleNamespace(
-            updates=0, step=self.step, take_waited_seconds=lambda: 0.0, model=SimpleNamespace(seq_len=16)
-        )
-        current = SimpleNamespace(
+        self.power = stand_in(start=self.does(None), stop=self.does("power stops"), rest=None)
+        self.saver = stand_in(poll=self.does(None), is_due=False, save=self.save)
+        inner = stand_in(updates=0, step=self.step, take_waited_seconds=lambda: 0.0, model=stand_in(seq_len=16))
+        current = stand_in(
             tokens_per_second=1.0, add=self.does("step"), waited=self.does(None), rested=self.does("rest")
         )
-        round_log: Any = SimpleNamespace(
+        round_log = stand_in(
             current=current, poll=self.does(None), begin_round=self.does("round begins"),
             close_round=self.does("round closes"), finish=self.does("log ends"),
         )  # fmt: skip
-        announcements: Any = SimpleNamespace(
+        announcements = stand_in(
             poll=self.does(None), show_progress=self.does(None), say=lambda event: self.said.append(str(event))
         )
-        batches: Any = SimpleNamespace(batch_size=4)
-        compiling: Any = SimpleNamespace(poll=self.does(None), stop=self.does("compiling stops"))
-        network: Any = SimpleNamespace(view=SimpleNamespace(notices=[]))
-        display: Any = SimpleNamespace(note=self.said.append, training=nullcontext)
+        batches = stand_in(batch_size=4)
+        compiling = stand_in(poll=self.does(None), stop=self.does("compiling stops"))
+        network = stand_in(view=stand_in(notices=[]))
+        display = stand_in(note=self.said.append, training=nullcontext)
         self.trainer = Trainer(
             inner=inner,
             outer=self.outer,

@@ -1,4 +1,4 @@
-"""What the person at a device is told of the swarm, once each."""
+"""The lines by which the person at a device follows the swarm, each said once."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ class Device:
         self.announcements = Announcements(self.inner, self.outer, self.network, 256, other_runs, display)
 
     def polled(self) -> list[str]:
-        """What is said now."""
+        """Return what one more call says."""
         self.said.clear()
         self.announcements.poll()
         return list(self.said)

@@ -1,4 +1,4 @@
-"""What is said of a round: its line waits for the verdict on its anchor, and has all that is measured."""
+"""The line of a round: it waits for the verdict on its anchor, and has all that is measured."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""The inner loop: the rate's course, loss that falls, steps that are refused, moments that survive a restart."""
+"""The inner loop: loss that falls, steps that are refused, moments that survive a restart."""
 
 import copy
 import math
@@ -13,9 +13,7 @@ from torch import Tensor
 
 from benchmarks.step import apart, curves
 from minigpt.model import MiniGPT
-from minigpt.settings import TrainingSettings
 from peer.inner.loop import InnerLoop
-from peer.inner.lr_schedule import HOLD_SEQUENCES, learning_rate, lr_of_next_step
 
 VOCAB, SEQ_LEN, BATCH = 40, 12, 4
 RATE = 3e-3
@@ -56,42 +54,6 @@ def parameters(model: MiniGPT) -> list[Tensor]:
 
 def distance(one: MiniGPT, other: MiniGPT) -> float:
     return max((a - b).abs().max().item() for a, b in zip(parameters(one), parameters(other)))
-
-
-# -- learning_rate
-
-
-def test_the_rate_warms_up_in_equal_steps_and_stays() -> None:
-    rates = [learning_rate(0.8, own, own, 8) for own in range(20)]
-    assert rates[:8] == pytest.approx([0.1 * step for step in range(1, 9)])
-    assert rates[8:] == [0.8] * 12
-    assert learning_rate(0.8, HOLD_SEQUENCES, HOLD_SEQUENCES, 8) == 0.8
-
-
-def test_a_device_warms_up_no_sooner_for_what_others_have_trained() -> None:
-    alone = [learning_rate(0.8, own, own, 256) for own in range(0, 256, 8)]
-    of_eight = [learning_rate(0.8, 8 * own, own, 256) for own in range(0, 256, 8)]
-    assert of_eight == alone
-
-
-def test_the_rate_falls_with_the_inverse_square_root_and_never_to_nothing() -> None:
-    assert learning_rate(0.8, 4 * HOLD_SEQUENCES, HOLD_SEQUENCES, 8) == pytest.approx(0.4)
-    assert learning_rate(0.8, 100 * HOLD_SEQUENCES, HOLD_SEQUENCES, 8) == pytest.approx(0.08)
-    assert learning_rate(0.8, HOLD_SEQUENCES + 1, HOLD_SEQUENCES, 8) < 0.8
-    assert learning_rate(0.8, 2**53, HOLD_SEQUENCES, 8) == pytest.approx(0.008)
-
-
-def test_no_warm_up_starts_at_the_peak() -> None:
-    assert learning_rate(0.8, 0, 0, 0) == 0.8
-
-
-def test_company_raises_the_rate_and_the_embedding_s_once_more() -> None:
-    training = TrainingSettings(lr=0.8, warmup_sequences=8)
-    alone = lr_of_next_step(training, trained_by_all=100, own=3, factor=1.0)
-    assert alone.lr == alone.embedding_lr == learning_rate(0.8, 100, 3, 8)
-    company = lr_of_next_step(training, trained_by_all=4 * HOLD_SEQUENCES, own=100, factor=1.5)
-    assert company.lr == learning_rate(0.8 * 1.5, 4 * HOLD_SEQUENCES, 100, 8) == pytest.approx(0.6)
-    assert company.embedding_lr == company.lr * 1.5
 
 
 # -- InnerLoop

@@ -101,7 +101,7 @@ def set_up(
         inner=inner,
         outer=outer,
         batches=batches,
-        training=settings.training,
+        settings=settings,
         shared_text=run.shared,
         saver=saver,
         compiling=compiling,

@@ -10,7 +10,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 
 from minigpt.dataset import Batches
-from minigpt.settings import TrainingSettings
+from minigpt.settings import Settings
 from peer.device.display import Display
 from peer.device.power import Breather, Rest, Watch
 from peer.device.processes import StopSignal
@@ -42,7 +42,7 @@ class Trainer:
     inner: InnerLoop
     outer: OuterLoop | SynchronousOuter
     batches: Batches
-    training: TrainingSettings
+    settings: Settings
     shared_text: SharedText | None
     saver: Saver
     compiling: Compiling
@@ -117,7 +117,7 @@ class Trainer:
         """Make an inner step, and count it."""
         started = time.monotonic()
         own = self.inner.updates * self.batches.batch_size
-        rates = lr_of_next_step(self.training, self.outer.trained_by_all, own, self.outer.lr_factor)
+        rates = lr_of_next_step(self.settings.training, self.outer.trained_by_all, own, self.outer.lr_factor)
         loss, sequences = step_within_memory(self.inner, rates.lr, rates.embedding_lr, self.batches, self.display.note)
         self.breather.worked(started, time.monotonic())
         self.outer.trained(sequences)

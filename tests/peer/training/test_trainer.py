@@ -5,7 +5,7 @@ from contextlib import nullcontext
 
 import pytest
 
-from minigpt.settings import TrainingSettings
+from minigpt.settings import Settings, TrainingSettings
 from peer.device.power import Breather, Cause, Rest
 from peer.outer.events import CaughtUp, Event, RoundClosed, Setback
 from peer.training import trainer
@@ -48,7 +48,7 @@ class Device:
             inner=inner,
             outer=self.outer,
             batches=batches,
-            training=TrainingSettings(lr=1e-3, warmup_sequences=0),
+            settings=Settings(training=TrainingSettings(lr=1e-3, warmup_sequences=0)),
             shared_text=None,
             saver=self.saver,
             compiling=compiling,

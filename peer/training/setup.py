@@ -60,14 +60,7 @@ class Options:
 
 
 def set_up(
-    run: Run,
-    options: Options,
-    *,
-    network: Network,
-    me: Notice,
-    checkpoints: Path,
-    display: Display,
-    stop: StopSignal,
+    run: Run, options: Options, *, network: Network, me: Notice, checkpoints: Path, display: Display, stop: StopSignal
 ) -> Trainer:
     """Build all that this device's part in a run takes, and say what it trains.
 

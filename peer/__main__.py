@@ -39,7 +39,7 @@ from peer.network.address import (
 )
 from peer.network.handle import Network
 from peer.state.fetching import TransferError
-from peer.training.trainer import Trainer
+from peer.training.setup import Options, set_up
 from peer.wire import Notice, Role
 
 DEFAULT_PORT = 23457
@@ -59,12 +59,44 @@ USER_ERRORS = (
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Return the command line's options. Ends the program with code 2 where they ask for nothing, or for too much."""
     parser = argparse.ArgumentParser(
         prog="python -m peer",
         description="Train a small GPT together with the devices on this network. The same line on every device: "
         "python -m peer --join. Ctrl+C ends it and keeps the state; the same line again goes on from there.",
     )
-    parser.add_argument(
+    add_joining_options(parser)
+    add_device_options(parser)
+    add_network_options(parser)
+    add_other_options(parser)
+    parsed = parser.parse_args(arguments)
+    if (problem := contradiction(parsed)) is not None:
+        parser.error(problem)
+    if not (parsed.join or parsed.sync or parsed.doctor or parsed.invite):
+        parser.print_help()
+        parser.exit(2, "\nnothing to do: add --join, --sync, --doctor or --invite\n")
+    if isinstance(parsed.join, Invite):
+        parsed.run = parsed.join.run or parsed.run
+        parsed.initial_peers = [parsed.join.address, *parsed.initial_peers]
+    return parsed
+
+
+def contradiction(parsed: argparse.Namespace) -> str | None:
+    """Return what is wrong with options that do not go together, or cannot be had; None where nothing is."""
+    if parsed.tensorboard and importlib.util.find_spec("tensorboard") is None:
+        return "--tensorboard needs one more package: pip install -e '.[tensorboard]'"
+    if parsed.join and parsed.sync:
+        return "--join trains and --sync does not: choose one"
+    if parsed.sync and parsed.share_data:
+        return "--sync ends when it has the state, and shares nothing: leave --share-data out"
+    if isinstance(parsed.join, Invite) and parsed.run not in (None, parsed.join.run or parsed.run):
+        return f"the invite is for run '{parsed.join.run}', and --run says '{parsed.run}'"
+    return None
+
+
+def add_joining_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("joining")
+    group.add_argument(
         "--join",
         nargs="?",
         type=invite,
@@ -72,16 +104,49 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         metavar="INVITE",
         help="join the run of this network, or found it if there is none; with an invite, the run that it is for",
     )
-    parser.add_argument(
-        "--sync", action="store_true", help="only fetch the newest state of those who train into checkpoints/, and end"
+    group.add_argument("--run", default=None, help="name of the run, if several share a network (default: cellmind)")
+    group.add_argument(
+        "--config", type=Path, default=None, help="settings that must hold (default: config.json, if there)"
     )
-    parser.add_argument(
-        "--doctor", action="store_true", help="say why devices do not find each other and what to do, and end"
+    group.add_argument(
+        "--averaging",
+        choices=("background", "sync"),
+        default=None,
+        help="background (default): nobody waits for the network; sync: one exact large batch, for fast networks",
     )
-    parser.add_argument(
-        "--invite", action="store_true", help="show an invite to the run that this device trains in, and end"
+
+
+def add_device_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("this device")
+    group.add_argument("--name", default=None, help="what others call this device (default: its host name)")
+    group.add_argument("--minutes", type=positive, default=None, help="end by itself after so many minutes")
+    group.add_argument("--rounds", type=count, default=None, help="end by itself after so many rounds")
+    group.add_argument(
+        "--share-of-time",
+        type=share,
+        default=1.0,
+        metavar="SHARE",
+        help="train in so much of the time, such as 0.5, and rest between steps; a phone stays cooler (default: 1)",
     )
-    parser.add_argument(
+    group.add_argument(
+        "--share-data",
+        action="store_true",
+        help="let devices without text of their own train on this one's: whoever is on this network can then take the "
+        "cleaned chats, data/for-model-training/train.jsonl as token ids, and read them (default: they stay here)",
+    )
+    group.add_argument(
+        "--checkpoints", type=Path, default=Path("checkpoints"), help="where state is kept (default: %(default)s)"
+    )
+    group.add_argument(
+        "--tensorboard",
+        action="store_true",
+        help="write logs for TensorBoard as well: tensorboard --logdir checkpoints",
+    )
+
+
+def add_network_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("network")
+    group.add_argument(
         "--initial-peers",
         nargs="+",
         default=[],
@@ -89,62 +154,25 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         help="addresses of peers or bootstrap nodes, such as /ip4/192.168.0.10/tcp/23456/p2p/Qm…; "
         "needed only where devices do not find each other by themselves",
     )
-    parser.add_argument("--name", default=None, help="what others call this device (default: its host name)")
-    parser.add_argument("--run", default=None, help="name of the run, if several share a network (default: cellmind)")
-    parser.add_argument("--minutes", type=positive, default=None, help="end by itself after so many minutes")
-    parser.add_argument("--rounds", type=count, default=None, help="end by itself after so many rounds")
-    parser.add_argument(
-        "--share-of-time",
-        type=share,
-        default=1.0,
-        metavar="SHARE",
-        help="train in so much of the time, such as 0.5, and rest between steps; a phone stays cooler (default: 1)",
-    )
-    parser.add_argument(
-        "--averaging",
-        choices=("background", "sync"),
-        default=None,
-        help="background (default): nobody waits for the network; sync: one exact large batch, for fast networks",
-    )
-    parser.add_argument(
-        "--config", type=Path, default=None, help="settings that must hold (default: config.json, if there)"
-    )
-    parser.add_argument(
+    group.add_argument(
         "--host", type=host, default=None, help="this device's address on the LAN (default: found by itself)"
     )
-    parser.add_argument(
+    group.add_argument(
         "--port", type=port, default=None, help=f"TCP port to listen on (default: {DEFAULT_PORT}, or a free one)"
     )
-    parser.add_argument(
-        "--checkpoints", type=Path, default=Path("checkpoints"), help="where state is kept (default: %(default)s)"
+
+
+def add_other_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("other things it can do")
+    group.add_argument(
+        "--sync", action="store_true", help="only fetch the newest state of those who train into checkpoints/, and end"
     )
-    parser.add_argument(
-        "--share-data",
-        action="store_true",
-        help="let devices without text of their own train on this one's: whoever is on this network can then take the "
-        "cleaned chats, data/for-model-training/train.jsonl as token ids, and read them (default: they stay here)",
+    group.add_argument(
+        "--doctor", action="store_true", help="say why devices do not find each other and what to do, and end"
     )
-    parser.add_argument(
-        "--tensorboard",
-        action="store_true",
-        help="write logs for TensorBoard as well: tensorboard --logdir checkpoints",
+    group.add_argument(
+        "--invite", action="store_true", help="show an invite to the run that this device trains in, and end"
     )
-    parsed = parser.parse_args(arguments)
-    if parsed.tensorboard and importlib.util.find_spec("tensorboard") is None:
-        parser.error("--tensorboard needs one more package: pip install -e '.[tensorboard]'")
-    if parsed.join and parsed.sync:
-        parser.error("--join trains and --sync does not: choose one")
-    if parsed.sync and parsed.share_data:
-        parser.error("--sync ends when it has the state, and shares nothing: leave --share-data out")
-    if not (parsed.join or parsed.sync or parsed.doctor or parsed.invite):
-        parser.print_help()
-        parser.exit(2, "\nnothing to do: add --join, --sync, --doctor or --invite\n")
-    if isinstance(parsed.join, Invite):
-        if parsed.run not in (None, parsed.join.run or parsed.run):
-            parser.error(f"the invite is for run '{parsed.join.run}', and --run says '{parsed.run}'")
-        parsed.run = parsed.join.run or parsed.run
-        parsed.initial_peers = [parsed.join.address, *parsed.initial_peers]
-    return parsed
 
 
 def invite(text: str) -> Invite:
@@ -176,7 +204,10 @@ def share(text: str) -> float:
 
 
 def settings_of(arguments: argparse.Namespace, display: Display) -> Settings:
-    """The settings file, if there is one, with what the command line says on top."""
+    """Return the settings file's settings, if there is one, with what the command line says on top.
+
+    Raises SettingsError.
+    """
     path = arguments.config or Path("config.json")
     settings, notices = load_settings(path) if arguments.config or path.exists() else (Settings(), [])
     for notice in notices:
@@ -190,7 +221,7 @@ def settings_of(arguments: argparse.Namespace, display: Display) -> Settings:
 
 
 def run_peer(arguments: argparse.Namespace, display: Display) -> int:
-    """Everything between the command line and the exit code."""
+    """Do what the command line asks for; return the exit code. Raises USER_ERRORS."""
     if arguments.invite:
         display.invite(str(invite_of_running_peer(arguments.checkpoints, arguments.run)))
         return 0
@@ -205,26 +236,10 @@ def run_peer(arguments: argparse.Namespace, display: Display) -> int:
 
 
 def take_part(arguments: argparse.Namespace, settings: Settings, display: Display) -> None:
-    """In the run: until Ctrl+C, or the end that the command line sets."""
+    """Take part in the run until Ctrl+C, or until the end that the command line sets."""
     deadline = None if arguments.minutes is None else time.monotonic() + 60 * arguments.minutes
-    host = arguments.host or lan_address()
-    if host == LOOPBACK:
-        display.note("no network found: this device trains alone until there is one")
-    if arguments.port is not None:
-        check_port(host, arguments.port)
-    name = "".join(letter for letter in (arguments.name or socket.gethostname()) if letter.isprintable())[:64] or "peer"
-    give_way_to_training()
-    os.nice(NICENESS)
-    network = Network(
-        run=settings.swarm.run,
-        name=name,
-        host=host,
-        port=arguments.port or free_port(host, DEFAULT_PORT),
-        checkpoints=arguments.checkpoints,
-        report=display.note,
-        addresses=arguments.initial_peers,
-        own_address=None if arguments.host else lan_address,
-    )
+    name = device_name(arguments.name)
+    network = open_network(arguments, settings, name, display)
     stop = StopSignal()
     try:
         display.note(f"{name} listens at {network.address}")
@@ -248,18 +263,21 @@ def take_part(arguments: argparse.Namespace, settings: Settings, display: Displa
         run = joiner.open()
         progress = run.start.progress
         display.note(f"others join with --join {Invite(str(network.address), progress.run, progress.run_id)}")
-        trainer = Trainer(
-            run,
-            network=network,
-            me=joiner.me,
-            checkpoints=arguments.checkpoints,
-            display=display,
-            stop=stop,
+        options = Options(
             deadline=deadline,
             rounds=arguments.rounds,
             share_data=arguments.share_data,
             share_of_time=arguments.share_of_time,
             tensorboard=arguments.tensorboard,
+        )
+        trainer = set_up(
+            run,
+            options,
+            network=network,
+            me=joiner.me,
+            checkpoints=arguments.checkpoints,
+            display=display,
+            stop=stop,
         )
         trainer.train()
     except Stopped:
@@ -269,7 +287,34 @@ def take_part(arguments: argparse.Namespace, settings: Settings, display: Displa
     display.note("goodbye")
 
 
+def device_name(wanted: str | None) -> str:
+    """Return what others call this device: at most 64 letters that can be printed."""
+    return "".join(letter for letter in (wanted or socket.gethostname()) if letter.isprintable())[:64] or "peer"
+
+
+def open_network(arguments: argparse.Namespace, settings: Settings, name: str, display: Display) -> Network:
+    """Start the network part of this device. Raises NetworkError."""
+    own = arguments.host or lan_address()
+    if own == LOOPBACK:
+        display.note("no network found: this device trains alone until there is one")
+    if arguments.port is not None:
+        check_port(own, arguments.port)
+    give_way_to_training()
+    os.nice(NICENESS)
+    return Network(
+        run=settings.swarm.run,
+        name=name,
+        host=own,
+        port=arguments.port or free_port(own, DEFAULT_PORT),
+        checkpoints=arguments.checkpoints,
+        report=display.note,
+        addresses=arguments.initial_peers,
+        own_address=None if arguments.host else lan_address,
+    )
+
+
 def main() -> int:
+    """Return the exit code: 0, 1 where something failed, 2 for what the user can mend, 130 after a second Ctrl+C."""
     heed_interrupts()
     arguments = parse_arguments()
     display = Display()

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -77,3 +78,8 @@ def save_model(
         tokenizer_model=tokenizer_model,
         **more,
     )
+
+
+def stand_in(**members: object) -> Any:
+    """Something with such members, in the place of an object that a test can do without."""
+    return SimpleNamespace(**members)

@@ -1,4 +1,4 @@
-"""What the person at the device reads: plain lines, and on a terminal one bar that fills as the round goes on."""
+"""The screen of the person at this device: plain lines, and on a terminal one bar that fills as the round goes on."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LINE_SECONDS = 60.0  # between two lines of how far a round is, where nobody wat
 
 
 class _Output:
-    """Standard output that may go: a terminal is closed, a disk is full, and training goes on without its lines."""
+    """Standard output that may fail: a terminal is closed, a disk is full, and training goes on without its lines."""
 
     def __init__(self, file: TextIO):
         self._file = file  # not sys.stdout, which is rich's own while there is a bar
@@ -58,12 +58,12 @@ class Display:
         self._next_line = time.monotonic() + LINE_SECONDS
 
     def note(self, text: str) -> None:
-        """One line, above the bar if there is one."""
+        """Print a line, above the bar if there is one."""
         self._console.print(text)
         self._console.file.flush()
 
     def invite(self, invite: str) -> None:
-        """What to type on another device, and the invite for its camera where a terminal that can show it watches."""
+        """Print what to type on another device, and draw a code for its camera where a terminal can show one."""
         self.note(f"on the other devices:\n\n    .venv/bin/python -m peer --join {invite}\n")
         drawing = io.StringIO()
         segno.make(invite, micro=False).terminal(drawing, compact=True)
@@ -73,7 +73,7 @@ class Display:
 
     @contextmanager
     def training(self) -> Iterator[None]:
-        """Shows the bar while the block runs."""
+        """Show the bar while the block runs."""
         if not self._live:
             yield
             return
@@ -81,7 +81,7 @@ class Display:
             yield
 
     def progress(self, round: int, done: int, total: int, status: str) -> None:
-        """How far the round is, in sequences of the whole swarm; where there is no bar, a line a minute."""
+        """Show how far the round is, in sequences of the whole swarm; where there is no bar, in a line a minute."""
         if not self._live and time.monotonic() > self._next_line:
             self._next_line = time.monotonic() + LINE_SECONDS
             self.note(f"in round {round}: {done} of {total} sequences · {status}")
@@ -97,7 +97,7 @@ class Display:
 
     @contextmanager
     def bytes(self, what: str, total: int) -> Iterator[Callable[[int], None]]:
-        """Work on `total` bytes, such as a download; yields a function that is told how many are done."""
+        """Show work on `total` bytes, such as a download; yield a function to tell how many are done."""
         self.note(f"{what} ({total / 1e6:.1f} MB) …")
         if not self._live:
             yield lambda done: None

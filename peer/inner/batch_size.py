@@ -1,7 +1,7 @@
-"""How many sequences a step this device has the memory for: less is slower, more would be the end of the program.
+"""The batch size: as many sequences a step as the settings say, or as this device has memory for.
 
-Linux hands out more memory than there is and ends whoever uses it, so the need is computed before training begins;
-where an allocation is refused all the same (a limit on the process, a graphics card), the batch is halved on the way.
+Linux hands out more memory than there is and ends the program that uses it, so the need is computed before training
+begins. Where an allocation is refused all the same (a limit on the process, a graphics card), the batch is halved then.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ KEPT_FREE = 0.2  # of the memory that is available, for whoever else uses the de
 
 
 def fitting_batch(wanted: int, model: MiniGPT, autocast: torch.dtype | None, available: int | None) -> int:
-    """`wanted` sequences a step, or as many of its halves as there is memory for; 0 where one is too much.
+    """Return `wanted` sequences a step, halved until there is memory for them; 0 where even one is too much.
 
     :param available: bytes; None where it is not known
     """
@@ -40,7 +40,7 @@ def fitting_batch(wanted: int, model: MiniGPT, autocast: torch.dtype | None, ava
 
 
 def check_room(settings: Settings, vocab_size: int, available: int | None) -> None:
-    """Raises OutOfMemory for a model that cannot be trained here, before it takes the memory.
+    """Raise OutOfMemory for a model that cannot be trained here, before it takes the memory.
 
     :param available: bytes; None where it is not known
     """
@@ -55,7 +55,7 @@ def check_room(settings: Settings, vocab_size: int, available: int | None) -> No
 
 
 def kept_bytes(model: MiniGPT, autocast: torch.dtype | None) -> int:
-    """What a training step on one sequence keeps from its forward to its backward pass, measured on the CPU."""
+    """Return the bytes that one sequence keeps from its forward to its backward pass, measured on the CPU."""
     kept: dict[int, int] = {}
     own = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
 
@@ -78,7 +78,10 @@ def kept_bytes(model: MiniGPT, autocast: torch.dtype | None) -> int:
 def step_within_memory(
     inner: InnerLoop, lr: float, embedding_lr: float, batches: Batches, note: Callable[[str], None]
 ) -> tuple[float, int]:
-    """An inner step, with half the sequences from now on if there is no memory for so many. Raises OutOfMemory."""
+    """Make an inner step, from now on with half the sequences if there is no memory for so many.
+
+    Return what `InnerLoop.step` returns. Raises OutOfMemory where there is no memory for one sequence.
+    """
     while True:
         try:
             return inner.step(lr, embedding_lr)

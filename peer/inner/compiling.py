@@ -1,13 +1,12 @@
-"""The training step compiled by torch.compile, where that pays: in a process of its own, while training goes on.
+"""Compiled training, where that pays: torch.compile works in a process of its own while training goes on.
 
-PyTorch reads and writes memory once for every operation; compiled, those between two matrix products become one. That
-pays where products are fast, which is where bfloat16 is: elsewhere they take most of the time. The process,
+PyTorch reads and writes memory once for every operation; compiled, the operations between two matrix products become
+one. That pays where the products are fast, which is where bfloat16 is; elsewhere they take most of the time.
 
-    python -m peer.inner.compiling JOB
-
-leaves what it has compiled where PyTorch looks first (TORCHINDUCTOR_CACHE_DIR, which PyTorch's documentation explains):
-the training process needs some seconds then instead of a minute, and none of the compiler's memory. It leaves a mark
-there as well, by which the next one, after a restart, sees that nothing is left to do.
+The process, `python -m peer.inner.compiling JOB`, leaves what it has compiled where PyTorch looks first
+(TORCHINDUCTOR_CACHE_DIR, explained in PyTorch's documentation). The training process then needs some seconds instead of
+a minute, and none of the compiler's memory. The process leaves a mark there as well, by which the next one sees, after
+a restart, that nothing is left to do.
 """
 
 from __future__ import annotations
@@ -47,9 +46,9 @@ LOOK_SECONDS = 0.5  # between two looks at whether training still goes on
 
 
 class Compiling:
-    """From training as PyTorch does it to compiled training, once, where that is likely to pay.
+    """Brings training from PyTorch's usual way to the compiled one, once, where that is likely to pay.
 
-    :param expect_silence: told for how many seconds at most training will stand still, before it does
+    :param expect_silence: is told, before training stands still, for how many seconds that may be
     """
 
     def __init__(
@@ -63,7 +62,8 @@ class Compiling:
     ):
         self._inner, self._batches, self._display, self._stop = inner, batches, display, stop
         self._expect_silence = expect_silence
-        self._turns: Iterator[float] | None = None  # of finding out what it gains
+        self._batch_size = batches.batch_size  # that it is compiled for
+        self._turns: Iterator[float] | None = None  # of finding out how much faster it is
         self._gain = 1.0
         self._process: subprocess.Popen[bytes] | None = None
         if isinstance(batches.dataset, PackedDataset) and worth_compiling(inner) and is_room(inner):
@@ -76,10 +76,9 @@ class Compiling:
                 stderr=self._errors,
                 process_group=0,  # Ctrl+C is for us
             )
-        self._batch_size = batches.batch_size
 
     def poll(self) -> None:
-        """Compiled training from now on, if it is ready and faster; after every step a turn of finding that out."""
+        """Go on compiled, if that is ready and faster. To find that out takes a few turns, one a call."""
         if self._turns is not None:
             self._take_turn(self._turns)
             return
@@ -93,6 +92,7 @@ class Compiling:
             self._turns = self._inner.compile_in_turns(self._batch_size)
 
     def stop(self) -> None:
+        """End the process, if it still works."""
         if self._process is not None:
             os.killpg(self._process.pid, signal.SIGKILL)  # the C++ compiler as well
             self._process.wait()
@@ -126,7 +126,7 @@ class Compiling:
 
 
 def worth_compiling(inner: InnerLoop) -> bool:
-    """Whether it is likely to pay, and there is a C++ compiler."""
+    """Return True where compiling is likely to pay, and there is a C++ compiler."""
     compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
     return (
         inner.device.type == "cpu"
@@ -137,13 +137,13 @@ def worth_compiling(inner: InnerLoop) -> bool:
 
 
 def is_room(inner: InnerLoop) -> bool:
-    """Whether there is memory for one more model in training, and for the compiler."""
+    """Return True where there is memory for one more model in training, and for the compiler."""
     available = available_memory(inner.device)
     return available is None or available > LEAST_MEMORY
 
 
 def job(inner: InnerLoop, batch_size: int, model: ModelSettings) -> str:
-    """All that decides what is compiled, as JSON."""
+    """Return all that decides what is compiled, as JSON."""
     return json.dumps(
         {
             "model": model.model_dump(),
@@ -158,14 +158,14 @@ def job(inner: InnerLoop, batch_size: int, model: ModelSettings) -> str:
 
 
 def end_with(parent: int) -> None:
-    """When `parent` has ended, kill -9 included, so does this process, and the C++ compiler: they are a group."""
+    """Wait until `parent` has ended, by kill -9 or otherwise, and end this process and its C++ compiler with it."""
     while os.getppid() == parent:
         time.sleep(LOOK_SECONDS)
     os.killpg(0, signal.SIGKILL)
 
 
 def mark(todo: dict[str, Any]) -> Path:
-    """The file, beside what was compiled, that says that just this was: model, its code and a step's, PyTorch."""
+    """Return the file that says that just this is compiled: this model, this code, this PyTorch. It lies beside it."""
     from torch._inductor.runtime.cache_dir_utils import cache_dir  # half of what there is to load of the compiler
 
     digest = hashlib.sha256(json.dumps({**todo, "parent": None, "torch": torch.__version__}).encode())
@@ -175,6 +175,7 @@ def mark(todo: dict[str, Any]) -> Path:
 
 
 def main() -> None:
+    """Compile the job, unless its mark is there."""
     todo = json.loads(sys.argv[1])
     threading.Thread(target=end_with, args=(todo["parent"],), daemon=True).start()
     os.nice(NICER)

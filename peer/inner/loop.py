@@ -1,4 +1,8 @@
-"""The inner loop: one device's own training steps, at its own speed, with no network in sight."""
+"""The inner loop: one device's own training steps, at its own speed, with no network in sight.
+
+A step is `InnerLoop.step`. Its learning rates are from `lr_schedule.py`, its AdamW is from `optimizer.py`, and how many
+sequences it takes is decided in `batch_size.py`.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +30,8 @@ class InnerLoop:
 
     :param batches: endless (input_ids, labels), each (B, T) int64 on the CPU
     :param autocast: number format for matrix products, or None for float32
-    :param block_attention: whether no token sees another text of its sequence
+    :param block_attention: no token sees another text of its sequence
+    :param steps: made before, where a run goes on
     """
 
     def __init__(
@@ -36,20 +41,34 @@ class InnerLoop:
         device: torch.device,
         autocast: torch.dtype | None,
         block_attention: bool = False,
+        steps: int = 0,
     ):
         keep_freed_memory()
         self.model, self.device, self.autocast = model.to(device).train(), device, autocast
         self.block_attention = block_attention
         self._batches = batches
-        self.steps = 0
+        self.steps = steps
         self.step_seconds = 0.0  # smoothed
-        self.waited_seconds = 0.0  # for the network, so far; only synchronous averaging does
+        self.waited_seconds = 0.0  # for the network, since it was last asked; only synchronous averaging waits
         self.parameters = list(self.model.parameters())
         self.optimizer: torch.optim.Optimizer = make_optimizer(parameter_groups(self.model))
         self.forward: Callable[..., Tensor] = self.model  # or what computes the same, faster or with others
 
+    @property
+    def lr(self) -> float:
+        """The learning rate of the last step. The embedding may have had another."""
+        return float(next(group["lr"] for group in self.optimizer.param_groups if not group["embedding"]))
+
+    @property
+    def updates(self) -> int:
+        """The AdamW steps behind the moments."""
+        state = next(iter(self.optimizer.state.values()), None)
+        return 0 if state is None else int(state["step"])
+
     def step(self, lr: float, embedding_lr: float | None = None) -> tuple[float, int]:
-        """Make one AdamW step; return (nats per token, sequences). `embedding_lr` is `lr` where it is left out.
+        """Make one AdamW step; return its loss in nats per token, and its sequences.
+
+        `embedding_lr` is the learning rate of the embedding; left out, it is `lr`.
 
         A step whose loss or gradient is not finite changes nothing and returns a loss of NaN and no sequences.
         """
@@ -68,18 +87,23 @@ class InnerLoop:
         return value, 0 if math.isnan(value) else sequences
 
     def stepped(self, seconds: float) -> None:
-        """One more step, which took so long."""
+        """Count one more step, which took so long."""
         self.steps += 1
-        self.step_seconds = seconds if self.steps == 1 else 0.9 * self.step_seconds + 0.1 * seconds
+        self.step_seconds = seconds if not self.step_seconds else 0.9 * self.step_seconds + 0.1 * seconds
 
     def backward(self) -> tuple[float, int]:
-        """Gradients of one batch; returns (loss, sequences)."""
+        """Add the gradients of the next batch to the parameters'; return its loss and its sequences."""
         input_ids, labels = next(self._batches)
         return self._pass(self.forward, input_ids, labels), len(input_ids)
 
     def clear_gradients(self) -> None:
-        """Forget what passes have left, and free its memory."""
+        """Forget what backward passes have left, and free its memory."""
         self.optimizer.zero_grad(set_to_none=True)
+
+    def take_waited_seconds(self) -> float:
+        """Return the seconds that steps have waited for the network since this was last asked."""
+        waited, self.waited_seconds = self.waited_seconds, 0.0
+        return waited
 
     def _pass(self, forward: Callable[..., Tensor], input_ids: Tensor, labels: Tensor) -> float:
         loss = self._loss(forward, input_ids, labels)
@@ -92,17 +116,77 @@ class InnerLoop:
         with torch.autocast(self.device.type, dtype=self.autocast, enabled=self.autocast is not None):
             return forward(input_ids, labels, mask)
 
+    @torch.no_grad()
+    def losses_towards(self, there: Sequence[Tensor], shares: Sequence[float]) -> list[float]:
+        """Return the losses, nats per token of the next batches, on the straight way from here to other parameters.
+
+        :param shares: of that way, from 0 (here) to 1 (there)
+        """
+        here = [parameter.clone() for parameter in self.parameters]
+        batches = [next(self._batches) for _ in range(JUDGING_BATCHES)]
+        self._batches = chain(batches, self._batches)  # they are trained on all the same
+        losses = []
+        self.model.eval()
+        try:
+            for share in shares:
+                for parameter, begin, end in zip(self.parameters, here, there):
+                    parameter.copy_(begin.lerp(end.to(begin.device), share))
+                losses.append(sum(self._loss(self.model, *batch).item() for batch in batches) / len(batches))
+        finally:
+            self.model.train()
+            self.go_to(here)
+        return losses
+
+    @torch.no_grad()
+    def reset(self, parameters: Sequence[Tensor]) -> None:
+        """Go back to parameters that were sound, and forget AdamW's moments."""
+        self.go_to(parameters)
+        self.optimizer.state.clear()
+
+    @torch.no_grad()
+    def go_to(self, parameters: Sequence[Tensor]) -> None:
+        """Train on from other parameters. The moments stay: without them the first hundred steps lead astray."""
+        for parameter, other in zip(self.parameters, parameters):
+            parameter.copy_(other)
+
+    @torch.no_grad()
+    def moments(self) -> dict[str, Tensor]:
+        """Return AdamW's two moments as `exp_avg.NAME` and `exp_avg_sq.NAME`: bfloat16 copies on the CPU."""
+        return {
+            f"{moment}.{name}": self.optimizer.state[parameter][moment].to("cpu", torch.bfloat16, copy=True)
+            for name, parameter in self.model.named_parameters()
+            if parameter in self.optimizer.state
+            for moment in ("exp_avg", "exp_avg_sq")
+        }
+
+    @torch.no_grad()
+    def load_moments(self, moments: Mapping[str, Tensor], updates: int) -> None:
+        """Go on with moments of our own from before, or with a donor's.
+
+        By BETAS a mean is at most 1.2 times the root of the mean square; a larger one would make steps of any size.
+
+        :param updates: AdamW steps behind them
+        """
+        for name, parameter in self.model.named_parameters():
+            mean, square = moments[f"exp_avg.{name}"].to(parameter), moments[f"exp_avg_sq.{name}"].to(parameter)
+            most = 2 * square.clamp_(min=0).sqrt()
+            self.optimizer.state[parameter] = {
+                "step": torch.tensor(float(max(1, updates)), device=parameter.device),
+                "exp_avg": mean.clamp_(-most, most),
+                "exp_avg_sq": square,
+            }
+
     def compile(self, batch_size: int) -> None:
-        """All turns of it at once."""
+        """Compile the passes for such batches at once: all turns of `compile_in_turns`."""
         for _ in self.compile_in_turns(batch_size):
             pass
 
     def compile_in_turns(self, batch_size: int) -> Iterator[float]:
-        """Compile the passes for such batches, and keep that if it is faster.
+        """Compile the passes for batches of (batch_size, seq_len), and keep that if it is faster.
 
-        Every turn is a pass of either kind, so that training can go on between two of them; gives out how many times as
-        fast compiled ones have been so far. Raises whatever PyTorch's compiler raises where it cannot; nothing has
-        changed then.
+        A turn makes one pass of either kind and gives out how many times as fast the compiled ones have been so far, so
+        that training can go on between two turns. Where PyTorch's compiler fails, its error is raised and nothing has
+        changed.
         """
         ids = torch.randint(self.model.vocab_size, (batch_size, self.model.seq_len), device=self.device)
 
@@ -126,69 +210,3 @@ class InnerLoop:
             give_back_freed_memory()
         if after < before:
             self.forward = forward
-
-    @torch.no_grad()
-    def losses_towards(self, there: Sequence[Tensor], shares: Sequence[float]) -> list[float]:
-        """Nats per token at such shares of the straight way to other parameters, by the batches that come next."""
-        here = [parameter.clone() for parameter in self.parameters]
-        batches = [next(self._batches) for _ in range(JUDGING_BATCHES)]
-        self._batches = chain(batches, self._batches)  # they are trained on all the same
-        losses = []
-        self.model.eval()
-        try:
-            for share in shares:
-                for parameter, begin, end in zip(self.parameters, here, there):
-                    parameter.copy_(begin.lerp(end.to(begin.device), share))
-                losses.append(sum(self._loss(self.model, *batch).item() for batch in batches) / len(batches))
-        finally:
-            self.model.train()
-            self.go_to(here)
-        return losses
-
-    @torch.no_grad()
-    def reset(self, parameters: Sequence[Tensor]) -> None:
-        """Go back to parameters that were sound, with moments that know nothing."""
-        self.go_to(parameters)
-        self.optimizer.state.clear()
-
-    @torch.no_grad()
-    def go_to(self, parameters: Sequence[Tensor]) -> None:
-        """Train on from other parameters. The moments stay: with new ones the first hundred steps lead astray."""
-        for parameter, other in zip(self.parameters, parameters):
-            parameter.copy_(other)
-
-    @property
-    def lr(self) -> float:
-        """The learning rate of the last step; the embedding may have had another."""
-        return float(next(group["lr"] for group in self.optimizer.param_groups if not group["embedding"]))
-
-    @property
-    def updates(self) -> int:
-        """AdamW steps behind the moments."""
-        state = next(iter(self.optimizer.state.values()), None)
-        return 0 if state is None else int(state["step"])
-
-    @torch.no_grad()
-    def moments(self) -> dict[str, Tensor]:
-        """AdamW's two moments as `exp_avg.NAME` and `exp_avg_sq.NAME`, bfloat16 copies on the CPU."""
-        return {
-            f"{moment}.{name}": self.optimizer.state[parameter][moment].to("cpu", torch.bfloat16, copy=True)
-            for name, parameter in self.model.named_parameters()
-            if parameter in self.optimizer.state
-            for moment in ("exp_avg", "exp_avg_sq")
-        }
-
-    @torch.no_grad()
-    def load_moments(self, moments: Mapping[str, Tensor], updates: int) -> None:
-        """Go on with moments of our own from before, or of a donor. `updates` is how many steps are behind them.
-
-        By BETAS a mean is at most 1.2 times the root of the mean square; a larger one would make steps of any size.
-        """
-        for name, parameter in self.model.named_parameters():
-            mean, square = moments[f"exp_avg.{name}"].to(parameter), moments[f"exp_avg_sq.{name}"].to(parameter)
-            most = 2 * square.clamp_(min=0).sqrt()
-            self.optimizer.state[parameter] = {
-                "step": torch.tensor(float(max(1, updates)), device=parameter.device),
-                "exp_avg": mean.clamp_(-most, most),
-                "exp_avg_sq": square,
-            }

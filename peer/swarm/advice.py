@@ -1,6 +1,6 @@
 """Advice where exchanges are late, rare or not worth their price: plain values in, plain words out.
 
-The terminal says each of it once (`peer/training/trainer.py`).
+The terminal says each of it once (`peer/training/announcements.py`).
 """
 
 from __future__ import annotations

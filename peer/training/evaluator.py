@@ -1,4 +1,4 @@
-"""How good the anchor is on held-out text, and what it says: found out beside the training, not in its way."""
+"""The anchor's loss on held-out text, and samples of what it writes: found out beside the training, not in its way."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SAMPLE_TOKENS = 40
 
 @dataclass(frozen=True)
 class Verdict:
-    """What was found out about an anchor."""
+    """The loss of an anchor on held-out text, and samples of what it writes."""
 
     held_out: tuple[float, float] | None  # nats a token, bits a byte; None without such text, or memory for it
     samples: list[dict[str, str]]  # each with a prompt and the text that follows it
@@ -42,7 +42,7 @@ class Evaluator:
 
     :param held_out: the texts to judge by, whose first words are the prompts of the samples as well
     :param autocast: number format for matrix products on the CPU, or None for float32
-    :param block_attention: whether no token sees another text of its sequence, as in training
+    :param block_attention: no token sees another text of its sequence, as in training
     """
 
     def __init__(
@@ -58,12 +58,13 @@ class Evaluator:
 
     @property
     def busy(self) -> bool:
+        """True while an anchor is being judged."""
         return self._running is not None
 
     def begin(self, anchor: MiniGPT, samples: bool = True) -> bool:
-        """Begin to judge an anchor that nobody changes any more; False where its turn has not come.
+        """Begin to judge an anchor that nobody changes any more; return False where its turn has not come.
 
-        :param samples: whether somebody is to read what it says
+        :param samples: have it write samples as well
         """
         allowed = FIRST_SECONDS + SHARE * self._cores * (time.monotonic() - self._since)
         if self.busy or self._spent > allowed:
@@ -72,7 +73,7 @@ class Evaluator:
         return True
 
     def poll(self) -> Verdict | None:
-        """What was found out, once it is; never waits."""
+        """Return the verdict once it is there, and None before; never wait."""
         if self._running is None or not self._running.done():
             return None
         verdict, seconds = self._running.result()
@@ -82,7 +83,7 @@ class Evaluator:
         return verdict
 
     def _judge(self, anchor: MiniGPT, prompts: list[list[int]]) -> tuple[Verdict, float]:
-        """On the thread: the verdict, and the processor's seconds that it took."""
+        """Return the verdict, and the processor's seconds that it took. Runs on the thread."""
         started = time.thread_time()
         try:
             verdict = self._verdict(anchor, prompts)
@@ -103,14 +104,17 @@ class Evaluator:
         return Verdict(held_out, samples)
 
     def _sample(self, model: InferenceModel, prompt: list[int]) -> dict[str, str]:
-        """With the same dice every time, so that the samples of two checkpoints differ by what was learnt."""
+        """Return what the model writes after a prompt.
+
+        The dice are the same every time, so that the samples of two checkpoints differ by what was learnt.
+        """
         ids = generate(model, prompt, max_new_tokens=SAMPLE_TOKENS, sampling=Sampling(seed=1))
         prompt_text, text = ("".join(stream_text(self._tokenizer, some)) for some in (prompt, ids))
         return {"prompt": prompt_text, "text": text}
 
 
 def openings(held_out: HeldOut) -> list[list[int]]:
-    """The first words of the first texts, as prompts."""
+    """Return the first words of the first texts, as prompts."""
     ids: list[int] = held_out.input_ids.flatten().tolist()
     starts = [place for place, id in enumerate(ids) if id == START][: PROMPTS - 1]
     return [
@@ -119,7 +123,7 @@ def openings(held_out: HeldOut) -> list[list[int]]:
 
 
 def stand_back() -> None:
-    """This thread takes one core, and training goes first."""
+    """Confine this thread to one core, and to a priority below that of training."""
     torch.set_num_threads(1)  # of products begun in this thread
     if sys.platform == "linux":  # elsewhere a thread has no priority of its own
         me = threading.get_native_id()

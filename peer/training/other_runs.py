@@ -1,4 +1,4 @@
-"""Who trains here and not with us: another run of the same name, or out of reach. It is said, and why."""
+"""Devices that train here and not with us, which is said with the reason: they are in another run, or out of reach."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from peer.wire import Notice, Role
 
 
 class OtherRuns:
-    """Peers that train another run of the same name are not mixed with, and it is said what differs; it is said as well
-    where a firewall on every device keeps our own run from exchanging anything.
+    """Says how another run of the same name differs from ours, and where firewalls keep our own from exchanging.
+
+    Runs are never mixed.
     """
 
     def __init__(self, network: Network, settings: Settings, run_id: str, display: Display):
@@ -21,7 +22,7 @@ class OtherRuns:
         self._said_out_of_reach = False
 
     def update(self, notices: list[Notice]) -> None:
-        """Ask a stranger for its settings, in the background, and compare them when they are here."""
+        """Take in who is here. Settings of another run are fetched in the background, and compared when they come."""
         training = [notice for notice in notices if notice.role == Role.TRAINING and notice.run_id == self._run_id]
         reachable = self._network.view.reachable or any(notice.reachable for notice in training)
         if training and not reachable and not self._said_out_of_reach:
@@ -46,6 +47,7 @@ class OtherRuns:
                 )
 
     def _differences(self, pending: Pending[bytes]) -> str | None:
+        """Return in words how a fetched run differs from ours; None while its settings are on their way."""
         try:
             answer = pending.poll()
             if answer is None:

@@ -1,8 +1,59 @@
-"""What is said of a round that has ended: a line on the screen, and one in metrics.jsonl."""
+"""The rounds of this run as they are told of: a line on the screen, and one in metrics.jsonl, for each that has ended.
+
+Where the anchor of a round is being judged, the lines wait for the verdict.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+import time
+from dataclasses import dataclass, replace
+
+from minigpt import checkpoint
+from minigpt.model import MiniGPT
+from peer.device.display import Display
+from peer.device.processes import StopSignal
+from peer.inner.loop import InnerLoop
+from peer.outer.events import RoundClosed
+from peer.outer.interface import OuterLoop
+from peer.training.evaluator import Evaluator, Verdict
+from peer.training.metrics import Metrics
+
+LAST_VERDICT_SECONDS = 60.0  # that a run which ends by itself waits for what is still being measured
+
+
+class RoundAtHand:
+    """The round at hand, as this device trains it."""
+
+    def __init__(self) -> None:
+        self.started = time.monotonic()
+        self.tokens = 0
+        self.waited_seconds = self.longest_wait_seconds = 0.0
+        self._losses: list[float] = []
+
+    def add(self, loss: float, tokens: int) -> None:
+        """Count a step."""
+        self.tokens += tokens
+        if not math.isnan(loss):
+            self._losses.append(loss)
+
+    def waited(self, seconds: float) -> None:
+        """Count what the swarm has held a step up: the network, or copies in and out of an exchange."""
+        self.waited_seconds += seconds
+        self.longest_wait_seconds = max(self.longest_wait_seconds, seconds)
+
+    def rested(self, seconds: float) -> None:
+        """Leave out a time in which the device did not train, to be spared: that is not its speed."""
+        self.started += seconds
+
+    @property
+    def loss(self) -> float:
+        """The mean training loss so far, nats per token; NaN before the first step."""
+        return sum(self._losses) / len(self._losses) if self._losses else math.nan
+
+    @property
+    def tokens_per_second(self) -> float:
+        return self.tokens / max(1e-9, time.monotonic() - self.started)
 
 
 @dataclass
@@ -12,4 +63,93 @@ class EndedRound:
     entry: dict[str, object]  # for metrics.jsonl
     beginning: str  # of the line on the screen, and the rest of it
     rest: str
-    evaluated: bool  # whether its anchor is being judged
+    is_judged: bool = False  # its anchor is, or was, with the evaluator
+
+
+class RoundLog:
+    """Counts the round at hand (`current`), and tells of each round once it has ended and its verdict is there."""
+
+    def __init__(
+        self,
+        inner: InnerLoop,
+        outer: OuterLoop,
+        evaluator: Evaluator,
+        metrics: Metrics,
+        display: Display,
+    ):
+        self._inner, self._outer = inner, outer
+        self._evaluator, self._metrics, self._display = evaluator, metrics, display
+        self._ended: list[EndedRound] = []  # whose lines wait for a verdict
+        self.current = RoundAtHand()
+
+    def begin_round(self, anchor: MiniGPT) -> None:
+        """Begin a round at an anchor that nobody changes any more, and to judge that anchor, if its turn has come."""
+        is_judged = self._evaluator.begin(anchor, samples=bool(self._ended))  # none of the start
+        if self._ended:
+            self._ended[-1].is_judged = is_judged
+            if not self._evaluator.busy:
+                self._write(None)
+        self.current = RoundAtHand()
+
+    def close_round(self, event: RoundClosed) -> None:
+        """Keep what is to be said of the round that has just been closed; `begin_round` follows."""
+        progress, current = self._outer.progress, self.current
+        speed = current.tokens_per_second
+        entry: dict[str, object] = {
+            "time": time.time(),
+            "run_id": progress.run_id,
+            "round": progress.round,
+            "checkpoint": checkpoint.folder_name(replace(progress, step=self._inner.steps)),
+            "tokens": progress.samples * self._inner.model.seq_len,
+            "loss": current.loss,
+            "learning_rate": self._inner.lr,
+            "tokens_per_second": speed,
+            "waited_seconds": current.waited_seconds,
+            "longest_wait_seconds": current.longest_wait_seconds,
+            "step_seconds": self._inner.step_seconds,
+            "bytes_sent": self._outer.bytes_sent,
+            "bytes_received": self._outer.bytes_received,
+            "peers": event.peers,
+            "share": event.share,
+            "anchor": progress.anchor,
+        }
+        company = "alone" if len(event.peers) == 1 else "with " + ", ".join(event.peers[1:])
+        loss, own_speed = "", ""
+        if current.tokens:
+            loss, own_speed = f" · loss {current.loss:.3f}", f"{speed:,.0f} tokens/s · "
+        self._ended.append(EndedRound(entry, f"round {progress.round}{loss}", f"{own_speed}{company}"))
+
+    def poll(self) -> None:
+        """Tell of the rounds that have waited for a verdict, if it is there; never waits."""
+        verdict = self._evaluator.poll()
+        if verdict is None:
+            return
+        if not any(ended.is_judged for ended in self._ended) and verdict.held_out is not None:
+            nats, bits = verdict.held_out
+            self._display.note(f"held-out loss at the start: {nats:.3f} ({bits:.3f} bits/byte)")
+        self._write(verdict)
+
+    def finish(self, stop: StopSignal) -> None:
+        """Tell of the last rounds, and wait for what is still being measured, unless somebody wants the end now."""
+        deadline = time.monotonic() + LAST_VERDICT_SECONDS
+        while self._evaluator.busy and not stop.received and time.monotonic() < deadline:
+            self.poll()
+            time.sleep(0.05)
+        self._write(None)
+
+    def _write(self, verdict: Verdict | None) -> None:
+        """Write the lines of the rounds that have ended; the verdict is of the one whose anchor was judged, if any."""
+        for ended in self._ended:
+            held_out = ""
+            known = verdict if ended.is_judged else None
+            if known is not None and known.held_out is not None:
+                ended.entry["valid_loss"], ended.entry["valid_bits_per_byte"] = known.held_out
+                held_out = f" · held-out {known.held_out[0]:.3f} ({known.held_out[1]:.3f} bits/byte)"
+            try:
+                if known is not None:
+                    self._metrics.write_samples(ended.entry, known.samples)
+                self._metrics.write(ended.entry)
+            except OSError as error:
+                self._display.note(f"metrics.jsonl was not written: {error.strerror}; training goes on")
+            self._display.note(f"{ended.beginning}{held_out} · {ended.rest}")
+        self._ended = []

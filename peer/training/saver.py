@@ -1,8 +1,8 @@
 """Checkpoints written beside the training, not in its way.
 
-A lonely peer saves every round. Where an older checkpoint leads to the anchor of now by the means that are kept as well
-(`peer/state/means.py`), it saves no more often than SHARE of the processor allows: rounds of many devices are short,
-and a checkpoint is twice the model.
+A peer that is alone saves every round. In company an older checkpoint leads to the anchor of now by the means that are
+kept as well (`peer/state/means.py`). Then it saves no more often than SHARE of the processor allows: rounds of many
+devices are short, and a checkpoint is twice the model.
 """
 
 from __future__ import annotations
@@ -56,12 +56,13 @@ class Saver:
 
     @property
     def is_due(self) -> bool:
-        """Whether another checkpoint can be afforded."""
+        """True once another checkpoint can be afforded."""
         return time.monotonic() >= self._due
 
     def save(self, wait: bool = False, copy: MiniGPT | None = None) -> None:
-        """Begin to save the newest state; while an earlier one is being written, its turn comes after that.
+        """Begin to save the newest state. While an earlier one is being written, its turn comes after that.
 
+        :param wait: until it is on the disk
         :param copy: of the anchor as it is now, which nobody will change; made here if there is none
         """
         if self._pending is not None:
@@ -120,7 +121,7 @@ class Saver:
 
 
 def write_timed(write: Callable[[], object], cost: float) -> float:
-    """Write, on the thread; returns the processor's seconds, `cost` of them before it."""
+    """Write, on the thread; return the processor's seconds, `cost` of them spent before."""
     started = time.thread_time()
     write()
     return cost + time.thread_time() - started

@@ -1,4 +1,4 @@
-"""The inner loop: the rate's course, loss that falls, steps that are refused, moments that survive a restart."""
+"""The inner loop: loss that falls, steps that are refused, moments that survive a restart."""
 
 import copy
 import math
@@ -14,7 +14,6 @@ from torch import Tensor
 from benchmarks.step import apart, curves
 from minigpt.model import MiniGPT
 from peer.inner.loop import InnerLoop
-from peer.inner.lr_schedule import HOLD_SEQUENCES, learning_rate
 
 VOCAB, SEQ_LEN, BATCH = 40, 12, 4
 RATE = 3e-3
@@ -57,33 +56,6 @@ def distance(one: MiniGPT, other: MiniGPT) -> float:
     return max((a - b).abs().max().item() for a, b in zip(parameters(one), parameters(other)))
 
 
-# -- learning_rate
-
-
-def test_the_rate_warms_up_in_equal_steps_and_stays() -> None:
-    rates = [learning_rate(0.8, own, own, 8) for own in range(20)]
-    assert rates[:8] == pytest.approx([0.1 * step for step in range(1, 9)])
-    assert rates[8:] == [0.8] * 12
-    assert learning_rate(0.8, HOLD_SEQUENCES, HOLD_SEQUENCES, 8) == 0.8
-
-
-def test_a_device_warms_up_no_sooner_for_what_others_have_trained() -> None:
-    alone = [learning_rate(0.8, own, own, 256) for own in range(0, 256, 8)]
-    of_eight = [learning_rate(0.8, 8 * own, own, 256) for own in range(0, 256, 8)]
-    assert of_eight == alone
-
-
-def test_the_rate_falls_with_the_inverse_square_root_and_never_to_nothing() -> None:
-    assert learning_rate(0.8, 4 * HOLD_SEQUENCES, HOLD_SEQUENCES, 8) == pytest.approx(0.4)
-    assert learning_rate(0.8, 100 * HOLD_SEQUENCES, HOLD_SEQUENCES, 8) == pytest.approx(0.08)
-    assert learning_rate(0.8, HOLD_SEQUENCES + 1, HOLD_SEQUENCES, 8) < 0.8
-    assert learning_rate(0.8, 2**53, HOLD_SEQUENCES, 8) == pytest.approx(0.008)
-
-
-def test_no_warm_up_starts_at_the_peak() -> None:
-    assert learning_rate(0.8, 0, 0, 0) == 0.8
-
-
 # -- InnerLoop
 
 
@@ -98,6 +70,20 @@ def test_training_lowers_the_loss() -> None:
     assert losses[-1] < 0.5 * losses[0]
     assert inner.steps == 80
     assert inner.step_seconds > 0
+
+
+def test_how_long_a_step_takes_is_known_from_the_first_one_where_a_run_goes_on() -> None:
+    inner = InnerLoop(build(), sentences(), torch.device("cpu"), None, steps=100)
+    inner.stepped(2.0)
+    assert (inner.steps, inner.step_seconds) == (101, 2.0)
+    inner.stepped(1.0)
+    assert inner.step_seconds == pytest.approx(1.9)
+
+
+def test_what_steps_have_waited_for_the_network_is_told_once() -> None:
+    inner = loop(build(), sentences())
+    inner.waited_seconds += 2.0  # as synchronous averaging does
+    assert (inner.take_waited_seconds(), inner.take_waited_seconds()) == (2.0, 0.0)
 
 
 def test_the_loss_falls_as_it_does_by_the_plain_formulas() -> None:

@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 
-from peer.inner.lr_schedule import lr_factor
 from peer.state.anchor import steps_of
 from peer.swarm.grouping import (
     can_exchange,
@@ -209,24 +208,6 @@ def test_the_anchor_takes_about_the_steps_of_who_trained_most() -> None:
     assert steps_of([(64, 16), (16, 4)]) == 16, "a slow one does not hold the fast one back"
     assert steps_of([(4 * steps, steps) for steps in (5, 5, 4, 8, 4, 6, 5, 5)]) == 6, "chance is no speed"
     assert steps_of([(16, 4), (10, 10)]) == 4, "many small steps of a phone are not many steps"
-
-
-@pytest.mark.parametrize(
-    ("speeds", "factor"),
-    [
-        ([], 1.0),
-        ([700.0], 1.0),
-        ([700.0, 0.0], 1.0),
-        ([1e-200, 0.0], 1.0),
-        ([1e11, 1e11, 1e-300], 2**0.5),
-        ([700.0, 700.0], 2**0.5),
-        ([700.0] * 4, 2.0),
-        ([700.0] * 50, 2.0),
-        ([800.0, 200.0], (1000**2 / (800**2 + 200**2)) ** 0.5),
-    ],
-)
-def test_the_rate_grows_with_what_the_peers_are_worth_together(speeds: list[float], factor: float) -> None:
-    assert lr_factor(speeds) == pytest.approx(factor)
 
 
 def test_the_newest_state_is_the_one_with_the_most_training_behind_it() -> None:

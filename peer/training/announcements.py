@@ -1,0 +1,110 @@
+"""The lines by which the person at this device follows the swarm: who comes and goes, what went wrong, what to change.
+
+Rounds are told of in `peer/training/round_log.py`.
+"""
+
+from __future__ import annotations
+
+import time
+
+from peer.device.display import Display
+from peer.inner.loop import InnerLoop
+from peer.network import clock
+from peer.network.address import Address
+from peer.network.handle import Network
+from peer.outer.events import CaughtUp, Reconnected, Setback
+from peer.outer.interface import OuterLoop
+from peer.swarm.advice import advice
+from peer.swarm.membership import came_and_left, pauses_changed
+from peer.training.other_runs import OtherRuns
+from peer.training.round_log import RoundAtHand
+from peer.wire import Notice
+
+BAR_SECONDS = 0.5
+
+
+class Announcements:
+    """Says each change around this device once, and each piece of advice once; fills the bar of the round at hand."""
+
+    def __init__(
+        self,
+        inner: InnerLoop,
+        outer: OuterLoop,
+        network: Network,
+        samples_per_round: int,
+        other_runs: OtherRuns,
+        display: Display,
+    ):
+        self._inner, self._outer, self._network, self._display = inner, outer, network, display
+        self._samples_per_round = samples_per_round
+        self._other_runs = other_runs
+        self._others: list[Notice] = []  # who was here
+        self._clock_shift = network.view.clock_shift
+        self._advised: set[str] = set()  # of what, and of whom
+        self._setback: Setback | None = None  # the last one
+        self._bar_at = 0.0
+
+    def poll(self) -> None:
+        """Say what has changed since the last call; never waits."""
+        self._say_membership()
+        self._say_clock()
+        self._other_runs.update(self._network.view.notices)
+        self._advise()
+
+    def say(self, event: CaughtUp | Reconnected | Setback) -> None:
+        """Say what happened in the outer loop."""
+        if isinstance(event, CaughtUp):
+            self._display.note(f"took the newer state of {event.donor}: round {self._outer.progress.round}")
+            if event.apart:
+                self._display.note(
+                    f"what this device has learnt since {event.donor} was out of reach, from {event.apart:,} "
+                    "sequences, goes into the next exchange"
+                )
+            if event.given_up:
+                self._display.note(
+                    f"what this device had learnt meanwhile, from {event.given_up:,} sequences, does not fit that "
+                    "state and is given up"
+                )
+        elif isinstance(event, Reconnected):
+            self._display.note(f"the network part of this device was started again, at {event.address}")
+        elif event != self._setback:
+            self._display.note(event.reason)
+            self._setback = event  # which may repeat every second until it is overcome
+
+    def show_progress(self, round: RoundAtHand) -> None:
+        """Fill the bar as far as the whole swarm is in this round, every half a second."""
+        if time.monotonic() <= self._bar_at:
+            return
+        self._bar_at = time.monotonic() + BAR_SECONDS
+        names = ", ".join(notice.name for notice in self._others) or "alone"
+        self._display.progress(
+            self._outer.progress.round + 1,
+            self._outer.round_progress,
+            self._samples_per_round,
+            f"loss {round.loss:.3f} · {round.tokens_per_second:,.0f} tokens/s · {names}",
+        )
+
+    def _say_membership(self) -> None:
+        others = self._outer.others
+        came, left = came_and_left(self._others, others)
+        for notice in came:
+            self._display.note(f"{notice.name} is here ({Address.parse(notice.address).host})")
+        for notice in left:
+            self._display.note(f"{notice.name} left")
+        for notice in pauses_changed(self._others, others):
+            self._display.note(f"{notice.name} {f'rests: {notice.paused}' if notice.paused else 'trains again'}")
+        self._others = others
+
+    def _say_clock(self) -> None:
+        if self._network.view.clock_shift != self._clock_shift:
+            self._clock_shift = self._network.view.clock_shift
+            self._display.note(clock.difference(self._clock_shift) or "this device's clock is right again")
+
+    def _advise(self) -> None:
+        report = self._outer.exchange_report
+        if report is None:
+            return
+        for of, text in advice(report.seconds, self._inner.step_seconds, report.balance, report.group):
+            if of not in self._advised:
+                self._advised.add(of)
+                self._display.note(text)

@@ -1,0 +1,97 @@
+"""The lines by which the person at a device follows the swarm, each said once."""
+
+from typing import Any
+
+import pytest
+
+from peer.outer.events import CaughtUp, Reconnected, Setback
+from peer.outer.interface import ExchangeReport
+from peer.training.announcements import Announcements
+from peer.training.round_log import RoundAtHand
+from peer.wire import Notice, Role
+from tests.tiny import stand_in
+
+
+class Device:
+    """A device whose screen is a list of lines."""
+
+    def __init__(self) -> None:
+        self.said, self.bar, self.asked = list[str](), list[tuple[Any, ...]](), list[list[Notice]]()
+        self.inner = stand_in(step_seconds=0.5)
+        self.outer = stand_in(
+            others=[], exchange_report=ExchangeReport(0.0, None, []), progress=stand_in(round=4), round_progress=9
+        )
+        self.network = stand_in(view=stand_in(clock_shift=0.0, notices=[]))
+        display = stand_in(note=self.said.append, progress=lambda *shown: self.bar.append(shown))
+        other_runs = stand_in(update=self.asked.append)
+        self.announcements = Announcements(self.inner, self.outer, self.network, 256, other_runs, display)
+
+    def polled(self) -> list[str]:
+        """Return what one more call says."""
+        self.said.clear()
+        self.announcements.poll()
+        return list(self.said)
+
+
+@pytest.fixture
+def device() -> Device:
+    return Device()
+
+
+def phone(**more: Any) -> Notice:
+    return Notice(peer="A" * 12, name="phone", address="/ip4/10.0.0.2/tcp/1/p2p/A", role=Role.TRAINING, **more)
+
+
+def test_who_comes_rests_and_leaves_is_said_once(device: Device) -> None:
+    for others, line in (
+        ([phone()], "phone is here (10.0.0.2)"),
+        ([phone(paused="battery at 12 %")], "phone rests: battery at 12 %"),
+        ([phone()], "phone trains again"),
+        ([], "phone left"),
+    ):
+        device.outer.others = others
+        assert (device.polled(), device.polled()) == ([line], [])
+    assert len(device.asked) == 8, "other runs are looked for every time"
+
+
+def test_a_clock_that_is_wrong_and_right_again(device: Device) -> None:
+    device.network.view.clock_shift = -3 * 3600.0
+    [wrong], then = device.polled(), device.polled()
+    assert "3" in wrong and "clock" in wrong and not then
+    device.network.view.clock_shift = 0.0
+    assert device.polled() == ["this device's clock is right again"]
+
+
+def test_advice_is_given_once(device: Device) -> None:
+    device.outer.exchange_report = ExchangeReport(20.0, None, [])
+    [line] = device.polled()
+    assert line.startswith("an exchange took 20 s, as long as 40 steps")
+    device.outer.exchange_report = ExchangeReport(30.0, None, [])
+    assert not device.polled()
+
+
+def test_a_setback_that_repeats_is_said_once(device: Device) -> None:
+    for reason in ("too few came", "too few came", "nobody came", "too few came"):
+        device.announcements.say(Setback(reason))
+    assert device.said == ["too few came", "nobody came", "too few came"]
+
+
+def test_a_newer_state_and_a_new_network_part(device: Device) -> None:
+    device.announcements.say(CaughtUp("phone", 1200, 0))
+    device.announcements.say(CaughtUp("phone", 0, 300))
+    device.announcements.say(Reconnected("10.0.0.3"))
+    newer, kept, again, given_up, network = device.said
+    assert newer == again == "took the newer state of phone: round 4"
+    assert "1,200 sequences, goes into the next exchange" in kept
+    assert "300 sequences, does not fit that state and is given up" in given_up
+    assert network == "the network part of this device was started again, at 10.0.0.3"
+
+
+def test_the_bar_shows_the_swarm_s_round_and_this_device_s_own_speed(device: Device) -> None:
+    round = RoundAtHand()
+    round.add(2.0, 64)
+    device.announcements.show_progress(round)
+    device.announcements.show_progress(round)
+    [(number, done, total, status)] = device.bar  # no more than two in a second
+    assert (number, done, total) == (5, 9, 256)
+    assert status.startswith("loss 2.000 · ") and status.endswith(" tokens/s · alone")

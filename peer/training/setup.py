@@ -19,7 +19,7 @@ from peer.device.memory import available_memory
 from peer.device.processes import Stopped, StopSignal
 from peer.inner.batch_size import check_room, fitting_batch
 from peer.inner.loop import InnerLoop
-from peer.joining.join import Run
+from peer.joining.run import Run
 from peer.network.handle import Network
 from peer.outer.averager import PseudoGradientAverager
 from peer.outer.loop import OuterLoop

@@ -22,7 +22,7 @@ from peer.device.processes import StopSignal
 from peer.inner.batch_size import step_within_memory
 from peer.inner.compiling import Compiling
 from peer.inner.lr_schedule import learning_rate
-from peer.joining.join import Run
+from peer.joining.run import Run
 from peer.network import clock
 from peer.network.handle import Network
 from peer.outer.events import CaughtUp, Reconnected, RoundClosed, Setback

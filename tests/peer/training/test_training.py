@@ -17,7 +17,7 @@ from minigpt.dataset import Batches
 from peer.device.display import Display
 from peer.device.processes import Stopped
 from peer.inner.loop import InnerLoop
-from peer.joining.join import Run
+from peer.joining.run import Run
 from peer.training.saver import Saver
 from peer.training.setup import open_batches
 from tests.lan import wait_until

@@ -46,7 +46,7 @@ def test_a_closed_terminal_ends_it_unless_it_was_started_for_longer(start: list[
     assert done.stdout == f"{not start}\n", done.stderr
 
 
-@pytest.mark.parametrize("module", ["minigpt.generate", "minigpt.evaluate", "peer", "bootstrap"])
+@pytest.mark.parametrize("module", ["minigpt.generate", "minigpt.evaluate", "peer", "peer.joining.pull", "bootstrap"])
 def test_ctrl_c_while_modules_are_loaded_leaves_no_traceback(module: str) -> None:
     """On a phone that takes ten seconds."""
     command = [sys.executable, "-X", "importtime", "-m", module, "--help"]

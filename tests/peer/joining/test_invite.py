@@ -30,7 +30,7 @@ from peer.joining.errors import JoinError
 from peer.joining.invite import HEAD, Invite, InviteError, _checksum, invite_of_running_peer, parse_invite
 from peer.joining.join import join
 from peer.joining.presence import Presence
-from peer.joining.pull import fetch_from_peer
+from peer.joining.pull import Puller
 from peer.joining.wanted import Wanted
 from peer.network.folder import OWN_ADDRESS
 from peer.network.handle import Network
@@ -215,4 +215,4 @@ def test_a_run_that_is_here_is_not_mixed_with_that_of_an_invite(
 
 def test_who_is_asked_for_the_model_with_half_an_invite_is_told(tmp_path: Path) -> None:
     with pytest.raises(TransferError, match="cut short"):
-        fetch_from_peer(TEXT[:40].lower(), tmp_path)
+        Puller(tmp_path).pull(TEXT[:40].lower())

@@ -34,7 +34,7 @@ STOP_SECONDS = 3.0  # that the process which asks a peer has to end in good orde
 def write_samples(
     model: InferenceModel, tokenizer: Any, ids: list[int], sampling: Sampling, max_new_tokens: int, samples: int
 ) -> None:
-    """So many continuations, with an empty line between; the first is what one alone would be."""
+    """Write so many continuations, with an empty line between; the first is what one alone would be."""
     for number in range(samples):
         if number:
             print()
@@ -62,14 +62,14 @@ def chat(model: InferenceModel, tokenizer: Any, lines: Iterable[str], sampling: 
 
 
 def standard_input() -> TextIO:
-    """Raises PromptError where there is none, as a service may start a program."""
+    """Return standard input. Raises PromptError where there is none, as a service may start a program."""
     if sys.stdin is None:
         raise PromptError("there is no standard input to read from")
     return sys.stdin
 
 
 def typed_lines() -> Iterator[str]:
-    """What the user types, line by line, until an empty line or Ctrl+D."""
+    """Give what the user types, line by line, until an empty line or Ctrl+D. Raises PromptError."""
     stdin = standard_input()
     if isinstance(stdin, io.TextIOWrapper):
         stdin.reconfigure(errors="strict")  # where no language is set, bytes that are no text would pass as characters
@@ -89,7 +89,7 @@ def typed_lines() -> Iterator[str]:
 
 
 class Pull:
-    """`python -m peer.joining.pull` as a process: what it needs, hivemind above all, stays out of this one."""
+    """The process `python -m peer.joining.pull`: what it needs, hivemind above all, stays out of this one."""
 
     def __init__(self, arguments: argparse.Namespace) -> None:
         command = [sys.executable, "-m", "peer.joining.pull", "--into", str(CHECKPOINTS / "from-peer")]
@@ -122,7 +122,7 @@ class Pull:
 
 @contextmanager
 def source(arguments: argparse.Namespace) -> Iterator[Callable[[], Checkpoint]]:
-    """A block in which the function it is given returns the newest checkpoint that the command line asks for."""
+    """Give a block a function that returns the newest checkpoint which the command line asks for."""
     if arguments.from_peer is None and arguments.from_swarm is None:
         yield partial(find_checkpoint, arguments.checkpoint)
         return
@@ -144,7 +144,7 @@ def newer(than: Checkpoint, newest: Callable[[], Checkpoint]) -> Checkpoint:
 
 
 def read_prompt(arguments: argparse.Namespace) -> str:
-    """The prompt from the command line or from its file, newlines and all."""
+    """Return the prompt from the command line or from its file, newlines and all. Raises PromptError."""
     path = arguments.prompt_file
     name = "standard input" if str(path) == "-" else f"the prompt file {path}"
     try:
@@ -210,7 +210,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 
 
 def answer(checkpoint: Checkpoint, prompt: str | None, sampling: Sampling, arguments: argparse.Namespace) -> None:
-    """Continue the prompt; with none of them, talk."""
+    """Continue the prompt; with none, talk."""
     tokenizer = checkpoint.load_tokenizer()
     model = InferenceModel(checkpoint.build_model().to(pick_device()))
     if prompt is None:

@@ -6,10 +6,15 @@ else that there is to say goes to standard error.
 
 import argparse
 import io
+import os
+import signal
+import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -23,12 +28,13 @@ from minigpt.inference.prompts import PromptError, as_learnt, encode_message, en
 from minigpt.inference.sampling import Context, Sampling, generate, stream_text
 
 FOLLOW_SECONDS = 2.0  # between two looks for a newer checkpoint
+STOP_SECONDS = 3.0  # that the process which asks a peer has to end in good order
 
 
 def write_samples(
     model: InferenceModel, tokenizer: Any, ids: list[int], sampling: Sampling, max_new_tokens: int, samples: int
 ) -> None:
-    """So many continuations, with an empty line between; the first is what one alone would be."""
+    """Write so many continuations, with an empty line between; the first is what one alone would be."""
     for number in range(samples):
         if number:
             print()
@@ -56,14 +62,14 @@ def chat(model: InferenceModel, tokenizer: Any, lines: Iterable[str], sampling: 
 
 
 def standard_input() -> TextIO:
-    """Raises PromptError where there is none, as a service may start a program."""
+    """Return standard input. Raises PromptError where there is none, as a service may start a program."""
     if sys.stdin is None:
         raise PromptError("there is no standard input to read from")
     return sys.stdin
 
 
 def typed_lines() -> Iterator[str]:
-    """What the user types, line by line, until an empty line or Ctrl+D."""
+    """Give what the user types, line by line, until an empty line or Ctrl+D. Raises PromptError."""
     stdin = standard_input()
     if isinstance(stdin, io.TextIOWrapper):
         stdin.reconfigure(errors="strict")  # where no language is set, bytes that are no text would pass as characters
@@ -82,33 +88,55 @@ def typed_lines() -> Iterator[str]:
         yield line
 
 
-def fetch(arguments: argparse.Namespace) -> Path:
-    """The newest checkpoint of the running peer that the command line asks for, in a folder here."""
-    # the one place where this room looks into peer/: only here, since hivemind takes seconds to import
-    from peer.joining.pull import fetch_from_peer, fetch_from_swarm
-    from peer.state.fetching import TransferError
+class Pull:
+    """The process `python -m peer.joining.pull`: what it needs, hivemind above all, stays out of this one."""
 
-    root = CHECKPOINTS / "from-peer"
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        command = [sys.executable, "-m", "peer.joining.pull", "--into", str(CHECKPOINTS / "from-peer")]
+        command += ["--follow"] if arguments.follow else []
+        command += ["--", arguments.from_peer] if arguments.from_swarm is None else [f"--swarm={arguments.from_swarm}"]
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+
+    def newest(self) -> Path:
+        """Return the newest folder that has been taken since the last call; waits for one. Raises CheckpointError."""
+        assert self._process.stdout is not None and self._process.stderr is not None
+        folders = os.read(self._process.stdout.fileno(), 2**16).splitlines()  # lines come whole, and may be several
+        if folders:
+            return Path(os.fsdecode(folders[-1]))
+        reason = self._process.stderr.read().decode(errors="replace").strip()
+        if self._process.wait() in (130, -signal.SIGINT):  # Ctrl+C came to it first
+            raise KeyboardInterrupt
+        raise CheckpointError(reason or "the process that takes the model of a peer ended unexpectedly")
+
+    def stop(self) -> None:
+        """End the process, and with it the node that it is. Waits a few seconds at most."""
+        self._process.terminate()
+        try:
+            self._process.communicate(timeout=STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+@contextmanager
+def source(arguments: argparse.Namespace) -> Iterator[Callable[[], Checkpoint]]:
+    """Give a block a function that returns the newest checkpoint which the command line asks for."""
+    if arguments.from_peer is None and arguments.from_swarm is None:
+        yield partial(find_checkpoint, arguments.checkpoint)
+        return
+    pull = Pull(arguments)
     try:
-        if arguments.from_swarm is not None:
-            return fetch_from_swarm(arguments.from_swarm, root)
-        return fetch_from_peer(arguments.from_peer, root)
-    except TransferError as error:
-        raise CheckpointError(str(error)) from error
-    except OSError as error:
-        raise CheckpointError(f"the model cannot be kept in {root}: {error}") from error
+        yield lambda: find_checkpoint(pull.newest())
+    finally:
+        pull.stop()
 
 
-def chosen_checkpoint(arguments: argparse.Namespace) -> Checkpoint:
-    """The checkpoint that the command line asks for."""
-    remote = arguments.from_peer is not None or arguments.from_swarm is not None
-    return find_checkpoint(fetch(arguments) if remote else arguments.checkpoint)
-
-
-def newer(than: Checkpoint, arguments: argparse.Namespace) -> Checkpoint:
-    """The next checkpoint that the command line asks for, once there is one: of several donors one may be behind."""
+def newer(than: Checkpoint, newest: Callable[[], Checkpoint]) -> Checkpoint:
+    """Return the next checkpoint that `newest` finds, once there is one: of several donors one may be behind."""
     while True:
-        checkpoint = chosen_checkpoint(arguments)
+        checkpoint = newest()
         here, there = checkpoint.progress, than.progress
         if here.run_id != there.run_id or (here.samples, here.round) > (there.samples, there.round):
             return checkpoint
@@ -116,7 +144,7 @@ def newer(than: Checkpoint, arguments: argparse.Namespace) -> Checkpoint:
 
 
 def read_prompt(arguments: argparse.Namespace) -> str:
-    """The prompt from the command line or from its file, newlines and all."""
+    """Return the prompt from the command line or from its file, newlines and all. Raises PromptError."""
     path = arguments.prompt_file
     name = "standard input" if str(path) == "-" else f"the prompt file {path}"
     try:
@@ -182,7 +210,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 
 
 def answer(checkpoint: Checkpoint, prompt: str | None, sampling: Sampling, arguments: argparse.Namespace) -> None:
-    """Continue the prompt; with none of them, talk."""
+    """Continue the prompt; with none, talk."""
     tokenizer = checkpoint.load_tokenizer()
     model = InferenceModel(checkpoint.build_model().to(pick_device()))
     if prompt is None:
@@ -201,12 +229,13 @@ def main(argv: list[str] | None = None) -> int:
 
     def work() -> None:
         prompt = None if arguments.chat else read_prompt(arguments)
-        checkpoint = chosen_checkpoint(arguments)
-        answer(checkpoint, prompt, sampling, arguments)
-        while arguments.follow:
-            checkpoint = newer(checkpoint, arguments)
-            say(f"round {checkpoint.progress.round}:")
+        with source(arguments) as newest:
+            checkpoint = newest()
             answer(checkpoint, prompt, sampling, arguments)
+            while arguments.follow:
+                checkpoint = newer(checkpoint, newest)
+                say(f"round {checkpoint.progress.round}:")
+                answer(checkpoint, prompt, sampling, arguments)
 
     return exit_code(work, (CheckpointError, PromptError))
 

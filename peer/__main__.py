@@ -25,8 +25,12 @@ from peer.device.display import Display
 from peer.device.memory import OutOfMemory
 from peer.device.processes import Stopped, StopSignal, give_way_to_training, leave, leave_nothing_behind
 from peer.doctor.examine import examine
+from peer.joining.errors import JoinError
 from peer.joining.invite import Invite, InviteError, invite_of_running_peer, parse_invite
-from peer.joining.join import Joiner, JoinError
+from peer.joining.join import join
+from peer.joining.presence import Presence
+from peer.joining.taking import sync
+from peer.joining.wanted import Wanted
 from peer.network.address import (
     LOOPBACK,
     NetworkError,
@@ -245,22 +249,19 @@ def take_part(arguments: argparse.Namespace, settings: Settings, display: Displa
         display.note(f"{name} listens at {network.address}")
         if network.zeroconf_problem:
             display.note(f"devices on this network are not found by themselves here ({network.zeroconf_problem})")
-        joiner = Joiner(
+        me = Notice(peer=network.peer, name=name, address=str(network.address), role=Role.LOOKING)
+        presence = Presence(network, me, display, stop, deadline)
+        wanted = Wanted(
             settings=settings,
-            insists=arguments.config is not None,
-            given=arguments.initial_peers,
-            invite=arguments.join if isinstance(arguments.join, Invite) else None,
-            network=network,
-            me=Notice(peer=network.peer, name=name, address=str(network.address), role=Role.LOOKING),
             checkpoints=arguments.checkpoints,
-            display=display,
-            stop=stop,
-            deadline=deadline,
+            insists=arguments.config is not None,
+            given=tuple(arguments.initial_peers),
+            invite=arguments.join if isinstance(arguments.join, Invite) else None,
         )
         if arguments.sync:
-            joiner.sync()
+            sync(presence, wanted)
             return
-        run = joiner.open()
+        run = join(presence, wanted)
         progress = run.start.progress
         display.note(f"others join with --join {Invite(str(network.address), progress.run, progress.run_id)}")
         options = Options(
@@ -274,7 +275,7 @@ def take_part(arguments: argparse.Namespace, settings: Settings, display: Displa
             run,
             options,
             network=network,
-            me=joiner.me,
+            me=presence.me,
             checkpoints=arguments.checkpoints,
             display=display,
             stop=stop,

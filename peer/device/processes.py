@@ -6,7 +6,9 @@ import atexit
 import ctypes
 import multiprocessing
 import os
+import select
 import signal
+import stat
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -40,6 +42,24 @@ def leave_nothing_behind() -> None:
 
     os.register_at_fork(after_in_child=in_child)
     sys.excepthook = _on_error
+
+
+def stop_when_unread() -> None:
+    """From now on SIGTERM comes to us once nobody reads our standard output any longer, kill -9 of the reader included.
+
+    A writer learns it only when it writes, which may be much later. Only a pipe has a reader that leaves.
+    """
+    if sys.stdout is None or not stat.S_ISFIFO(os.fstat(sys.stdout.fileno()).st_mode):
+        return
+    poll = select.poll()
+    poll.register(sys.stdout, 0)  # that the other end is closed is told in any case
+
+    def watch() -> None:
+        while not poll.poll(1000):
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def give_way_to_training() -> None:

@@ -39,7 +39,7 @@ class InviteError(Exception):
 
 @dataclass(frozen=True)
 class Invite:
-    """What an invite says.
+    """The content of an invite, which is shown to people as one word: `str(invite)`.
 
     :param address: multiaddr of the peer, /ip4/ADDRESS/tcp/PORT/p2p/PEER
     :param run: name of the run, "" where any will do
@@ -61,7 +61,7 @@ class Invite:
 
 
 def parse_invite(text: str) -> Invite:
-    """Raises InviteError, which says what is wrong with it."""
+    """Return the content of an invite, however it was typed. Raises InviteError, which says what is wrong with it."""
     match = re.fullmatch(r"CM([0-9])(.*)", re.sub(r"[\s-]", "", text).upper())
     if match is None:
         raise InviteError(
@@ -87,7 +87,7 @@ def parse_invite(text: str) -> Invite:
 
 
 def _payload(word: str) -> bytes | None:
-    """What the word carries, or None if it is not whole."""
+    """Return the bytes that the word carries, or None if it is not whole."""
     try:
         content = base64.b32decode(word + "=" * (-len(word) % 8))
     except (binascii.Error, ValueError):  # ValueError: a letter of another alphabet
@@ -101,7 +101,7 @@ def _checksum(payload: bytes) -> bytes:
 
 
 def invite_of_running_peer(checkpoints: Path, run: str | None = None) -> Invite:
-    """The invite of the peer that runs in that folder. Raises InviteError if none does, or not in the run asked for."""
+    """Return the invite of the peer that runs in a folder. Raises InviteError if none does, or in another run."""
     if not runs_in(checkpoints):
         raise InviteError(
             f"no peer runs in {checkpoints}; start one with python -m peer --join, and ask again while it runs"

@@ -1,4 +1,4 @@
-"""A device with nothing to train on keeps the newest state of the run for others: it serves it, and does not train."""
+"""The part of a device that has nothing to train on: it keeps the newest state of the run, and gives it to others."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from pathlib import Path
 from minigpt import checkpoint
 from minigpt.checkpoint import Checkpoint
 from minigpt.checkpoint.manifest import OPTIMIZER, CheckpointError
-from peer.device.display import Display
+from peer.joining.presence import Presence
 from peer.network.child_calls import Pending
-from peer.network.handle import Network
 from peer.state.fetching import TransferError
 from peer.state.verifying import verified
 from peer.swarm.membership import newer_state
@@ -23,41 +22,40 @@ KEPT = 2  # states: somebody may be taking the older one
 
 
 class Relay:
-    """What others see of such a device, and its newest state.
+    """Keeps the newest state for others.
 
-    :param start: the state that it has
+    :param start: the state that this device has
     """
 
-    def __init__(self, network: Network, checkpoints: Path, start: Checkpoint, display: Display):
+    def __init__(self, presence: Presence, checkpoints: Path, start: Checkpoint) -> None:
         self.start = start
-        self._network, self._checkpoints, self._display = network, checkpoints, display
+        self._presence, self._checkpoints = presence, checkpoints
         self._donor: Notice | None = None
         self._pending: Pending[Path] | None = None
         self._began = self._not_before = 0.0
         self._problem = ""  # that was said last
 
-    def notice(self, me: Notice) -> Notice:
-        """Our notice, with the state that we have."""
+    def announce(self) -> None:
+        """Have our notice say which state we have."""
         progress = self.start.progress
-        return me.model_copy(
-            update={
-                "role": Role.RELAYING,
-                "run_id": progress.run_id,
-                "round": progress.round,
-                "lineage": progress.anchor_name,
-                "trained": progress.samples,
-                "sharing": True,
-            }
+        self._presence.announce(
+            role=Role.RELAYING,
+            run_id=progress.run_id,
+            round=progress.round,
+            lineage=progress.anchor_name,
+            trained=progress.samples,
+            sharing=True,
         )
 
-    def update(self, me: Notice, notices: Iterable[Notice]) -> None:
+    def update(self, notices: Iterable[Notice]) -> None:
         """Take in a newer state that has come, or begin to take one when it is time to. Never waits for the network."""
         now = time.monotonic()
         if self._pending is None:
+            me = self._presence.me
             newer = newer_state(me, notices)
             if newer is not None and now >= self._not_before:
                 self._donor, self._began = newer, now
-                self._pending = self._network.fetch(
+                self._pending = self._presence.network.fetch(
                     newer.peer, self.start.progress.run_id, self._checkpoints, skip=(OPTIMIZER,), newer_than=me.state
                 )
             return
@@ -67,12 +65,12 @@ class Relay:
             if folder is None:
                 return
             self._keep(folder)
-            self._display.note(f"keeps the state of {self._donor.name} for others: round {self.start.progress.round}")
+            self._presence.say(f"keeps the state of {self._donor.name} for others: round {self.start.progress.round}")
             self._problem = ""
         except (TransferError, CheckpointError, OSError) as error:
             if str(error) != self._problem:
                 self._problem = str(error)
-                self._display.note(f"the state of {self._donor.name} was not taken: {error}; it is tried again")
+                self._presence.say(f"the state of {self._donor.name} was not taken: {error}; it is tried again")
         self._pending = None
         self._not_before = now + max(PAUSE_SECONDS, (now - self._began) / TIME_SHARE)
 

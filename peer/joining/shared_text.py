@@ -1,4 +1,4 @@
-"""Training on what others share: for a device with no text of its own, beside one that was started with --share-data.
+"""The text of others, for a device with none of its own: what devices that were started with --share-data give.
 
 The training process's side of `peer/state/shards.py`: it has one shard after another taken in the background, in a
 small share of the time, and lets the dataset grow by those that are here.
@@ -35,7 +35,7 @@ SAMPLES = {  # the chats in a fresh clone, which are nobody's own
 
 
 class SharedText:
-    """The text of others, as far as it is here.
+    """The text of others as a dataset that grows with every shard of it that is taken.
 
     :param run_folder: of the run, under `checkpoints/`
     :param peer: our peer id, from which our order of the text follows
@@ -58,12 +58,12 @@ class SharedText:
 
     @property
     def is_here(self) -> bool:
-        """Whether there is any of it."""
+        """Return whether there is any of it yet."""
         return len(self.dataset.ids) > 0
 
     @property
     def is_busy(self) -> bool:
-        """Whether something is on its way."""
+        """Return whether a shard is on its way."""
         return self._pending is not None
 
     def update(self, notices: Iterable[Notice]) -> None:
@@ -104,16 +104,16 @@ class SharedText:
 
 
 def raw_files() -> list[tuple[str, float]]:
-    """What is in data/raw, with times of change: another list once somebody has put chats there."""
+    """Return names and times of change of what is in data/raw: another list once somebody has put chats there."""
     return sorted((path.name, path.stat().st_mtime) for path in RAW.glob("*") if not path.name.startswith("."))
 
 
 def only_samples() -> bool:
-    """Whether the chats in data/raw are those of a fresh clone, and no others."""
+    """Return whether the chats in data/raw are those of a fresh clone, and no others."""
     files = [RAW / name for name, _ in raw_files()]
     return bool(files) and all(path.is_file() and file_sha256(path) in SAMPLES for path in files)
 
 
 def kept_text(run_folder: Path) -> bool:
-    """Whether shared text is here from before."""
+    """Return whether shared text of an earlier start is here."""
     return any(path.stat().st_size for path in (run_folder / FOLDER).glob("*.ids"))

@@ -24,7 +24,7 @@ from peer.device.processes import Stopped, StopSignal
 from peer.inner.batch_size import check_room, fitting_batch
 from peer.inner.compiling import Compiling
 from peer.inner.loop import InnerLoop
-from peer.joining.join import Run
+from peer.joining.run import Run
 from peer.network.handle import Network
 from peer.outer.averager import PseudoGradientAverager
 from peer.outer.interface import OuterLoop

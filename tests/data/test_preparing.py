@@ -18,7 +18,7 @@ from data.prepare import Summary, prepare, prepared_with
 from data.texts.conversations import LONGEST_TEXT, texts
 from data.texts.review import PER_TAG, Samples
 from minigpt.settings import Settings
-from peer.joining.join import Joiner
+from peer.joining.preparing import prepare_text
 
 REPOSITORY = Path(__file__).parents[2]
 ROWS = [
@@ -159,31 +159,16 @@ def test_command_line_takes_its_defaults_from_the_settings(folder: Path) -> None
 
 
 def test_a_joiner_prepares_its_text_as_the_run_does(folder: Path) -> None:
-    class Display:
-        def note(self, text: str) -> None:
-            told.append(text)
-
     told: list[str] = []
-    anything: Any = None
     settings = Settings.model_validate({"data": {"speakers": True}})
-    joiner = Joiner(
-        settings=Settings(),
-        insists=False,
-        given=[],
-        network=anything,
-        me=anything,
-        checkpoints=Path("checkpoints"),
-        display=Display(),  # type: ignore[arg-type]
-        stop=anything,
-    )
-    joiner._prepare_text(Settings())
+    prepare_text(Settings(), told.append)
     assert "하늘이 맑다" in written()
-    joiner._prepare_text(settings)
+    prepare_text(settings, told.append)
     assert "<P3>: 하늘이 맑다" in written() and any("prepared in another way" in line for line in told)
     told.clear()
-    joiner._prepare_text(settings)
+    prepare_text(settings, told.append)
     assert told == []
     own = Path("data/for-model-training/train.jsonl")
     own.write_text('{"text": "mine"}\n')
-    joiner._prepare_text(Settings())
+    prepare_text(Settings(), told.append)
     assert own.read_text() == '{"text": "mine"}\n', "what the user wrote is not touched"

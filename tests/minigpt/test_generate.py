@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-from argparse import Namespace
 from collections import Counter
 from collections.abc import Sequence
 from functools import partial
@@ -374,10 +373,9 @@ def test_who_follows_several_donors_is_not_led_back(monkeypatch: pytest.MonkeyPa
         return Checkpoint(Path(), progress, SETTINGS, {}, 400)
 
     donors = [at(2, 30), at(2, 31), at(1, 40), at(3, 50), at(1, 5, "cellmind-ba9876543210")]
-    monkeypatch.setattr("minigpt.generate.chosen_checkpoint", lambda arguments: donors.pop(0))
     monkeypatch.setattr("minigpt.generate.FOLLOW_SECONDS", 0.0)
-    assert newer(at(2, 30), Namespace()) == at(3, 50)
-    assert newer(at(3, 50), Namespace()) == at(1, 5, "cellmind-ba9876543210")
+    assert newer(at(2, 30), lambda: donors.pop(0)) == at(3, 50)
+    assert newer(at(3, 50), lambda: donors.pop(0)) == at(1, 5, "cellmind-ba9876543210")
 
 
 def test_long_prompt_is_cut_in_front_and_that_is_said(

@@ -46,7 +46,7 @@ def test_a_closed_terminal_ends_it_unless_it_was_started_for_longer(start: list[
     assert done.stdout == f"{not start}\n", done.stderr
 
 
-@pytest.mark.parametrize("module", ["minigpt.generate", "minigpt.evaluate", "peer", "bootstrap"])
+@pytest.mark.parametrize("module", ["minigpt.generate", "minigpt.evaluate", "peer", "peer.joining.pull", "bootstrap"])
 def test_ctrl_c_while_modules_are_loaded_leaves_no_traceback(module: str) -> None:
     """On a phone that takes ten seconds."""
     command = [sys.executable, "-X", "importtime", "-m", module, "--help"]
@@ -104,6 +104,37 @@ def test_without_standard_output_all_goes_on(program: str) -> None:
     command = ["sh", "-c", 'exec "$0" -c "$1" nowhere >&-', sys.executable, program]
     done = subprocess.run(command, stderr=subprocess.PIPE, text=True, timeout=60)
     assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
+
+
+WRITES_NOTHING = """
+import time
+from peer.device.processes import stop_when_unread
+
+stop_when_unread()
+print("began", flush=True)
+time.sleep({seconds})
+print("went on", flush=True)
+"""
+
+
+def test_whoever_is_read_by_nobody_is_ended() -> None:
+    command = [sys.executable, "-c", WRITES_NOTHING.format(seconds=60)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as program:
+        assert program.stdout is not None and program.stderr is not None
+        assert program.stdout.readline() == b"began\n"
+        program.stdout.close()
+        assert program.wait(10) == -signal.SIGTERM
+        assert program.stderr.read() == b""
+
+
+@pytest.mark.parametrize("kind", ["pipe", "file", "nothing"])
+def test_whoever_is_read_goes_on(kind: str, tmp_path: Path) -> None:
+    program = [sys.executable, "-c", WRITES_NOTHING.format(seconds=1.5)]
+    out = tmp_path / "out"
+    redirected = {"pipe": '"$@" | cat >"$0"', "file": '"$@" >"$0"', "nothing": '"$@" >&- && echo went on >"$0"'}[kind]
+    done = subprocess.run(["sh", "-c", redirected, str(out), *program], stderr=subprocess.PIPE, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert out.read_text().splitlines()[-1] == "went on"
 
 
 GIVES_WAY = """

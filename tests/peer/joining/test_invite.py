@@ -25,10 +25,13 @@ from minigpt.model import MiniGPT
 from peer.__main__ import parse_arguments
 from peer.device.display import Display
 from peer.device.processes import StopSignal
-from peer.joining import join
+from peer.joining import looking
+from peer.joining.errors import JoinError
 from peer.joining.invite import HEAD, Invite, InviteError, _checksum, invite_of_running_peer, parse_invite
-from peer.joining.join import Joiner, JoinError
-from peer.joining.pull import fetch_from_peer
+from peer.joining.join import join
+from peer.joining.presence import Presence
+from peer.joining.pull import Puller
+from peer.joining.wanted import Wanted
 from peer.network.address import Address
 from peer.network.folder import OWN_ADDRESS
 from peer.network.handle import Network
@@ -162,18 +165,15 @@ def test_a_qr_code_is_drawn_where_it_can_be_read(encoding: str, terminal: bool, 
         assert modules[: len(modules) - 1] == [list(row) for row in code.matrix_iter(border=4)]
 
 
-def joiner_that_sees(view: View, checkpoints: Path) -> Joiner:
-    return Joiner(
-        settings=SETTINGS,
-        insists=False,
-        given=[ADDRESS],
-        invite=INVITE,
-        network=cast(Network, SimpleNamespace(post=lambda notice: view, peer="M" * 12)),  # nothing to take from
+def join_where(view: View | None, checkpoints: Path) -> None:
+    """Join with the invite where that is what the notice board shows; there is nothing to take."""
+    presence = Presence(
+        network=cast(Network, SimpleNamespace(post=lambda notice: view, peer="M" * 12)),
         me=Notice(peer="M" * 12, name="phone", address="/ip4/10.0.0.9/tcp/23457/p2p/M", role=Role.LOOKING),
-        checkpoints=checkpoints,
         display=Display(),
         stop=cast(StopSignal, SimpleNamespace(received=False)),
     )
+    join(presence, Wanted(SETTINGS, checkpoints, given=(ADDRESS,), invite=INVITE))
 
 
 @pytest.mark.parametrize(
@@ -186,45 +186,34 @@ def joiner_that_sees(view: View, checkpoints: Path) -> Joiner:
 def test_an_invite_to_a_run_that_is_not_there_takes_nothing_and_founds_nothing(
     trained: str, problem: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(join, "UNANSWERED_SECONDS", 0.5)
+    monkeypatch.setattr(looking, "UNANSWERED_SECONDS", 0.5)
     peer_id = Address.parse(ADDRESS).peer
     notice = Notice(peer=peer_id, name="desk", address=ADDRESS, role=Role.TRAINING, run_id=trained)
     view = View(notices=[notice] if trained else [], connected=[peer_id], searched=True)
     with pytest.raises(JoinError, match=problem):
-        joiner_that_sees(view, tmp_path).open()
+        join_where(view, tmp_path)
     assert not list(tmp_path.glob("*/*"))
 
 
 def test_a_firewall_before_an_invites_run_is_told_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(join, "UNANSWERED_SECONDS", 0.5)
+    monkeypatch.setattr(looking, "UNANSWERED_SECONDS", 0.5)
     peer_id = Address.parse(ADDRESS).peer
     shut = Notice(peer=peer_id, name="desk", address=ADDRESS, role=Role.TRAINING, run_id=INVITE.run_id, reachable=False)
     other_run = {"name": "bystander", "run_id": "cellmind-0123456789ab", "reachable": True}
     notices = [shut, shut.model_copy(update={"peer": "B" * 46, **other_run})]
-    joiner = joiner_that_sees(View(notices=notices, connected=[peer_id], searched=True, reachable=False), tmp_path)
+    view = View(notices=notices, connected=[peer_id], searched=True, reachable=False)
     with pytest.raises(JoinError, match="desk cannot be reached from this device"):
-        joiner.open()
+        join_where(view, tmp_path)
 
 
 def test_a_run_that_is_here_is_not_mixed_with_that_of_an_invite(
     tmp_path: Path, tokenizer_model: Path, model: MiniGPT
 ) -> None:
     save_model(tmp_path, tokenizer_model, model, run_id="cellmind-0123456789ab")
-    joiner = Joiner(
-        settings=SETTINGS,
-        insists=False,
-        given=[ADDRESS],
-        invite=INVITE,
-        network=cast(Network, None),
-        me=Notice(peer="M" * 12, name="phone", address="", role=Role.LOOKING),
-        checkpoints=tmp_path,
-        display=Display(),
-        stop=cast(StopSignal, None),
-    )
     with pytest.raises(JoinError, match=r"is of run cellmind-0123456789ab, which is not mixed with it"):
-        joiner.open()
+        join_where(None, tmp_path)
 
 
 def test_who_is_asked_for_the_model_with_half_an_invite_is_told(tmp_path: Path) -> None:
     with pytest.raises(TransferError, match="cut short"):
-        fetch_from_peer(TEXT[:40].lower(), tmp_path)
+        Puller(tmp_path).pull(TEXT[:40].lower())

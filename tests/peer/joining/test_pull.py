@@ -1,4 +1,4 @@
-"""Asking a running peer: `python -m minigpt.generate --from-peer`, against a real one on the loopback."""
+"""Taking the model of a running peer, a real one on the loopback: by `peer.joining.pull`, and by `minigpt.generate`."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import peer  # noqa: F401 -- first, for it tells hivemind how little to log
 
@@ -23,13 +25,16 @@ import pytest
 from hivemind.p2p import P2P
 
 from minigpt import checkpoint
+from minigpt.checkpoint.manifest import Manifest
 from minigpt.model import MiniGPT
 from minigpt.settings import run_id
+from peer.joining.pull import is_newer, parse_arguments
 from peer.state.serving import StateService
 from tests.lan import wait_until
 from tests.tiny import SETTINGS, save_model
 
 REPOSITORY = Path(__file__).parents[3]
+needs_proc = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="no /proc that tells of processes")
 SECONDS = 120.0  # hivemind alone takes a few to import
 
 
@@ -61,14 +66,20 @@ class Donor:
         self._thread.join(30)
 
 
+def asking(folder: Path, address: str, *more: str) -> AbstractContextManager[subprocess.Popen[bytes]]:
+    """A program that answers a prompt by the model of the peer at that address."""
+    prompt = ("--prompt", "안녕", "--seed", "1", "--max-new-tokens", "4")
+    return running(folder, "minigpt.generate", *prompt, "--from-peer", address, *more)
+
+
 @contextmanager
-def asking(folder: Path, address: str, *more: str) -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, "-m", "minigpt.generate", "--prompt", "안녕", "--seed", "1", "--max-new-tokens", "4"]
+def running(folder: Path, module: str, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A program in a folder, where its output goes to `out` and `err`."""
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "PYTHONIOENCODING": "utf-8", "OMP_NUM_THREADS": "1"}
     heeds = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a shell's background job hands on an ignored one
     with (folder / "out").open("wb") as out, (folder / "err").open("wb") as err:
         program = subprocess.Popen(
-            [*command, "--from-peer", address, *more],
+            [sys.executable, "-m", module, *arguments],
             cwd=folder,
             env=environment,
             stdout=out,
@@ -106,6 +117,114 @@ def test_who_follows_a_peer_asks_as_one_node_until_it_leaves(
             assert len(said) == 3
     finally:
         donor.leave()
+
+
+def descendants(pid: int) -> dict[int, str]:
+    """Living processes that a process has started, and those that these have: process id -> command line."""
+    found: dict[int, str] = {}  # whoever started somebody comes before them
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        for child in map(int, task.read_text().split()):
+            found |= {child: command_line(child), **descendants(child)}
+    return {child: line for child, line in found.items() if line}
+
+
+def command_line(pid: int) -> str:
+    """Of a living process; "" for one that has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
+    except OSError:
+        return ""
+
+
+@pytest.fixture
+def donor(tmp_path: Path, tokenizer_model: Path, model: MiniGPT) -> Iterator[Donor]:
+    run = run_id(SETTINGS, checkpoint.file_sha256(tokenizer_model))
+    save_model(tmp_path / "donor", tokenizer_model, model, run_id=run)
+    donor = Donor(tmp_path / "donor")
+    yield donor
+    donor.leave()
+
+
+@needs_proc
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)], ids=["Ctrl+C", "kill -9"])
+def test_who_is_ended_while_it_follows_leaves_no_process(
+    number: int, code: int, donor: Donor, tmp_path: Path, tokenizer_model: Path, model: MiniGPT
+) -> None:
+    with asking(tmp_path, donor.address, "--follow") as program:
+        assert wait_until(lambda: (tmp_path / "out").read_bytes().count(b"\n") == 1, SECONDS)
+        started = descendants(program.pid)
+        assert any("peer.joining.pull" in line for line in started.values())
+        assert any("p2pd" in line for line in started.values())
+        program.send_signal(number)
+        assert program.wait(10) == code
+        assert wait_until(lambda: not any(command_line(pid) == line for pid, line in started.items()), 10), started
+    assert (tmp_path / "err").read_text() == ("\n" if number == signal.SIGINT else "")
+
+
+@needs_proc
+def test_a_generating_process_is_told_when_the_one_that_asks_is_killed(donor: Donor, tmp_path: Path) -> None:
+    with asking(tmp_path, donor.address, "--follow") as program:
+        assert wait_until(lambda: (tmp_path / "out").read_bytes().count(b"\n") == 1, SECONDS)
+        started = descendants(program.pid)
+        pull = next(pid for pid, line in started.items() if "peer.joining.pull" in line)
+        os.kill(pull, signal.SIGKILL)
+        assert program.wait(10) == 2
+        assert wait_until(lambda: not any(command_line(pid) == line for pid, line in started.items()), 10), started
+    assert (tmp_path / "err").read_text() == "the process that takes the model of a peer ended unexpectedly\n"
+
+
+def test_a_folder_a_line_for_every_newer_model(
+    donor: Donor, tmp_path: Path, tokenizer_model: Path, model: MiniGPT
+) -> None:
+    run = run_id(SETTINGS, checkpoint.file_sha256(tokenizer_model))
+    here, into = tmp_path / "여기", Path("taken/한글")
+    here.mkdir()
+    with running(here, "peer.joining.pull", "--follow", "--into", str(into), "--", donor.address) as program:
+        for round in (1, 2):
+            if round > 1:
+                save_model(tmp_path / "donor", tokenizer_model, model, run_id=run, round=round, step=10 * round)
+            shown = partial(lambda count: (here / "out").read_bytes().count(b"\n") == count, round)
+            assert wait_until(shown, SECONDS), (here / "err").read_text()
+        folders = [Path(line) for line in (here / "out").read_text().splitlines()]
+        assert [checkpoint.read(folder).progress.round for folder in folders] == [1, 2]
+        assert all(folder.parent == here / into / "cellmind" for folder in folders)
+        program.send_signal(signal.SIGINT)
+        assert program.wait(10) == 130
+    assert (here / "err").read_text() == ""
+
+
+def test_nothing_newer_is_shown_where_a_donor_is_behind() -> None:
+    def at(round: int, samples: int, run_id: str = "cellmind-0123456789ab") -> Manifest:
+        return cast(Manifest, SimpleNamespace(run_id=run_id, round=round, samples=samples))
+
+    assert is_newer(at(3, 300), at(2, 200)) and is_newer(at(3, 300), at(2, 300))
+    assert not is_newer(at(2, 200), at(2, 200)) and not is_newer(at(1, 100), at(2, 200))
+    assert is_newer(at(1, 100, "cellmind-ba9876543210"), at(2, 200)), "another run"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["--into", "here"], "one of the arguments ADDRESS|INVITE --swarm is required"),
+        (["--into", "here", "--swarm", "mine", "--", "/ip4/"], "not allowed with"),
+        (["--", "/ip4/"], "arguments are required: --into"),
+    ],
+)
+def test_a_command_line_that_says_too_little_or_too_much(
+    arguments: list[str], problem: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        parse_arguments(arguments)
+    assert ended.value.code == 2
+    assert problem in capsys.readouterr().err
+
+
+def test_a_disk_that_does_not_take_it_is_said(donor: Donor, tmp_path: Path) -> None:
+    (tmp_path / "checkpoints").write_text("no folder")
+    with asking(tmp_path, donor.address) as program:
+        assert program.wait(SECONDS) == 2
+    said = (tmp_path / "err").read_text()
+    assert said.startswith("the model cannot be kept in checkpoints/from-peer: ") and said.count("\n") == 1
 
 
 def test_something_else_that_answers_is_no_peer(tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ import pytest
 from minigpt import checkpoint
 from minigpt.settings import Settings
 from peer.joining import shared_text
-from peer.joining.join import Joiner
+from peer.joining.preparing import has_text
+from peer.joining.presence import Presence
 from peer.wire import Notice, Role
 from tests.devices import REPOSITORY, GentleDevice, clone
 from tests.lan import HostProcess, Lan, requirements_missing, wait_until
@@ -44,19 +45,17 @@ def test_a_clone_prefers_what_others_share_to_its_samples(tmp_path: Path, monkey
     said: list[str] = []
     sharer = Notice(peer="Q" * 12, name="desk", address="", role=Role.TRAINING, gives_text=True)
 
-    def has_text(*notices: Notice) -> bool:
-        stand_in: dict[str, Any] = {
-            "network": SimpleNamespace(view=SimpleNamespace(notices=notices)),
-            "display": SimpleNamespace(note=said.append),
-        }
-        unused: dict[str, Any] = {"insists": False, "given": [], "me": sharer, "stop": None}
-        return Joiner(settings=Settings(), checkpoints=Path("checkpoints"), **stand_in, **unused)._has_text(Settings())
+    def finds_text(*notices: Notice) -> bool:
+        network: Any = SimpleNamespace(view=SimpleNamespace(notices=notices))
+        display: Any = SimpleNamespace(note=said.append)
+        stop: Any = None
+        return has_text(Presence(network, sharer, display, stop), Settings(), Path("checkpoints/cellmind"))
 
-    assert not has_text(sharer)
+    assert not finds_text(sharer)
     assert said == ["only the sample chats are in data/raw: text that others share is trained on instead"]
     assert not list(tmp_path.glob("data/**/*.jsonl"))
-    assert has_text(sharer.model_copy(update={"gives_text": False}))
-    assert has_text(sharer), "what it has begun with stays its text"
+    assert finds_text(sharer.model_copy(update={"gives_text": False}))
+    assert finds_text(sharer), "what it has begun with stays its text"
 
 
 @needs_lan

@@ -21,7 +21,7 @@ from minigpt.model import MiniGPT
 from peer.device.display import Display
 from peer.device.processes import Stopped
 from peer.inner.loop import InnerLoop
-from peer.joining.join import Run
+from peer.joining.run import Run
 from peer.outer.events import Event
 from peer.outer.interface import ExchangeReport
 from peer.training.saver import Saver

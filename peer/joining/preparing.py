@@ -1,0 +1,72 @@
+"""What a run needs from this device before it trains: cleaned text, and for a new run a tokenizer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import tokenizer
+from data.errors import DataError
+from data.prepare import prepare, prepared_with
+from minigpt.settings import DatasetSettings, Settings, TokenizerSettings
+from peer.joining.errors import JoinError
+from peer.joining.presence import Presence
+from peer.joining.shared_text import kept_text, only_samples
+
+TOKENIZER_TEXT = Path("data/for-tokenizer-training/textonly.txt")
+
+
+def has_text(presence: Presence, settings: Settings, run_folder: Path) -> bool:
+    """Clean this device's text for the run, and return whether there is any. Raises JoinError: see `prepare_text`.
+
+    The samples of a fresh clone are some, but where somebody shares real text, that is taken instead.
+    """
+    shared = any(other.gives_text for other in presence.network.view.notices) or kept_text(run_folder)
+    if shared and not settings.training.dataset.path.exists() and only_samples():
+        presence.say_once("only the sample chats are in data/raw: text that others share is trained on instead")
+        return False
+    try:
+        prepare_text(settings, presence.say)
+    except DataError as error:
+        presence.say_once(f"no text of its own: {error}")
+        return False
+    return True
+
+
+def prepare_text(settings: Settings, report: Callable[[str], None]) -> None:
+    """Clean `data/raw` as the run does, if there is no training text yet or one that was prepared otherwise.
+
+    Text that `python -m data` did not write is the user's own and left alone. Raises JoinError if it is missing, and
+    DataError where there is nothing to clean.
+    """
+    path = settings.training.dataset.path
+    if path != DatasetSettings().path:
+        if path.exists():
+            return
+        raise JoinError(f"training.dataset.path is {path}, which does not exist. Correct it in the settings.")
+    if path.exists():
+        found = prepared_with()
+        if found in (None, settings.data):
+            return
+        report("the texts here were prepared in another way than this run's: preparing them again")
+    prepare(report=report, options=settings.data)
+
+
+def train_tokenizer(settings: Settings, report: Callable[[str], None]) -> Path:
+    """Return the tokenizer of the settings, trained now if it is missing at its usual place. Raises JoinError."""
+    path = settings.tokenizer.model_path
+    if path.exists():
+        tokenizer.load(path)
+        return path
+    if path != TokenizerSettings().model_path:
+        raise JoinError(
+            f"tokenizer.model_path is {path}, which does not exist. "
+            "Train it with python -m tokenizer, or leave the key out to have one trained."
+        )
+    wanted = settings.tokenizer.vocab_size
+    vocab_size = tokenizer.fitting_vocab_size(TOKENIZER_TEXT, wanted)
+    if vocab_size < wanted:
+        report(f"so little text is learnt better with {vocab_size:,} pieces than with {wanted:,}")
+    return tokenizer.train(
+        TOKENIZER_TEXT, model_prefix=path.stem, output_dir=path.parent, vocab_size=vocab_size, report=report
+    )

@@ -1,0 +1,62 @@
+"""This device on the notice board before it trains: what it says there, what it sees, and when it is to end."""
+
+from __future__ import annotations
+
+import time
+
+from peer.device.display import Display
+from peer.device.processes import Stopped, StopSignal
+from peer.network import clock
+from peer.network.address import Address
+from peer.network.handle import Network
+from peer.network.node import View
+from peer.wire import Notice
+
+POLL_SECONDS = 0.1
+
+
+class Presence:
+    """Keeps this device's notice on the board, heeds Ctrl+C, and tells the user each thing once.
+
+    :param me: the notice to begin with
+    :param deadline: of `time.monotonic`, after which this device does not wait any longer; None for never
+    """
+
+    def __init__(
+        self, network: Network, me: Notice, display: Display, stop: StopSignal, deadline: float | None = None
+    ) -> None:
+        self.network, self.me, self.display = network, me, display
+        self._stop, self._deadline = stop, deadline
+        self._said: set[str] = set()
+
+    def announce(self, **changes: object) -> None:
+        """Change what our notice says; others see it after the next `refresh`."""
+        self.me = self.me.model_copy(update=changes)
+
+    def refresh(self) -> View:
+        """Wait a moment, post our notice, and return the newest view of the swarm. Raises Stopped."""
+        self.pause(POLL_SECONDS)
+        view = self.network.post(self.me)
+        self.announce(peer=self.network.peer, reachable=view.reachable)
+        difference = clock.difference(view.clock_shift)
+        if difference is not None:
+            self.say_once(difference)
+        for address, name in view.heard.items():
+            self.say_once(f"found {name} at {Address.parse(address).host}")
+        return view
+
+    def pause(self, seconds: float) -> None:
+        """Wait. Raises Stopped where the user wants the end, or the time is over."""
+        if self._stop.received or (self._deadline is not None and time.monotonic() > self._deadline):
+            raise Stopped
+        time.sleep(seconds)
+
+    def say(self, text: str) -> None:
+        """Show the user a line."""
+        self.display.note(text)
+
+    def say_once(self, text: str) -> None:
+        """Show the user a line that has not been shown yet."""
+        if text not in self._said:
+            self._said.add(text)
+            self.say(text)

@@ -1,0 +1,121 @@
+"""Taking a run from a device that trains it: its settings, its tokenizer and its newest state."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from minigpt import checkpoint
+from minigpt.checkpoint import Checkpoint
+from minigpt.checkpoint.manifest import SETTINGS, TOKENIZER, CheckpointError, Manifest
+from minigpt.settings import SettingsError, parse_settings
+from peer.joining.errors import JoinError
+from peer.joining.looking import donors, find_donor
+from peer.joining.preparing import has_text
+from peer.joining.presence import Presence
+from peer.joining.run import Run, keep_tokenizer
+from peer.joining.wanted import Wanted
+from peer.state.fetching import TransferError
+from peer.state.verifying import verified
+from peer.wire import Notice, Role
+
+ATTEMPTS = 20
+RETRY_SECONDS = 1.0
+SHARE_SECONDS = 30.0  # that a donor is given to write a checkpoint for us
+
+
+def take_run(presence: Presence, wanted: Wanted) -> Run | None:
+    """Take the run from the device that is furthest; return None if everybody left meanwhile.
+
+    Raises JoinError and Stopped.
+    """
+    for _ in range(ATTEMPTS):
+        able = donors(presence.me, wanted, presence.refresh())
+        if not able:
+            return None
+        try:
+            return _take_run_from(able[0], presence, wanted)
+        except (TransferError, CheckpointError, SettingsError) as error:
+            _put_off(presence, able[0], error)
+    raise JoinError(f"no state could be taken from the {len(able)} device(s) that have one; try again later")
+
+
+def _take_run_from(donor: Notice, presence: Presence, wanted: Wanted) -> Run:
+    manifest = presence.network.fetch_manifest(donor.peer, wanted.run)
+    if wanted.run_id not in ("", manifest.run_id):
+        raise TransferError(f"it gives run {manifest.run_id}, and the invite is for {wanted.run_id}")
+    theirs = parse_settings(presence.network.fetch_bytes(donor.peer, manifest, SETTINGS), donor.name)
+    settings = wanted.settings_in(theirs, f"run '{wanted.run}' of {donor.name}", presence.say)
+    text_is_here = has_text(presence, settings, wanted.run_folder)
+    presence.announce(role=Role.JOINING, run_id=manifest.run_id)
+    if settings.swarm.averaging == "background":
+        _wait_until_shared(donor, presence)
+    state = take_state(donor, manifest, presence, wanted.checkpoints)
+    presence.say(f"joined run {state.progress.run_id} at round {state.progress.round} through {donor.name}")
+    tokenizer_model = keep_tokenizer(state.folder / TOKENIZER, wanted.run_folder)
+    return Run(settings, tokenizer_model, state, "joined", text_is_here)
+
+
+def _wait_until_shared(donor: Notice, presence: Presence) -> None:
+    """Wait for the checkpoint that a donor writes for who joins it: one from before would not lead to its anchor."""
+    deadline = time.monotonic() + SHARE_SECONDS
+    while time.monotonic() < deadline:
+        notice = next((notice for notice in presence.refresh().notices if notice.peer == donor.peer), None)
+        if notice is None or notice.sharing:
+            return
+
+
+def take_state(donor: Notice, manifest: Manifest, presence: Presence, checkpoints: Path) -> Checkpoint:
+    """Take the donor's newest state of the manifest's run, which may be newer than the manifest by now.
+
+    Raises TransferError, CheckpointError and Stopped.
+    """
+    state = presence.network.fetch(donor.peer, manifest.run_id, checkpoints)
+    total = sum(entry.size for entry in manifest.files.values())
+    before = presence.network.view.bytes_received
+    with presence.display.bytes(f"taking the model from {donor.name}", total) as advance:
+        while (folder := state.poll()) is None:
+            advance(presence.refresh().bytes_received - before)
+    return verified(folder)[0]
+
+
+def sync(presence: Presence, wanted: Wanted) -> None:
+    """Bring the swarm's newest state into `checkpoints/`, without training.
+
+    Raises JoinError, CheckpointError and Stopped.
+    """
+    mine = checkpoint.newest(wanted.checkpoints, wanted.run, report=presence.say)
+    for _ in range(ATTEMPTS):
+        donor = find_donor(presence, wanted)
+        try:
+            manifest = presence.network.fetch_manifest(donor.peer, wanted.run)
+            if mine is not None and not _is_news(manifest, mine, donor, presence, wanted):
+                return
+            state = take_state(donor, manifest, presence, wanted.checkpoints)
+        except (TransferError, CheckpointError) as error:
+            _put_off(presence, donor, error)
+            continue
+        keep_tokenizer(state.folder / TOKENIZER, wanted.run_folder)
+        folder = wanted.run_folder / state.folder.name
+        checkpoint.point_latest(wanted.checkpoints, folder)
+        presence.say(f"the newest state of {donor.name}, round {state.progress.round}, is in {folder}")
+        return
+    raise JoinError("no state could be taken from the devices that train; try again later")
+
+
+def _is_news(manifest: Manifest, mine: Checkpoint, donor: Notice, presence: Presence, wanted: Wanted) -> bool:
+    """Return whether a donor has a newer state than ours, and say so if not. Raises JoinError for another run."""
+    if mine.progress.run_id != manifest.run_id:
+        raise JoinError(
+            f"{donor.name} trains another run of the same name, and the one in {wanted.run_folder} is not "
+            "mixed with it; choose another folder with --checkpoints"
+        )
+    if manifest.samples > mine.progress.samples:
+        return True
+    presence.say(f"{mine.folder} is as new as what {donor.name} has: round {mine.progress.round}")
+    return False
+
+
+def _put_off(presence: Presence, donor: Notice, error: Exception) -> None:
+    presence.say(f"taking the state from {donor.name}: {error}; trying again")
+    presence.pause(RETRY_SECONDS)

@@ -127,6 +127,10 @@ class InnerLoop:
         if after < before:
             self.forward = forward
 
+    def uncompile(self) -> None:
+        """Go back to passes that are not compiled: for a few batches of another size that would take longer."""
+        self.forward = self.model
+
     @torch.no_grad()
     def losses_towards(self, there: Sequence[Tensor], shares: Sequence[float]) -> list[float]:
         """Nats per token at such shares of the straight way to other parameters, by the batches that come next."""

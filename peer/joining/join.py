@@ -37,6 +37,7 @@ from peer.device.display import Display
 from peer.device.memory import available_memory
 from peer.device.processes import Stopped, StopSignal
 from peer.inner.batch_size import check_room
+from peer.joining.beginning import check_tokenizer, given_checkpoint
 from peer.joining.invite import Invite
 from peer.joining.relay import Relay
 from peer.joining.shared_text import SharedText, kept_text, only_samples, raw_files
@@ -48,6 +49,7 @@ from peer.state.verifying import verified
 from peer.swarm.membership import Start, can_give, decide_start
 from peer.swarm.notice import Notice, Role
 
+USUAL_TOKENIZERS = (TokenizerSettings().model_path, Path("tokenizer/tokenizer.model"))  # the latter is the guide's
 TOKENIZER_TEXT = Path("data/for-tokenizer-training/textonly.txt")
 LOOK_SECONDS = 3.0  # before a run is founded because nobody answers
 MEET_SECONDS = 10.0  # longest, where somebody was heard of but is not on the notice board yet
@@ -324,8 +326,9 @@ class Joiner:
         """Prepare what is missing and write the state of round 0; None if somebody else founds or trains after all."""
         self.me = self.me.model_copy(update={"role": Role.FOUNDING})
         self._breathe()
+        given = given_checkpoint(self.settings, self.display.note)
         self._prepare_text(self.settings)
-        path = self._train_tokenizer()
+        path = self._train_tokenizer(given)
         if self._outvoted():
             self.display.note("another device has founded the run meanwhile: joining it")
             return None
@@ -335,6 +338,10 @@ class Joiner:
         vocab_size = tokenizer.load(path).vocab_size()
         check_room(settings, vocab_size, available_memory(pick_device()))
         model = found_model(settings, vocab_size, identity)
+        if given is not None:
+            check_tokenizer(given, path)
+            model.load_state_dict(given.parameters())
+            self.display.note(f"the run begins with the model in {given.folder}")
         parameters = {name: parameter.detach() for name, parameter in model.named_parameters()}
         progress = Progress(settings.swarm.run, identity, 0, 0, 0, checkpoint.parameter_hash(parameters))
         folder = checkpoint.save(
@@ -355,13 +362,15 @@ class Joiner:
             view = self._breathe()
         return decide_start(self.me, view.notices, True) is not Start.FOUND
 
-    def _train_tokenizer(self) -> Path:
-        """The tokenizer of the settings, trained if it is missing at its usual place."""
+    def _train_tokenizer(self, given: Checkpoint | None) -> Path:
+        """The tokenizer of the settings; if it is missing, that of the `given` checkpoint, or one that is trained."""
         path = self.settings.tokenizer.model_path
         if path.exists():
             tokenizer.load(path)
             return path
-        if path != TokenizerSettings().model_path:
+        if given is not None:
+            return given.folder / TOKENIZER
+        if path not in USUAL_TOKENIZERS:
             raise JoinError(
                 f"tokenizer.model_path is {path}, which does not exist. "
                 "Train it with python -m tokenizer, or leave the key out to have one trained."

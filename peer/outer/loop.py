@@ -268,6 +268,11 @@ class OuterLoop:
         self._me = self._me.model_copy(update={"peer": self.network.peer})
         return Reconnected(self.network.address.split("/")[2])
 
+    def finish(self) -> RoundClosed | None:
+        """Alone, make what was trained since the last round the anchor, though the round is not full."""
+        alone = not any(other.role == Role.TRAINING for other in self.others)
+        return self._close_alone() if alone and self.pseudo_gradient.samples else None
+
     def stop(self) -> None:
         """End the averager's process. An exchange in flight is given a moment to serve the others."""
         deadline = time.monotonic() + 2

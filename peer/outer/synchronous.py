@@ -168,6 +168,9 @@ class SynchronousOuter:
         self.progress = replace(self.progress, round=round, samples=self.progress.samples + trained, anchor=anchor)
         yield RoundClosed([self._me.name, *(other.name for other in self.others)], share)
 
+    def finish(self) -> None:
+        """Do nothing: what was trained since the last round's step is in no parameters yet."""
+
     def stop(self) -> None:
         # a step that Ctrl+C has interrupted can leave hivemind waiting for itself; its processes end with ours
         thread = threading.Thread(target=self.inner.swarm.shutdown, daemon=True)

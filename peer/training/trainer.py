@@ -29,6 +29,7 @@ from peer.outer.events import CaughtUp, Reconnected, RoundClosed, Setback
 from peer.swarm.advice import advice
 from peer.swarm.membership import came_and_left, pauses_changed
 from peer.swarm.notice import Notice
+from peer.training.epochs import Epochs
 from peer.training.evaluator import Evaluator, Verdict
 from peer.training.metrics import Metrics, RoundLine
 from peer.training.other_runs import OtherRuns
@@ -37,6 +38,7 @@ from peer.training.saver import Saver
 from peer.training.setup import affordable_batch, open_batches, open_held_out, open_loops, share_text
 
 BAR_SECONDS = 0.5
+LAST_EXCHANGE_SECONDS = 40.0  # that a device which is done waits until what it has trained is in the anchor
 LAST_VERDICT_SECONDS = 60.0  # that a run which ends by itself waits for what is still being measured
 NAP_SECONDS = 0.25  # longest pause between two looks at what the swarm is due, and at Ctrl+C
 
@@ -76,6 +78,11 @@ class Trainer:
         self.batches.batch_size = affordable_batch(run, device, autocast, display)
         if share_data:
             me = me.model_copy(update={"gives_text": share_text(run, sentencepiece, network, display)})
+        is_own = run.shared is None
+        self._epochs = Epochs(
+            self.settings.training.epochs, progress.run_id, self.batches.dataset, is_own, time.monotonic()
+        )
+        me = me.model_copy(update={"sequences": len(self.batches.dataset) if is_own else 0})
         held_out = open_held_out(self.settings, sentencepiece, display)
         self.inner, self.outer = open_loops(run, self.batches, device, autocast, network, me, checkpoints, stop)
         self.power = Watch(self.settings.device)
@@ -125,11 +132,14 @@ class Trainer:
     def _loop(self) -> None:
         self._evaluator.begin(deepcopy(self.outer.anchor), samples=False)
         line = RoundLine()
-        first_round, bar_at = self.outer.progress.round, 0.0
+        first_round, first_step, bar_at = self.outer.progress.round, self.inner.steps, 0.0
         while not self._over(first_round):
             outer = self.outer
-            if not self._rests(line):
-                loss, sequences = self._step()
+            left = self._sequences_left()
+            if left == 0:  # as it seems: others may turn up who have more text
+                time.sleep(NAP_SECONDS)
+            elif not self._rests(line):
+                loss, sequences = self._step(left)
                 outer.trained(sequences)
                 line.add(loss, sequences * self.settings.training.dataset.seq_len)
             if self.run.shared is not None:
@@ -141,6 +151,42 @@ class Trainer:
             if time.monotonic() > bar_at:
                 bar_at = time.monotonic() + BAR_SECONDS
                 self._show(line)
+        if self._epochs.over(self._trained, time.monotonic()) and not self.stop.received:
+            self._finish(line, first_step)
+
+    @property
+    def _trained(self) -> int:
+        """The sequences that the swarm has trained in this run, as `training.epochs` counts them.
+
+        With synchronous averaging those of full rounds: what goes into a round that is not closed is lost.
+        """
+        is_synchronous = self.settings.swarm.averaging == "sync"
+        return self.outer.progress.samples if is_synchronous else self.outer.trained_by_all
+
+    def _sequences_left(self) -> int | None:
+        self._epochs.update(self.network.view.notices)
+        return self._epochs.left(self._trained)
+
+    def _finish(self, line: RoundLine, first_step: int) -> None:
+        """Say that the epochs are over, and leave nothing of what was trained behind.
+
+        In company it goes into a last exchange or two; alone it becomes a last round, however short.
+        """
+        already = " already" if self.inner.steps == first_step else ""
+        self.display.note(
+            f"the swarm has trained on its text {self._epochs}{already}: done (training.epochs; raise it for more)"
+        )
+        deadline = time.monotonic() + LAST_EXCHANGE_SECONDS
+        while (
+            self.outer.standing.offered
+            and len(self.outer.group) > 1
+            and not self.stop.received
+            and time.monotonic() < deadline
+        ):
+            line = self._look_after_the_swarm(line)
+            time.sleep(NAP_SECONDS)
+        if (closed := self.outer.finish()) is not None:
+            self._on_round(closed, line)
 
     def _look_after_the_swarm(self, line: RoundLine) -> RoundLine:
         """Let the outer loop do what is due, and say what happened; returns the line of the round at hand."""
@@ -196,8 +242,12 @@ class Trainer:
         time.sleep(min(NAP_SECONDS, left))
         return left > NAP_SECONDS
 
-    def _step(self) -> tuple[float, int]:
-        """An inner step, and how long to rest after it."""
+    def _step(self, left: int | None) -> tuple[float, int]:
+        """An inner step of `left` sequences at most, and how long to rest after it."""
+        if left is not None and self.settings.swarm.averaging == "background":  # else full rounds count
+            if left < self.batches.batch_size:
+                self.inner.uncompile()
+            self.batches.shorten(left)
         started, training, factor = time.monotonic(), self.settings.training, self.outer.lr_factor
         own = self.inner.updates * self.batches.batch_size
         lr = learning_rate(training.lr * factor, self.outer.trained_by_all, own, training.warmup_sequences)
@@ -210,6 +260,7 @@ class Trainer:
             self.stop.received
             or (self.deadline is not None and time.monotonic() > self.deadline)
             or (self.rounds is not None and self.outer.progress.round - first_round >= self.rounds)
+            or self._epochs.over(self._trained, time.monotonic())
         )
 
     def _on_round(self, event: RoundClosed, line: RoundLine) -> None:

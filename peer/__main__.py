@@ -19,6 +19,7 @@ from data.errors import DataError
 from minigpt import heed_interrupts
 from minigpt.checkpoint import reason
 from minigpt.checkpoint.manifest import CheckpointError
+from minigpt.cli import GuideMode
 from minigpt.encoding import DatasetError
 from minigpt.settings import Settings, SettingsError, load_settings
 from peer.device.display import Display
@@ -129,6 +130,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         action="store_true",
         help="write logs for TensorBoard as well: tensorboard --logdir checkpoints",
     )
+    parser.add_argument("--mode", action=GuideMode)
     parsed = parser.parse_args(arguments)
     if parsed.tensorboard and importlib.util.find_spec("tensorboard") is None:
         parser.error("--tensorboard needs one more package: pip install -e '.[tensorboard]'")

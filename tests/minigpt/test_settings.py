@@ -43,6 +43,8 @@ def test_shipped_file_names_and_explains_every_key() -> None:
     explained = re.findall(r'^\s*"(\w+)": [^{\n]*//\s*\S', SHIPPED.read_text(encoding="utf-8"), re.MULTILINE)
     keys = re.findall(r'"(\w+)": [^{]', Settings().model_dump_json(indent=2))
     assert sorted(explained) == sorted(keys)
+    korean = re.findall(r'^\s*// .*[가-힣].*\n\s*"(\w+)": [^{]', SHIPPED.read_text(encoding="utf-8"), re.MULTILINE)
+    assert korean == explained, "in Korean a line above"
 
 
 def test_empty_file_of_settings_is_the_defaults(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""When a device had better not train: its battery is low and not being charged, or it is hot.
+"""The reasons why a device had better not train: its battery is low and not being charged, or it is hot.
 
 What decides comes first, plain values in and out. What reads follows: on Linux `/sys/class/power_supply` and
 `/sys/class/thermal`, on Android `termux-battery-status` (Termux:API) where these say nothing of a battery, on macOS

@@ -1,4 +1,4 @@
-"""Child processes that never outlive or interrupt us, and signals that reach only who knows what to do with them."""
+"""Child processes that never outlive or interrupt the program, and signals that come as a flag."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def leave(code: int) -> NoReturn:
 
 
 class Stopped(Exception):
-    """Ctrl+C, SIGTERM or a closed terminal, where the program waited for something."""
+    """The program was told to end, by Ctrl+C, SIGTERM or a closed terminal, while it waited for something."""
 
 
 def _quiet_about_stopped(say: Callable[[sys.UnraisableHookArgs], Any], what: sys.UnraisableHookArgs) -> None:

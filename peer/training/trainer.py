@@ -28,7 +28,7 @@ from peer.network.handle import Network
 from peer.outer.events import CaughtUp, Reconnected, RoundClosed, Setback
 from peer.swarm.advice import advice
 from peer.swarm.membership import came_and_left, pauses_changed
-from peer.swarm.notice import Notice
+from peer.swarm.notice import Notice, Role
 from peer.training.epochs import Epochs
 from peer.training.evaluator import Evaluator, Verdict
 from peer.training.metrics import Metrics, RoundLine
@@ -179,7 +179,7 @@ class Trainer:
         deadline = time.monotonic() + LAST_EXCHANGE_SECONDS
         while (
             self.outer.standing.offered
-            and len(self.outer.group) > 1
+            and any(other.role == Role.TRAINING and not other.paused for other in self.outer.others)
             and not self.stop.received
             and time.monotonic() < deadline
         ):

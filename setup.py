@@ -27,6 +27,7 @@ setup(
         "json5>=0.9.25",  # comments in the settings
         "emoji>=2.10",  # emoji in chats, families and flags as one
         "rich>=13.7",  # terminal output
+        "psutil>=5.9; sys_platform == 'darwin'",  # battery and memory of a Mac; Linux has /sys and /proc to read
     ],
     extras_require={
         "dev": [

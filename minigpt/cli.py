@@ -6,12 +6,33 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, NoReturn
 
 from minigpt import heed_interrupts
 from minigpt.checkpoint import Checkpoint, newest, read
 from minigpt.checkpoint.manifest import CheckpointError
 
 CHECKPOINTS = Path("checkpoints")
+MODES = {  # of the original guide
+    "train": "python -m peer --join",
+    "sync": "python -m peer --sync",
+    "inference": 'python -m minigpt.generate --prompt "…"',
+}
+
+
+class GuideMode(argparse.Action):
+    """The original guide's `--mode`, which is no option: an error names the command that took its place."""
+
+    def __init__(self, option_strings: list[str], dest: str, **options: Any):
+        super().__init__(option_strings, dest, nargs="?", help=argparse.SUPPRESS, default=argparse.SUPPRESS)
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: object, values: object, option: object = None
+    ) -> NoReturn:
+        if values in MODES:
+            parser.error(f"--mode {values} is {MODES[str(values)]} now")
+        commands = ", ".join(f"{mode} is {command}" for mode, command in MODES.items())
+        parser.error(f"there is no --mode any more, each is a command now: {commands}")
 
 
 def find_checkpoint(folder: Path | None = None) -> Checkpoint:

@@ -78,12 +78,18 @@ class Batches:
 
     def __init__(self, dataset: Dataset, batch_size: int, position: int = 0) -> None:
         self.dataset, self.batch_size, self.position = dataset, batch_size, position
+        self._most: int | None = None
+
+    def shorten(self, most: int) -> None:
+        """Give batches of at most so many sequences, one at least, from now on."""
+        self._most = max(1, most)
 
     def __iter__(self) -> Batches:
         return self
 
     def __next__(self) -> Batch:
-        numbers = range(self.position, self.position + self.batch_size)
+        size = self.batch_size if self._most is None else min(self.batch_size, self._most)
+        numbers = range(self.position, self.position + size)
         batch = self.dataset.collate_fn([self.dataset.sequence(number) for number in numbers])
         self.position = numbers.stop
         return batch

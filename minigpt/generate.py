@@ -21,7 +21,7 @@ from typing import Any, TextIO
 from minigpt import START
 from minigpt.checkpoint import Checkpoint
 from minigpt.checkpoint.manifest import CheckpointError
-from minigpt.cli import CHECKPOINTS, exit_code, find_checkpoint, number_between, say
+from minigpt.cli import CHECKPOINTS, GuideMode, exit_code, find_checkpoint, number_between, say
 from minigpt.device import pick_device
 from minigpt.inference.decoding import InferenceModel
 from minigpt.inference.prompts import PromptError, as_learnt, encode_message, encode_prompt, first_line
@@ -203,6 +203,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--seed", metavar="N", type=number_between(int, 0, 2**63 - 1), help="the same number, the same text"
     )
+    parser.add_argument("--mode", action=GuideMode)
     arguments = parser.parse_args(argv)
     if arguments.follow and (arguments.chat or arguments.checkpoint is not None):
         parser.error("--follow answers a prompt as training goes on: not with --chat or --checkpoint")

@@ -1,8 +1,9 @@
-"""A run's settings: `config.json`, its defaults and what is allowed in it.
+"""The settings of a run: `config.json`, its defaults and what is allowed in it.
 
 The file is JSON with comments, in the shape of the original guide (`model`, `tokenizer`, `training`), with `swarm` in
-the place of `distributed`, and `data`. Every key has a default. What all peers of a run must share is its identity
-(`run_identity`); the rest (batch size, paths, packing, `device`) is each device's own.
+the place of `distributed`, and with `data` and `device` besides. The guide's own file is accepted as it is. Every key
+has a default. The settings that all peers of a run must share are its identity (`run_identity`). The others (batch
+size, epochs, paths, packing, `device`) are each device's own, and no other device ever sees them.
 """
 
 import hashlib
@@ -22,22 +23,27 @@ DISTRIBUTED_NOTICE = (
 
 
 class SettingsError(ValueError):
-    """Settings that cannot be used; one line a problem, each naming the key, its value and what is allowed."""
+    """Settings that cannot be used: a line for each problem, with the key, its value and what is allowed."""
 
 
 class Section(BaseModel):
-    """Strict: a number in quotes or a misspelt key is an error and not a guess."""
+    """A part of the settings. A number in quotes or a misspelt key is an error and not a guess."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class ModelSettings(Section):
-    """The size of the model, and the share of each residual branch that training leaves out at random."""
+    """The size of the model, and the share of each residual branch that training leaves out at random.
+
+    `checkpoint` is a checkpoint folder whose parameters a run begins with. Only the device that founds the run uses
+    it, so it is that device's own: whoever joins takes the run's state as it is by then.
+    """
 
     d_model: Annotated[int, Field(ge=8, le=16_384)] = 512
     nhead: Annotated[int, Field(ge=1, le=256)] = 8
     num_layers: Annotated[int, Field(ge=1, le=256)] = 6
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    checkpoint: Annotated[Path, Field(strict=False)] | None = None
 
     @model_validator(mode="after")
     def check_heads(self) -> Self:
@@ -51,14 +57,14 @@ class ModelSettings(Section):
 
 
 class TokenizerSettings(Section):
-    """Where the tokenizer is, and how large it should be."""
+    """The tokenizer's file, and how many pieces it should have."""
 
     model_path: Annotated[Path, Field(strict=False)] = Path("tokenizer/minigpt.model")
     vocab_size: Annotated[int, Field(ge=265, le=1_000_000)] = 8000  # 265 is the least of a run with five tags
 
 
 class DatasetSettings(Section):
-    """What this device trains on: sequences of `seq_len` tokens, packed from the texts or one padded text each.
+    """The texts that this device trains on, as sequences of `seq_len` tokens: packed, or one padded text each.
 
     `block_attention` hides the texts in a packed sequence from each other.
     """
@@ -70,16 +76,22 @@ class DatasetSettings(Section):
 
 
 class TrainingSettings(Section):
-    """How training goes: `batch_size` sequences a step, at the rate `lr` once AdamW has seen `warmup_sequences`."""
+    """The course of training: `batch_size` sequences a step, with `lr` once AdamW has seen `warmup_sequences`.
+
+    After `epochs` passes of the whole swarm over its text this device is done; None is without end (see
+    `peer/training/epochs.py`). It is each device's own, like `--minutes`: it says when a device leaves and nothing
+    about the model, so it can be raised to train on, and a device without it goes on in the same run.
+    """
 
     batch_size: Annotated[int, Field(ge=1, le=65_536)] = 4
+    epochs: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     lr: Annotated[float, Field(gt=0, le=1)] = 3e-4
     warmup_sequences: Annotated[int, Field(ge=0, le=2**40)] = 256
     dataset: DatasetSettings = DatasetSettings()
 
 
 class SwarmSettings(Section):
-    """How the swarm works together. A round is `samples_per_round` sequences, trained by all peers together."""
+    """The way the swarm works together. A round is `samples_per_round` sequences, trained by all peers together."""
 
     run: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,40}$")] = "cellmind"
     averaging: Literal["background", "sync"] = "background"
@@ -87,9 +99,9 @@ class SwarmSettings(Section):
 
 
 class DeviceSettings(Section):
-    """When this device rests from training: on a low battery that is not being charged, and when it is hot.
+    """The limits at which this device rests: a low battery that is not being charged, and heat.
 
-    Battery in per cent, temperatures in degrees Celsius; what a device cannot tell is never a reason to rest.
+    The battery is in per cent, temperatures are in degrees Celsius. What a device cannot tell is no reason to rest.
     """
 
     lowest_battery: Annotated[int, Field(ge=0, le=90)] = 20
@@ -98,7 +110,7 @@ class DeviceSettings(Section):
 
 
 class Settings(Section):
-    """All of `config.json`."""
+    """The whole of `config.json`."""
 
     data: DataSettings = DataSettings()
     model: ModelSettings = ModelSettings()
@@ -108,8 +120,12 @@ class Settings(Section):
     device: DeviceSettings = DeviceSettings()
 
 
-# Settings that belong to the run and not to a device: everything of `model`, and these.
+# The settings that belong to the run and not to a device.
 SHARED = (
+    "model.d_model",
+    "model.nhead",
+    "model.num_layers",
+    "model.dropout",
     "data.lower_case",
     "data.speakers",
     "tokenizer.vocab_size",
@@ -123,9 +139,9 @@ SHARED = (
 
 
 def load_settings(path: Path) -> tuple[Settings, list[str]]:
-    """Read `path` (JSON with comments). Returns the settings, and notices for the user about what was ignored.
+    """Return the settings in the file at `path`, and a notice to the user for each thing in it that is ignored.
 
-    Raises SettingsError: no such file, not JSON, unknown keys, impossible values.
+    Raises SettingsError if there is no such file, or it is not JSON, or it has unknown keys or impossible values.
     """
     try:
         document = json5.loads(path.read_text(encoding="utf-8-sig"), allow_duplicate_keys=False)
@@ -143,7 +159,10 @@ def load_settings(path: Path) -> tuple[Settings, list[str]]:
 
 
 def parse_settings(text: str | bytes, source: str) -> Settings:
-    """Settings from `dump_settings` of this or another device; `source` names them in a SettingsError."""
+    """Return the settings that `dump_settings` of this or another device made `text` of.
+
+    Raises SettingsError, in which `source` says whose they are.
+    """
     try:
         document = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -152,12 +171,15 @@ def parse_settings(text: str | bytes, source: str) -> Settings:
 
 
 def dump_settings(settings: Settings) -> str:
-    """Settings as JSON, which `parse_settings` and `load_settings` read back as the same."""
-    return settings.model_dump_json(indent=2)
+    """Return the settings as JSON, which `parse_settings` and `load_settings` read back as the same."""
+    return settings.model_dump_json(indent=2, exclude_none=True)
 
 
 def check(document: object, source: str) -> Settings:
-    """The settings in a parsed `document`, or a SettingsError with a line for each thing that is wrong with it."""
+    """Return the settings in a parsed `document`.
+
+    Raises SettingsError with a line for each thing that is wrong with it; each begins with `source`.
+    """
     try:
         return Settings.model_validate(document)
     except ValidationError as error:
@@ -165,7 +187,7 @@ def check(document: object, source: str) -> Settings:
 
 
 def explain(problem: Any) -> str:
-    """One of pydantic's problems as a line that names the key, the value and what is allowed."""
+    """Return one of pydantic's problems as a line with the key, the value and what is allowed."""
     kind, location, context = problem["type"], problem["loc"], problem.get("ctx", {})
     key = ".".join(map(str, location)) or "the whole file"
     try:
@@ -195,7 +217,7 @@ def explain(problem: Any) -> str:
 
 
 def keys_beside(location: tuple[str, ...]) -> list[str]:
-    """The keys that are allowed in the section in which `location` is."""
+    """Return the keys that are allowed in the section in which `location` is."""
     section: type[BaseModel] = Settings
     for name in location[:-1]:
         annotation = section.model_fields[name].annotation
@@ -205,20 +227,20 @@ def keys_beside(location: tuple[str, ...]) -> list[str]:
 
 
 def run_identity(settings: Settings) -> dict[str, object]:
-    """What all peers of a run must share, by dotted name: {"model.d_model": 512, ...}."""
-    names = [f"model.{name}" for name in ModelSettings.model_fields] + list(SHARED)
-    return {name: lookup(settings.model_dump(), name) for name in names}
+    """Return the settings that all peers of a run must share, by dotted name: {"model.d_model": 512, ...}."""
+    document = settings.model_dump()
+    return {name: lookup(document, name) for name in SHARED}
 
 
 def lookup(document: dict[str, Any], name: str) -> Any:
-    """The value at a dotted name."""
+    """Return the value at a dotted name."""
     for key in name.split("."):
         document = document[key]
     return document
 
 
 def run_id(settings: Settings, tokenizer_sha256: str) -> str:
-    """The run's name and 12 hex digits of a hash of its identity and its tokenizer, as in "cellmind-1a2b3c4d5e6f"."""
+    """Return the run's name and 12 hex digits of a hash of its identity and tokenizer: "cellmind-1a2b3c4d5e6f"."""
     default = run_identity(Settings())
     identity = {
         name: value
@@ -231,7 +253,7 @@ def run_id(settings: Settings, tokenizer_sha256: str) -> str:
 
 
 def differences(mine: Settings, theirs: Settings) -> list[str]:
-    """A line for each setting that keeps these two out of one run: "model.d_model is 512 here and 128 there"."""
+    """Return a line for each setting that keeps these two out of one run: "model.d_model is 512 here and 128 there"."""
     there = run_identity(theirs)
     return [
         f"{name} is {value} here and {there[name]} there"
@@ -241,7 +263,7 @@ def differences(mine: Settings, theirs: Settings) -> list[str]:
 
 
 def with_identity_of(mine: Settings, run: Settings) -> Settings:
-    """My settings for that run: its identity, and everything else (batch size, paths, packing) as it is here."""
+    """Return my settings for that run: its identity, and everything else (batch size, paths, packing) as it is here."""
     document = mine.model_dump()
     for name, value in run_identity(run).items():
         section, _, key = name.rpartition(".")

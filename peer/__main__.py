@@ -19,6 +19,7 @@ from data.errors import DataError
 from minigpt import heed_interrupts
 from minigpt.checkpoint import reason
 from minigpt.checkpoint.manifest import CheckpointError
+from minigpt.cli import GuideMode
 from minigpt.encoding import DatasetError
 from minigpt.settings import Settings, SettingsError, load_settings
 from peer.device.display import Display
@@ -73,6 +74,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     add_device_options(parser)
     add_network_options(parser)
     add_other_options(parser)
+    parser.add_argument("--mode", action=GuideMode)
     parsed = parser.parse_args(arguments)
     if (problem := contradiction(parsed)) is not None:
         parser.error(problem)

@@ -150,6 +150,7 @@ class Notice(Message):
     reachable: bool = True  # others can open a connection to it
     sharing: bool = False  # its newest checkpoint leads to its anchor of now, by means that it has kept
     gives_text: bool = False  # it was started with --share-data
+    sequences: Count = 0  # of its own text, in one pass; devices with the same text say the same
     tokens_per_second: float = Field(default=0.0, ge=0, lt=1e12, allow_inf_nan=False)
     ready: bool = False  # to exchange at its anchor
     pause: float = Field(default=0.0, ge=0, lt=1e4, allow_inf_nan=False)  # seconds that it needs between exchanges

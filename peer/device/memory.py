@@ -1,7 +1,11 @@
-"""The memory that this device has left, and whether an error says that there was none."""
+"""The memory that this device has left, and the errors that say that there was none.
+
+On Linux the kernel's files tell, limits of containers included; on macOS psutil does.
+"""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -14,14 +18,14 @@ class OutOfMemory(Exception):
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether an allocation was refused; torch has a type of its own for it on some GPUs only."""
+    """Return True if an allocation was refused; torch has a type of its own for it on some GPUs only."""
     return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or (
         isinstance(error, RuntimeError) and any(words in str(error) for words in ("allocate memory", "out of memory"))
     )
 
 
 def available_memory(device: torch.device, root: Path = Path("/")) -> int | None:
-    """Bytes that a program may still take on `device`, None if that cannot be known.
+    """Return the bytes that a program may still take on `device`, or None if that cannot be known.
 
     :param root: below which the kernel shows itself: proc/ and sys/
     """
@@ -32,6 +36,10 @@ def available_memory(device: torch.device, root: Path = Path("/")) -> int | None
 
 
 def _free_memory(root: Path) -> int | None:
+    if sys.platform == "darwin":
+        import psutil  # installed on macOS alone (setup.py)
+
+        return int(psutil.virtual_memory().available)
     with suppress(OSError, ValueError, IndexError):
         for line in (root / "proc/meminfo").read_text().splitlines():
             if line.startswith("MemAvailable:"):
@@ -40,7 +48,7 @@ def _free_memory(root: Path) -> int | None:
 
 
 def _left_in_groups(root: Path) -> Iterator[int | None]:
-    """What the limits of our control groups leave, as in a container; versions 1 and 2, see cgroups(7)."""
+    """Yield what the limits of our control groups leave, as in a container; versions 1 and 2, see cgroups(7)."""
     try:
         lines = (root / "proc/self/cgroup").read_text().splitlines()
     except OSError:

@@ -1,8 +1,8 @@
-"""When a device had better not train: its battery is low and not being charged, or it is hot.
+"""The reasons why a device had better not train: its battery is low and not being charged, or it is hot.
 
-What decides comes first, plain values in and out. What reads follows: `/sys/class/power_supply` and
-`/sys/class/thermal` where they can be read, `termux-battery-status` (Termux:API) where they say nothing of a battery.
-What cannot be read, or makes no sense, is not known, and what is not known is no reason to rest.
+What decides comes first, plain values in and out. What reads follows: on Linux `/sys/class/power_supply` and
+`/sys/class/thermal`, on Android `termux-battery-status` (Termux:API) where these say nothing of a battery, on macOS
+psutil. What cannot be read, or makes no sense, is not known, and what is not known is no reason to rest.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Iterable
 from contextlib import suppress
@@ -32,6 +33,8 @@ MAX_BYTES = 4096  # of a file or an answer; a reading is a word
 
 
 class Cause(enum.Enum):
+    """The reasons to rest."""
+
     BATTERY = "battery"
     BATTERY_HEAT = "the battery's heat"
     PROCESSOR_HEAT = "the processor's heat"
@@ -39,7 +42,7 @@ class Cause(enum.Enum):
 
 @dataclass(frozen=True)
 class Reading:
-    """What the device says of itself; None: it does not say."""
+    """The state of the device as it says itself; None where it does not say."""
 
     battery: float | None = None  # per cent
     charging: bool = False  # or full, or held where it is by a charger
@@ -49,7 +52,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class Rest:
-    """Why training rests, in words that others read too, and when it goes on."""
+    """The reason why training rests, in words that others read too, and when it goes on."""
 
     cause: Cause
     why: str
@@ -57,7 +60,10 @@ class Rest:
 
 
 def decide(reading: Reading, limits: DeviceSettings, before: Rest | None) -> Rest | None:
-    """Whether to rest now. Who rests (`before`) goes on only when what made it rest is better by a margin."""
+    """Return why to rest now, or None to train.
+
+    A device that rests already, for the reason `before`, goes on only when that has become better by a margin.
+    """
 
     def margin(cause: Cause, size: int) -> int:
         return size if before is not None and before.cause is cause else 0
@@ -76,30 +82,46 @@ def decide(reading: Reading, limits: DeviceSettings, before: Rest | None) -> Res
 
 
 class Breather:
-    """Rest between steps, so that they take no more than a share of the time."""
+    """The rest between steps that keeps them to a share of the time, above 0 and up to 1."""
 
     def __init__(self, share: float):
         self._rest_a_second = 1 / share - 1  # of work
         self._until = 0.0
 
     def worked(self, started: float, ended: float) -> None:
+        """Take in a step, which began and ended at these seconds of `time.monotonic`."""
         self._until = ended + (ended - started) * self._rest_a_second
 
     def left(self, now: float) -> float:
-        """Seconds to rest before the next step."""
+        """Return the seconds to rest before the next step."""
         return max(0.0, self._until - now)
 
 
 # ---------------------------------------------------------------------- reading
 
 
-def read_device(sys: Path) -> Reading:
-    """What the kernel says below `sys`, which is /sys."""
+def read_device(sys_folder: Path) -> Reading:
+    """Return what this device says: on macOS through psutil, elsewhere through the kernel's files in `sys_folder`."""
+    return read_psutil() if sys.platform == "darwin" else read_sys(sys_folder)
+
+
+def read_psutil() -> Reading:
+    """Return the battery's state as psutil has it. Of heat it says nothing on macOS."""
+    import psutil  # installed on macOS alone (setup.py)
+
+    battery = psutil.sensors_battery()
+    if battery is None:  # a desktop
+        return Reading()
+    return Reading(battery=_sensible(battery.percent, (0.0, 100.0)), charging=bool(battery.power_plugged))
+
+
+def read_sys(sys_folder: Path) -> Reading:
+    """Return what Linux says in `sys_folder`, which is /sys."""
     charges: list[float | None] = []
     temperatures: list[float | None] = []
     statuses: set[str | None] = set()
     plugged_in = False
-    for supply in _folders(sys / "class" / "power_supply"):
+    for supply in _folders(sys_folder / "class" / "power_supply"):
         kind = _word(supply / "type")
         if kind != "Battery":
             plugged_in = plugged_in or (kind not in (None, "UPS") and _word(supply / "online") == "1")
@@ -111,7 +133,7 @@ def read_device(sys: Path) -> Reading:
             statuses.add(_word(supply / "status"))
     known = [charge for charge in charges if charge is not None]
     zones: dict[bool, list[float | None]] = {True: temperatures, False: []}
-    for zone in _folders(sys / "class" / "thermal"):
+    for zone in _folders(sys_folder / "class" / "thermal"):
         if zone.name.startswith("thermal_zone"):
             is_battery = "batt" in (_word(zone / "type") or "").lower()
             zones[is_battery].append(_number(zone / "temp", 1000, SENSIBLE_DEGREES))
@@ -124,7 +146,7 @@ def read_device(sys: Path) -> Reading:
 
 
 def ask_termux() -> Reading:
-    """What Android says by way of the Termux:API app, if that is installed. Waits."""
+    """Return what Android says by way of the Termux:API app, if that is installed. Waits up to TERMUX_SECONDS."""
     command = shutil.which("termux-battery-status")
     if command is None:
         return Reading()
@@ -147,7 +169,10 @@ def ask_termux() -> Reading:
 
 
 def parse_termux(answer: bytes) -> Reading:
-    """Such as {"percentage": 55, "plugged": "UNPLUGGED", "status": "DISCHARGING", "temperature": 29.7}."""
+    """Return the reading in Termux's answer, empty where it makes no sense.
+
+    It is such as {"percentage": 55, "plugged": "UNPLUGGED", "status": "DISCHARGING", "temperature": 29.7}.
+    """
     try:
         status = json.loads(answer[:MAX_BYTES])
     except (ValueError, RecursionError):
@@ -194,14 +219,14 @@ def _highest(values: Iterable[float | None]) -> float | None:
 
 
 class Watch:
-    """Reads on a thread of its own, for a sensor may take seconds and Android may never answer; `rest` is at hand.
+    """The newest reading, taken on a thread of its own: a sensor may take seconds, and Android may never answer.
 
-    :param sys: where the kernel shows its devices
+    :param sys_folder: where Linux shows its devices
     """
 
-    def __init__(self, limits: DeviceSettings, sys: Path = Path("/sys")):
+    def __init__(self, limits: DeviceSettings, sys_folder: Path = Path("/sys")):
         self.reading = Reading()
-        self._limits, self._sys = limits, sys
+        self._limits, self._sys_folder = limits, sys_folder
         self._rest: Rest | None = None
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._look, name="power", daemon=True)
@@ -214,14 +239,14 @@ class Watch:
 
     @property
     def rest(self) -> Rest | None:
-        """Why not to train now."""
+        """The reason not to train now, or None."""
         self._rest = decide(self.reading, self._limits, self._rest)
         return self._rest
 
     def _look(self) -> None:
         termux, asked_in = Reading(), 0.0
         while not self._over.is_set():
-            reading = read_device(self._sys)
+            reading = read_device(self._sys_folder)
             if reading.battery is None:
                 if asked_in <= 0:
                     termux, asked_in = ask_termux(), TERMUX_PERIOD_SECONDS

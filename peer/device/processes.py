@@ -1,4 +1,4 @@
-"""Child processes that never outlive or interrupt us, and signals that reach only who knows what to do with them."""
+"""Child processes that never outlive or interrupt the program, and signals that come as a flag."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
 def leave_nothing_behind() -> None:
-    """From now on every forked child dies with us, kill -9 included, and leaves Ctrl+C and a closed terminal to us.
+    """Make every child that is forked from now on die with us, and leave Ctrl+C and a closed terminal to us.
 
     hivemind's DHT and averager are forked children, and p2pd ends with the DHT's process. Call before they start, in
-    the main thread. Linux only for kill -9; elsewhere children end when we end in good order.
+    the main thread. On Linux they die after kill -9 too; elsewhere only when we end in good order.
     """
     parent = os.getpid()
     libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
@@ -63,7 +63,7 @@ def stop_when_unread() -> None:
 
 
 def give_way_to_training() -> None:
-    """From now on forked children, and what these start, take their turn on the processor instead of interrupting it.
+    """Make children that are forked from now on, and what these start, take turns with training, not interrupt it.
 
     p2pd is woken by every packet, thousands of times an exchange, and each time it would take a core from a training
     step. Like this it waits for a tick of the clock, some milliseconds at most, and takes all that has come.
@@ -80,12 +80,13 @@ def give_way_to_training() -> None:
 
 
 def _on_error(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """A child that is killed while it takes shared memory from us is no error of ours (multiprocessing's thread)."""
+    """Say nothing of a child that is killed while it takes shared memory from us (in multiprocessing's thread)."""
     if threading.current_thread() is threading.main_thread() or not isinstance(error, (OSError, EOFError)):
         sys.__excepthook__(kind, error, trace)
 
 
 def is_alive(pid: int) -> bool:
+    """Return True if there is a process of this id, whoever it belongs to."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -108,11 +109,11 @@ def leave(code: int) -> NoReturn:
 
 
 class Stopped(Exception):
-    """Ctrl+C, SIGTERM or a closed terminal, where the program waited for something."""
+    """The program was told to end, by Ctrl+C, SIGTERM or a closed terminal, while it waited for something."""
 
 
 def _quiet_about_stopped(say: Callable[[sys.UnraisableHookArgs], Any], what: sys.UnraisableHookArgs) -> None:
-    """Says nothing of a Stopped that came where nothing can be raised, as in `__del__`: it comes again at once."""
+    """Say nothing of a Stopped that came where nothing can be raised, as in `__del__`: it comes again at once."""
     if what.exc_type is not Stopped:
         say(what)
 
@@ -144,9 +145,10 @@ class StopSignal:
 
     @contextmanager
     def interrupts(self) -> Iterator[None]:
-        """A block that may wait for long, and that the signal ends by raising Stopped, also where it came just before.
+        """End a block that may wait for long by raising Stopped when the signal comes, or if it came before.
 
-        Again and again until the block is left: hivemind takes any exception for a failed exchange, and waits on.
+        It is raised again and again until the block is left: hivemind takes any exception for a failed exchange, and
+        waits on.
         """
         self._interrupting = True
         try:

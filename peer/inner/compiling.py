@@ -146,7 +146,7 @@ def job(inner: InnerLoop, batch_size: int, model: ModelSettings) -> str:
     """Return all that decides what is compiled, as JSON."""
     return json.dumps(
         {
-            "model": model.model_dump(),
+            "model": model.model_dump(exclude={"checkpoint"}),
             "vocab_size": inner.model.vocab_size,
             "seq_len": inner.model.seq_len,
             "batch_size": batch_size,

@@ -116,6 +116,10 @@ class InnerLoop:
         with torch.autocast(self.device.type, dtype=self.autocast, enabled=self.autocast is not None):
             return forward(input_ids, labels, mask)
 
+    def uncompile(self) -> None:
+        """Go back to passes that are not compiled: for a few batches of another size that would take longer."""
+        self.forward = self.model
+
     @torch.no_grad()
     def losses_towards(self, there: Sequence[Tensor], shares: Sequence[float]) -> list[float]:
         """Return the losses, nats per token of the next batches, on the straight way from here to other parameters.

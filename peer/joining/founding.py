@@ -16,7 +16,8 @@ from minigpt.model import MiniGPT
 from minigpt.settings import Settings, run_id, with_identity_of
 from peer.device.memory import available_memory
 from peer.inner.batch_size import check_room
-from peer.joining.preparing import prepare_text, train_tokenizer
+from peer.joining.beginning import check_tokenizer, given_checkpoint
+from peer.joining.preparing import find_tokenizer, prepare_text
 from peer.joining.presence import Presence
 from peer.joining.run import Run, keep_tokenizer
 from peer.joining.wanted import Wanted
@@ -34,12 +35,15 @@ def found(presence: Presence, wanted: Wanted) -> Run | None:
     settings = wanted.settings
     presence.announce(role=Role.FOUNDING)
     presence.refresh()
+    given = given_checkpoint(settings, presence.say)
     prepare_text(settings, presence.say)
-    tokenizer_model = train_tokenizer(settings, presence.say)
+    tokenizer_model = find_tokenizer(settings, given, presence.say)
     if is_outvoted(presence):
         presence.say("another device has founded the run meanwhile: joining it")
         return None
-    start = write_round_0(settings, tokenizer_model, wanted.checkpoints)
+    start = write_round_0(settings, tokenizer_model, wanted.checkpoints, given)
+    if given is not None:
+        presence.say(f"the run begins with the model in {given.folder}")
     presence.say(f"nobody trains '{wanted.run}' here yet: founded run {start.progress.run_id}")
     return Run(settings, keep_tokenizer(tokenizer_model, wanted.run_folder), start, "founded")
 
@@ -51,12 +55,18 @@ def is_outvoted(presence: Presence) -> bool:
     return decide_start(presence.me, view.notices, True) is not Start.FOUND
 
 
-def write_round_0(settings: Settings, tokenizer_model: Path, checkpoints: Path) -> Checkpoint:
-    """Write the state that a run of these settings begins with. Raises OutOfMemory and CheckpointError."""
+def write_round_0(settings: Settings, tokenizer_model: Path, checkpoints: Path, given: Checkpoint | None) -> Checkpoint:
+    """Write the state that a run of these settings begins with. Raises OutOfMemory and CheckpointError.
+
+    :param given: the checkpoint whose model it is; None for a new one
+    """
     identity = run_id(settings, checkpoint.file_sha256(tokenizer_model))
     vocab_size = tokenizer.load(tokenizer_model).vocab_size()
     check_room(settings, vocab_size, available_memory(pick_device()))
     model = found_model(settings, vocab_size, identity)
+    if given is not None:
+        check_tokenizer(given, tokenizer_model)
+        model.load_state_dict(given.parameters())
     parameters = {name: parameter.detach() for name, parameter in model.named_parameters()}
     progress = Progress(settings.swarm.run, identity, 0, 0, 0, checkpoint.parameter_hash(parameters))
     folder = checkpoint.save(

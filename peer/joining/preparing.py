@@ -8,11 +8,14 @@ from pathlib import Path
 import tokenizer
 from data.errors import DataError
 from data.prepare import prepare, prepared_with
+from minigpt.checkpoint import Checkpoint
+from minigpt.checkpoint.manifest import TOKENIZER
 from minigpt.settings import DatasetSettings, Settings, TokenizerSettings
 from peer.joining.errors import JoinError
 from peer.joining.presence import Presence
 from peer.joining.shared_text import kept_text, only_samples
 
+USUAL_TOKENIZERS = (TokenizerSettings().model_path, Path("tokenizer/tokenizer.model"))  # the latter is the guide's
 TOKENIZER_TEXT = Path("data/for-tokenizer-training/textonly.txt")
 
 
@@ -52,13 +55,18 @@ def prepare_text(settings: Settings, report: Callable[[str], None]) -> None:
     prepare(report=report, options=settings.data)
 
 
-def train_tokenizer(settings: Settings, report: Callable[[str], None]) -> Path:
-    """Return the tokenizer of the settings, trained now if it is missing at its usual place. Raises JoinError."""
+def find_tokenizer(settings: Settings, given: Checkpoint | None, report: Callable[[str], None]) -> Path:
+    """Return the tokenizer of the settings; where it is missing, the given checkpoint's, or one that is trained now.
+
+    Raises JoinError and TokenizerError.
+    """
     path = settings.tokenizer.model_path
     if path.exists():
         tokenizer.load(path)
         return path
-    if path != TokenizerSettings().model_path:
+    if given is not None:
+        return given.folder / TOKENIZER
+    if path not in USUAL_TOKENIZERS:
         raise JoinError(
             f"tokenizer.model_path is {path}, which does not exist. "
             "Train it with python -m tokenizer, or leave the key out to have one trained."

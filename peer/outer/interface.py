@@ -8,7 +8,7 @@ from typing import Protocol
 
 from minigpt.checkpoint.manifest import Progress, Standing
 from minigpt.model import MiniGPT
-from peer.outer.events import Event
+from peer.outer.events import Event, RoundClosed
 from peer.wire import Notice
 
 
@@ -90,6 +90,12 @@ class OuterLoop(Protocol):
 
     def resume(self) -> None:
         """Tell the others that this device trains (again)."""
+
+    def finish(self) -> RoundClosed | None:
+        """Alone, let what was trained since the last round become the anchor, though the round is not full.
+
+        Return the round; None in company, or where nothing was trained.
+        """
 
     def stop(self) -> None:
         """End all that runs in the background. Waits a few seconds at most."""

@@ -355,6 +355,10 @@ class BackgroundOuterLoop:
     def resume(self) -> None:
         self._paused = ""
 
+    def finish(self) -> RoundClosed | None:
+        is_alone = not any(other.role == Role.TRAINING for other in self.others)
+        return self._close_round_alone() if is_alone and self.state.pseudo_gradient.samples else None
+
     def stop(self) -> None:
         """End the averager's process. An exchange in flight is given a moment to serve the others."""
         self._exchanging.stop()

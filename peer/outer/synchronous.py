@@ -204,6 +204,9 @@ class SynchronousOuterLoop:
         self.progress = replace(self.progress, round=round, samples=self.progress.samples + trained, anchor=anchor)
         return RoundClosed([self._me.name, *(other.name for other in self.others)], share)
 
+    def finish(self) -> None:
+        """Do nothing: what was trained since the last round's step is in no parameters yet."""
+
     def stop(self) -> None:
         """End hivemind's processes, and wait for it a moment at most."""
         # a step that Ctrl+C has interrupted can leave hivemind waiting for itself; its processes end with ours

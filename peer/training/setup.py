@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ from peer.outer.synchronous import SynchronousInner, SynchronousOuterLoop
 from peer.state import means
 from peer.state.anchor import padded
 from peer.training.announcements import Announcements
+from peer.training.epochs import Epochs
 from peer.training.evaluator import Evaluator
 from peer.training.metrics import Metrics
 from peer.training.other_runs import OtherRuns
@@ -76,6 +78,9 @@ def set_up(
     batches.batch_size = affordable_batch(run, device, autocast, display)
     if options.share_data:
         me = me.model_copy(update={"gives_text": share_text(run, sentencepiece, network, display)})
+    is_own_text = run.shared is None
+    epochs = Epochs(settings.training.epochs, run.start.progress.run_id, batches.dataset, is_own_text, time.monotonic())
+    me = me.model_copy(update={"sequences": len(batches.dataset) if is_own_text else 0})
     held_out = open_held_out(settings, sentencepiece, display)
     inner, outer = open_loops(run, batches, device, autocast, network, me, checkpoints, stop)
     saver = Saver(
@@ -109,6 +114,7 @@ def set_up(
         stop=stop,
         deadline=options.deadline,
         rounds=options.rounds,
+        epochs=epochs,
     )
 
 

@@ -23,9 +23,12 @@ from peer.network.handle import Network
 from peer.outer.events import CaughtUp, Event, RoundClosed
 from peer.outer.interface import OuterLoop
 from peer.training.announcements import Announcements
+from peer.training.epochs import Epochs
 from peer.training.round_log import RoundLog
 from peer.training.saver import Saver
+from peer.wire import Role
 
+LAST_EXCHANGE_SECONDS = 40.0  # that a device which is done waits until what it has trained is in the anchor
 NAP_SECONDS = 0.25  # longest pause between two looks at what the swarm is due, and at Ctrl+C
 
 
@@ -54,6 +57,7 @@ class Trainer:
     stop: StopSignal
     deadline: float | None
     rounds: int | None
+    epochs: Epochs
     _rest: Rest | None = field(default=None, init=False)  # from training, under way
 
     def train(self) -> None:
@@ -75,23 +79,64 @@ class Trainer:
 
     def _loop(self) -> None:
         self.round_log.begin_round(deepcopy(self.outer.anchor_model))
-        first_round = self.outer.progress.round
+        first_round, first_step = self.outer.progress.round, self.inner.steps
         while not self._over(first_round):
-            if not self._rests():
-                self._step()
+            left = self._sequences_left()
+            if left == 0:  # as it seems: others may turn up who have more text
+                time.sleep(NAP_SECONDS)
+            elif not self._rests():
+                self._step(left)
             if self.shared_text is not None:
                 self.shared_text.update(self.network.view.notices)
             self._look_after_the_swarm()
             self.compiling.poll()
             self.round_log.poll()
             self.announcements.show_progress(self.round_log.current)
+        if self.epochs.over(self._trained, time.monotonic()) and not self.stop.received:
+            self._finish(first_step)
 
     def _over(self, first_round: int) -> bool:
         return (
             self.stop.received
             or (self.deadline is not None and time.monotonic() > self.deadline)
             or (self.rounds is not None and self.outer.progress.round - first_round >= self.rounds)
+            or self.epochs.over(self._trained, time.monotonic())
         )
+
+    @property
+    def _trained(self) -> int:
+        """Return the sequences that the swarm has trained in this run, as `training.epochs` counts them.
+
+        With synchronous averaging those of full rounds: what goes into a round that is not closed is lost.
+        """
+        is_synchronous = self.settings.swarm.averaging == "sync"
+        return self.outer.progress.samples if is_synchronous else self.outer.trained_by_all
+
+    def _sequences_left(self) -> int | None:
+        """Return how many sequences the swarm is still to train; None if without end."""
+        self.epochs.update(self.network.view.notices)
+        return self.epochs.left(self._trained)
+
+    def _finish(self, first_step: int) -> None:
+        """Say that the epochs are over, and leave nothing of what was trained behind.
+
+        In company it goes into a last exchange or two; alone it becomes a last round, however short.
+        """
+        already = " already" if self.inner.steps == first_step else ""
+        self.display.note(
+            f"the swarm has trained on its text {self.epochs}{already}: done (training.epochs; raise it for more)"
+        )
+        deadline = time.monotonic() + LAST_EXCHANGE_SECONDS
+        while (
+            self.outer.standing.offered
+            and any(other.role == Role.TRAINING and not other.paused for other in self.outer.others)
+            and not self.stop.received
+            and time.monotonic() < deadline
+        ):
+            self._look_after_the_swarm()
+            time.sleep(NAP_SECONDS)
+        if (closed := self.outer.finish()) is not None:
+            self._take_in(closed)
 
     def _rests(self) -> bool:
         """Take a nap instead of a step where the device is to be spared; return True then.
@@ -115,8 +160,12 @@ class Trainer:
         time.sleep(min(NAP_SECONDS, left))
         return left > NAP_SECONDS
 
-    def _step(self) -> None:
-        """Make an inner step, and count it."""
+    def _step(self, left: int | None) -> None:
+        """Make an inner step of `left` sequences at most, and count it."""
+        if left is not None and self.settings.swarm.averaging == "background":  # else full rounds count
+            if left < self.batches.batch_size:
+                self.inner.uncompile()
+            self.batches.shorten(left)
         started = time.monotonic()
         own = self.inner.updates * self.batches.batch_size
         rates = lr_of_next_step(self.settings.training, self.outer.trained_by_all, own, self.outer.lr_factor)

@@ -327,6 +327,15 @@ def test_whoever_knows_the_position_goes_on_whatever_the_batch_size(tmp_path: Pa
     assert rows == whole[:178]
 
 
+def test_batches_are_shortened_to_what_is_left(tmp_path: Path) -> None:
+    batches = Batches(PackedDataset(write_ids(tmp_path / "ids.npy", range(100)), 8, 1), 4)
+    sizes = []
+    for left in (12, 3, 0, 100):
+        batches.shorten(left)
+        sizes.append(len(next(batches)[0]))
+    assert (sizes, batches.position) == ([4, 3, 1, 4], 12)
+
+
 def test_ten_gigabytes_of_ids_are_open_at_once(tmp_path: Path) -> None:
     path = tmp_path / "ids.npy"
     count = 5 * 10**9

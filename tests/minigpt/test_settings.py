@@ -41,8 +41,10 @@ def test_shipped_file_holds_the_defaults() -> None:
 
 def test_shipped_file_names_and_explains_every_key() -> None:
     explained = re.findall(r'^\s*"(\w+)": [^{\n]*//\s*\S', SHIPPED.read_text(encoding="utf-8"), re.MULTILINE)
-    keys = re.findall(r'"(\w+)": [^{]', dump_settings(Settings()))
+    keys = re.findall(r'"(\w+)": [^{]', Settings().model_dump_json(indent=2))
     assert sorted(explained) == sorted(keys)
+    korean = re.findall(r'^\s*// .*[가-힣].*\n\s*"(\w+)": [^{]', SHIPPED.read_text(encoding="utf-8"), re.MULTILINE)
+    assert korean == explained, "in Korean a line above"
 
 
 def test_empty_file_of_settings_is_the_defaults(tmp_path: Path) -> None:
@@ -57,6 +59,30 @@ def test_guide_style_file_is_accepted_with_a_notice(tmp_path: Path) -> None:
     assert loaded == settings(training={"batch_size": 8})
     assert len(notices) == 1
     assert "world size" in notices[0] and "SSH" in notices[0] and str(path) in notices[0]
+
+
+GUIDE = """{
+  "distributed": {
+    "backend": "gloo",                   // CPU-only → gloo, GPU → nccl
+    "init_method": "tcp://192.168.0.100:23456",
+    "world_size": 3,
+    "worker_ips": ["192.168.0.101","192.168.0.102"],
+    "usernames": {"192.168.0.101": "laptop_user","192.168.0.102": "termux_user"}
+  },
+  "model": {"d_model": 512,"nhead": 8,"num_layers": 6,"dropout": 0.1,"checkpoint":  "checkpoints/latest.pt"},
+  "tokenizer": {"model_path":  "tokenizer/tokenizer.model","vocab_size":  8000},
+  "training": {"batch_size": 32,"epochs": 3,"lr": 3e-4,"dataset": {"path": "data/for-model-training/train.jsonl","seq_len": 256}}
+}"""  # noqa: E501 -- as it stands
+
+
+def test_the_guides_own_file_is_accepted_and_only_distributed_is_ignored(tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    path.write_text(GUIDE, encoding="utf-8")
+    loaded, [notice] = load_settings(path)
+    assert '"distributed" is no longer needed and is ignored' in notice
+    assert (loaded.training.epochs, loaded.model.checkpoint) == (3, Path("checkpoints/latest.pt"))
+    assert loaded.tokenizer.model_path == Path("tokenizer/tokenizer.model")
+    assert run_id(loaded, "ab" * 32) == run_id(Settings(), "ab" * 32), "a run of the defaults, which others can join"
 
 
 def test_two_heads_too_many(tmp_path: Path) -> None:
@@ -74,7 +100,7 @@ def test_every_problem_has_a_line_with_key_value_and_what_is_allowed(tmp_path: P
     }"""
     assert sorted(refused(tmp_path, text)) == [
         'model.d_model is "512": it must be a whole number',
-        "model.layers is not a known setting; allowed here: d_model, nhead, num_layers, dropout",
+        "model.layers is not a known setting; allowed here: d_model, nhead, num_layers, dropout, checkpoint",
         "speed is not a known setting; allowed here: data, model, tokenizer, training, swarm, device",
         "swarm.averaging is \"never\": it must be 'background' or 'sync'",
         'swarm.run is "우리 가족": it must be 1 to 40 small letters, digits and dashes',
@@ -92,6 +118,10 @@ def test_every_problem_has_a_line_with_key_value_and_what_is_allowed(tmp_path: P
         ('{"model": {"dropout": 1}}', "model.dropout"),
         ('{"model": {"d_model": 1e9}}', "model.d_model"),
         ('{"model": {"nhead": true}}', "model.nhead"),
+        ('{"model": {"checkpoint": 3}}', "model.checkpoint"),
+        ('{"training": {"epochs": 0}}', "training.epochs"),
+        ('{"training": {"epochs": 2.5}}', "training.epochs"),
+        ('{"training": {"epochs": "3"}}', "training.epochs"),
         ('{"tokenizer": {"vocab_size": 100}}', "tokenizer.vocab_size"),
         ('{"tokenizer": {"model_path": 3}}', "tokenizer.model_path"),
         ('{"training": {"lr": -1}}', "training.lr"),
@@ -130,12 +160,21 @@ def test_dumped_settings_are_read_back_the_same() -> None:
         parse_settings('{"model": {"width": 1}}', "the letter")
 
 
+def test_what_is_left_out_is_not_dumped_either() -> None:
+    """Devices that do not know such a setting yet read the settings of those that do not use it."""
+    dumped = dump_settings(Settings())
+    assert "checkpoint" not in dumped and "epochs" not in dumped
+    mine = settings(model={"checkpoint": "here"}, training={"epochs": 2})
+    assert parse_settings(dump_settings(mine), "the dump") == mine
+
+
 def test_run_id_follows_what_is_shared_and_nothing_else() -> None:
     base = run_id(Settings(), "ab" * 32)
     assert base == "cellmind-81e8b2405fbb", "runs that exist keep their id"
     own = settings(
+        model={"checkpoint": "checkpoints/latest"},
         tokenizer={"model_path": "elsewhere.model"},
-        training={"batch_size": 1, "dataset": {"path": "mine.jsonl", "packed": False}},
+        training={"batch_size": 1, "epochs": 3, "dataset": {"path": "mine.jsonl", "packed": False}},
     )
     assert run_id(own, "ab" * 32) == base
     assert run_id(Settings(), "cd" * 32) != base
@@ -163,13 +202,15 @@ def test_differences_say_what_is_here_and_there() -> None:
 
 def test_joining_takes_the_runs_identity_and_keeps_the_devices_own() -> None:
     mine = settings(
-        training={"batch_size": 1, "dataset": {"path": "mine.jsonl", "packed": False, "seq_len": 64}},
+        model={"checkpoint": "checkpoints/latest"},
+        training={"batch_size": 1, "epochs": 3, "dataset": {"path": "mine.jsonl", "packed": False, "seq_len": 64}},
         tokenizer={"model_path": "mine.model"},
     )
     run = settings(model={"d_model": 128}, training={"batch_size": 64, "lr": 1e-3}, swarm={"run": "class"})
     joined = with_identity_of(mine, run)
     assert run_identity(joined) == run_identity(run)
-    assert (joined.training.batch_size, joined.training.dataset.packed) == (1, False)
+    assert (joined.training.batch_size, joined.training.epochs, joined.training.dataset.packed) == (1, 3, False)
+    assert joined.model.checkpoint == Path("checkpoints/latest")
     assert (joined.training.dataset.path, joined.tokenizer.model_path) == (Path("mine.jsonl"), Path("mine.model"))
 
 

@@ -6,6 +6,7 @@ import resource
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -45,7 +46,7 @@ def write(path: Path, text: str) -> None:
 
 
 def test_available_is_what_the_kernel_says_or_what_a_group_leaves(tmp_path: Path) -> None:
-    assert available_memory(CPU, tmp_path) is None, "no /proc, as on a Mac"
+    assert available_memory(CPU, tmp_path) is None, "no /proc"
     write(tmp_path / "proc/meminfo", "MemTotal: 9000 kB\nMemAvailable:    2000 kB\n")
     assert available_memory(CPU, tmp_path) == 2000 * 1024
     write(tmp_path / "proc/self/cgroup", "0::/a/b\n5:cpu:/\n")
@@ -66,6 +67,15 @@ def test_available_is_what_the_kernel_says_or_what_a_group_leaves(tmp_path: Path
         write(tmp_path / "proc/meminfo", nonsense)
         write(tmp_path / "proc/self/cgroup", nonsense)
         assert available_memory(CPU, tmp_path) is None
+
+
+def test_a_mac_is_asked_through_psutil(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    memory = SimpleNamespace(virtual_memory=lambda: SimpleNamespace(total=8_000_000_000, available=3_000_000_000))
+    monkeypatch.setitem(sys.modules, "psutil", memory)
+    assert available_memory(CPU, tmp_path) is None, "Linux has files for it, and no psutil"
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert available_memory(CPU, tmp_path) == 3_000_000_000
+    assert available_memory(torch.device("mps"), tmp_path) == 3_000_000_000, "a Mac's GPU shares it"
 
 
 REFUSED = """
@@ -102,7 +112,7 @@ except OutOfMemory as error:
 @pytest.mark.skipif(sys.platform != "linux", reason="limits of address space are Linux's")
 def test_a_refused_allocation_halves_the_batch_and_training_goes_on(tmp_path: Path) -> None:
     np.save(tmp_path / "ids.npy", np.zeros(100_000, "<u2"))
-    command = [sys.executable, "-c", REFUSED, tmp_path / "ids.npy"]
+    command = [sys.executable, "-c", REFUSED, str(tmp_path / "ids.npy")]
     refused = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert refused.returncode == 0, refused.stderr
     *notes, done, end = refused.stdout.splitlines()

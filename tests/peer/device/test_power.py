@@ -8,6 +8,7 @@ import stat
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -187,6 +188,33 @@ def test_a_question_that_android_never_answers_is_given_up_with_all_it_started(
     assert time.monotonic() - started < 5
     pid = int((tmp_path / "pid").read_text())
     assert wait_until(lambda: not is_running(pid), 5)
+
+
+@pytest.mark.parametrize(
+    ("battery", "reading", "rests"),
+    [
+        (SimpleNamespace(percent=9, secsleft=600, power_plugged=False), Reading(battery=9), True),
+        (SimpleNamespace(percent=9, secsleft=-2, power_plugged=True), Reading(battery=9, charging=True), False),
+        (SimpleNamespace(percent=9, secsleft=-1, power_plugged=None), Reading(battery=9), True),
+        (SimpleNamespace(percent=-1, secsleft=-1, power_plugged=False), Reading(), False),
+        (None, Reading(), False),  # an iMac
+    ],
+)
+def test_a_mac_is_asked_through_psutil(
+    battery: SimpleNamespace | None, reading: Reading, rests: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    supply(tmp_path, "battery", type="Battery", status="Discharging", capacity="60")
+    monkeypatch.setitem(sys.modules, "psutil", SimpleNamespace(sensors_battery=lambda: battery))
+    assert read_device(tmp_path).battery == 60, "Linux has files for it, and no psutil"
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert read_device(tmp_path) == reading
+    watch = Watch(LIMITS, tmp_path)
+    watch.start()
+    try:
+        assert wait_until(lambda: watch.reading == reading, 10)
+        assert (watch.rest is not None) is rests
+    finally:
+        watch.stop()
 
 
 # ---------------------------------------------------------------------- a real peer

@@ -407,3 +407,21 @@ def test_who_cannot_keep_a_mean_sends_nobody_to_a_checkpoint_that_leads_nowhere(
         assert outer._notice().sharing, "a newer checkpoint is on the disk"
     finally:
         outer.stop()
+
+
+def test_who_is_done_alone_closes_a_round_that_is_not_full(nodes: list[DHT], tmp_path: Path) -> None:
+    present: list[Notice] = []
+    outer = start_outer(nodes[0], tmp_path, post=lambda notice: View(notices=list(present)))
+    try:
+        assert outer.finish() is None, "nothing was trained"
+        outer.trained(outer.inner.step(1e-3)[1])
+        present.append(outer._notice().model_copy(update={"peer": nodes[1].peer_id.to_base58(), "name": "mate"}))
+        list(outer.tick(1.0))
+        assert outer.finish() is None, "somebody is here to exchange with"
+        present.clear()
+        list(outer.tick(1.0))
+        assert outer.finish() == RoundClosed(["me"], 1.0)
+        assert (outer.progress.round, outer.progress.samples, outer.standing.offered) == (4, 302, 0)
+        assert parameter_hash(dict(outer.inner.model.named_parameters())) == outer.progress.anchor
+    finally:
+        outer.stop()

@@ -9,6 +9,7 @@ from minigpt.settings import Settings, TrainingSettings
 from peer.device.power import Breather, Cause, Rest
 from peer.outer.events import CaughtUp, Event, RoundClosed, Setback
 from peer.training import trainer
+from peer.training.epochs import Epochs
 from peer.training.trainer import Trainer
 from tests.tiny import stand_in
 
@@ -63,6 +64,7 @@ class Device:
             stop=self.stop,
             deadline=None,
             rounds=rounds,
+            epochs=Epochs(None, "run", [0], True, 0.0),
         )
 
     def does(self, what: str | None) -> Callable[..., None]:

@@ -1,0 +1,64 @@
+"""The end by `training.epochs`: the swarm has passed over its text so many times.
+
+A pass is as many sequences as there are in the texts of all devices, and every sequence that any device trains in this
+run counts. So a device alone stops after exactly so many passes over its own text, and devices with one chat, exported
+on each of them, share the passes. Devices with different chats pass over each of them so many times in the mean, the
+fast ones more often than the slow ones.
+
+On its notice a device says how many sequences its own text has. Texts of equal size are taken for the same text: two
+chats of one size to the sequence are rare, and nothing else about a text leaves its device. A device without text has
+no passes to count: it keeps the state for others until somebody ends it, since who comes next may have more text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sized
+
+from peer.swarm.membership import MAX_MEMBERS
+from peer.wire import Notice
+
+MEET_SECONDS = 5.0  # from its start, in which a device that seems to be done looks for others, who may have more text
+
+
+class Epochs:
+    """The swarm's text, as far as this device knows it, and how much of the training is left.
+
+    Devices that have left count on: what was trained on their text is in the run.
+
+    :param epochs: passes to make; None for no end
+    :param run_id: of the run; devices of other runs do not count
+    :param dataset: this device's, whose length is an epoch of it
+    :param is_own: it is this device's own text; text that others share is counted where it comes from
+    :param now: of `time.monotonic`, at the start
+    """
+
+    def __init__(self, epochs: int | None, run_id: str, dataset: Sized, is_own: bool, now: float):
+        self.epochs = epochs
+        self._run_id, self._dataset, self._is_own = run_id, dataset, is_own
+        self._not_before = now + MEET_SECONDS
+        self._texts: dict[str, int] = {}  # sequences, by the peer id of whose they are
+
+    def update(self, notices: Iterable[Notice]) -> None:
+        """Take in how much text others have."""
+        here = {notice.peer: notice.sequences for notice in notices if notice.run_id == self._run_id}
+        if len(self._texts) > MAX_MEMBERS:
+            self._texts = {}
+        self._texts.update((peer, sequences) for peer, sequences in here.items() if sequences)
+
+    @property
+    def sequences(self) -> int:
+        """The sequences of one pass over the swarm's text."""
+        own = {len(self._dataset)} if self._is_own else set()
+        return sum(own | set(self._texts.values())) or len(self._dataset)
+
+    def left(self, trained: int) -> int | None:
+        """Return how many sequences are left to train when the swarm has `trained` so many; None if without end."""
+        return None if self.epochs is None else max(0, self.epochs * self.sequences - trained)
+
+    def over(self, trained: int, now: float) -> bool:
+        """Return True once nothing is left to train, and others have had the time to be seen."""
+        return self.left(trained) == 0 and now >= self._not_before
+
+    def __str__(self) -> str:
+        """The passes in words: "once", "3 times"."""
+        return {1: "once", 2: "twice"}.get(self.epochs or 0, f"{self.epochs:,} times")

@@ -11,6 +11,7 @@ setup(
     version="0.1.0",
     description="The devices on one Wi-Fi train a small GPT together on a group chat",
     python_requires=">=3.11,<3.14",  # hivemind forks its processes, which 3.14 no longer does by default
+    py_modules=["atomic"],
     packages=find_packages(include=["bootstrap*", "data*", "minigpt*", "peer*", "tokenizer*"]),
     install_requires=[
         # from 2.11 on aarch64 wheels for Linux bring several GB of CUDA packages, and 2.10 is 140 MB larger: a phone

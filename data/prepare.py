@@ -23,13 +23,14 @@ from typing import TextIO
 
 import numpy as np
 
+from atomic import replacing_all, write_whole
 from data.errors import DataError
 from data.formats.files import find
 from data.masking.cleaning import Plan
 from data.masking.names import read_names
 from data.masking.tags import CONTENT_TAGS
 from data.options import DataSettings
-from data.texts.cache import Cache, Entry, code_version, fingerprint, write_whole
+from data.texts.cache import Cache, Entry, code_version, fingerprint
 from data.texts.conversations import Conversation, conversations
 from data.texts.duplicates import BANDS, held_out, keep
 from data.texts.overlaps import Group, group
@@ -222,23 +223,10 @@ def _write(everything: Path, output: Path, kept: np.ndarray, valid: np.ndarray, 
 @contextmanager
 def _whole_files(*paths: Path) -> Iterator[list[TextIO]]:
     """Files under temporary names, which replace those at `paths` once all are written, or else none."""
-    parts = [path.with_name(f"{path.name}.{os.getpid()}.part") for path in paths]
-    try:
-        with ExitStack() as opened:
-            files: list[TextIO] = []
-            for part in parts:
-                part.parent.mkdir(parents=True, exist_ok=True)
-                files.append(opened.enter_context(part.open("w", encoding="utf-8", newline="\n")))
-            yield files
-            for file in files:
-                file.flush()
-                os.fsync(file.fileno())
-        for part, path in zip(parts, paths, strict=True):
-            os.replace(part, path)
-    finally:
-        for part in parts:
-            with suppress(OSError):  # most are renamed by now
-                part.unlink()
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing_all(paths) as parts, ExitStack() as opened:
+        yield [opened.enter_context(part.open("w", encoding="utf-8", newline="\n")) for part in parts]
 
 
 def _written(output: Path) -> list[tuple[str, int, int]]:
@@ -260,7 +248,7 @@ def prepared_with(output: Path = Path("data")) -> DataSettings | None:
 
 def _remember(output: Path, state: str, options: DataSettings, summary: Summary) -> None:
     told = {"state": state, "options": options.model_dump(), "written": _written(output), "summary": vars(summary)}
-    write_whole(output / _CACHE / "state.json", [json.dumps(told, ensure_ascii=False)])
+    write_whole(output / _CACHE / "state.json", json.dumps(told, ensure_ascii=False) + "\n")
 
 
 def _unchanged(output: Path, state: str) -> Summary | None:

@@ -20,6 +20,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 from numpy.lib import format as npy
 
+from atomic import write_whole
 from minigpt import END_OF_TEXT, START
 
 TEXTS_AT_ONCE, CHARACTERS_AT_ONCE = 1024, 2**20  # encoded together, which keeps all cores busy and memory flat
@@ -140,9 +141,10 @@ def encode(
     except DatasetError:
         unfinished.discard()
         raise
-    for stale in jsonl.parent.glob(f"{jsonl.stem}.ids-*"):
-        if stale != target:
-            stale.unlink(missing_ok=True)
+    for name in (f"{jsonl.stem}.ids-*", f".{jsonl.stem}.ids-*"):  # the latter of a process that was killed
+        for stale in jsonl.parent.glob(name):
+            if stale != target:
+                stale.unlink(missing_ok=True)
     return target
 
 
@@ -228,9 +230,7 @@ class Unfinished:
         """Note that all ids of what stands before that line are on the disk, once they are."""
         self._sync()
         done = Done(offset, line, self.count, self._crc)
-        temporary = self._note.with_suffix(".new")
-        temporary.write_text(json.dumps(done))
-        temporary.replace(self._note)
+        write_whole(self._note, json.dumps(done), synced=False)
         return done
 
     def finish(self) -> None:

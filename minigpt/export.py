@@ -15,8 +15,9 @@ import numpy as np
 from sentencepiece.sentencepiece_model_pb2 import ModelProto, TrainerSpec
 from torch import Tensor
 
+from atomic import replacing
 from minigpt import END_OF_TEXT, PADDING, START, UNKNOWN
-from minigpt.checkpoint import Checkpoint, sync
+from minigpt.checkpoint import Checkpoint
 from minigpt.checkpoint.manifest import CheckpointError
 from minigpt.cli import exit_code, find_checkpoint
 from minigpt.model import NORM_EPSILON, ROPE_THETA, MiniGPT, swiglu_size
@@ -61,19 +62,15 @@ def write_gguf(checkpoint: Checkpoint, target: Path, type: str = "f16") -> None:
 def write_whole(writer: Any, target: Path) -> None:
     """Write what the writer holds under a temporary name beside `target`, then rename it."""
     target = Path(os.path.realpath(target))  # a link stays one, and what it leads to is replaced
-    temporary = target.parent / f".export-{os.getpid()}.part"
-    try:
-        writer.write_header_to_file(temporary)
-        writer.write_kv_data_to_file()
-        writer.write_tensors_to_file()
-        writer.close()
-        sync(temporary)
-        os.replace(temporary, target)
-        sync(target.parent)
-    finally:
-        with suppress(OSError):  # it writes what is left, where there may be no room for it
+    with replacing(target) as part:
+        try:
+            writer.write_header_to_file(part)
+            writer.write_kv_data_to_file()
+            writer.write_tensors_to_file()
             writer.close()
-        temporary.unlink(missing_ok=True)
+        finally:
+            with suppress(OSError):  # it writes what is left, where there may be no room for it
+                writer.close()
 
 
 def add_description(writer: Any, model: MiniGPT, name: str) -> None:

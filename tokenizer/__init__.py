@@ -9,13 +9,14 @@ The folder that `train` writes into is a Hugging Face tokenizer as well: `AutoTo
 
 import io
 import json
-import os
 import re
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 
 import sentencepiece
+
+from atomic import write_whole
 
 TAGS = (  # data/masking/tags.py says what they are
     *("<PHOTO>", "<MOVIE>", "<EMOJI>", "<URL>", "<NAME>"),
@@ -215,20 +216,7 @@ def _save(model: bytes, output_dir: Path, model_prefix: str) -> Path:
     try:
         output_dir.mkdir(parents=True, exist_ok=True)
         for name, content in files.items():
-            _replace(output_dir / name, content)
+            write_whole(output_dir / name, content)
     except OSError as error:
         raise TokenizerError(f"cannot write {path}: {error.strerror}") from None
     return path
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write under a temporary name and rename, so that the file is always whole."""
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)

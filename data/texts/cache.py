@@ -7,7 +7,6 @@ them, hold what the exports hold, and go when the export goes.
 
 import hashlib
 import json
-import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -20,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from atomic import write_whole
 from data.errors import DataError
 from data.formats.detect import detect
 from data.formats.files import Source
@@ -95,7 +95,7 @@ class Cache:
         except DataError as error:
             entry.refused, entry.chats = str(error), []
         entry.system, entry.deleted, entry.broken = counts.system, counts.deleted, counts.broken
-        write_whole(self.folder / f"{stem}.json", [_encode(asdict(entry))])
+        write_whole(self.folder / f"{stem}.json", _encode(asdict(entry)) + "\n")
         return entry
 
     def _write(self, stem: str, messages: Iterable[Message], progress: Callable[[int], None]) -> Chat:
@@ -190,17 +190,3 @@ def code_version() -> str:
     """A hash of all code of data: what another version has read is read again."""
     files = sorted(Path(__file__).parents[1].rglob("*.py"))
     return hashlib.sha256(b"\0".join(path.read_bytes() for path in files)).hexdigest()
-
-
-def write_whole(path: Path, lines: Iterable[str]) -> None:
-    """Write a file, a line an item, under a temporary name first, so that no failure harms the old one."""
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("w", encoding="utf-8", newline="\n") as file:
-            file.writelines(f"{line}\n" for line in lines)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    finally:
-        with suppress(OSError):
-            part.unlink()

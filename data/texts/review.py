@@ -9,9 +9,10 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from atomic import write_whole
 from data.errors import DataError
 from data.masking.tags import CONTENT_TAGS
-from data.texts.cache import hash64, write_whole
+from data.texts.cache import hash64
 
 PER_TAG = 20
 _LONGEST = 2000  # characters of a message that are shown
@@ -59,7 +60,7 @@ class Samples:
         path.parent.mkdir(parents=True, exist_ok=True)
         umask = os.umask(0o077)
         try:
-            write_whole(path, lines)
+            write_whole(path, "".join(f"{line}\n" for line in lines))
         finally:
             os.umask(umask)
 

@@ -1,7 +1,6 @@
 """Checkpoints written: a folder under a temporary name, synced and renamed, so that what has its real name is whole."""
 
 import json
-import os
 import secrets
 import shutil
 import time
@@ -16,6 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 import tokenizer
+from atomic import replacing, sync
 from minigpt.checkpoint.card import CARD, model_card
 from minigpt.checkpoint.manifest import (
     LOCAL,
@@ -44,7 +44,6 @@ from minigpt.checkpoint.reading import (
     real_path,
     reason,
     remember_whole,
-    sync,
 )
 from minigpt.settings import Settings, dump_settings
 
@@ -165,12 +164,8 @@ def write_manifest(folder: Path, progress: Progress) -> Manifest:
 
 def point_latest(root: Path, folder: Path) -> None:
     """Let `latest` point at `folder`; at no moment is it gone."""
-    temporary = root / f".latest-{secrets.token_hex(4)}"
-    temporary.symlink_to(folder.relative_to(root))
-    try:
-        os.replace(temporary, root / "latest")
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(root / "latest", synced=False) as link:
+        link.symlink_to(folder.relative_to(root))
 
 
 def prune(root: Path, progress: Progress, keep: int) -> None:

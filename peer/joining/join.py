@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 
 import tokenizer
+from atomic import replacing
 from data.errors import DataError
 from data.prepare import prepare, prepared_with
 from minigpt import checkpoint
@@ -446,8 +447,8 @@ class Joiner:
         """A copy beside the run's checkpoints, which are pruned as training goes on."""
         kept = self.run_folder / TOKENIZER
         if not kept.exists() or checkpoint.file_sha256(kept) != checkpoint.file_sha256(source):
-            shutil.copyfile(source, kept.with_name(".tokenizer.model"))
-            kept.with_name(".tokenizer.model").replace(kept)
+            with replacing(kept, synced=False) as part:
+                shutil.copyfile(source, part)
         return kept
 
     def _breathe(self) -> View:

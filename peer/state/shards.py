@@ -22,6 +22,7 @@ from hivemind.proto import runtime_pb2
 from hivemind.utils.asyncio import aiter_with_timeout
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from atomic import write_whole
 from minigpt.checkpoint.manifest import Sha256
 from minigpt.encoding import id_type, open_ids
 from peer.state.fetching import ANSWER_SECONDS, PARTIAL, SLOWEST, TransferError, begun, reason
@@ -124,9 +125,7 @@ class KeptShards:
                 whole.append(f"{line}\n")
                 self.shards.append(sha256)
                 self._bytes += int(size)
-        temporary = self._index.with_suffix(".new")
-        temporary.write_text("".join(whole))
-        temporary.replace(self._index)
+        write_whole(self._index, "".join(whole), synced=False)
 
     @property
     def count(self) -> int:

@@ -58,7 +58,7 @@ class SharedText:
     @property
     def is_here(self) -> bool:
         """Whether there is any of it."""
-        return len(self.dataset.ids) > 0
+        return self.dataset.count > 0
 
     @property
     def is_busy(self) -> bool:
@@ -86,7 +86,7 @@ class SharedText:
                 self._began, self._poll = now, self._begin(self._donor.peer)
 
     def _take_in(self, stock: Stock, now: float) -> None:
-        if stock.ids > len(self.dataset.ids):
+        if stock.ids > self.dataset.count:
             self.dataset.grow(stock.ids)
         if self._donor is not None:
             self._not_before = now + (now - self._began) * (1 / TIME_SHARE - 1)

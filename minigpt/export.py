@@ -1,7 +1,7 @@
 """A checkpoint as one file for llama.cpp and what is built on it: `python -m minigpt.export --to gguf model.gguf`.
 
 llama.cpp makes the same tokens of a text as our tokenizer, and with `--type f32` computes the same logits, up to the
-order of additions. The file is written under a temporary name, synced and renamed: what has its real name is whole.
+order of additions. The file has its name once it is whole.
 """
 
 import argparse
@@ -31,7 +31,7 @@ class ExportError(ValueError):
 
 
 def import_gguf() -> Any:
-    """The package of the llama.cpp project that knows the format; an extra, since few need it."""
+    """Return the package of the llama.cpp project that knows the format, an extra. Raises ExportError without it."""
     try:
         import gguf
     except ImportError as error:
@@ -40,7 +40,10 @@ def import_gguf() -> Any:
 
 
 def write_gguf(checkpoint: Checkpoint, target: Path, type: str = "f16") -> None:
-    """Write the anchor and its tokenizer. Raises ExportError and CheckpointError, with an earlier file as it was."""
+    """Write the anchor and its tokenizer as a GGUF file.
+
+    Raises ExportError and CheckpointError; an earlier file is then as it was.
+    """
     gguf = import_gguf()
     if os.path.exists(target) and not os.path.isfile(target):
         raise ExportError(f"{target} is there, and is no file that could be replaced: choose another name")
@@ -60,7 +63,7 @@ def write_gguf(checkpoint: Checkpoint, target: Path, type: str = "f16") -> None:
 
 
 def write_whole(writer: Any, target: Path) -> None:
-    """Write what the writer holds under a temporary name beside `target`, then rename it."""
+    """Write what the writer holds to `target`, which is as it was if that fails. Raises OSError."""
     target = Path(os.path.realpath(target))  # a link stays one, and what it leads to is replaced
     with replacing(target) as part:
         try:
@@ -74,7 +77,7 @@ def write_whole(writer: Any, target: Path) -> None:
 
 
 def add_description(writer: Any, model: MiniGPT, name: str) -> None:
-    """What llama.cpp must know to compute as `MiniGPT` does; see `hugging_face_config` there."""
+    """Tell the writer what llama.cpp must know to compute as `MiniGPT` does; see `hugging_face_config` there."""
     writer.add_name(name)
     writer.add_vocab_size(model.vocab_size)
     writer.add_context_length(model.seq_len)
@@ -89,7 +92,10 @@ def add_description(writer: Any, model: MiniGPT, name: str) -> None:
 
 
 def add_vocabulary(writer: Any, tokenizer: Any) -> None:
-    """The pieces with their scores and types, and that a text begins with START and with no space of its own."""
+    """Tell the writer the pieces, and that a text begins with START and with no space of its own.
+
+    Raises ExportError for a tokenizer that llama.cpp does not know.
+    """
     proto = ModelProto.FromString(tokenizer.serialized_model_proto())
     if proto.trainer_spec.model_type != TrainerSpec.BPE:
         raise ExportError("llama.cpp makes other tokens with a unigram tokenizer: only bpe tokenizers can be exported")
@@ -108,7 +114,10 @@ def add_vocabulary(writer: Any, tokenizer: Any) -> None:
 
 
 def add_tensors(gguf: Any, writer: Any, model: MiniGPT, matrix_format: Any) -> None:
-    """All parameters under GGUF's names; there is no output matrix, which tells llama.cpp to take the embedding."""
+    """Give the writer all parameters under GGUF's names.
+
+    There is no output matrix among them, which tells llama.cpp to take the embedding.
+    """
     names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, model.num_layers)
     for name, parameter in model.named_parameters():
         tensor = parameter.detach()
@@ -124,7 +133,7 @@ def add_tensors(gguf: Any, writer: Any, model: MiniGPT, matrix_format: Any) -> N
 
 
 def pair_neighbours(weight: Tensor, nhead: int) -> Tensor:
-    """Rows of q or k in the order that llama.cpp's rotation pairs: (0, 1), (2, 3) … instead of (i, i + hs/2)."""
+    """Return the rows of q or k (C, C) as llama.cpp's rotation pairs them: (0, 1), (2, 3) … and not (i, i + hs/2)."""
     rows, columns = weight.shape
     return weight.view(nhead, 2, rows // nhead // 2, columns).transpose(1, 2).reshape(rows, columns)
 

@@ -70,7 +70,7 @@ class Refusal(HTTPException):
 
 
 async def read_body(request: Request) -> bytes:
-    """The body of a request, unless it is too large or takes too long."""
+    """Return the body of a request. Raises Refusal if it is too large or takes too long."""
     body = bytearray()
     try:
         async with asyncio.timeout(BODY_SECONDS):
@@ -86,7 +86,7 @@ async def read_body(request: Request) -> bytes:
 
 
 def invalid(error: ValidationError) -> Refusal:
-    """What to tell the client of a request that is not as it should be: one thing that is wrong.
+    """Return the refusal of a request that is not as it should be, with one thing that is wrong.
 
     Where a field takes a text or a list, pydantic says what is wrong with it as either: what is deepest is meant.
     """
@@ -115,7 +115,7 @@ class NewestModel:
         self._problem = ""
 
     def get(self) -> Loaded:
-        """Raises CheckpointError where there is none. A broken one is passed over, and what was there before stays."""
+        """Return it. A broken one is passed over, and what was there before stays. Raises CheckpointError for none."""
         with self._lock:
             there = files_there()
             if there != self._seen:  # looking at a broken one again and again would cost a hash of it every time
@@ -138,7 +138,7 @@ class NewestModel:
 
 
 def files_there() -> set[object]:
-    """What is different as soon as any checkpoint is."""
+    """Return what is different as soon as any checkpoint is."""
     there: set[object] = {os.path.realpath(CHECKPOINTS / "latest")}
     for path in CHECKPOINTS.glob("*/round-*/*"):
         with suppress(FileNotFoundError):  # pruned just now
@@ -151,7 +151,7 @@ def files_there() -> set[object]:
 
 
 class Service:
-    """The interface's addresses."""
+    """The answers to requests, a method for each address."""
 
     def __init__(self) -> None:
         self.newest = NewestModel()
@@ -168,7 +168,7 @@ class Service:
         raise no_such_model(name, [str(model["id"]) for model in models])
 
     async def descriptions(self) -> list[dict[str, object]]:
-        """Of the one model that there is, if there is one."""
+        """Return the description of the one model that there is, or none."""
         with suppress(CheckpointError):
             loaded = await asyncio.to_thread(self.newest.get)
             return [{"id": loaded.name, "object": "model", "created": loaded.time, "owned_by": "cellmind"}]
@@ -197,7 +197,7 @@ class Service:
         return JSONResponse(await reply.whole(parts))
 
     async def computed(self, parts: Iterator[Part], request: Request) -> AsyncIterator[Part]:
-        """`parts`, each from the thread that computes, for as long as the client is there."""
+        """Yield `parts`, each from the thread that computes, for as long as the client is there."""
         loop = asyncio.get_running_loop()
         while not await request.is_disconnected():
             part = await loop.run_in_executor(self.computing, next, parts, None)
@@ -211,7 +211,7 @@ class NotTaken(Exception):
 
 
 class RequestLimit:
-    """Lets so many requests be answered at once, streams to their end included."""
+    """A limit of REQUESTS that are answered at once, streams to their end included; the next are refused."""
 
     def __init__(self, app: ASGIApp):
         self.app, self.running = app, 0
@@ -242,7 +242,7 @@ class RequestLimit:
 
 
 class OwnNames:
-    """Refuses what comes by another name than this device has for itself, to a server for this device alone.
+    """A guard of a server for this device alone: who calls the device by any other name is refused.
 
     A page on the web can lead a browser here by a name of its own (DNS rebinding), and would read the answers.
     """
@@ -269,7 +269,7 @@ def hostname(url: str) -> str | None:
 
 
 def error_response(request: Request, error: Exception) -> Response:
-    """Any error as OpenAI's clients know it. One that is no refusal is ours, and is shown here as well."""
+    """Return any error as OpenAI's clients know it. One that is no refusal is ours, and is shown here as well."""
     if isinstance(error, HTTPException):
         status, message = error.status_code, error.detail
     else:

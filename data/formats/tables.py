@@ -42,19 +42,19 @@ class _Shape:
 
     @cached_property
     def row(self) -> re.Pattern[str]:
-        """A row with as many cells as there are columns, which are its group 1; a spreadsheet adds empty ones."""
+        """The pattern of a row; group 1 has as many cells as there are columns, and only empty ones may follow."""
         other = rf"[^{self.delimiter}\n]"
         cell = rf'(?:"[^"]*(?:""[^"]*)*"|(?!"){other}*)(?={self.delimiter}|\Z)'
         return re.compile(rf'({cell}(?:{self.delimiter}{cell}){{{self.width - 1}}})(?:{self.delimiter}(?:"")?)*')
 
 
 class Table:
-    """A chat as a table; see data.messages.Format."""
+    """A chat as a table; see `Format` in data/formats/messages.py."""
 
     name = "CSV export"
 
     def score(self, sample: list[str]) -> float:
-        """The share of the lines that are a row which begins with a date; at least a half with the right header."""
+        """Return the share of the lines that are rows with a date first; with the right header, a half at least."""
         shape = _shape(sample)
         if shape is None:
             return 0.0
@@ -97,7 +97,7 @@ def _is_row(line: str, shape: _Shape) -> bool:
 
 
 def _says_the_app(sender: str, text: str) -> bool:
-    """Whether it is what the app said of this person, which stands under their name: `나` and `나님이 나갔습니다.`"""
+    """Return True for what the app says of a person under that person's name: `나` and `나님이 나갔습니다.`"""
     if not text.startswith(sender):
         return False
     return _OF_THE_SENDER.fullmatch(text, len(sender)) is not None
@@ -130,12 +130,12 @@ def _shape(sample: list[str]) -> _Shape | None:
 
 
 def header_names(sample: list[str]) -> str:
-    """The first line, as a hint of what was found where a table's header was looked for."""
+    """Return the first line, to show what was found where a table's header was looked for."""
     return next((line.strip() for line in sample if line.strip()), "")[:80]
 
 
 def _cells(row: str, delimiter: str) -> list[str] | None:
-    """The cells of a row; None if its quotes are wrong."""
+    """Return the cells of a row; None if its quotes are wrong."""
     if '"' not in row:
         return row.split(delimiter)
     try:
@@ -151,7 +151,7 @@ def _sample_rows(sample: list[str], shape: _Shape) -> list[list[str]]:
 
 
 def _rows(source: Source, shape: _Shape) -> Iterator[tuple[int, Row | None]]:
-    """All rows below the header with the number of their first line; None for a broken one."""
+    """Yield all rows below the header with the number of their first line; None for a broken one."""
     for chunk in _chunks(_records(source, shape)):
         cells = _cells_of([record for _, record in chunk if record is not None], shape)
         for number, record in chunk:
@@ -159,7 +159,7 @@ def _rows(source: Source, shape: _Shape) -> Iterator[tuple[int, Row | None]]:
 
 
 def _cells_of(records: list[str], shape: _Shape) -> Iterator[Row]:
-    """Date, user and message of each record, which all are rows of this shape."""
+    """Return date, user and message of each record; all of them are rows of this shape."""
     if not records:
         return iter(())
     import pandas  # here and nowhere else: it takes a second to load, and only tables need it
@@ -193,7 +193,7 @@ def _chunks(records: Iterable[tuple[int, str | None]]) -> Iterator[list[tuple[in
 
 
 def _records(source: Source, shape: _Shape) -> Iterator[tuple[int, str | None]]:
-    """The text of each row below the header with the number of its first line; None for a broken one.
+    """Yield the text of each row below the header with the number of its first line; None for a broken one.
 
     A row goes on over the line's end inside quotes. A quote that is never closed would swallow all rows after it: if
     what it encloses is no row, only its first line is broken, and reading goes on with the next.
@@ -219,7 +219,7 @@ def _records(source: Source, shape: _Shape) -> Iterator[tuple[int, str | None]]:
 
 
 def _through_quotes(row: str, lines: Lookahead[tuple[int, str | None]]) -> tuple[str, list[tuple[int, str | None]]]:
-    """The row with the lines up to the one that closes its quotes, and these lines."""
+    """Return the row with the lines up to the one that closes its quotes, and these lines."""
     parts, length, opened = [row], len(row), True
     taken: list[tuple[int, str | None]] = []
     for one in lines:

@@ -21,13 +21,13 @@ _TITLE = "What was masked, before and after. This file holds people's data: it i
 
 
 class Samples:
-    """For each tag PER_TAG different messages that got it: those with the smallest hashes, so always the same."""
+    """PER_TAG different messages for each tag that got it: those with the smallest hashes, so always the same."""
 
     def __init__(self) -> None:
         self._of_tag: dict[str, dict[int, tuple[str, str]]] = {}
 
     def add(self, before: str, after: str) -> None:
-        """A message and what became of it."""
+        """Take in a message and what became of it."""
         tags = set(_TAG.findall(after))
         if tags:
             key = hash64(before)
@@ -35,7 +35,7 @@ class Samples:
                 self._keep(tag, key, (before, after))
 
     def given(self) -> list[tuple[str, str, str]]:
-        """All of them: a tag, a message that got it, and what became of it."""
+        """Return all of them: a tag, a message that got it, and what became of it."""
         return [(tag, *sample) for tag, samples in self._of_tag.items() for sample in samples.values()]
 
     def take(self, given: Iterable[tuple[str, str, str]]) -> None:
@@ -50,7 +50,7 @@ class Samples:
             del kept[max(kept)]
 
     def write(self, path: Path) -> None:
-        """Raises OSError. Only the owner may read the file."""
+        """Write them to a file that only its owner may read. Raises OSError."""
         lines = [_TITLE]
         for tag in CONTENT_TAGS:
             samples = self._of_tag.get(tag, {})
@@ -71,7 +71,7 @@ def _quoted(label: str, text: str) -> list[str]:
 
 
 def check_place(path: Path, forbidden: Sequence[Path]) -> None:
-    """Raises DataError if a review there would be trained on, or would replace something else."""
+    """Raise DataError if a review there would be trained on, or would replace something else."""
     place = path.resolve()
     for folder in forbidden:
         if place.is_relative_to(folder.resolve()):

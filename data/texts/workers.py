@@ -35,7 +35,7 @@ Cleaned = tuple[list[list[Text]], list[Sample]]  # a batch of conversations
 
 
 def all_texts(conversations: Iterable[Conversation], plan: Plan, samples: Samples | None) -> Iterator[list[Text]]:
-    """The texts of every conversation, cleaned as planned. `samples`, if there are any, take in what was masked.
+    """Yield the texts of every conversation, cleaned as planned. `samples`, if there are any, take in what was masked.
 
     Raises DataError if a worker is killed. Ends its workers when it is closed.
     """
@@ -141,7 +141,7 @@ def _batches(conversations: Iterable[Conversation]) -> Iterator[list[Conversatio
 
 
 def work() -> None:
-    """What a worker does."""
+    """Clean what comes in until nothing comes any more: the whole life of a worker."""
     first = sys.stdin.readline()
     if not first:  # ended before it began
         return

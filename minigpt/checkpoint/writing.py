@@ -101,7 +101,7 @@ def save(
 
 
 def is_saved(folder: Path, progress: Progress) -> bool:
-    """Whether `folder` holds this progress already. Raises CheckpointError if it holds another model's."""
+    """Return True if `folder` holds this progress already. Raises CheckpointError if it holds another model's."""
     try:
         found = read(folder).progress
     except CheckpointError:
@@ -123,7 +123,7 @@ def write_files(
     optimizer: Mapping[str, Tensor] | None,
     local: Mapping[str, Tensor] | None,
 ) -> None:
-    """All files but the model card and the manifest."""
+    """Write all files but the model card and the manifest."""
     write_tensors(folder / MODEL, parameters, torch.float32)
     if optimizer is not None:
         write_tensors(folder / OPTIMIZER, optimizer, torch.bfloat16)
@@ -136,7 +136,7 @@ def write_files(
 
 
 def write_card(folder: Path, progress: Progress, settings: Settings, parameters: Mapping[str, Tensor]) -> None:
-    """The model card, with what the run's metrics.jsonl, beside the folder, knows by now."""
+    """Write the model card, with what the run's metrics.jsonl, beside the folder, knows by now."""
     count = sum(tensor.numel() for tensor in parameters.values())
     card = model_card(progress, settings, count, folder.parent / "metrics.jsonl")
     (folder / CARD).write_text(card, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What OpenAI's clients ask for and what they get: their requests, checked, and a model's answers in their format.
+"""Requests of OpenAI's clients, checked, and a model's answers in the format that they know.
 
 No sockets here: `python -m minigpt.serve` has them.
 """
@@ -44,7 +44,7 @@ StopText = Annotated[str, Field(min_length=1, max_length=200)]
 
 
 class Wanted(BaseModel):
-    """What both kinds of request have. As in OpenAI's, null is the same as nothing."""
+    """The fields that both kinds of request have. As in OpenAI's, null is the same as nothing."""
 
     model_config = ConfigDict(strict=True)
     prefix: ClassVar[str]  # of an answer's id
@@ -77,21 +77,21 @@ class CompletionWanted(Wanted):
     best_of: Literal[1] | None = None
 
     def encode(self, loaded: Loaded) -> list[list[int]]:
-        """The ids of every prompt."""
+        """Return the ids of every prompt, each the last `seq_len` at most."""
         prompts = [self.prompt] if isinstance(self.prompt, str) else self.prompt
         texts = (as_learnt(prompt, loaded.checkpoint) for prompt in prompts)
         return [encode_prompt(text, loaded.tokenizer)[-loaded.model.seq_len :] for text in texts]
 
     def answer(self, texts: Iterator[str]) -> Iterator[str]:
-        """What of the model's text is the answer."""
+        """Yield the part of the model's text that is the answer: all of it."""
         return texts
 
     def choice(self, text: str) -> dict[str, Any]:
-        """A whole answer, as it is in the response."""
+        """Return a whole answer, as it is in the response."""
         return {"text": text, "logprobs": None}
 
     def part(self, text: str, first: bool) -> dict[str, Any]:
-        """A part of an answer, as it is in a stream."""
+        """Return a part of an answer, as it is in a stream."""
         return {"text": text, "logprobs": None}
 
 
@@ -120,7 +120,7 @@ class ChatWanted(Wanted):
         return self.max_completion_tokens or super().limit()
 
     def encode(self, loaded: Loaded) -> list[list[int]]:
-        """The ids of all that was said."""
+        """Return the ids of all that was said, the last `seq_len` at most, as the one prompt."""
         texts = (as_learnt(message.text(), loaded.checkpoint) for message in self.messages)
         ids = [id for text in texts for id in encode_message(text, loaded.tokenizer)]
         return [[START, *ids][-loaded.model.seq_len :]]
@@ -136,7 +136,7 @@ class ChatWanted(Wanted):
 
 
 def until(texts: Iterable[str], stops: list[str]) -> Iterator[str]:
-    """What comes before the first of `stops`; text that may turn out to be one of them is held back."""
+    """Yield what comes before the first of `stops`, holding back text that may turn out to be one of them."""
     held = ""
     for text in texts:
         held += text
@@ -176,7 +176,7 @@ class Reply:
         }
 
     def parts(self) -> Iterator[Part]:
-        """The answers one after another, each computed as its parts are asked for."""
+        """Yield the answers one after another, each computed as its parts are asked for."""
         wanted, stop = self.wanted, self.wanted.stop
         stops = [stop] if isinstance(stop, str) else stop or []
         prompts = wanted.encode(self.loaded)
@@ -190,7 +190,10 @@ class Reply:
             yield Part(index, finish_reason=self.finish_reason)
 
     def answer_ids(self, ids: list[int], sampling: Sampling) -> Iterator[int]:
-        """The ids of one answer, counted. Who has enough before the last one stops asking, and it is no "length"."""
+        """Yield the ids of one answer, and count them.
+
+        The reason for its end is "length" only if the last one is asked for: who has enough stops asking before.
+        """
         limit, before = self.wanted.limit(), self.completion_tokens
         for id in generate(self.loaded.model, ids, max_new_tokens=limit, sampling=sampling):
             self.completion_tokens += 1
@@ -203,7 +206,7 @@ class Reply:
         return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
 
     async def whole(self, parts: AsyncIterator[Part]) -> dict[str, Any]:
-        """The response to a request without a stream."""
+        """Return the response to a request without a stream."""
         texts: dict[int, str] = {}
         reasons: dict[int, str | None] = {}
         async for part in parts:
@@ -216,7 +219,7 @@ class Reply:
         return {**self.head, "object": self.wanted.whole, "choices": choices, "usage": self.usage()}
 
     async def events(self, parts: AsyncIterator[Part]) -> AsyncIterator[str]:
-        """The response as server-sent events."""
+        """Yield the response as server-sent events."""
         head = {**self.head, "object": self.wanted.chunk}
         counted = self.wanted.stream_options is not None and self.wanted.stream_options.include_usage
         if counted:

@@ -264,10 +264,7 @@ def _written(output: Path) -> list[tuple[str, int, int]]:
 def prepared_with(output: Path = Path("data")) -> DataSettings | None:
     """Return the options with which `prepare` wrote the texts under `output`; None if others are there, or none."""
     try:
-        told = json.loads((output / _CACHE / "state.json").read_text(encoding="utf-8"))
-        if [tuple(file) for file in told["written"]] != _written(output):
-            return None
-        return DataSettings(**told["options"])
+        return DataSettings(**_remembered(output)["options"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -278,11 +275,22 @@ def _remember(output: Path, state: str, options: DataSettings, summary: Summary)
     write_whole(output / _CACHE / "state.json", json.dumps(told, ensure_ascii=False) + "\n")
 
 
+def _remembered(output: Path) -> dict[str, Any]:
+    """Return what `_remember` kept of the texts that are there.
+
+    Raises OSError, ValueError, KeyError or TypeError if there is nothing, or the texts were written by somebody else.
+    """
+    told: dict[str, Any] = json.loads((output / _CACHE / "state.json").read_text(encoding="utf-8"))
+    if [tuple(file) for file in told["written"]] != _written(output):
+        raise ValueError("the texts have changed since")
+    return told
+
+
 def _unchanged(output: Path, state: str) -> Summary | None:
     """Return what was done the last time, if files, code and what was written are still the same; or else None."""
     try:
-        told = json.loads((output / _CACHE / "state.json").read_text(encoding="utf-8"))
-        if told["state"] != state or [tuple(file) for file in told["written"]] != _written(output):
+        told = _remembered(output)
+        if told["state"] != state:
             return None
         summary = told["summary"]
         return Summary(**{**summary, "masked": Counter(summary["masked"]), "refused": tuple(summary["refused"])})

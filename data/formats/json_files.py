@@ -161,13 +161,13 @@ class _Values:
         yield from self._in_object()
 
     def _in_object(self) -> Iterator[tuple[int, Any]]:
-        self._expect("{")
-        while self._peek() != "}":
+        for _ in self._each("{", "}"):
             key = self._value()
             self._expect(":")
             if key == "messages" and self._peek() == "[":
                 self._chats += 1
-                for item in self._items():
+                for _ in self._each("[", "]"):
+                    item = self._value()
                     self.began = True
                     yield self._chats - 1, item
             elif key in ("chats", "left_chats") and self._peek() == "{":
@@ -176,25 +176,19 @@ class _Values:
                 yield from self._in_list()
             else:
                 self._value()
-            if self._peek() == ",":
-                self._at += 1
-        self._at += 1
 
     def _in_list(self) -> Iterator[tuple[int, Any]]:
-        self._expect("[")
-        while self._peek() != "]":
+        for _ in self._each("[", "]"):
             if self._peek() == "{":
                 yield from self._in_object()
             else:
                 self._value()
-            if self._peek() == ",":
-                self._at += 1
-        self._at += 1
 
-    def _items(self) -> Iterator[Any]:
-        self._expect("[")
-        while self._peek() != "]":
-            yield self._value()
+    def _each(self, opening: str, closing: str) -> Iterator[None]:
+        """Stop before each item of what stands between these brackets; whoever asks for the next has passed it."""
+        self._expect(opening)
+        while self._peek() != closing:
+            yield
             if self._peek() == ",":
                 self._at += 1
         self._at += 1

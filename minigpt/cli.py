@@ -25,6 +25,7 @@ def find_checkpoint(folder: Path | None = None) -> Checkpoint:
 
 
 def say(line: str) -> None:
+    """Tell the user a line, at standard error: standard output is for what a command makes."""
     print(line, file=sys.stderr, flush=True)
 
 

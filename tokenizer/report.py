@@ -27,6 +27,7 @@ class Report:
 
     @property
     def tokens(self) -> int:
+        """The number of tokens of all texts."""
         return int(self.used.sum())
 
 

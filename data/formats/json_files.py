@@ -46,6 +46,7 @@ class JsonLines:
 
 
 def _object(line: str) -> dict[str, Any] | None:
+    """Return the object of a line if it has a text; or else None."""
     if not line.lstrip().startswith("{"):
         return None
     try:
@@ -56,6 +57,7 @@ def _object(line: str) -> dict[str, Any] | None:
 
 
 def _first(item: dict[str, Any], *keys: str) -> str | None:
+    """Return the text under the first of `keys` that has one; None if none has."""
     return next((without_surrogates(item[key]) for key in keys if isinstance(item.get(key), str) and item[key]), None)
 
 

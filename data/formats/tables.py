@@ -35,6 +35,8 @@ Row = tuple[str, str, str]  # date, user, message
 
 @dataclass(frozen=True)
 class _Shape:
+    """The way in which one file writes its rows."""
+
     delimiter: str
     columns: tuple[int, int, int]  # where date, user and message stand
     width: int

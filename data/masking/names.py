@@ -133,6 +133,7 @@ class _Roster:
             self.any_surname.add(name)
 
     def pattern(self, kept: set[str]) -> re.Pattern[str]:
+        """Return one expression for all these names; see `name_pattern`."""
         words = self.words - kept
         verbs = words & VERB_STEMS
         vowel = {name for name in words - verbs if _ends_in_vowel(name)}

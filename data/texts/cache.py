@@ -58,6 +58,7 @@ class Entry:
 
     @property
     def messages(self) -> int:
+        """The number of messages in all chats."""
         return sum(chat.messages for chat in self.chats)
 
 
@@ -99,6 +100,7 @@ class Cache:
         return entry
 
     def _write(self, stem: str, messages: Iterable[Message], progress: Callable[[int], None]) -> Chat:
+        """Write the messages of one chat and their keys. Raises OSError, and DataError if they cannot be read."""
         senders: dict[str, int] = {}
         keys = _Keys()
         first = last = None
@@ -154,6 +156,7 @@ class _Keys:
         self._times: Counter[int] = Counter()
 
     def of(self, time: int | None, sender: str, text: str) -> bytes:
+        """Return the key of the next message, as KEYS has it."""
         minute = self._minute if time is None else time // 60
         if minute != self._minute:
             self._minute, self._times = minute, Counter()

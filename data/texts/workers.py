@@ -85,6 +85,8 @@ def _in_workers(batches: Iterable[list[Conversation]], plan: Plan, sample: bool,
 
 
 class _Worker:
+    """A process that cleans, one batch at a time."""
+
     def __init__(self, plan: Plan, sample: bool) -> None:
         path = os.pathsep.join(filter(None, (str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH"))))
         self._process = subprocess.Popen(
@@ -98,6 +100,7 @@ class _Worker:
         self._send([plan.model_dump(), sample])
 
     def clean(self, batch: list[Conversation]) -> Cleaned:
+        """Return the texts of a batch. Raises DataError if the process was killed."""
         self._send(batch)
         assert self._process.stdout is not None
         answer = self._process.stdout.readline()

@@ -127,6 +127,7 @@ class Manifest(BaseModel):
 
     @property
     def progress(self) -> Progress:
+        """The progress that the checkpoint is of."""
         return Progress(
             self.run, self.run_id, self.round, self.samples, self.step, self.anchor, self.lineage, self.updates
         )

@@ -47,6 +47,7 @@ class Context:
         self._courage = FEWEST_GUESSES
 
     def append(self, id: int) -> None:
+        """Add an id that was chosen, or said by somebody."""
         self.ids.append(id)
 
     def next_logits(self) -> Tensor:

@@ -137,18 +137,21 @@ def test_a_large_table_is_read_in_little_memory(tmp_path: Path) -> None:
         "    (source,), _, _ = find([Path(name)])\n"
         "    return sum(1 for _ in detect(source).format.messages(source, Counts()))\n"
         "small, before = read(sys.argv[1]), most()\n"
-        "print(read(sys.argv[2]), most() - before)"
+        "large, grown, before = read(sys.argv[2]), most() - before, most()\n"
+        "print(large, grown, read(sys.argv[3]), most() - before)"
     )
     row = "2026-05-17 09:00:00,민준,그냥 하는 말이 조금 길어서 줄 하나가 된다\n"
-    paths = [tmp_path / "small.csv", tmp_path / "large.csv"]
+    paths = [tmp_path / "small.csv", tmp_path / "large.csv", tmp_path / "quotes.csv"]
     for path, count in zip(paths, (20_000, 300_000)):
         path.write_text(HEADER + row * count, encoding="utf-8")
+    paths[2].write_text(HEADER + row + '2026-05-17 09:00:00,민준,"' + '""' * 4_000_000 + '"\n', encoding="utf-8")
     done = subprocess.run(
         [sys.executable, "-c", script, *paths], cwd=REPOSITORY, capture_output=True, text=True, check=True
     )
-    messages, grown = map(int, done.stdout.split())
-    assert messages == 300_000
+    messages, grown, quotes, grown_by_quotes = map(int, done.stdout.split())
+    assert (messages, quotes) == (300_000, 2)
     assert grown < 10e6, "of a file of 25 MB"
+    assert grown_by_quotes < 200e6, "of a row of 8 MB"
 
 
 @pytest.mark.parametrize(

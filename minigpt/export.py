@@ -56,13 +56,13 @@ def write_gguf(checkpoint: Checkpoint, target: Path, type: str = "f16") -> None:
     add_vocabulary(writer, tokenizer)
     add_tensors(gguf, writer, model, gguf.GGMLQuantizationType[matrix_format])
     try:
-        write_whole(writer, target)
+        write_with(writer, target)
     except OSError as error:
         # numpy says only how many bytes it could not write, which is what a full disk does
         raise ExportError(f"{target} cannot be written: {error.strerror or f'the disk is full ({error})'}") from error
 
 
-def write_whole(writer: Any, target: Path) -> None:
+def write_with(writer: Any, target: Path) -> None:
     """Write what the writer holds to `target`, which is as it was if that fails. Raises OSError."""
     target = Path(os.path.realpath(target))  # a link stays one, and what it leads to is replaced
     with replacing(target) as part:

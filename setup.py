@@ -22,6 +22,7 @@ setup(
         "ifaddr>=0.2",  # naming this device's addresses; zeroconf brings it
         "segno>=1.6,<2",  # an invite as a QR code, on whatever device invites: 0.3 MB and nothing else
         "sentencepiece>=0.2",  # tokenizer
+        "pandas>=2.2.3,<4",  # chats as tables; 2.2.3 is the first with wheels for Python 3.13
         "safetensors>=0.5",  # model files
         "pydantic>=2.7,<3",  # settings and their checks
         "json5>=0.9.25",  # comments in the settings

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 import tokenizer
-from minigpt.dataset import Batches, PackedDataset
+from minigpt.dataset import Batches, TextDataset
 from minigpt.encoding import encode
 
 LARGE = 5 * 10**9  # ids of two bytes
@@ -61,7 +61,7 @@ def main() -> None:
         )
         np.lib.format.open_memmap(large := folder / "large.npy", "w+", np.uint16, (LARGE,)).flush()
         started = time.time()
-        dataset = PackedDataset(large, SEQ_LEN, seed=0)
+        dataset = TextDataset.packed(large, SEQ_LEN, seed=0)
         opened, busy = time.time() - started, time.process_time()
         for _ in islice(Batches(dataset, BATCH_SIZE), BATCHES):
             pass

@@ -21,7 +21,7 @@ import tokenizer
 from data.prepare import prepare
 from minigpt import IGNORED
 from minigpt.checkpoint import file_sha256
-from minigpt.dataset import Batch, Batches, PackedDataset, PaddedDataset
+from minigpt.dataset import Batch, Batches, TextDataset
 from minigpt.device import pick_autocast
 from minigpt.encoding import encode, read_texts
 from minigpt.model import MiniGPT
@@ -54,7 +54,7 @@ class Counted:
 class Way:
     """One way to train on the sample chats, with a model of its own."""
 
-    def __init__(self, dataset: PackedDataset | PaddedDataset, vocab_size: int, blocked: bool):
+    def __init__(self, dataset: TextDataset, vocab_size: int, blocked: bool):
         model = MiniGPT.from_settings(SETTINGS.model, vocab_size, SEQ_LEN)
         self.counted, self.speed = Counted(Batches(dataset, BATCH_SIZE)), 0.0
         self.inner = InnerLoop(model, self.counted, CPU, pick_autocast(CPU), blocked)
@@ -78,13 +78,13 @@ def all_ways(folder: Path) -> dict[str, Way]:
         for conversation in read_texts(conversations):
             for message in conversation.text.splitlines():
                 file.write(json.dumps({"text": message}, ensure_ascii=False) + "\n")
-    packed = PackedDataset(encode(conversations, processor, tokenizer_sha256=file_sha256(model_path)), SEQ_LEN, 0)
+    packed = TextDataset.packed(encode(conversations, processor, tokenizer_sha256=file_sha256(model_path)), SEQ_LEN, 0)
     size = processor.get_piece_size()
     return {
         PACKED: Way(packed, size, False),
         "packed, attention blocked between texts": Way(packed, size, True),
-        "padded, a conversation a sequence": Way(PaddedDataset(conversations, processor, SEQ_LEN, 0), size, False),
-        "padded, a message a sequence": Way(PaddedDataset(messages, processor, SEQ_LEN, 0), size, False),
+        "padded, a conversation a sequence": Way(TextDataset.padded(conversations, processor, SEQ_LEN, 0), size, False),
+        "padded, a message a sequence": Way(TextDataset.padded(messages, processor, SEQ_LEN, 0), size, False),
     }
 
 

@@ -17,7 +17,7 @@ from data.options import DataSettings, options_in
 from data.prepare import Progress, Report, prepare
 
 
-def main() -> int:
+def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m data",
         description="Reads chat exports (KakaoTalk, WhatsApp, LINE, Telegram, CSV with the columns Date,User,Message) "
@@ -64,7 +64,11 @@ def main() -> int:
         action=argparse.BooleanOptionalAction,
         help="begin every message with who says it, as in <P1>: (data.speakers in config.json)",
     )
-    arguments = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> int:
+    arguments = parse_arguments()
     try:
         if arguments.explain:
             for line in explain(arguments.explain):
@@ -83,7 +87,7 @@ def main() -> int:
 
 
 def _options(keep_case: bool | None, speakers: bool | None) -> DataSettings:
-    """As the user says, and where they say nothing, as config.json does."""
+    """Return the options that the user gave, and those of config.json for what they did not say. Raises DataError."""
     configured = options_in(Path("config.json"))
     return DataSettings(
         lower_case=configured.lower_case if keep_case is None else not keep_case,
@@ -101,7 +105,7 @@ def _say(line: str) -> None:
 
 @contextmanager
 def _bar() -> Iterator[tuple[Report, Progress]]:
-    """How to tell the user lines and how far the work is: with a bar below them, where somebody watches a terminal."""
+    """Yield a function that tells the user a line, and one that tells how far the work is, as a bar in a terminal."""
     console = Console(highlight=False, markup=False, soft_wrap=True, emoji=False)
     if not console.is_terminal:
         yield _say, lambda what, done, total: None

@@ -1,4 +1,4 @@
-"""How chats become text. A run's choice: whoever trains in it prepares its text in the same way."""
+"""The options by which chats become text: a run's choice, so that all who train in it prepare alike."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from data.errors import DataError
 
 
 class DataSettings(BaseModel):
-    """Whether letters become small ones, and whether every message begins with who says it (`<P1>: …`)."""
+    """The options of a run: letters become small ones, and every message begins with its sender (`<P1>: …`)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -18,7 +18,7 @@ class DataSettings(BaseModel):
 
 
 def options_in(config: Path) -> DataSettings:
-    """The section `data` of a settings file; the defaults if there is no file or no such section in it.
+    """Return the section `data` of a settings file; the defaults if there is no file or no such section in it.
 
     Raises DataError, its message starting with the path.
     """

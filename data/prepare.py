@@ -19,26 +19,28 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import numpy as np
 
+from data.atomic import replacing_all, write_whole
 from data.errors import DataError
-from data.formats.files import find
+from data.formats.files import Source, find
 from data.masking.cleaning import Plan
 from data.masking.names import read_names
 from data.masking.tags import CONTENT_TAGS
 from data.options import DataSettings
-from data.texts.cache import Cache, Entry, code_version, fingerprint, write_whole
+from data.texts.cache import Cache, Entry, code_version, fingerprint
 from data.texts.conversations import Conversation, conversations
 from data.texts.duplicates import BANDS, held_out, keep
-from data.texts.overlaps import Group, group
+from data.texts.overlaps import group
 from data.texts.review import Samples, check_place
-from data.texts.workers import all_texts
+from data.texts.workers import Text, all_texts
 
 _TOKENIZER_FILE = Path("for-tokenizer-training/textonly.txt")
 _TRAIN_FILE = Path("for-model-training/train.jsonl")
 _VALID_FILE = Path("for-model-training/valid.jsonl")
+_FILES = (_TOKENIZER_FILE, _TRAIN_FILE, _VALID_FILE)
 _CACHE = Path(".cache")
 _ALIASES = Path("aliases.txt")
 _NOT_NAMES = Path("not-names.txt")
@@ -49,7 +51,7 @@ Progress = Callable[[str, int, int], None]  # what is being done, how much of it
 
 @dataclass(frozen=True)
 class Summary:
-    """What `prepare` did. The first five numbers together are all that the files hold."""
+    """The numbers of what `prepare` did. The first five together are all that the files hold."""
 
     messages: int  # used
     repeated: int  # in another export of the same chat
@@ -84,113 +86,140 @@ def prepare(
     """
     places = [raw] if isinstance(raw, Path) else list(raw)
     told = ", ".join(map(str, places))
-    samples = None
     if review is not None:
-        check_place(
-            review, [*places, *(output / file.parent for file in (_TOKENIZER_FILE, _TRAIN_FILE)), output / _CACHE]
-        )
-        samples = Samples()
+        check_place(review, [*places, *((output / file).parent for file in _FILES), output / _CACHE])
     aliases, not_names = read_names(lists / _ALIASES), read_names(lists / _NOT_NAMES)
-    sources, refused, passed_over = find(places)
     cache = Cache(output / _CACHE)
-    if any(map(Path.exists, places)):  # a path that was mistyped is no wish to forget
-        cache.forget_others(sources)
-    if not sources and (not refused or not any(map(Path.exists, places))):
-        raise DataError(f"no chat export in {told}; put one there")
+    sources, refused, passed_over = _find(places, cache)
     state = fingerprint([[(s.name, s.size, s.modified) for s in sources], refused, passed_over, code_version()])
     state = fingerprint([state, options.model_dump(), aliases, not_names])
-    if samples is None and (known := _unchanged(output, state)) is not None:
-        report(
-            f"nothing in {told} has changed: {known.train:,} texts to train on and {known.valid:,} held out are there"
-        )
-        for line in known.refused:
-            report(f"not used: {line}")
+    if review is None and (known := _unchanged(output, state)) is not None:
+        _report_unchanged(known, told, report)
         return known
+    samples = None if review is None else Samples()
     try:
-        entries = []
-        for number, source in enumerate(sources):
-
-            def read(messages: int, what: str = f"reading {source.name}", number: int = number) -> None:
-                progress(f"{what} ({messages:,} messages)", number, len(sources))
-
-            entries.append(cache.entry(source, read))
+        entries = _read(sources, cache, progress)
         refused += [entry.refused for entry in entries if entry.refused]
         used = [entry for entry in entries if not entry.refused]
         groups, repeated = group(used, cache)
         _report_files(entries, repeated, refused, passed_over, report)
         if not used:
             raise DataError(f"none of the files in {told} can be used; put a chat export there")
-        counts = {
-            "messages": sum(entry.messages for entry in used) - sum(repeated.values()),
-            "repeated": sum(repeated.values()),
-            "system": sum(entry.system for entry in used),
-            "deleted": sum(entry.deleted for entry in used),
-            "broken": sum(len(entry.broken) for entry in used),
-        }
-        senders = {sender for group in groups for chat in group.chats for sender in chat.senders}
-        plan = Plan(senders=sorted(senders), aliases=aliases, not_names=not_names, options=options)
-        summary = _write_texts(groups, cache, output, plan, samples, counts, tuple(refused), progress)
-        if summary is None:
+        counts = _counts(used, repeated)
+        senders = sorted({sender for group in groups for chat in group.chats for sender in chat.senders})
+        plan = Plan(senders=senders, aliases=aliases, not_names=not_names, options=options)
+        cut = chain.from_iterable(conversations(group.messages(cache)) for group in groups)
+        cleaned = all_texts(_with_progress(cut, counts["messages"], progress), plan, samples)
+        written = _write_texts(cleaned, cache.folder, output)
+        if written is None:
             raise DataError(f"nothing is left of the files in {told} once they are cleaned; put a chat export there")
+        summary = Summary(**counts, **written, refused=tuple(refused))
         _remember(output, state, options, summary)
         if samples is not None and review is not None:
             samples.write(review)
     except OSError as error:
         raise DataError(f"cannot write {error.filename or output}: {error.strerror}") from None
-    _report_result(summary, output, report)
-    if review is not None:
-        report(f"  {review}: what was masked, before and after; nobody else should see it")
+    _report_result(summary, output, review, report)
     return summary
 
 
-def _write_texts(
-    groups: list[Group],
-    cache: Cache,
-    output: Path,
-    plan: Plan,
-    samples: Samples | None,
-    counts: dict[str, int],
-    refused: tuple[str, ...],
-    progress: Progress,
-) -> Summary | None:
-    """Clean everything and write the three files; None, and nothing is written, if no text is left."""
-    cut = chain.from_iterable(conversations(group.messages(cache)) for group in groups)
-    conversation, exact, bands = array("L"), array("Q"), array("Q")
-    everything = cache.folder / f"texts.{os.getpid()}.part"
-    try:
-        with everything.open("w", encoding="utf-8", newline="\n") as file:
-            seen = 0
-            for number, texts in enumerate(all_texts(_counted(cut, counts["messages"], progress), plan, samples)):
+def _find(places: list[Path], cache: Cache) -> tuple[list[Source], list[str], int]:
+    """Return what `data.formats.files.find` does, and let the cache forget all other files.
+
+    Raises DataError if there is nothing at all.
+    """
+    sources, refused, passed_over = find(places)
+    is_there = any(map(Path.exists, places))
+    if is_there:  # a path that was mistyped is no wish to forget
+        cache.forget_others(sources)
+    if not sources and not (refused and is_there):
+        raise DataError(f"no chat export in {', '.join(map(str, places))}; put one there")
+    return sources, refused, passed_over
+
+
+def _read(sources: list[Source], cache: Cache, progress: Progress) -> list[Entry]:
+    """Return what each file holds. Raises OSError."""
+    entries = []
+    for number, source in enumerate(sources):
+
+        def told(messages: int, what: str = f"reading {source.name}", number: int = number) -> None:
+            progress(f"{what} ({messages:,} messages)", number, len(sources))
+
+        entries.append(cache.entry(source, told))
+    return entries
+
+
+def _counts(used: list[Entry], repeated: dict[str, int]) -> dict[str, Any]:
+    """Return the first five numbers of a Summary."""
+    twice = sum(repeated.values())
+    return {
+        "messages": sum(entry.messages for entry in used) - twice,
+        "repeated": twice,
+        "system": sum(entry.system for entry in used),
+        "deleted": sum(entry.deleted for entry in used),
+        "broken": sum(len(entry.broken) for entry in used),
+    }
+
+
+class _Scratch:
+    """All cleaned texts in a file, a line of JSON each, and in memory the few numbers by which they are compared."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._conversation, self._exact, self._bands = array("L"), array("Q"), array("Q")
+
+    def write(self, cleaned: Iterable[list[Text]]) -> None:
+        """Write the texts of each conversation. Raises OSError."""
+        with self.path.open("w", encoding="utf-8", newline="\n") as file:
+            for number, texts in enumerate(cleaned):
                 for text, key, likeness in texts:
                     file.write(json.dumps(text, ensure_ascii=False) + "\n")
-                    conversation.append(number)
-                    exact.append(key)
-                    bands.extend(likeness)
-                seen += len(texts)
-        if not seen:
-            return None
-        keys = np.frombuffer(exact, dtype=np.uint64)
-        kept, same, nearly = keep(keys, np.frombuffer(bands, dtype=np.uint64).reshape(-1, BANDS))
+                    self._conversation.append(number)
+                    self._exact.append(key)
+                    self._bands.extend(likeness)
+
+    def __len__(self) -> int:
+        return len(self._exact)
+
+    def choose(self) -> tuple[np.ndarray, np.ndarray, int, int]:
+        """Return which texts are kept and which of these are held out, each (texts,) bool.
+
+        Also returns how many were left out since they are there already, and how many since nearly the same are.
+        """
+        keys = np.frombuffer(self._exact, dtype=np.uint64)
+        kept, same, nearly = keep(keys, np.frombuffer(self._bands, dtype=np.uint64).reshape(-1, BANDS))
         valid = np.zeros(len(kept), dtype=bool)
-        valid[kept] = held_out(np.frombuffer(conversation, dtype=np.uint64)[kept], keys[kept])
-        masked: Counter[str] = Counter()
-        characters = _write(everything, output, kept, valid, masked)
+        valid[kept] = held_out(np.frombuffer(self._conversation, dtype=np.uint64)[kept], keys[kept])
+        return kept, valid, same, nearly
+
+
+def _write_texts(cleaned: Iterable[list[Text]], scratch_folder: Path, output: Path) -> dict[str, Any] | None:
+    """Write the three files and return what a Summary says of them; None, and nothing is written, if no text is left.
+
+    Raises OSError and DataError.
+    """
+    scratch = _Scratch(scratch_folder / f"texts.{os.getpid()}.part")
+    try:
+        scratch.write(cleaned)
+        if not len(scratch):
+            return None
+        kept, valid, same, nearly = scratch.choose()
+        characters, masked = _write_chosen(scratch.path, output, kept, valid)
     finally:
         with suppress(OSError):
-            everything.unlink()
-    return Summary(
-        **counts,
-        train=int((kept & ~valid).sum()),
-        valid=int(valid.sum()),
-        same=same,
-        nearly_same=nearly,
-        characters=characters,
-        masked=masked,
-        refused=refused,
-    )
+            scratch.path.unlink()
+    return {
+        "train": int((kept & ~valid).sum()),
+        "valid": int(valid.sum()),
+        "same": same,
+        "nearly_same": nearly,
+        "characters": characters,
+        "masked": masked,
+    }
 
 
-def _counted(cut: Iterable[Conversation], total: int, progress: Progress) -> Iterator[Conversation]:
+def _with_progress(cut: Iterable[Conversation], total: int, progress: Progress) -> Iterator[Conversation]:
+    """Pass the conversations through, telling how many of all messages were in those before."""
     done = 0
     for conversation in cut:
         progress("cleaning", done, total)
@@ -198,14 +227,12 @@ def _counted(cut: Iterable[Conversation], total: int, progress: Progress) -> Ite
         done += len(conversation)
 
 
-def _write(everything: Path, output: Path, kept: np.ndarray, valid: np.ndarray, masked: Counter[str]) -> int:
-    """Write the texts that are kept to the three files; the number of their characters. Counts the tags."""
+def _write_chosen(texts: Path, output: Path, kept: np.ndarray, valid: np.ndarray) -> tuple[int, Counter[str]]:
+    """Write the texts that are kept to the three files; return the number of their characters, and of each tag."""
     characters = 0
-    masked.update(dict.fromkeys(CONTENT_TAGS, 0))
-    with (
-        everything.open(encoding="utf-8") as lines,
-        _whole_files(output / _TOKENIZER_FILE, output / _TRAIN_FILE, output / _VALID_FILE) as (words, train, held),
-    ):
+    masked = Counter(dict.fromkeys(CONTENT_TAGS, 0))
+    paths = [output / file for file in _FILES]
+    with texts.open(encoding="utf-8") as lines, _whole_files(paths) as (words, train, held):
         for line, is_kept, is_valid in zip(lines, kept, valid, strict=True):
             if not is_kept:
                 continue
@@ -216,58 +243,54 @@ def _write(everything: Path, output: Path, kept: np.ndarray, valid: np.ndarray, 
             characters += len(text)
             for tag in CONTENT_TAGS:
                 masked[tag] += text.count(tag)
-    return characters
+    return characters, masked
 
 
 @contextmanager
-def _whole_files(*paths: Path) -> Iterator[list[TextIO]]:
-    """Files under temporary names, which replace those at `paths` once all are written, or else none."""
-    parts = [path.with_name(f"{path.name}.{os.getpid()}.part") for path in paths]
-    try:
-        with ExitStack() as opened:
-            files: list[TextIO] = []
-            for part in parts:
-                part.parent.mkdir(parents=True, exist_ok=True)
-                files.append(opened.enter_context(part.open("w", encoding="utf-8", newline="\n")))
-            yield files
-            for file in files:
-                file.flush()
-                os.fsync(file.fileno())
-        for part, path in zip(parts, paths, strict=True):
-            os.replace(part, path)
-    finally:
-        for part in parts:
-            with suppress(OSError):  # most are renamed by now
-                part.unlink()
+def _whole_files(paths: list[Path]) -> Iterator[list[TextIO]]:
+    """Open a file for each of `paths`, which takes its place once all are written; if any fails, none does."""
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing_all(paths) as parts, ExitStack() as opened:
+        yield [opened.enter_context(part.open("w", encoding="utf-8", newline="\n")) for part in parts]
 
 
 def _written(output: Path) -> list[tuple[str, int, int]]:
-    """The three files as they are, to see later whether they still are. Raises OSError if one is missing."""
-    status = {path: (output / path).stat() for path in (_TOKENIZER_FILE, _TRAIN_FILE, _VALID_FILE)}
+    """Return name, size and time of change of the three files. Raises OSError if one is missing."""
+    status = {path: (output / path).stat() for path in _FILES}
     return [(str(path), found.st_size, found.st_mtime_ns) for path, found in status.items()]
 
 
 def prepared_with(output: Path = Path("data")) -> DataSettings | None:
-    """The options with which `prepare` wrote the texts under `output`; None if others are there, or none."""
+    """Return the options with which `prepare` wrote the texts under `output`; None if others are there, or none."""
     try:
-        told = json.loads((output / _CACHE / "state.json").read_text(encoding="utf-8"))
-        if [tuple(file) for file in told["written"]] != _written(output):
-            return None
-        return DataSettings(**told["options"])
+        return DataSettings(**_remembered(output)["options"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
 def _remember(output: Path, state: str, options: DataSettings, summary: Summary) -> None:
+    """Keep for the next call what this one has made of which state. Raises OSError."""
     told = {"state": state, "options": options.model_dump(), "written": _written(output), "summary": vars(summary)}
-    write_whole(output / _CACHE / "state.json", [json.dumps(told, ensure_ascii=False)])
+    write_whole(output / _CACHE / "state.json", json.dumps(told, ensure_ascii=False) + "\n")
+
+
+def _remembered(output: Path) -> dict[str, Any]:
+    """Return what `_remember` kept of the texts that are there.
+
+    Raises OSError, ValueError, KeyError or TypeError if there is nothing, or the texts were written by somebody else.
+    """
+    told: dict[str, Any] = json.loads((output / _CACHE / "state.json").read_text(encoding="utf-8"))
+    if [tuple(file) for file in told["written"]] != _written(output):
+        raise ValueError("the texts have changed since")
+    return told
 
 
 def _unchanged(output: Path, state: str) -> Summary | None:
-    """What was done the last time, if files, code and what was written are still the same."""
+    """Return what was done the last time, if files, code and what was written are still the same; or else None."""
     try:
-        told = json.loads((output / _CACHE / "state.json").read_text(encoding="utf-8"))
-        if told["state"] != state or [tuple(file) for file in told["written"]] != _written(output):
+        told = _remembered(output)
+        if told["state"] != state:
             return None
         summary = told["summary"]
         return Summary(**{**summary, "masked": Counter(summary["masked"]), "refused": tuple(summary["refused"])})
@@ -282,23 +305,9 @@ def _report_files(
     passed_over: int,
     report: Report,
 ) -> None:
-    """A table of what was read. A row's messages, repeated, system, deleted and broken are all that the file holds."""
+    """Tell what was read, in a table: a row's messages, repeated, system, deleted and broken are all the file holds."""
     if entries:
-        names = [entry.name if len(entry.name) <= 44 else f"…{entry.name[-43:]}" for entry in entries]
-        wide = max(map(len, names))
-        report(
-            f"{'file':<{wide}}  {'format':<32} {'messages':>9} {'repeated':>9} "
-            f"{'system':>7} {'deleted':>7} {'broken':>7}"
-        )
-        for name, entry in zip(names, entries, strict=True):
-            if entry.refused:
-                report(f"{name:<{wide}}  not used")
-                continue
-            twice = repeated.get(entry.name, 0)
-            report(
-                f"{name:<{wide}}  {entry.format:<32} {entry.messages - twice:>9,} {twice:>9,} {entry.system:>7,} "
-                f"{entry.deleted:>7,} {len(entry.broken):>7,}"
-            )
+        _report_table(entries, repeated, report)
     for entry in entries:
         if entry.broken and not entry.refused:
             some = ", ".join(map(str, entry.broken[:5])) + (", …" if len(entry.broken) > 5 else "")
@@ -309,7 +318,30 @@ def _report_files(
         report(f"{passed_over:,} photos, documents and the like passed over")
 
 
-def _report_result(summary: Summary, output: Path, report: Report) -> None:
+def _report_table(entries: list[Entry], repeated: dict[str, int], report: Report) -> None:
+    names = [entry.name if len(entry.name) <= 44 else f"…{entry.name[-43:]}" for entry in entries]
+    wide = max(map(len, names))
+    report(
+        f"{'file':<{wide}}  {'format':<32} {'messages':>9} {'repeated':>9} {'system':>7} {'deleted':>7} {'broken':>7}"
+    )
+    for name, entry in zip(names, entries, strict=True):
+        if entry.refused:
+            report(f"{name:<{wide}}  not used")
+            continue
+        twice = repeated.get(entry.name, 0)
+        report(
+            f"{name:<{wide}}  {entry.format:<32} {entry.messages - twice:>9,} {twice:>9,} {entry.system:>7,} "
+            f"{entry.deleted:>7,} {len(entry.broken):>7,}"
+        )
+
+
+def _report_unchanged(known: Summary, told: str, report: Report) -> None:
+    report(f"nothing in {told} has changed: {known.train:,} texts to train on and {known.valid:,} held out are there")
+    for line in known.refused:
+        report(f"not used: {line}")
+
+
+def _report_result(summary: Summary, output: Path, review: Path | None, report: Report) -> None:
     masked = [f"{tag} {count:,}" for tag, count in summary.masked.items() if count]
     report(f"masked: {', '.join(masked) or 'nothing'} (--review FILE shows samples)")
     left_out = f"; {summary.same:,} repeated and {summary.nearly_same:,} nearly repeated texts left out"
@@ -317,3 +349,5 @@ def _report_result(summary: Summary, output: Path, report: Report) -> None:
     report(f"  {output / _TOKENIZER_FILE}")
     report(f"  {output / _TRAIN_FILE}: {summary.train:,} texts")
     report(f"  {output / _VALID_FILE}: {summary.valid:,} texts")
+    if review is not None:
+        report(f"  {review}: what was masked, before and after; nobody else should see it")

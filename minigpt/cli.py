@@ -1,4 +1,4 @@
-"""What the commands of minigpt share: exit codes, messages to people, the checkpoint to begin with."""
+"""Parts that the commands of minigpt share: exit codes, messages to people, the checkpoint to begin with."""
 
 import argparse
 import io
@@ -36,7 +36,7 @@ class GuideMode(argparse.Action):
 
 
 def find_checkpoint(folder: Path | None = None) -> Checkpoint:
-    """The checkpoint in `folder`, or the newest that there is."""
+    """Return the checkpoint in `folder`, or the newest that there is. Raises CheckpointError."""
     if folder is not None:
         return read(folder)
     found = newest(CHECKPOINTS, report=say)
@@ -46,11 +46,15 @@ def find_checkpoint(folder: Path | None = None) -> Checkpoint:
 
 
 def say(line: str) -> None:
+    """Tell the user a line, at standard error: standard output is for what a command makes."""
     print(line, file=sys.stderr, flush=True)
 
 
 def exit_code(work: Callable[[], None], errors: tuple[type[Exception], ...]) -> int:
-    """Do a command's work; its exit code: 0, 2 for one of `errors` (said in a line), 1 for no room, 130 for Ctrl+C."""
+    """Do a command's work and return its exit code.
+
+    It is 0, 2 for one of `errors`, which is said in a line, 1 where the output cannot be written, and 130 for Ctrl+C.
+    """
     heed_interrupts()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal without Hangul gets question marks and no traceback
@@ -80,7 +84,7 @@ def discard_output() -> None:
 
 
 def number_between(kind: type[int] | type[float], low: float, high: float) -> Callable[[str], int | float]:
-    """A type for argparse: a number from low to high."""
+    """Return a type for argparse: a number from low to high."""
 
     def parse(text: str) -> int | float:
         value = kind(text)

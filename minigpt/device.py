@@ -1,4 +1,4 @@
-"""Which processor to compute on, and in which number format it is fastest."""
+"""The processor to compute on, and the number format in which it is fastest."""
 
 import ctypes
 import sys
@@ -11,7 +11,7 @@ TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # names of glibc's mallopt, malloc.h
 
 
 def pick_device() -> torch.device:
-    """CUDA where there is one, else Apple's MPS, else the CPU."""
+    """Return CUDA where there is one, else Apple's MPS, else the CPU."""
     if torch.cuda.is_available():
         return torch.device("cuda")
     if torch.backends.mps.is_available():
@@ -20,7 +20,7 @@ def pick_device() -> torch.device:
 
 
 def pick_autocast(device: torch.device) -> torch.dtype | None:
-    """The type for `torch.autocast` on `device`: bfloat16 where it pays, None for plain float32.
+    """Return the type for `torch.autocast` on `device`: bfloat16 where it pays, None for plain float32.
 
     CPUs with matrix units (AMX, newer ARM) multiply bfloat16 several times faster, others emulate it and are slower;
     no flag tells them apart everywhere, so a CPU is asked with a measurement of well under 0.3 s.
@@ -33,7 +33,7 @@ def pick_autocast(device: torch.device) -> torch.dtype | None:
 
 
 def bfloat16_is_faster() -> bool:
-    """Whether one core multiplies bfloat16 matrices at least half as fast again as float32 ones."""
+    """Return True if one core multiplies bfloat16 matrices at least half as fast again as float32 ones."""
     threads = torch.get_num_threads()
     torch.set_num_threads(
         1
@@ -45,7 +45,10 @@ def bfloat16_is_faster() -> bool:
 
 
 def matmul_seconds(dtype: torch.dtype, budget: float = 0.05) -> float:
-    """Best time of one matrix product on the CPU, of as many as fit in `budget` seconds and at least two."""
+    """Return the best time of one matrix product on the CPU, in seconds.
+
+    Of as many as fit in `budget` seconds, and of two at least.
+    """
     left, right = torch.ones(128, 512, dtype=dtype), torch.ones(512, 512, dtype=dtype)
     times: list[float] = []
     end = time.perf_counter() + budget
@@ -69,12 +72,12 @@ def keep_freed_memory() -> None:
 
 
 def give_back_freed_memory() -> None:
-    """What is free now goes back to the system after all: after work that will not be done again soon."""
+    """Give back to the system what is free now: after work that will not be done again soon."""
     malloc_trim = allocator("malloc_trim")
     if malloc_trim is not None:
         malloc_trim(0)
 
 
 def allocator(function: str) -> Any:
-    """A function of glibc's allocator; None elsewhere."""
+    """Return a function of glibc's allocator; None elsewhere."""
     return getattr(ctypes.CDLL(None), function, None) if sys.platform == "linux" else None

@@ -20,6 +20,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 from numpy.lib import format as npy
 
+from data.atomic import write_whole
 from minigpt import END_OF_TEXT, START
 
 TEXTS_AT_ONCE, CHARACTERS_AT_ONCE = 1024, 2**20  # encoded together, which keeps all cores busy and memory flat
@@ -41,12 +42,12 @@ class Text(NamedTuple):
 
 
 def wrap(ids: list[int]) -> list[int]:
-    """A text's ids between the control symbols that say where it starts and ends."""
+    """Return a text's ids between the control symbols that say where it starts and ends."""
     return [START, *ids, END_OF_TEXT]
 
 
 def piece_bytes(tokenizer: Any, id: int) -> bytes:
-    """The UTF-8 bytes that a token stands for: none for a control symbol, and maybe only a part of a character."""
+    """Return the UTF-8 bytes of a token: none for a control symbol, and maybe only a part of a character."""
     if tokenizer.is_control(id) or tokenizer.is_unknown(id):
         return b""
     piece: str = tokenizer.id_to_piece(id)
@@ -56,7 +57,7 @@ def piece_bytes(tokenizer: Any, id: int) -> bytes:
 
 
 def read_texts(jsonl: Path, offset: int = 0, line: int = 1) -> Iterator[Text]:
-    """The texts of a JSON Lines file one by one, from a line on that begins at `offset`. Empty lines are passed over.
+    """Yield the texts of a JSON Lines file, from a line on that begins at `offset`. Empty lines are passed over.
 
     Raises DatasetError for a missing file and for a line that is not an object with a "text".
     """
@@ -73,7 +74,7 @@ def read_texts(jsonl: Path, offset: int = 0, line: int = 1) -> Iterator[Text]:
 
 
 def parse_text(line: bytes, place: str) -> str:
-    """The "text" of one line; `place` says in a DatasetError where it stands."""
+    """Return the "text" of one line. Raises DatasetError, in which `place` says where it stands."""
     try:
         document = json.loads(line)
     except (ValueError, RecursionError) as error:
@@ -87,17 +88,17 @@ def parse_text(line: bytes, place: str) -> str:
 
 
 def no_text(jsonl: Path) -> DatasetError:
-    """What is said of a file without any text."""
+    """Return the error for a file without any text."""
     return DatasetError(f'{jsonl} has no text in it; every line must be {{"text": "…"}}')
 
 
 def id_type(vocab_size: int) -> np.dtype[Any]:
-    """The numbers that ids are kept as: two bytes each, or four where the vocabulary needs them."""
+    """Return the type that ids are kept in: two bytes each, or four where the vocabulary needs them."""
     return np.dtype("<u2" if vocab_size <= 2**16 else "<u4")
 
 
 def open_ids(path: Path) -> np.ndarray:
-    """The ids that `encode` has written, mapped into memory. Raises DatasetError."""
+    """Return the ids that `encode` has written, mapped into memory. Raises DatasetError."""
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError) as error:
@@ -140,14 +141,18 @@ def encode(
     except DatasetError:
         unfinished.discard()
         raise
-    for stale in jsonl.parent.glob(f"{jsonl.stem}.ids-*"):
-        if stale != target:
-            stale.unlink(missing_ok=True)
+    for name in (f"{jsonl.stem}.ids-*", f".{jsonl.stem}.ids-*"):  # the latter of a process that was killed
+        for stale in jsonl.parent.glob(name):
+            if stale != target:
+                stale.unlink(missing_ok=True)
     return target
 
 
 def write_ids(unfinished: Unfinished, jsonl: Path, tokenizer: Any, progress: Callable[[int], None]) -> None:
-    """Stream the ids of all texts that are not in the file yet, and give it its name."""
+    """Write the ids of all texts that are not in the file yet, and give it its name.
+
+    Raises DatasetError and OSError.
+    """
     done = unfinished.resume()
     texts = read_texts(jsonl, done.offset, done.line)
     while some := take_some(texts):
@@ -163,7 +168,7 @@ def write_ids(unfinished: Unfinished, jsonl: Path, tokenizer: Any, progress: Cal
 
 
 def take_some(texts: Iterator[Text]) -> list[Text]:
-    """The next texts that are encoded together; none at the end."""
+    """Return the next texts that are encoded together; none at the end."""
     some: list[Text] = []
     characters = 0
     for text in texts:
@@ -175,7 +180,7 @@ def take_some(texts: Iterator[Text]) -> list[Text]:
 
 
 class Done(NamedTuple):
-    """How far an encoding is: what is behind the first `ids`, and their CRC-32."""
+    """The state of an encoding: what of the source the first `ids` cover, and their CRC-32."""
 
     offset: int  # of the first line that is not in them, in bytes
     line: int  # its number
@@ -198,7 +203,7 @@ class Unfinished:
 
     @contextmanager
     def locked(self, wait: Callable[[], None]) -> Iterator[None]:
-        """A block in which no other process is at the file; `wait` is called while one is."""
+        """Give the block the file for itself; `wait` is called as long as another process has it."""
         with os.fdopen(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666), "r+b") as self._file:
             while True:
                 try:
@@ -210,7 +215,7 @@ class Unfinished:
             yield
 
     def resume(self) -> Done:
-        """Go to the end of what is whole of the file, its beginning if nothing is."""
+        """Go to the end of what is whole of the file, its beginning if nothing is; return how far that is."""
         self._write_header(0)
         done = self._read_note() or Done(0, 1, 0, 0)
         self._file.seek(self._start + done.ids * self.dtype.itemsize)
@@ -228,9 +233,7 @@ class Unfinished:
         """Note that all ids of what stands before that line are on the disk, once they are."""
         self._sync()
         done = Done(offset, line, self.count, self._crc)
-        temporary = self._note.with_suffix(".new")
-        temporary.write_text(json.dumps(done))
-        temporary.replace(self._note)
+        write_whole(self._note, json.dumps(done), synced=False)
         return done
 
     def finish(self) -> None:

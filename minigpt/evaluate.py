@@ -1,4 +1,4 @@
-"""How good a model is on texts that it has not been trained on: `python -m minigpt.evaluate FOLDER… --data FILE`.
+"""Checkpoints compared on texts they were not trained on: `python -m minigpt.evaluate FOLDER… --data FILE`.
 
 Bits per byte compare models with any tokenizers, as long as the texts are the same; nats per token do not.
 """
@@ -18,7 +18,7 @@ HEADING = "bits/byte  nats/token     tokens  trained tokens   round     step  ch
 
 
 def table_row(checkpoint: Checkpoint, folder: Path, data: Path) -> str:
-    """A line of the table: how good the model in `folder` is on all texts of `data`, and how far it was trained."""
+    """Return a line of the table: the loss of the model in `folder` on all texts of `data`, and its progress."""
     seq_len = checkpoint.settings.training.dataset.seq_len
     held_out = HeldOut.from_file(data, checkpoint.load_tokenizer(), seq_len, max_tokens=sys.maxsize)
     nats, bits = held_out.evaluate(checkpoint.build_model().to(pick_device()))

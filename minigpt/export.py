@@ -1,7 +1,7 @@
 """A checkpoint as one file for llama.cpp and what is built on it: `python -m minigpt.export --to gguf model.gguf`.
 
 llama.cpp makes the same tokens of a text as our tokenizer, and with `--type f32` computes the same logits, up to the
-order of additions. The file is written under a temporary name, synced and renamed: what has its real name is whole.
+order of additions. The file has its name once it is whole.
 """
 
 import argparse
@@ -15,8 +15,9 @@ import numpy as np
 from sentencepiece.sentencepiece_model_pb2 import ModelProto, TrainerSpec
 from torch import Tensor
 
+from data.atomic import replacing
 from minigpt import END_OF_TEXT, PADDING, START, UNKNOWN
-from minigpt.checkpoint import Checkpoint, sync
+from minigpt.checkpoint import Checkpoint
 from minigpt.checkpoint.manifest import CheckpointError
 from minigpt.cli import exit_code, find_checkpoint
 from minigpt.model import NORM_EPSILON, ROPE_THETA, MiniGPT, swiglu_size
@@ -30,7 +31,7 @@ class ExportError(ValueError):
 
 
 def import_gguf() -> Any:
-    """The package of the llama.cpp project that knows the format; an extra, since few need it."""
+    """Return the package of the llama.cpp project that knows the format, an extra. Raises ExportError without it."""
     try:
         import gguf
     except ImportError as error:
@@ -39,7 +40,10 @@ def import_gguf() -> Any:
 
 
 def write_gguf(checkpoint: Checkpoint, target: Path, type: str = "f16") -> None:
-    """Write the anchor and its tokenizer. Raises ExportError and CheckpointError, with an earlier file as it was."""
+    """Write the anchor and its tokenizer as a GGUF file.
+
+    Raises ExportError and CheckpointError; an earlier file is then as it was.
+    """
     gguf = import_gguf()
     if os.path.exists(target) and not os.path.isfile(target):
         raise ExportError(f"{target} is there, and is no file that could be replaced: choose another name")
@@ -52,32 +56,28 @@ def write_gguf(checkpoint: Checkpoint, target: Path, type: str = "f16") -> None:
     add_vocabulary(writer, tokenizer)
     add_tensors(gguf, writer, model, gguf.GGMLQuantizationType[matrix_format])
     try:
-        write_whole(writer, target)
+        write_with(writer, target)
     except OSError as error:
         # numpy says only how many bytes it could not write, which is what a full disk does
         raise ExportError(f"{target} cannot be written: {error.strerror or f'the disk is full ({error})'}") from error
 
 
-def write_whole(writer: Any, target: Path) -> None:
-    """Write what the writer holds under a temporary name beside `target`, then rename it."""
+def write_with(writer: Any, target: Path) -> None:
+    """Write what the writer holds to `target`, which is as it was if that fails. Raises OSError."""
     target = Path(os.path.realpath(target))  # a link stays one, and what it leads to is replaced
-    temporary = target.parent / f".export-{os.getpid()}.part"
-    try:
-        writer.write_header_to_file(temporary)
-        writer.write_kv_data_to_file()
-        writer.write_tensors_to_file()
-        writer.close()
-        sync(temporary)
-        os.replace(temporary, target)
-        sync(target.parent)
-    finally:
-        with suppress(OSError):  # it writes what is left, where there may be no room for it
+    with replacing(target) as part:
+        try:
+            writer.write_header_to_file(part)
+            writer.write_kv_data_to_file()
+            writer.write_tensors_to_file()
             writer.close()
-        temporary.unlink(missing_ok=True)
+        finally:
+            with suppress(OSError):  # it writes what is left, where there may be no room for it
+                writer.close()
 
 
 def add_description(writer: Any, model: MiniGPT, name: str) -> None:
-    """What llama.cpp must know to compute as `MiniGPT` does; see `hugging_face_config` there."""
+    """Tell the writer what llama.cpp must know to compute as `MiniGPT` does; see `hugging_face_config` there."""
     writer.add_name(name)
     writer.add_vocab_size(model.vocab_size)
     writer.add_context_length(model.seq_len)
@@ -92,7 +92,10 @@ def add_description(writer: Any, model: MiniGPT, name: str) -> None:
 
 
 def add_vocabulary(writer: Any, tokenizer: Any) -> None:
-    """The pieces with their scores and types, and that a text begins with START and with no space of its own."""
+    """Tell the writer the pieces, and that a text begins with START and with no space of its own.
+
+    Raises ExportError for a tokenizer that llama.cpp does not know.
+    """
     proto = ModelProto.FromString(tokenizer.serialized_model_proto())
     if proto.trainer_spec.model_type != TrainerSpec.BPE:
         raise ExportError("llama.cpp makes other tokens with a unigram tokenizer: only bpe tokenizers can be exported")
@@ -111,7 +114,10 @@ def add_vocabulary(writer: Any, tokenizer: Any) -> None:
 
 
 def add_tensors(gguf: Any, writer: Any, model: MiniGPT, matrix_format: Any) -> None:
-    """All parameters under GGUF's names; there is no output matrix, which tells llama.cpp to take the embedding."""
+    """Give the writer all parameters under GGUF's names.
+
+    There is no output matrix among them, which tells llama.cpp to take the embedding.
+    """
     names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, model.num_layers)
     for name, parameter in model.named_parameters():
         tensor = parameter.detach()
@@ -127,7 +133,7 @@ def add_tensors(gguf: Any, writer: Any, model: MiniGPT, matrix_format: Any) -> N
 
 
 def pair_neighbours(weight: Tensor, nhead: int) -> Tensor:
-    """Rows of q or k in the order that llama.cpp's rotation pairs: (0, 1), (2, 3) … instead of (i, i + hs/2)."""
+    """Return the rows of q or k (C, C) as llama.cpp's rotation pairs them: (0, 1), (2, 3) … and not (i, i + hs/2)."""
     rows, columns = weight.shape
     return weight.view(nhead, 2, rows // nhead // 2, columns).transpose(1, 2).reshape(rows, columns)
 

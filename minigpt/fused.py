@@ -36,7 +36,7 @@ class _Rotate(Function):
 
 
 def turn(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """`rotate` without its gradient: x cos + swapped(x) sin, where the first half of `sin` is negative (`Rotation`)."""
+    """Return `rotate` without its gradient: x cos + swapped(x) sin, the first half of `sin` negative (`Rotation`)."""
     swapped = x.unflatten(-1, (2, -1)).flip(-2).flatten(-2)
     return torch.addcmul(x * cos, swapped, sin)
 
@@ -51,7 +51,7 @@ def rotate(x: Tensor, rotation: Rotation) -> Tensor:
 
 
 def product_format(x: Tensor) -> torch.dtype:
-    """The number format in which matrix products of `x` are done."""
+    """Return the number format in which matrix products of `x` are done."""
     kind = x.device.type
     return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
 
@@ -77,7 +77,7 @@ class _Normalize(Function):
 
 
 class RMSNorm(nn.RMSNorm):
-    """Divides by the root of the mean square (arXiv 1910.07467), then times a weight each.
+    """Division by the root of the mean square (arXiv 1910.07467), then times a weight each.
 
     Under autocast the result is in the format of the products that follow, which would otherwise convert it each.
     """
@@ -110,7 +110,7 @@ class _Attend(Function):
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
-    """Attention of (B, nh, T, hs) to what comes before, or to what the mask (B, 1, T, T) lets it see."""
+    """Return the attention of (B, nh, T, hs) to what comes before, or to what the mask (B, 1, T, T) lets it see."""
     short = q.shape[-2] <= SHORT  # in long texts much is in the future, which PyTorch's kernel leaves out
     if mask is None and short and q.dtype == torch.bfloat16 and q.device.type == "cpu":
         y: Tensor = _Attend.apply(q, k, v)
@@ -119,7 +119,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
 
 
 class _AddDropped(Function):
-    """Left out and kept by the sign of random integers, as masks of bits: mixed types cost PyTorch several passes."""
+    """Dropout by the sign of random integers, as masks of bits: mixed types cost PyTorch several passes."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, branch: Tensor, share: float) -> Tensor:
@@ -139,13 +139,13 @@ class _AddDropped(Function):
 
 
 def masked(x: Tensor, mask: Tensor) -> Tensor:
-    """`x` where the mask of int16 is -1, and 0 where it is 0."""
+    """Return `x` where the mask of int16 is -1, and 0 where it is 0."""
     integers = INTEGERS[x.element_size()]
     return (x.view(integers) & mask.to(integers)).view(x.dtype)
 
 
 class ResidualDropout(nn.Dropout):
-    """Adds a branch to the residual stream; in training a share `p` of its numbers is left out, the others grow."""
+    """A branch added to the residual stream; in training a share `p` of its numbers is left out, the others grow."""
 
     def forward(self, x: Tensor, branch: Tensor) -> Tensor:  # type: ignore[override]
         if not self.training or self.p == 0 or x.device.type != "cpu":
@@ -188,7 +188,7 @@ class _Loss(Function):
 
 
 def linear_cross_entropy(x: Tensor, weight: Tensor, labels: Tensor) -> Tensor:
-    """The mean loss in nats of x (N, C) with the words' vectors (V, C), where labels (N,) are not -100.
+    """Return the mean loss in nats of x (N, C) with the words' vectors (V, C), where labels (N,) are not -100.
 
     The gradients are computed with it, while the logits of some rows are at hand: they are never all there.
     """

@@ -16,7 +16,7 @@ ROWS_AT_ONCE = 8
 
 
 class HeldOut:
-    """The same few texts every time, packed into sequences; every token of them but the start symbols is predicted."""
+    """A few texts, the same every time, packed into sequences; every token but the start symbols is predicted."""
 
     def __init__(self, input_ids: Tensor, labels: Tensor, text_bytes: int) -> None:
         self.input_ids, self.labels = input_ids, labels  # each (N, T)
@@ -24,7 +24,7 @@ class HeldOut:
 
     @classmethod
     def from_file(cls, path: Path, tokenizer: Any, seq_len: int, max_tokens: int = 4096) -> Self:
-        """The first `max_tokens` tokens of the texts. Raises DatasetError, also if there is no text in the file."""
+        """Take the first `max_tokens` tokens of a file's texts. Raises DatasetError, also for a file without any."""
         ids: list[int] = []
         for text in held_out_texts(path):
             ids += wrap(tokenizer.encode(text))
@@ -44,16 +44,16 @@ class HeldOut:
 
     @property
     def tokens(self) -> int:
-        """How many tokens are predicted."""
+        """The number of tokens that are predicted."""
         return int((self.labels != IGNORED).sum())
 
     @torch.no_grad()
     def evaluate(
         self, model: MiniGPT, autocast: torch.dtype | None = None, block_attention: bool = False
     ) -> tuple[float, float]:
-        """Mean loss in nats per token, and bits per byte of the text, which compares across tokenizers.
+        """Return the mean loss in nats per token, and bits per byte of the text, which compares across tokenizers.
 
-        :param block_attention: whether the texts in a sequence are hidden from each other, as they were in training
+        :param block_attention: hide the texts in a sequence from each other, as they were in training
         """
         device = next(model.parameters()).device
         was_training = model.training
@@ -73,7 +73,7 @@ class HeldOut:
 
 
 def held_out_texts(path: Path) -> Iterator[str]:
-    """The texts of a .jsonl file as training takes it, or of any other file one a line. Raises DatasetError."""
+    """Yield the texts of a .jsonl file as training takes it, or of any other file one a line. Raises DatasetError."""
     if path.suffix == ".jsonl":
         yield from (text.text for text in read_texts(path))
         return

@@ -23,7 +23,7 @@ ROPE_THETA = 10_000.0
 
 
 def swiglu_size(d_model: int) -> int:
-    """Inner width of the feed-forward layer: 8/3 of d_model, rounded up to a multiple of 64.
+    """Return the inner width of the feed-forward layer: 8/3 of d_model, rounded up to a multiple of 64.
 
     Three matrices of 8/3 have as many parameters as the two matrices of 4 in the original transformer.
     """
@@ -31,7 +31,7 @@ def swiglu_size(d_model: int) -> int:
 
 
 def mask_between_texts(input_ids: Tensor) -> Tensor:
-    """Which token sees which, (B, 1, T, T) bool, where a token sees those before it in its own text only.
+    """Return a mask (B, 1, T, T) bool in which each token sees itself and those before it in its own text only.
 
     Positions count on from text to text: RoPE knows only how far two tokens are from each other.
     """
@@ -98,7 +98,7 @@ class Block(nn.Module):
 
 
 class Embedding(nn.Embedding):
-    """Left unfilled in a model of shapes alone, for which torch would load its compiler: a second and more."""
+    """An embedding that stays unfilled in a model of shapes alone, for which torch would load its compiler."""
 
     def reset_parameters(self) -> None:
         if not self.weight.is_meta:
@@ -148,7 +148,7 @@ class MiniGPT(nn.Module):
 
     @classmethod
     def from_settings(cls, settings: ModelSettings, vocab_size: int, seq_len: int) -> Self:
-        """The model that `settings` describe. `vocab_size` is the tokenizer's own: a small corpus has a smaller one."""
+        """Return the model that `settings` describe; `vocab_size` is the tokenizer's own, which may be smaller."""
         return cls(
             vocab_size=vocab_size,
             d_model=settings.d_model,
@@ -159,7 +159,7 @@ class MiniGPT(nn.Module):
         )
 
     def initialize(self) -> None:
-        """Normal with deviation 0.02, and less for what is added to the residual stream, for 2 x num_layers add up."""
+        """Draw all matrices with deviation 0.02, and less where the residual stream adds up 2 x num_layers of them."""
         for name, parameter in self.named_parameters():
             if parameter.is_meta:
                 continue
@@ -169,7 +169,7 @@ class MiniGPT(nn.Module):
                 nn.init.normal_(parameter, std=0.02)
 
     def rotation(self, length: int) -> Rotation:
-        """RoPE's cosines and sines for positions 0 to length - 1, each (length, hs) in float32; see `Rotation`."""
+        """Return RoPE's cosines and sines of positions 0 to length - 1, each (length, hs) float32; see `Rotation`."""
         head_size = self.d_model // self.nhead
         frequencies = ROPE_THETA ** (
             -torch.arange(0, head_size, 2, dtype=torch.float32, device="cpu") / head_size
@@ -179,7 +179,7 @@ class MiniGPT(nn.Module):
         return torch.cat((cosines, cosines), dim=-1), torch.cat((-sines, sines), dim=-1)
 
     def forward(self, input_ids: Tensor, labels: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
-        """Logits (B, T, V) in float32 for input_ids (B, T); with labels (B, T) the mean loss in nats per token instead.
+        """Return float32 logits (B, T, V) of input_ids (B, T), or with labels (B, T) the mean loss in nats per token.
 
         labels[b, t] is the token that follows input_ids[b, t] (already shifted), or -100 where none is to be learnt.
         Every token sees those before it, or what the mask lets it see (`mask_between_texts`), which is slower.
@@ -194,11 +194,11 @@ class MiniGPT(nn.Module):
         return linear_cross_entropy(x.flatten(0, 1), words, labels.flatten())
 
     def parameter_count(self) -> int:
-        """How many numbers training changes; the tied embedding counts once."""
+        """Return how many numbers training changes; the tied embedding counts once."""
         return sum(parameter.numel() for parameter in self.parameters())
 
     def hugging_face_config(self) -> dict[str, object]:
-        """The `config.json` with which transformers' LlamaForCausalLM computes the same logits."""
+        """Return the `config.json` with which transformers' LlamaForCausalLM computes the same logits."""
         return {
             "architectures": ["LlamaForCausalLM"],
             "model_type": "llama",

@@ -27,7 +27,7 @@ from minigpt.checkpoint.manifest import CheckpointError
 from minigpt.cli import CHECKPOINTS, find_checkpoint, number_between, say
 from minigpt.device import pick_device
 from minigpt.inference.decoding import InferenceModel
-from minigpt.inference.openai_api import ChatWanted, CompletionWanted, Loaded, Part, Reply
+from minigpt.inference.openai_api import ChatCompletionRequest, CompletionRequest, LoadedModel, Part, Reply
 
 try:
     import uvicorn
@@ -70,7 +70,7 @@ class Refusal(HTTPException):
 
 
 async def read_body(request: Request) -> bytes:
-    """The body of a request, unless it is too large or takes too long."""
+    """Return the body of a request. Raises Refusal if it is too large or takes too long."""
     body = bytearray()
     try:
         async with asyncio.timeout(BODY_SECONDS):
@@ -86,7 +86,7 @@ async def read_body(request: Request) -> bytes:
 
 
 def invalid(error: ValidationError) -> Refusal:
-    """What to tell the client of a request that is not as it should be: one thing that is wrong.
+    """Return the refusal of a request that is not as it should be, with one thing that is wrong.
 
     Where a field takes a text or a list, pydantic says what is wrong with it as either: what is deepest is meant.
     """
@@ -98,6 +98,7 @@ def invalid(error: ValidationError) -> Refusal:
 
 
 def no_such_model(name: str, names: list[str]) -> Refusal:
+    """Return the refusal of a request for a model that is none of `names`."""
     message = f"there is no model {name[:100]!r} here, only {', '.join(map(repr, names)) or 'none'}"
     return Refusal(404, message, param="model", code="model_not_found")
 
@@ -111,13 +112,13 @@ class NewestModel:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._seen: set[object] | None = None
-        self._loaded: Loaded | None = None
+        self._loaded: LoadedModel | None = None
         self._problem = ""
 
-    def get(self) -> Loaded:
-        """Raises CheckpointError where there is none. A broken one is passed over, and what was there before stays."""
+    def get(self) -> LoadedModel:
+        """Return it. A broken one is passed over, and what was there before stays. Raises CheckpointError for none."""
         with self._lock:
-            there = files_there()
+            there = checkpoint_files()
             if there != self._seen:  # looking at a broken one again and again would cost a hash of it every time
                 self._seen = there
                 try:
@@ -133,12 +134,12 @@ class NewestModel:
         found = find_checkpoint()
         if self._loaded is None or self._loaded.checkpoint != found:
             model = InferenceModel(found.build_model().to(pick_device()))
-            self._loaded = Loaded(found, model, found.load_tokenizer(), int(time.time()))
+            self._loaded = LoadedModel(found, model, found.load_tokenizer(), int(time.time()))
             say(f"model '{self._loaded.name}' is round {found.progress.round} of {found.progress.run_id}")
 
 
-def files_there() -> set[object]:
-    """What is different as soon as any checkpoint is."""
+def checkpoint_files() -> set[object]:
+    """Return what is different as soon as any checkpoint is."""
     there: set[object] = {os.path.realpath(CHECKPOINTS / "latest")}
     for path in CHECKPOINTS.glob("*/round-*/*"):
         with suppress(FileNotFoundError):  # pruned just now
@@ -151,16 +152,18 @@ def files_there() -> set[object]:
 
 
 class Service:
-    """The interface's addresses."""
+    """The answers to requests, a method for each address."""
 
     def __init__(self) -> None:
         self.newest = NewestModel()
         self.computing = ThreadPoolExecutor(1)
 
     async def models(self, request: Request) -> Response:
+        """Answer GET /v1/models."""
         return JSONResponse({"object": "list", "data": await self.descriptions()})
 
     async def model(self, request: Request) -> Response:
+        """Answer GET /v1/models/NAME."""
         name, models = request.path_params["name"], await self.descriptions()
         for model in models:
             if model["id"] == name:
@@ -168,36 +171,39 @@ class Service:
         raise no_such_model(name, [str(model["id"]) for model in models])
 
     async def descriptions(self) -> list[dict[str, object]]:
-        """Of the one model that there is, if there is one."""
+        """Return the description of the one model that there is, or none."""
         with suppress(CheckpointError):
             loaded = await asyncio.to_thread(self.newest.get)
             return [{"id": loaded.name, "object": "model", "created": loaded.time, "owned_by": "cellmind"}]
         return []
 
     async def completions(self, request: Request) -> Response:
-        return await self.answer(request, CompletionWanted)
+        """Answer POST /v1/completions."""
+        return await self.answer(request, CompletionRequest)
 
     async def chat_completions(self, request: Request) -> Response:
-        return await self.answer(request, ChatWanted)
+        """Answer POST /v1/chat/completions."""
+        return await self.answer(request, ChatCompletionRequest)
 
-    async def answer(self, request: Request, kind: type[CompletionWanted] | type[ChatWanted]) -> Response:
+    async def answer(self, request: Request, kind: type[CompletionRequest] | type[ChatCompletionRequest]) -> Response:
+        """Return the answer to a request of this kind, whole or as a stream. Raises Refusal."""
         try:
-            wanted = kind.model_validate_json(await read_body(request))
+            asked = kind.model_validate_json(await read_body(request))
             loaded = await asyncio.to_thread(self.newest.get)
         except ValidationError as error:
             raise invalid(error) from None
         except CheckpointError as error:
             raise Refusal(503, str(error)) from None
-        if wanted.model != loaded.name:
-            raise no_such_model(wanted.model, [loaded.name])
-        reply = Reply(wanted, loaded)
+        if asked.model != loaded.name:
+            raise no_such_model(asked.model, [loaded.name])
+        reply = Reply(asked, loaded)
         parts = self.computed(reply.parts(), request)
-        if wanted.stream:
+        if asked.stream:
             return StreamingResponse(reply.events(parts), media_type="text/event-stream")
         return JSONResponse(await reply.whole(parts))
 
     async def computed(self, parts: Iterator[Part], request: Request) -> AsyncIterator[Part]:
-        """`parts`, each from the thread that computes, for as long as the client is there."""
+        """Yield `parts`, each from the thread that computes, for as long as the client is there."""
         loop = asyncio.get_running_loop()
         while not await request.is_disconnected():
             part = await loop.run_in_executor(self.computing, next, parts, None)
@@ -211,7 +217,7 @@ class NotTaken(Exception):
 
 
 class RequestLimit:
-    """Lets so many requests be answered at once, streams to their end included."""
+    """A limit of REQUESTS that are answered at once, streams to their end included; the next are refused."""
 
     def __init__(self, app: ASGIApp):
         self.app, self.running = app, 0
@@ -241,8 +247,8 @@ class RequestLimit:
             self.running -= 1
 
 
-class OwnNames:
-    """Refuses what comes by another name than this device has for itself, to a server for this device alone.
+class OwnNamesOnly:
+    """A guard of a server for this device alone: who calls the device by any other name is refused.
 
     A page on the web can lead a browser here by a name of its own (DNS rebinding), and would read the answers.
     """
@@ -262,6 +268,7 @@ class OwnNames:
 
 
 def hostname(url: str) -> str | None:
+    """Return the name of the host in a URL; None if there is none."""
     try:
         return urlsplit(url).hostname
     except ValueError:
@@ -269,7 +276,7 @@ def hostname(url: str) -> str | None:
 
 
 def error_response(request: Request, error: Exception) -> Response:
-    """Any error as OpenAI's clients know it. One that is no refusal is ours, and is shown here as well."""
+    """Return any error as OpenAI's clients know it. One that is no refusal is ours, and is shown here as well."""
     if isinstance(error, HTTPException):
         status, message = error.status_code, error.detail
     else:
@@ -282,6 +289,7 @@ def error_response(request: Request, error: Exception) -> Response:
 
 
 def build_app(service: Service, host: str) -> Starlette:
+    """Return the application that answers at the address `host`."""
     app = Starlette(
         routes=[
             Route("/v1/models", service.models),
@@ -289,7 +297,7 @@ def build_app(service: Service, host: str) -> Starlette:
             Route("/v1/completions", service.completions, methods=["POST"]),
             Route("/v1/chat/completions", service.chat_completions, methods=["POST"]),
         ],
-        middleware=[*([Middleware(OwnNames)] if host in LOOPBACK else []), Middleware(RequestLimit)],
+        middleware=[*([Middleware(OwnNamesOnly)] if host in LOOPBACK else []), Middleware(RequestLimit)],
         exception_handlers={HTTPException: error_response, Exception: error_response},
     )
     app.router.redirect_slashes = False  # to whatever name it was asked by

@@ -9,13 +9,14 @@ The folder that `train` writes into is a Hugging Face tokenizer as well: `AutoTo
 
 import io
 import json
-import os
 import re
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 
 import sentencepiece
+
+from data.atomic import write_whole
 
 TAGS = (  # data/masking/tags.py says what they are
     *("<PHOTO>", "<MOVIE>", "<EMOJI>", "<URL>", "<NAME>"),
@@ -64,7 +65,7 @@ def train(
     model_type: str = "bpe",
     report: Callable[[str], None] = print,
 ) -> Path:
-    """Train on a UTF-8 file, a sentence a line; returns the path of the .model file, with the others beside it.
+    """Train on a UTF-8 file, a sentence a line; return the path of the .model file, with the others beside it.
 
     A file too small for `vocab_size` gets the largest vocabulary that fits, and `report` says so. The same input and
     settings give the same bytes. Raises TokenizerError, leaving files of earlier calls alone.
@@ -101,7 +102,7 @@ def train(
 
 
 def fitting_vocab_size(input: Path, wanted: int) -> int:
-    """The largest vocabulary, up to `wanted`, that so much text can teach a model to use.
+    """Return the largest vocabulary, up to `wanted`, that so much text can teach a model to use.
 
     A piece that a model sees a handful of times stays noise to it: on 52,000 characters of chat 2,000 pieces gave 2.21
     held-out bits per byte where 8,000 gave 2.35 (docs/log.md).
@@ -114,7 +115,7 @@ def fitting_vocab_size(input: Path, wanted: int) -> int:
 
 
 def load(path: Path) -> sentencepiece.SentencePieceProcessor:
-    """The tokenizer in a .model file; TokenizerError if it is missing, unreadable, or not one of `train`'s."""
+    """Return the tokenizer in a .model file. Raises TokenizerError if it is missing, or not one of `train`'s."""
     try:
         proto = Path(path).read_bytes()
     except OSError as error:
@@ -134,7 +135,7 @@ def load(path: Path) -> sentencepiece.SentencePieceProcessor:
 
 
 def _size(input: Path) -> tuple[int, int]:
-    """How many lines and characters there are to train on. Raises TokenizerError if the file is of no use."""
+    """Return how many lines and characters there are to train on. Raises TokenizerError if the file is of no use."""
     lines = characters = 0
     try:
         for sentence in _sentences(input, 1):
@@ -150,7 +151,7 @@ def _size(input: Path) -> tuple[int, int]:
 
 
 def _sentences(input: Path, step: int) -> Iterator[str]:
-    """Every `step`-th of the file's lines that are not blank, long ones in pieces and never whole in memory."""
+    """Yield every `step`-th of the file's lines that are not blank, long ones in pieces and never whole in memory."""
 
     def all_sentences() -> Iterator[str]:
         with input.open(encoding="utf-8", newline="\n") as file:
@@ -162,7 +163,7 @@ def _sentences(input: Path, step: int) -> Iterator[str]:
 
 
 def _train(sentences: Iterator[str], vocab_size: int, character_coverage: float, model_type: str) -> bytes:
-    """The serialized model. Iterator and writer keep paths out of it, so that its hash tells content only."""
+    """Return the serialized model. Iterator and writer keep paths out of it, so that its hash tells content only."""
     model = io.BytesIO()
     unk, bos, eos, pad = _CONTROL_SYMBOLS
     sentencepiece.SentencePieceTrainer.train(
@@ -191,7 +192,7 @@ def _train(sentences: Iterator[str], vocab_size: int, character_coverage: float,
 
 
 def _explained(error: RuntimeError, vocab_size: int) -> TokenizerError:
-    """sentencepiece's refusal in words that say what to do."""
+    """Return an error that says what to do, for one of sentencepiece's."""
     if needed := re.search(r"smaller than required_chars\. \d+ vs (\d+)", str(error)):
         return TokenizerError(
             f"a vocabulary of {vocab_size:,} is too small: tags, bytes and single characters need {int(needed[1]):,}; "
@@ -215,20 +216,7 @@ def _save(model: bytes, output_dir: Path, model_prefix: str) -> Path:
     try:
         output_dir.mkdir(parents=True, exist_ok=True)
         for name, content in files.items():
-            _replace(output_dir / name, content)
+            write_whole(output_dir / name, content)
     except OSError as error:
         raise TokenizerError(f"cannot write {path}: {error.strerror}") from None
     return path
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write under a temporary name and rename, so that the file is always whole."""
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)

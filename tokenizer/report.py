@@ -1,4 +1,4 @@
-"""What a tokenizer does to texts that it was not trained on: `python -m tokenizer --report`."""
+"""A report on a tokenizer, by texts that it was not trained on: `python -m tokenizer --report`."""
 
 import json
 from collections.abc import Iterator
@@ -27,11 +27,12 @@ class Report:
 
     @property
     def tokens(self) -> int:
+        """The number of tokens of all texts."""
         return int(self.used.sum())
 
 
 def report(model: Path, input: Path) -> str:
-    """A table of how the tokenizer in `model` does on the texts of `input`.
+    """Return a table of how the tokenizer in `model` does on the texts of `input`.
 
     :param input: `{"text": …}` a line if its name ends in .jsonl, a text a line otherwise
     Raises TokenizerError for a file that cannot be read or has no text.
@@ -77,7 +78,7 @@ def _where(changed: list[str]) -> str:
 
 
 def _texts(input: Path) -> Iterator[tuple[str, str]]:
-    """Every text that is not empty, with where it stands. Raises TokenizerError."""
+    """Yield every text that is not empty, with where it stands. Raises TokenizerError."""
     try:
         with input.open(encoding="utf-8", newline="\n") as file:
             for number, line in enumerate(file, start=1):

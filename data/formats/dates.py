@@ -27,7 +27,7 @@ Triple = tuple[int, int, int]
 
 
 def hour_of(match: re.Match[str]) -> int:
-    """The hour of a CLOCK, from 0 to 23; 12 at night is 0 and 12 at noon 12."""
+    """Return the hour of a CLOCK, from 0 to 23; 12 at night is 0 and 12 at noon 12."""
     hour = int(match["hour"])
     half = match["before"] or match["after"]
     if half:
@@ -36,19 +36,19 @@ def hour_of(match: re.Match[str]) -> int:
 
 
 def month_of(name: str) -> int:
-    """The number of an English month, in full or short. Raises ValueError if it is none."""
+    """Return the number of an English month, in full or short. Raises ValueError if it is none."""
     return _MONTHS.index(name[:3].lower()) + 1
 
 
 def weekday_of(name: str | None) -> int | None:
-    """The number of a day's name (Monday is 0) in English, Korean, Japanese or Chinese; None if it is none."""
+    """Return the number of a day's name (Monday is 0) in English, Korean, Japanese or Chinese; None if it is none."""
     if not name:
         return None
     return _WEEKDAYS.get(name[:3].lower(), _WEEKDAYS.get(name[:1]))
 
 
 def in_order(numbers: Triple, order: str) -> date | None:
-    """The date of three numbers, read as `order` ("dmy") says; None if there is no such day."""
+    """Return the date of three numbers, read as `order` ("dmy") says; None if there is no such day."""
     found = dict(zip(order, numbers, strict=True))
     year = found["y"] + (2000 if found["y"] < 100 else 0)
     if not 1990 <= year <= 2100:
@@ -60,7 +60,7 @@ def in_order(numbers: Triple, order: str) -> date | None:
 
 
 def date_order(dates: Iterable[tuple[Triple, int | None]], usual: str) -> str:
-    """In which order a file writes its dates, decided by all of them.
+    """Return the order in which a file writes its dates, "dmy", "mdy" or "ymd", decided by all of them.
 
     The order that makes the fewest days impossible (or fall on another weekday than is written beside them) is taken;
     then the one in which time runs back the least; then the one that spans the shortest time; `usual` if all are equal.
@@ -96,13 +96,13 @@ _NAMED_CELL = re.compile(
 
 
 def cell_numbers(cell: str) -> Triple | None:
-    """The three numbers of a cell's date, if it is written in numbers."""
+    """Return the three numbers of a cell's date; None if it is not written in numbers."""
     match = _CELL.fullmatch(cell)
     return (int(match["first"]), int(match["middle"]), int(match["last"])) if match else None
 
 
 def cell_time(cell: str, order: str) -> datetime | None:
-    """The time in a table's cell, also as a spreadsheet rewrote it; None if there is none. A zone is left out."""
+    """Return the time in a table's cell, also as a spreadsheet rewrote it, without its zone; None if there is none."""
     if len(cell) >= 16 and cell[4] == "-" and cell[7] == "-":
         try:
             return datetime.fromisoformat(cell).replace(tzinfo=None)
@@ -128,7 +128,7 @@ def _named_day(match: re.Match[str]) -> date | None:
 
 
 def on_day(day: date, match: re.Match[str]) -> datetime | None:
-    """The time of a CLOCK on that day; without a clock, its beginning; None if there is no such time."""
+    """Return the time of a CLOCK on that day, without a clock the day's beginning; None if there is no such time."""
     if match["hour"] is None:
         return datetime(day.year, day.month, day.day)
     try:

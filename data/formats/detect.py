@@ -17,7 +17,7 @@ _LEAST_SHARE = 0.1  # of a chat's lines begin a message; the others are second l
 
 
 class PlainText:
-    """A text or document a line."""
+    """A file in which every line is a text or document of its own."""
 
     name = PLAIN_TEXT
 
@@ -37,7 +37,7 @@ FORMATS: tuple[Format, ...] = (Telegram(), JsonLines(), *LAYOUTS, Table())
 
 @dataclass(frozen=True)
 class Found:
-    """Which format a file was taken for, and why."""
+    """The format that a file was taken for, and why."""
 
     format: Format
     scores: dict[str, float]  # of every format, from 0 to 1
@@ -45,7 +45,7 @@ class Found:
 
 
 def detect(source: Source) -> Found:
-    """The format of a file.
+    """Return the format of a file.
 
     Raises DataError if it is empty, no text, or a chat in no known layout: its names could not be found, so it would
     be trained on unmasked.
@@ -78,7 +78,7 @@ def detect(source: Source) -> Found:
 
 
 def explain(path: Path) -> Iterator[str]:
-    """Lines for the user: what a file was taken for, why, and its first ten messages."""
+    """Yield lines for the user: what a file was taken for, why, and its first ten messages."""
     sources, refused, _ = find([path])
     yield from refused
     for source in sources:

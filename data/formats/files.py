@@ -1,4 +1,4 @@
-"""What lies in data/raw: files, folders and .zip archives, each file as lines of text.
+"""The files that a user has: folders and .zip archives opened, each file as lines of text.
 
 Nothing of an archive is ever written to the disk, and its names are only shown. Lines are bounded, so that a file of
 gigabytes in one line costs no memory.
@@ -50,7 +50,7 @@ _CONTROL = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\u
 
 
 def printable(text: str) -> str:
-    """The text in one line, without what could move a terminal's cursor."""
+    """Return the text in one line, without what could move a terminal's cursor."""
     return _CONTROL.sub("\ufffd", text)
 
 
@@ -81,12 +81,12 @@ class Source:
 
     @property
     def name(self) -> str:
-        """What the user knows it as."""
+        """The name that the user knows it by, in one line."""
         return printable(f"{self.path}/{self.member_name}" if self.member_name else str(self.path))
 
     @contextmanager
     def open(self) -> Iterator[IO[bytes]]:
-        """Its bytes. Raises DataError if they cannot be read, also while the block reads them."""
+        """Give the block its bytes. Raises DataError if they cannot be read, also while the block reads them."""
         try:
             if self.member is None:
                 with self.path.open("rb") as file:
@@ -105,7 +105,7 @@ class Source:
 
     @cached_property
     def encoding(self) -> str:
-        """What most of the file is written in: utf-8, cp949, utf-16-le or utf-16-be."""
+        """The encoding of most of the file: utf-8, cp949, utf-16-le or utf-16-be."""
         return _encoding(self.head)
 
     @cached_property
@@ -125,7 +125,7 @@ class Source:
         return sample
 
     def lines(self) -> Iterator[str | None]:
-        """All lines with their ends, decoded; None for one that is no text in any known encoding, or too long."""
+        """Yield all lines with their ends, decoded; None for one that is too long, or no text in any known encoding."""
         with self.open() as file:
             yield from self._lines(file)
 
@@ -167,7 +167,10 @@ def _is_utf8(line: bytes) -> bool:
 
 
 def _decode(line: bytes | str, mostly: str) -> str | None:
-    """One line as text. Parts of a file may be UTF-8 and others CP949, where somebody has put exports together."""
+    """Return one line as text; None if it is none.
+
+    Parts of a file may be UTF-8 and others CP949, where somebody has put exports together.
+    """
     if isinstance(line, bytes):
         try:
             text = line.decode()
@@ -186,9 +189,9 @@ def _decode(line: bytes | str, mostly: str) -> str | None:
 
 
 def find(raw: Iterable[Path]) -> tuple[list[Source], list[str], int]:
-    """All files in these files and folders, and in their archives, in a fixed order.
+    """Return all files in these files and folders, and in their archives, in a fixed order.
 
-    Also gives a line for each that cannot be used, and the number of photos and the like that were passed over.
+    Also returns a line for each that cannot be used, and the number of photos and the like that were passed over.
     """
     sources: list[Source] = []
     refused: list[str] = []
@@ -237,13 +240,16 @@ def _is_for_people(name: str) -> bool:
 
 
 def _natural(name: str) -> list[tuple[int, int, str]]:
-    """A key to sort names by, 2 before 10; an archive's may have more digits than Python makes a number of."""
+    """Return a key to sort names by, 2 before 10; an archive's may have more digits than Python makes a number of."""
     parts = re.findall("0*([0-9]+)|([^0-9]+)", name)
     return [(1, 0, text) if text else (0, len(digits), digits) for digits, text in parts]
 
 
 def _members(archive: Source, refused: list[str]) -> tuple[list[Source], int]:
-    """The files of an archive that may hold text. Raises DataError if the archive cannot be used."""
+    """Return the files of an archive that may hold text, and how many photos and the like were passed over.
+
+    Raises DataError if the archive cannot be used.
+    """
     try:
         with zipfile.ZipFile(archive.path) as opened:
             infos = opened.infolist()
@@ -281,7 +287,7 @@ def _members(archive: Source, refused: list[str]) -> tuple[list[Source], int]:
 
 
 def _member_name(info: zipfile.ZipInfo) -> str:
-    """The name as it was written: archives of Korean Windows do not say that their names are in CP949."""
+    """Return the name as it was written: archives of Korean Windows do not say that their names are in CP949."""
     name = info.filename
     if not info.flag_bits & 0x800 and not name.isascii():
         raw = name.encode("cp437", "replace")

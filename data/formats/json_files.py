@@ -46,6 +46,7 @@ class JsonLines:
 
 
 def _object(line: str) -> dict[str, Any] | None:
+    """Return the object of a line if it has a text; or else None."""
     if not line.lstrip().startswith("{"):
         return None
     try:
@@ -56,6 +57,7 @@ def _object(line: str) -> dict[str, Any] | None:
 
 
 def _first(item: dict[str, Any], *keys: str) -> str | None:
+    """Return the text under the first of `keys` that has one; None if none has."""
     return next((without_surrogates(item[key]) for key in keys if isinstance(item.get(key), str) and item[key]), None)
 
 
@@ -109,7 +111,7 @@ class Telegram:
 
 
 def _telegram(item: Any, chat: int) -> Message | None:
-    """A message; None for what Telegram says itself."""
+    """Return a message; None for what Telegram says itself."""
     if not isinstance(item, dict) or item.get("type") != "message":
         return None
     parts = item.get("text", "")
@@ -127,7 +129,7 @@ def _telegram(item: Any, chat: int) -> Message | None:
 
 
 def _part(part: Any) -> str:
-    """What a part of a text says: a string is itself, a link or the like has one."""
+    """Return the text of a part of a message, which is a string or, of a link or the like, has one."""
     said = part.get("text") if isinstance(part, dict) else part
     return said if isinstance(said, str) else ""
 
@@ -137,7 +139,7 @@ class _Malformed(ValueError):
 
 
 class _Values:
-    """Walks through an export, decoding one message at a time."""
+    """A walk through an export that decodes one message at a time."""
 
     def __init__(self, file: IO[bytes], encoding: str) -> None:
         self._file = file
@@ -154,20 +156,20 @@ class _Values:
         return self._lines + self._text.count("\n", 0, self._at)
 
     def messages(self) -> Iterator[tuple[int, Any]]:
-        """The number of the chat and every item of its `messages`. Raises _Malformed."""
+        """Yield every item of every chat's `messages`, with the number of the chat. Raises _Malformed."""
         if self._peek() == "\ufeff":
             self._at += 1
         self._chats = 0
         yield from self._in_object()
 
     def _in_object(self) -> Iterator[tuple[int, Any]]:
-        self._expect("{")
-        while self._peek() != "}":
+        for _ in self._each("{", "}"):
             key = self._value()
             self._expect(":")
             if key == "messages" and self._peek() == "[":
                 self._chats += 1
-                for item in self._items():
+                for _ in self._each("[", "]"):
+                    item = self._value()
                     self.began = True
                     yield self._chats - 1, item
             elif key in ("chats", "left_chats") and self._peek() == "{":
@@ -176,31 +178,25 @@ class _Values:
                 yield from self._in_list()
             else:
                 self._value()
-            if self._peek() == ",":
-                self._at += 1
-        self._at += 1
 
     def _in_list(self) -> Iterator[tuple[int, Any]]:
-        self._expect("[")
-        while self._peek() != "]":
+        for _ in self._each("[", "]"):
             if self._peek() == "{":
                 yield from self._in_object()
             else:
                 self._value()
-            if self._peek() == ",":
-                self._at += 1
-        self._at += 1
 
-    def _items(self) -> Iterator[Any]:
-        self._expect("[")
-        while self._peek() != "]":
-            yield self._value()
+    def _each(self, opening: str, closing: str) -> Iterator[None]:
+        """Stop before each item of what stands between these brackets; whoever asks for the next has passed it."""
+        self._expect(opening)
+        while self._peek() != closing:
+            yield
             if self._peek() == ",":
                 self._at += 1
         self._at += 1
 
     def _peek(self) -> str:
-        """The next character that is no space."""
+        """Return the next character that is no space, without passing it. Raises _Malformed at the end."""
         while True:
             self._at = _SPACE.match(self._text, self._at).end()  # type: ignore[union-attr]
             if self._at < len(self._text):
@@ -214,7 +210,7 @@ class _Values:
         self._at += 1
 
     def _value(self) -> Any:
-        """The whole value that begins here."""
+        """Return the whole value that begins here, and pass it. Raises _Malformed."""
         self._peek()
         wanted = 0
         while True:
@@ -236,7 +232,7 @@ class _Values:
                 raise _Malformed
 
     def _more(self, size: int = _PIECE) -> bool:
-        """Read on; False at the end."""
+        """Read on; return False at the end."""
         if self._ended:
             return False
         self._lines += self._text.count("\n", 0, self._at)

@@ -103,12 +103,12 @@ _SPEAKER_SHARE = 0.5  # of the lines begin with one who also begins another
 
 
 def has_header(sample: list[str]) -> bool:
-    """Whether the first lines are those of an export."""
+    """Return True if the first lines are the header of an export."""
     return _HEADER.search("\n".join([line.strip() for line in sample if line.strip()][:5])) is not None
 
 
 def looks_like_a_chat(sample: list[str]) -> bool:
-    """Whether it seems to be a chat, in whatever layout."""
+    """Return True if it seems to be a chat, in whatever layout."""
     lines = [line for line in sample if line.strip()]
     clocks = sum(map(bool, map(_ANY_CLOCK.match, lines)))
     told = max(_CLOCK_SHARE * len(lines), min(len(lines) / 3, 2))  # one clock in a short text is none

@@ -1,4 +1,4 @@
-"""What every reader of exports gives: messages, the counts of what it left out, and the error a user can read."""
+"""The messages that every reader of exports gives, and the counts of what it left out."""
 
 import re
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What one person said at one time. In a document both are unknown."""
+    """A text that one person wrote at one time. In a document both are unknown."""
 
     time: datetime | None  # as the sender's device showed it, without a zone
     sender: str | None
@@ -22,7 +22,7 @@ class Message:
 
 @dataclass
 class Counts:
-    """What was left out of one file; its messages, `system`, `deleted` and `broken` together are all it holds."""
+    """The counts of what was left out of one file: its messages and these together are all it holds."""
 
     system: int = 0  # what the app wrote: who came, who went
     deleted: int = 0  # messages taken back or hidden, of which only the notice is left
@@ -36,11 +36,11 @@ class Format(Protocol):
     def name(self) -> str: ...
 
     def score(self, sample: list[str]) -> float:
-        """How much of a file's first lines is written this way, from 0 to 1."""
+        """Return the share of a file's first lines that is written this way, from 0 to 1."""
         ...
 
     def messages(self, source: "Source", counts: Counts) -> Iterator[Message]:
-        """The file's messages in their order; `counts` is filled on the way. Memory does not grow with the file."""
+        """Yield the file's messages in their order, counting what is left out. Memory does not grow with the file."""
         ...
 
 
@@ -88,7 +88,7 @@ MARKS = "\u200b\u200e\u200f\u202a\u202c\u2068\u2069\ufeff"  # that apps put befo
 
 
 def is_deleted(text: str) -> bool:
-    """Whether a message is the notice that stands in the place of one that was taken back."""
+    """Return True if a message is the notice that stands in the place of one that was taken back."""
     return len(text) < _LONGEST_DELETED and text.strip(MARKS + " .").lower() in _DELETED
 
 
@@ -96,5 +96,5 @@ _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 def without_surrogates(text: str) -> str:
-    """The text as it can be written: exports in JSON can hold halves of emoji."""
+    """Return the text as it can be written: exports in JSON can hold halves of emoji."""
     return _SURROGATES.sub("", text)

@@ -1,12 +1,18 @@
 """Chats as tables: `Date,User,Message` as KakaoTalk for Mac writes it, also after a spreadsheet has changed it.
 
 The columns are told by the header's names, in whatever order, or by rows that begin with a date.
+
+pandas cuts rows into cells, many at a time. Where a row ends, and whether it is one, is found out before: pandas says
+of no row in which line it began, takes a row that is too short for whole, and reads on to the end of the file after a
+quote that nobody closed. Only who reads a table loads pandas, so what tells the formats apart, line by line, uses csv.
 """
 
 import csv
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
+from io import StringIO
 
 from data.formats.dates import cell_numbers, cell_time, date_order
 from data.formats.files import Lookahead, Source
@@ -22,23 +28,36 @@ _DELIMITERS = ",;\t"
 _SEP = re.compile(r"sep=.\s*$", re.IGNORECASE)  # a line for Excel, before the header
 _DATE_CELL = re.compile(r'"?(?:\d{1,4}[-./년] ?\d{1,2}[-./월] ?\d{1,4}|[34]\d{4}[.,]\d+)[^,;\t\n]{0,30}?"?(?=[,;\t])')
 _MOST_LINES = 1000  # of one row
+_ROWS_AT_ONCE, _CHARACTERS_AT_ONCE = 10_000, 4 << 20  # given to pandas, so that memory does not grow with the file
+
+Row = tuple[str, str, str]  # date, user, message
 
 
 @dataclass(frozen=True)
 class _Shape:
+    """The way in which one file writes its rows."""
+
     delimiter: str
     columns: tuple[int, int, int]  # where date, user and message stand
     width: int
     header: bool
 
+    @cached_property
+    def row(self) -> re.Pattern[str]:
+        """The pattern of a row; group 1 has as many cells as there are columns, and only empty ones may follow."""
+        other = rf"[^{self.delimiter}\n]"
+        # nothing is given back, for which a row of a million quotes would take half a GB
+        cell = rf'(?:"[^"]*+(?:""[^"]*+)*+"|(?!"){other}*+)(?={self.delimiter}|\Z)'
+        return re.compile(rf'({cell}(?:{self.delimiter}{cell}){{{self.width - 1}}})(?:{self.delimiter}(?:"")?)*')
+
 
 class Table:
-    """A chat as a table; see data.messages.Format."""
+    """A chat as a table; see `Format` in data/formats/messages.py."""
 
     name = "CSV export"
 
     def score(self, sample: list[str]) -> float:
-        """The share of the lines that are a row which begins with a date; at least a half with the right header."""
+        """Return the share of the lines that are rows with a date first; with the right header, a half at least."""
         shape = _shape(sample)
         if shape is None:
             return 0.0
@@ -50,18 +69,17 @@ class Table:
         shape = _shape(source.sample)
         assert shape is not None, "this file scored nothing"
         order = self._date_order(source, shape)
-        date, user, message = shape.columns
         for number, row in _rows(source, shape):
             if row is None:
                 counts.broken.append(number)
                 continue
-            sender, text = row[user].strip(), row[message].strip()
+            date, sender, text = map(str.strip, row)
             if is_deleted(text):
                 counts.deleted += 1
             elif not sender or _says_the_app(sender, text):
                 counts.system += 1
             else:
-                yield Message(cell_time(row[date].strip(), order), sender, text)
+                yield Message(cell_time(date, order), sender, text)
 
     @staticmethod
     def _date_order(source: Source, shape: _Shape) -> str:
@@ -69,8 +87,7 @@ class Table:
         numbers = list(filter(None, map(cell_numbers, cells)))
         if all(first > 999 for first, _, _ in numbers):
             return "ymd"
-        column = shape.columns[0]
-        every = (cell_numbers(row[column].strip()) for _, row in _rows(source, shape) if row is not None)
+        every = (cell_numbers(row[0].strip()) for _, row in _rows(source, shape) if row is not None)
         usual = "dmy" if any("." in cell for cell in cells[:3]) else "mdy"
         return date_order(((triple, None) for triple in every if triple), usual)
 
@@ -83,7 +100,7 @@ def _is_row(line: str, shape: _Shape) -> bool:
 
 
 def _says_the_app(sender: str, text: str) -> bool:
-    """Whether it is what the app said of this person, which stands under their name: `나` and `나님이 나갔습니다.`"""
+    """Return True for what the app says of a person under that person's name: `나` and `나님이 나갔습니다.`"""
     if not text.startswith(sender):
         return False
     return _OF_THE_SENDER.fullmatch(text, len(sender)) is not None
@@ -116,12 +133,12 @@ def _shape(sample: list[str]) -> _Shape | None:
 
 
 def header_names(sample: list[str]) -> str:
-    """The first line, as a hint of what was found where a table's header was looked for."""
+    """Return the first line, to show what was found where a table's header was looked for."""
     return next((line.strip() for line in sample if line.strip()), "")[:80]
 
 
 def _cells(row: str, delimiter: str) -> list[str] | None:
-    """The cells of a row; None if its quotes are wrong."""
+    """Return the cells of a row; None if its quotes are wrong."""
     if '"' not in row:
         return row.split(delimiter)
     try:
@@ -136,8 +153,50 @@ def _sample_rows(sample: list[str], shape: _Shape) -> list[list[str]]:
     return [row for row in cells if row and len(row) >= shape.width]
 
 
-def _rows(source: Source, shape: _Shape) -> Iterator[tuple[int, list[str] | None]]:
-    """All rows below the header with the number of their first line; None for a broken one.
+def _rows(source: Source, shape: _Shape) -> Iterator[tuple[int, Row | None]]:
+    """Yield all rows below the header with the number of their first line; None for a broken one."""
+    for chunk in _chunks(_records(source, shape)):
+        cells = _cells_of([record for _, record in chunk if record is not None], shape)
+        for number, record in chunk:
+            yield number, None if record is None else next(cells)
+
+
+def _cells_of(records: list[str], shape: _Shape) -> Iterator[Row]:
+    """Return date, user and message of each record; all of them are rows of this shape."""
+    if not records:
+        return iter(())
+    import pandas  # here and nowhere else: it takes a second to load, and only tables need it
+
+    frame = pandas.read_csv(
+        StringIO("\n".join(["", *records])),
+        skiprows=1,  # of the first line it would take a mark of the byte order away
+        sep=shape.delimiter,
+        header=None,
+        names=range(shape.width),
+        index_col=False,
+        dtype=object,  # texts, the same in all versions of pandas
+        na_filter=False,  # somebody may write "NA"
+        skip_blank_lines=False,
+        lineterminator="\n",
+    )
+    return zip(*(frame[column].tolist() for column in shape.columns))
+
+
+def _chunks(records: Iterable[tuple[int, str | None]]) -> Iterator[list[tuple[int, str | None]]]:
+    chunk: list[tuple[int, str | None]] = []
+    characters = 0
+    for number, record in records:
+        chunk.append((number, record))
+        characters += len(record or "")
+        if len(chunk) >= _ROWS_AT_ONCE or characters >= _CHARACTERS_AT_ONCE:
+            yield chunk
+            chunk, characters = [], 0
+    if chunk:
+        yield chunk
+
+
+def _records(source: Source, shape: _Shape) -> Iterator[tuple[int, str | None]]:
+    """Yield the text of each row below the header with the number of its first line; None for a broken one.
 
     A row goes on over the line's end inside quotes. A quote that is never closed would swallow all rows after it: if
     what it encloses is no row, only its first line is broken, and reading goes on with the next.
@@ -148,26 +207,22 @@ def _rows(source: Source, shape: _Shape) -> Iterator[tuple[int, list[str] | None
         if line is None:
             yield number, None
             continue
-        row = line.rstrip("\r\n")
-        if not row.strip() or (header and _SEP.match(row)):
+        text = line.rstrip("\r\n")
+        if not text.strip() or (header and _SEP.match(text)):
             continue
         taken: list[tuple[int, str | None]] = []
-        if row.count('"') % 2:
-            row, taken = _through_quotes(row, lines)
-        cells = _cells(row, shape.delimiter)
-        if cells is not None and len(cells) > shape.width and not any(cells[shape.width :]):
-            cells = cells[: shape.width]  # a spreadsheet's empty columns
-        if cells is not None and len(cells) != shape.width:
-            cells = None
-        if cells is None:
+        if text.count('"') % 2:
+            text, taken = _through_quotes(text, lines)
+        row = shape.row.fullmatch(text.rstrip("\n"))
+        if row is None:
             lines.take_back(taken)
         if not header:
-            yield number, cells
+            yield number, None if row is None else row[1]
         header = False
 
 
 def _through_quotes(row: str, lines: Lookahead[tuple[int, str | None]]) -> tuple[str, list[tuple[int, str | None]]]:
-    """The row with the lines up to the one that closes its quotes, and these lines."""
+    """Return the row with the lines up to the one that closes its quotes, and these lines."""
     parts, length, opened = [row], len(row), True
     taken: list[tuple[int, str | None]] = []
     for one in lines:

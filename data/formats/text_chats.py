@@ -18,7 +18,7 @@ Record = tuple[int, str | None]  # the number of its first line, and the text if
 
 @dataclass(frozen=True)
 class Layout:
-    """How one app writes a chat.
+    """The way in which one app writes a chat.
 
     `message` has the groups sender and text and those of a CLOCK; it, or `day`, has those of a date.
     """
@@ -32,12 +32,12 @@ class Layout:
     quotes: bool = False  # around a message of several lines
 
     def score(self, sample: list[str]) -> float:
-        """The share of the lines in which a message begins."""
+        """Return the share of the lines in which a message begins."""
         lines = [line for line in sample if line.strip()]
         return sum(self.message.match(line) is not None for line in lines) / max(len(lines), 1)
 
     def messages(self, source: Source, counts: Counts) -> Iterator[Message]:
-        """See data.messages.Format."""
+        """See `Format` in data/formats/messages.py."""
         records = _records(source.lines(), self.message, _crlf_ends_records(source.sample, self.message))
         if self.quotes:
             records = _unquoted(records, self.message)
@@ -49,7 +49,7 @@ class Layout:
         return self.message if {"first", "month"} & self.message.groupindex.keys() else self.day
 
     def _date_order(self, source: Source) -> str:
-        """The order of the dates in this file, decided from all of it unless they begin with the year in full."""
+        """Return the order of the dates in this file, decided by all of it unless they begin with the year in full."""
         if "first" not in self.dated.groupindex:
             return "ymd"
         found = next(filter(None, map(self.dated.match, source.sample)), None)
@@ -64,7 +64,7 @@ class Layout:
 
 
 class _Reader:
-    """Joins the records of one file to messages. What stands before the first message is the header."""
+    """The joining of one file's records to messages. All that stands before the first message is the header."""
 
     def __init__(self, layout: Layout, order: str, counts: Counts) -> None:
         self._layout = layout
@@ -120,7 +120,7 @@ class _Reader:
             self._counts.broken.append(number)
 
     def _is_invitation(self, record: str) -> bool:
-        """Whether it is `X invited Y.`, which stands bare in KakaoTalk for Windows, of a person who has spoken."""
+        """Return True for `X invited Y.` of an X who has spoken: KakaoTalk for Windows writes it like a second line."""
         return " invited " in record and record.split(" invited ")[0] in self._senders and record.endswith(".")
 
     def _finish(self) -> Iterator[Message]:
@@ -160,7 +160,7 @@ def _day(match: re.Match[str], order: str) -> date | None:
 
 
 def _crlf_ends_records(sample: list[str], message: re.Pattern[str]) -> bool:
-    """Whether CRLF ends a record and LF only a line of it, as phones write. Copies saved again may have lost that."""
+    """Return True if CRLF ends a record and LF only a line of it, as phones write and copies may have lost."""
     after_crlf = after_lf = 0
     before = ""
     for line in sample:

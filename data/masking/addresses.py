@@ -1,4 +1,4 @@
-"""Finds addresses with a house number, by the street (`강남구 테헤란로 152`) or by the land (`역삼동 737-1번지`).
+"""Addresses masked: a house number by the street (`강남구 테헤란로 152`) or by the land (`역삼동 737-1번지`).
 
 Most words before a number end like a street (`앞으로 3명`, `올라가는 길 30분`): so a street counts with its town before
 it, with a numbered side street, after the word 주소, or with a door behind it.
@@ -78,7 +78,7 @@ _AFTER_THE_WORD = re.compile(
 
 
 def mask_addresses(text: str) -> str:
-    """The text with a mark in the place of each address."""
+    """Return the text with a mark in the place of each address."""
     if not _MAYBE_ADDRESS.search(text):
         return text
     text = _FULL_ADDRESS.sub(_ADDRESS, text)

@@ -12,13 +12,13 @@ _INVISIBLE = re.compile("[\0-\x08\x0b-\x1f\x7f\u00ad\u180e\u200b-\u200f\u202a-\u
 
 
 def replace_emoji(text: str, replacement: str) -> str:
-    """The text with each emoji (a family or a flag is one) replaced; ©, ® and ™ are text."""
+    """Return the text with each emoji (a family or a flag is one) replaced; ©, ® and ™ are text."""
     if not _MAYBE_EMOJI.search(text):  # the library is slow, and most messages have no emoji
         return text
     return emoji.replace_emoji(text, lambda found, _: found if found[0] in "©®™" else replacement)
 
 
 def normalize(text: str) -> str:
-    """Unicode NFC, without invisible characters. To be called after `replace_emoji`, which needs some of them."""
+    """Return the text in Unicode NFC, without invisible characters, some of which `replace_emoji` needs before."""
     # NFC and not NFKC, which would turn the letter ㅋ into another one.
     return unicodedata.normalize("NFC", _INVISIBLE.sub("", text))

@@ -29,7 +29,7 @@ _OPENING = dict(zip(")]}）】」』》〉", "([{（【「『《〈", strict=Tru
 
 
 class Plan(BaseModel):
-    """How all messages are to be cleaned: whose names are masked, which words never are, and the run's options."""
+    """The plan by which all messages are cleaned: names to mask, words never to mask, and the run's options."""
 
     senders: list[str] = []
     aliases: list[str] = []
@@ -38,7 +38,7 @@ class Plan(BaseModel):
 
 
 class Cleaner:
-    """Cleans messages as planned. All senders are masked in every chat.
+    """The plan at work: called with a message, it returns it cleaned. All senders are masked in every chat.
 
     In documents, which have no sender, the user's aliases are masked and people who are mentioned with an @.
     """
@@ -54,9 +54,9 @@ class Cleaner:
 
 
 def clean(text: str, names: re.Pattern[str] | None = None, *, lower_case: bool = True) -> str:
-    """The message with its private parts and pictures as TAGS; empty if nothing is left to learn from.
+    """Return the message with its private parts and pictures as TAGS; empty if nothing is left to learn from.
 
-    `names` finds the people to mask (data.names). Lines are stripped, empty ones dropped.
+    `names` finds the people to mask (`name_pattern`). Lines are stripped, empty ones dropped.
     """
     if is_deleted(text):
         return ""
@@ -76,7 +76,7 @@ def clean(text: str, names: re.Pattern[str] | None = None, *, lower_case: bool =
 
 
 def _without_empty_brackets(text: str) -> str:
-    """The text without brackets around nothing, or around nothing but such brackets, in one pass: `( [] )`."""
+    """Return the text without brackets around nothing, or around nothing but such brackets, in one pass: `( [] )`."""
     kept: list[str] = []
     for character in text:
         opening = _OPENING.get(character)
@@ -91,7 +91,10 @@ def _without_empty_brackets(text: str) -> str:
 
 
 def mask_people(text: str, names: re.Pattern[str] | None) -> str:
-    """Marks for links and for people's data. E-mail addresses hold domains and names, and numbers may hold numbers."""
+    """Return the text with marks for links and people's data.
+
+    The order matters: e-mail addresses hold domains and names, and numbers may hold numbers.
+    """
     if "." in text:
         text = _LINK.sub(mark("<URL>"), text)
     text = mask_emails(text)

@@ -1,4 +1,4 @@
-"""Finds the people of a chat in what they write: names of senders, and of others that the user lists.
+"""The people of a chat masked in what they write: names of senders, and of others that the user lists.
 
 A whole name is found anywhere. A given name is found as a word of its own, with or without what Korean glues to it,
 which is kept (`철수야` -> `<NAME>야`, `민준이한테` -> `<NAME>이한테`: the 이 belongs to what is glued). One that is
@@ -51,12 +51,12 @@ _WORD_END = r"(?![가-힣ㅏ-ㅖㅣ])"  # 영호ㅓ is a slip of 영화
 
 
 def mask_names(text: str, names: re.Pattern[str]) -> str:
-    """The text with a mark in the place of every name that `name_pattern` finds."""
+    """Return the text with a mark in the place of every name that `name_pattern` finds."""
     return names.sub(lambda found: found[0] if found.lastgroup == "kept" else _NAME, text)
 
 
 def name_pattern(senders: Iterable[str], aliases: Iterable[str] = (), kept: Iterable[str] = ()) -> re.Pattern[str]:
-    """One expression for all names of the senders, the aliases and mentions, for `mask_names`.
+    """Return one expression for all names of the senders, the aliases and mentions, for `mask_names`.
 
     It matches the name alone, so that a particle after it is kept. Words in `kept` are matched as its group "kept".
     """
@@ -70,7 +70,7 @@ def name_pattern(senders: Iterable[str], aliases: Iterable[str] = (), kept: Iter
 
 @dataclass
 class _Roster:
-    """What to look for: anywhere, at the start of a word, as a word, as somebody who is called, in Latin letters."""
+    """The names to look for, by where: anywhere, at a word's start, as a word, where somebody is called, in Latin."""
 
     anywhere: set[str] = field(default_factory=set)
     starts: set[str] = field(default_factory=set)
@@ -80,7 +80,7 @@ class _Roster:
     any_surname: set[str] = field(default_factory=set)  # given names of which no surname is known
 
     def add(self, sender: str) -> None:
-        """A display name, whole, without its title, and the names in it."""
+        """Look for a display name: whole, without its title, and the names in it."""
         display = _plain(sender)
         for name in {display, display.strip("~^.,!?♥♡★☆ "), _without_titles(display)}:
             if _is_name(name):
@@ -98,7 +98,7 @@ class _Roster:
             self.latin |= {part for part in latin if len(part) >= 3 and part not in ENGLISH_WORDS | NOT_NAMES}
 
     def add_alias(self, alias: str) -> None:
-        """A name that the user wants masked, whatever else it may mean."""
+        """Look for a name that the user wants masked, whatever else it may mean."""
         name = _plain(alias)
         if re.fullmatch("[가-힣]{1,2}", name):
             self.words.add(name)
@@ -133,6 +133,7 @@ class _Roster:
             self.any_surname.add(name)
 
     def pattern(self, kept: set[str]) -> re.Pattern[str]:
+        """Return one expression for all these names; see `name_pattern`."""
         words = self.words - kept
         verbs = words & VERB_STEMS
         vowel = {name for name in words - verbs if _ends_in_vowel(name)}
@@ -161,19 +162,19 @@ def _plain(name: str) -> str:
 
 
 def _without_titles(name: str) -> str:
-    """`김철수 팀장님` -> 김철수, `민준맘` -> 민준; a name of three syllables may end like a title."""
+    """Return 김철수 for `김철수 팀장님`, 민준 for `민준맘`; a name of three syllables may end like a title."""
     shorter = _TITLE.sub("", name)
     return name if re.fullmatch("[가-힣]", shorter) else shorter
 
 
 def _is_name(name: str) -> bool:
-    """Whether a display name can be looked for: no role or number, no ㅋㅋ, more than one syllable or letter."""
+    """Return True if a display name can be looked for: two letters or more, no role or number, no ㅋㅋ."""
     letters = [character for character in name if character.isalpha() and not "ㄱ" <= character <= "ㅣ"]
     return sum(map(str.isalnum, name)) >= 2 and bool(letters) and name not in NOT_NAMES
 
 
 def _is_full_name(name: str) -> bool:
-    """Whether it is a surname and two more syllables (`남궁민` is taken for 남 and 궁민, which harms nobody)."""
+    """Return True for a surname and two more syllables (`남궁민` is taken for 남 and 궁민, which harms nobody)."""
     return bool(re.fullmatch("[가-힣]{3,4}", name)) and (
         (len(name) == 3 and name[0] in SURNAMES) or (len(name) == 4 and name.startswith(LONG_SURNAMES))
     )
@@ -190,7 +191,7 @@ def _is_likely_given_name(name: str) -> bool:
 
 
 def _is_place(name: str) -> bool:
-    """Whether it is one of PLACES, as in 강남 or 강남구."""
+    """Return True for one of PLACES, as in 강남 or 강남구."""
     return name in PLACES or (name[-1] in "시군구동역" and name[:-1] in PLACES)
 
 
@@ -199,7 +200,7 @@ def _ends_in_vowel(name: str) -> bool:
 
 
 def _mention() -> str:
-    """`@홍길동`, whoever that is, with its honorific kept; `@minji_k`, `@<PHONE>`; but no @all and no @강남역."""
+    """Return a pattern of `@홍길동`, its honorific kept, of `@minji_k` and `@<PHONE>`, but not of @all and @강남역."""
     korean = rf"[가-힣]{{2,4}}?{_glue(OPEN_PARTICLES + CLOSED_PARTICLES)}(?!@)|[가-힣]{{2,}}(?![@가-힣])"
     places = rf"{_any_of(PLACES)}(?:[시군구동역에]|에서)?{_WORD_END}"
     return (
@@ -213,14 +214,14 @@ def _as_word(names: Iterable[str], particles: list[str], not_before: str = "", b
 
 
 def _glue(particles: list[str]) -> str:
-    """What may follow a given name: up to three particles and no more Korean, or what anything may follow."""
+    """Return a pattern of what follows a given name: three particles at most and no more Korean, or one of GLUED."""
     chain = f"(?:{'|'.join(particles + PARTICLES)}){{0,3}}{_WORD_END}(?! 중(?:$|[ 이에]))"  # 철수 중: they withdraw
     call = "야|" if particles is OPEN_PARTICLES else "아|이가|이랑|이는|"
     return f"(?=이?(?:{chain}|{call}{'|'.join(GLUED)}))"
 
 
 def _as_call(names: Iterable[str]) -> str:
-    """Names that are words as well, before what only people are called and given (하늘이가, but 하늘이 맑다)."""
+    """Return a pattern of names that are words too, where only a person can be meant (하늘이가, but 하늘이 맑다)."""
     found = _any_of(names)
     called = r"[아야]|이[가는를도의]|이?(?:한[테텐]|에[게겐])[서도는]?"
     called += rf"|\s?(?:{'|'.join(HONORIFICS)})(?:{'|'.join(PARTICLES)})?"
@@ -233,7 +234,7 @@ def _any_of(patterns: Iterable[str]) -> str:
 
 
 def _bounded(name: str) -> str:
-    """The name, written with or without its spaces; in letters with spaces between words only at their bounds.
+    """Return a pattern of a name with or without its spaces; in letters with spaces between words only at their bounds.
 
     Only Latin ones also at the end, al in also: after Иван may come an ending, Ивана, but nothing before it, Диван.
     """
@@ -244,7 +245,7 @@ def _bounded(name: str) -> str:
 
 
 def read_names(path: Path) -> list[str]:
-    """The names in a file of the user's, one a line; `#` begins a comment. No file is no names.
+    """Return the names in a file of the user's, one a line; `#` begins a comment. No file is no names.
 
     Raises DataError, its message starting with the path and the line.
     """

@@ -1,4 +1,4 @@
-"""Finds people's data in a message: e-mail, registration number, card, phone, account and address.
+"""People's data masked in a message: e-mail, registration number, card, phone, account and address.
 
 `mask_emails` and `mask_numbers` put a mark (data.tags) in the place of each. Numbers are tried in the order in which
 one kind can be taken for another. Prices, times, dates, scores and quantities are nobody's data and stay: what has no
@@ -25,7 +25,7 @@ _EMAIL_ADDRESS = re.compile(
 
 
 def mask_emails(text: str) -> str:
-    """Addresses with a domain, or at a provider whose domain everybody knows (`hong @네이버`)."""
+    """Mask addresses with a domain, or at a provider whose domain everybody knows (`hong @네이버`)."""
     return _EMAIL_ADDRESS.sub(_EMAIL, text) if _MAYBE_EMAIL.search(text) else text
 
 
@@ -41,7 +41,7 @@ _JOINT = rf"{_GAP}{_DASH}?{_GAP}"
 
 
 def mask_numbers(text: str) -> str:
-    """Everything that is told by its digits. Digits of full width become ordinary ones."""
+    """Mask everything that is told by its digits. Digits of full width become ordinary ones."""
     if _MAYBE_FULL_WIDTH.search(text):
         text = text.translate(_FULL_WIDTH)
     if _EIGHT_DIGITS.search(text):

@@ -1,4 +1,4 @@
-"""What exports write in the place of what is not text: a picture, a call, a poll.
+"""Placeholders: the words that exports write in the place of a picture, a call or a poll.
 
 Each is known by its whole message, in Korean or English, as KakaoTalk, WhatsApp, LINE and Telegram write it. A few
 that nobody types are also known inside a message: the line of an attached file, above the words that came with it.
@@ -100,7 +100,7 @@ _PATTERN = re.compile("|".join(f"({pattern})" for pattern in _PATTERNS.values())
 
 
 def placeholder(text: str) -> str | None:
-    """The mark for a message that is nothing but a placeholder, None for text."""
+    """Return the mark for a message that is nothing but a placeholder; None for text."""
     lowered = text.lower().rstrip(".")
     if len(lowered) <= _LONGEST_WORD:
         found = _WHOLE.get(lowered)
@@ -111,7 +111,7 @@ def placeholder(text: str) -> str | None:
 
 
 def mask_placeholders(text: str) -> str:
-    """Marks for the placeholders inside a message; a note that it was edited is taken away."""
+    """Return the text with marks for the placeholders in it, and without a note that it was edited."""
     if "(" in text or "<" in text:
         text = _INSIDE.sub(mark("<EMOJI>"), text)
         text = _ATTACHED.sub(_attached, text)

@@ -1,4 +1,4 @@
-"""The tags: what stands in a clean text for what is not text, or nobody's business.
+"""The tags: they stand in a clean text for what is not text, or is nobody's business.
 
 Few, since each takes a place in the vocabulary of a small model, and one for each thing that people answer differently:
 a photo is commented, a call is picked up, an address is travelled to. `tokenizer.TAGS` lists the same, in this order.
@@ -29,18 +29,21 @@ _IMITATION = re.compile(
 
 
 def mark(tag: str) -> str:
-    """The character that stands for a tag while a message is being cleaned."""
+    """Return the character that stands for a tag while a message is being cleaned."""
     return _MARKS[tag]
 
 
 def without_marks(text: str) -> str:
-    """The text without characters that would be taken for marks."""
+    """Return the text without characters that would be taken for marks."""
     return _FOREIGN_MARKS.sub("", text)
 
 
 def with_tags(text: str) -> str:
-    """Marks in their final form; text that imitates a tag or a control symbol loses its angle brackets, so that
-    `<NAME>` or `<|endoftext|>` never stands for what somebody only typed."""
+    """Return the text with tags in the place of marks.
+
+    Text that imitates a tag or a control symbol loses its angle brackets, so that `<NAME>` or `<|endoftext|>` never
+    stands for what somebody only typed.
+    """
     count = text.count("<")
     while count:  # what one pass leaves can match again: `<<|start|>|start|>`
         text, count = _IMITATION.subn(r"\1", text)

@@ -1,4 +1,4 @@
-"""What was read of each file, kept on the disk, so that an unchanged file is not read again.
+"""The cache: what was read of each file stays on the disk, so that an unchanged file is not read again.
 
 For every chat of a file there are its messages, a JSON list `[second, sender's number, text]` a line, and a key of each
 message, by which a second export of the same chat is found (`data/texts/overlaps.py`). They lie beside what is made of
@@ -7,7 +7,6 @@ them, hold what the exports hold, and go when the export goes.
 
 import hashlib
 import json
-import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -20,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from data.atomic import write_whole
 from data.errors import DataError
 from data.formats.detect import detect
 from data.formats.files import Source
@@ -46,7 +46,7 @@ class Chat:
 
 @dataclass
 class Entry:
-    """All that is known of one file."""
+    """One file: its chats, and the counts of what was left out."""
 
     name: str
     format: str = ""
@@ -58,17 +58,18 @@ class Entry:
 
     @property
     def messages(self) -> int:
+        """The number of messages in all chats."""
         return sum(chat.messages for chat in self.chats)
 
 
 class Cache:
-    """The folder in which all that lies."""
+    """The folder of the cache."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def entry(self, source: Source, progress: Callable[[int], None] = lambda messages: None) -> Entry:
-        """What the file holds, read now if it has changed or is new. Raises OSError if it cannot be kept.
+        """Return what the file holds, read now if it has changed or is new. Raises OSError if it cannot be kept.
 
         `progress` is told now and then how many messages of a chat have been read.
         """
@@ -95,10 +96,11 @@ class Cache:
         except DataError as error:
             entry.refused, entry.chats = str(error), []
         entry.system, entry.deleted, entry.broken = counts.system, counts.deleted, counts.broken
-        write_whole(self.folder / f"{stem}.json", [_encode(asdict(entry))])
+        write_whole(self.folder / f"{stem}.json", _encode(asdict(entry)) + "\n")
         return entry
 
     def _write(self, stem: str, messages: Iterable[Message], progress: Callable[[int], None]) -> Chat:
+        """Write the messages of one chat and their keys. Raises OSError, and DataError if they cannot be read."""
         senders: dict[str, int] = {}
         keys = _Keys()
         first = last = None
@@ -122,18 +124,18 @@ class Cache:
         return Chat(stem, count, list(senders), first, last)
 
     def messages(self, chat: Chat) -> Iterator[Said]:
-        """The messages of a chat, in their order."""
+        """Yield the messages of a chat, in their order."""
         with (self.folder / f"{chat.stem}.jsonl").open(encoding="utf-8") as lines:
             for line in lines:
                 time, number, text = json.loads(line)
                 yield time, None if number is None else chat.senders[number], text
 
     def keys(self, chat: Chat) -> np.ndarray:
-        """The keys of the messages, as many as there are; of documents, none."""
+        """Return the keys of a chat's messages, (messages,) KEYS; of documents, none."""
         return np.fromfile(self.folder / f"{chat.stem}.keys", dtype=KEYS)
 
     def forget_others(self, sources: Iterable[Source]) -> None:
-        """Remove what is of any file but these."""
+        """Remove what is kept of any other file."""
         stems = set(map(_stem, sources))
         for path in self.folder.glob("*"):
             kept = _KEPT.fullmatch(path.name)
@@ -154,6 +156,7 @@ class _Keys:
         self._times: Counter[int] = Counter()
 
     def of(self, time: int | None, sender: str, text: str) -> bytes:
+        """Return the key of the next message, as KEYS has it."""
         minute = self._minute if time is None else time // 60
         if minute != self._minute:
             self._minute, self._times = minute, Counter()
@@ -176,31 +179,17 @@ def _sender_hash(sender: str) -> int:
 
 
 def hash64(text: str) -> int:
-    """A number of 64 bits that is the same on every run."""
+    """Return a number of 64 bits that is the same on every run."""
     return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
 
 
 def fingerprint(value: object) -> str:
-    """A hash of what can be written as JSON."""
+    """Return a hash of what can be written as JSON."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
 
 
 @cache
 def code_version() -> str:
-    """A hash of all code of data: what another version has read is read again."""
+    """Return a hash of all code of data: what another version has read is read again."""
     files = sorted(Path(__file__).parents[1].rglob("*.py"))
     return hashlib.sha256(b"\0".join(path.read_bytes() for path in files)).hexdigest()
-
-
-def write_whole(path: Path, lines: Iterable[str]) -> None:
-    """Write a file, a line an item, under a temporary name first, so that no failure harms the old one."""
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("w", encoding="utf-8", newline="\n") as file:
-            file.writelines(f"{line}\n" for line in lines)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    finally:
-        with suppress(OSError):
-            part.unlink()

@@ -36,7 +36,7 @@ def conversations(messages: Iterable[Said]) -> Iterator[Conversation]:
 def texts(
     conversation: Conversation, cleaner: Cleaner, seen: Callable[[str, str], None] | None = None
 ) -> Iterator[str]:
-    """The cleaned messages of one conversation, a line each, in texts of LONGEST_TEXT at most.
+    """Yield the cleaned messages of one conversation, a line each, in texts of LONGEST_TEXT at most.
 
     If the options say so, a message begins with its sender's tag, `<P1>: `, counted by first appearance in its text.
     `seen` is told every message before and after.
@@ -61,7 +61,7 @@ def texts(
 
 
 def _speaker(sender: str, speakers: dict[str, str]) -> str:
-    """The sender's tag in this text. There are as many as SPEAKER_TAGS; all who come later share the last one."""
+    """Return the sender's tag in this text: the next of SPEAKER_TAGS, of which all who come late share the last."""
     return speakers.setdefault(sender, SPEAKER_TAGS[min(len(speakers), len(SPEAKER_TAGS) - 1)])
 
 

@@ -1,4 +1,4 @@
-"""Which texts are there twice, or nearly, and which are held out.
+"""The choice of texts: each that is there twice, or nearly, counts once, and some are held out.
 
 Texts of fewer than SHORT letters and digits are the same if these are, whatever stands between and however often one is
 repeated (`ㅋㅋ!` is `ㅋㅋㅋㅋ`). Longer ones are compared by MinHash: of the runs of five letters in each, the smallest
@@ -28,7 +28,7 @@ _MIX = np.array([pow(0xBF58476D1CE4E5B9, power, 2**64) for power in range(1, ROW
 
 
 def likeness(text: str) -> list[int]:
-    """BANDS numbers; texts that are nearly the same have one in common, at its place."""
+    """Return BANDS numbers; texts that are nearly the same have one in common, at its place."""
     core = _REPEATED.sub(r"\1", _BETWEEN.sub("", text.lower()))
     if len(core) < SHORT:
         return [hash64(core or text)] * BANDS
@@ -42,9 +42,9 @@ def likeness(text: str) -> list[int]:
 
 
 def keep(exact: np.ndarray, bands: np.ndarray) -> tuple[np.ndarray, int, int]:
-    """Which texts to keep, of each that is there more than once the first.
+    """Return which texts to keep, (texts,) bool: of each that is there more than once, the first.
 
-    `exact` (texts) has a hash of each text and `bands` (texts, BANDS) its likeness. Also gives how many were repeated
+    `exact` (texts) has a hash of each text and `bands` (texts, BANDS) its likeness. Also returns how many were repeated
     and how many nearly.
     """
     same = ~_first(exact)
@@ -56,14 +56,14 @@ def keep(exact: np.ndarray, bands: np.ndarray) -> tuple[np.ndarray, int, int]:
 
 
 def _first(keys: np.ndarray) -> np.ndarray:
-    """Whether it is the first of its kind, for each."""
+    """Return which keys are the first of their kind, (keys,) bool."""
     first = np.zeros(len(keys), dtype=bool)
     first[np.unique(keys, return_index=True)[1]] = True
     return first
 
 
 def held_out(conversation: np.ndarray, exact: np.ndarray) -> np.ndarray:
-    """Which texts are for validation, by the numbers of their conversations and the hashes of the texts.
+    """Return which texts are for validation, (texts,) bool, by their conversations' numbers and their own hashes.
 
     A whole conversation goes one way or the other. Its first text's hash decides, so the same texts are always split
     the same way, and more texts later change little. Of two conversations or more, one is held out; of one, none is.

@@ -23,7 +23,7 @@ class Group:
     new: list[np.ndarray | None] = field(default_factory=list)
 
     def messages(self, cache: Cache) -> Iterator[Said]:
-        """The messages of all, each once, in the order of their time."""
+        """Yield the messages of all, each once, in the order of their time."""
         streams = [_new_messages(cache, chat, new) for chat, new in zip(self.chats, self.new, strict=True)]
         if len(streams) == 1:
             yield from streams[0]
@@ -33,9 +33,9 @@ class Group:
 
 
 def group(entries: list[Entry], cache: Cache) -> tuple[list[Group], dict[str, int]]:
-    """All chats of all files, those that belong together in one group.
+    """Return all chats of all files, those that belong together in one group.
 
-    Also gives, by file, how many messages had been counted in another one.
+    Also returns, by file, how many messages had been counted in another one.
     """
     groups: list[Group] = []
     of_part: dict[tuple[str, ...], Group] = {}
@@ -70,7 +70,10 @@ def group(entries: list[Entry], cache: Cache) -> tuple[list[Group], dict[str, in
 
 
 def _known(keys: np.ndarray, group: Group, chat: Chat, cache: Cache) -> np.ndarray | None:
-    """Which of these messages the group has, if it is the same chat: most of what both could have, both have."""
+    """Return which of these messages the group has, (messages,) bool; None if it is another chat.
+
+    It is the same chat if most of what both could have, both have.
+    """
     assert chat.first is not None and chat.last is not None
     known = np.zeros(len(keys), dtype=bool)
     same = False

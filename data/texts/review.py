@@ -9,9 +9,10 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from data.atomic import write_whole
 from data.errors import DataError
 from data.masking.tags import CONTENT_TAGS
-from data.texts.cache import hash64, write_whole
+from data.texts.cache import hash64
 
 PER_TAG = 20
 _LONGEST = 2000  # characters of a message that are shown
@@ -20,13 +21,13 @@ _TITLE = "What was masked, before and after. This file holds people's data: it i
 
 
 class Samples:
-    """For each tag PER_TAG different messages that got it: those with the smallest hashes, so always the same."""
+    """PER_TAG different messages for each tag that got it: those with the smallest hashes, so always the same."""
 
     def __init__(self) -> None:
         self._of_tag: dict[str, dict[int, tuple[str, str]]] = {}
 
     def add(self, before: str, after: str) -> None:
-        """A message and what became of it."""
+        """Take in a message and what became of it."""
         tags = set(_TAG.findall(after))
         if tags:
             key = hash64(before)
@@ -34,7 +35,7 @@ class Samples:
                 self._keep(tag, key, (before, after))
 
     def given(self) -> list[tuple[str, str, str]]:
-        """All of them: a tag, a message that got it, and what became of it."""
+        """Return all of them: a tag, a message that got it, and what became of it."""
         return [(tag, *sample) for tag, samples in self._of_tag.items() for sample in samples.values()]
 
     def take(self, given: Iterable[tuple[str, str, str]]) -> None:
@@ -49,7 +50,7 @@ class Samples:
             del kept[max(kept)]
 
     def write(self, path: Path) -> None:
-        """Raises OSError. Only the owner may read the file."""
+        """Write them to a file that only its owner may read. Raises OSError."""
         lines = [_TITLE]
         for tag in CONTENT_TAGS:
             samples = self._of_tag.get(tag, {})
@@ -59,7 +60,7 @@ class Samples:
         path.parent.mkdir(parents=True, exist_ok=True)
         umask = os.umask(0o077)
         try:
-            write_whole(path, lines)
+            write_whole(path, "".join(f"{line}\n" for line in lines))
         finally:
             os.umask(umask)
 
@@ -70,7 +71,7 @@ def _quoted(label: str, text: str) -> list[str]:
 
 
 def check_place(path: Path, forbidden: Sequence[Path]) -> None:
-    """Raises DataError if a review there would be trained on, or would replace something else."""
+    """Raise DataError if a review there would be trained on, or would replace something else."""
     place = path.resolve()
     for folder in forbidden:
         if place.is_relative_to(folder.resolve()):

@@ -35,7 +35,7 @@ Cleaned = tuple[list[list[Text]], list[Sample]]  # a batch of conversations
 
 
 def all_texts(conversations: Iterable[Conversation], plan: Plan, samples: Samples | None) -> Iterator[list[Text]]:
-    """The texts of every conversation, cleaned as planned. `samples`, if there are any, take in what was masked.
+    """Yield the texts of every conversation, cleaned as planned. `samples`, if there are any, take in what was masked.
 
     Raises DataError if a worker is killed. Ends its workers when it is closed.
     """
@@ -85,6 +85,8 @@ def _in_workers(batches: Iterable[list[Conversation]], plan: Plan, sample: bool,
 
 
 class _Worker:
+    """A process that cleans, one batch at a time."""
+
     def __init__(self, plan: Plan, sample: bool) -> None:
         path = os.pathsep.join(filter(None, (str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH"))))
         self._process = subprocess.Popen(
@@ -98,6 +100,7 @@ class _Worker:
         self._send([plan.model_dump(), sample])
 
     def clean(self, batch: list[Conversation]) -> Cleaned:
+        """Return the texts of a batch. Raises DataError if the process was killed."""
         self._send(batch)
         assert self._process.stdout is not None
         answer = self._process.stdout.readline()
@@ -141,7 +144,7 @@ def _batches(conversations: Iterable[Conversation]) -> Iterator[list[Conversatio
 
 
 def work() -> None:
-    """What a worker does."""
+    """Clean what comes in until nothing comes any more: the whole life of a worker."""
     first = sys.stdin.readline()
     if not first:  # ended before it began
         return

@@ -31,7 +31,6 @@ from minigpt.checkpoint.reading import (
     read_manifest,
     read_vocab_size,
     reason,
-    sync,
 )
 from minigpt.checkpoint.writing import discard, point_latest, prune, save
 
@@ -52,5 +51,4 @@ __all__ = [
     "read_vocab_size",
     "reason",
     "save",
-    "sync",
 ]

@@ -53,7 +53,7 @@ python -m minigpt.export --checkpoint FOLDER --to gguf model.gguf
 
 
 def model_card(progress: Progress, settings: Settings, parameters: int, metrics: Path) -> str:
-    """The card of a model with so many parameters; `metrics` is what its device wrote down of the rounds so far."""
+    """Return the card of a model with so many parameters; its device wrote down the rounds so far in `metrics`."""
     rounds = read_rounds(metrics, progress)
     seq_len = settings.training.dataset.seq_len
     devices = max((len(line["peers"]) for line in rounds if isinstance(line.get("peers"), list)), default=0)
@@ -73,7 +73,7 @@ def model_card(progress: Progress, settings: Settings, parameters: int, metrics:
 
 
 def loss_table(rounds: list[dict[str, Any]]) -> str:
-    """A section with the held-out loss of a few rounds, the last among them; empty where none is known."""
+    """Return a section with the held-out loss of a few rounds, the last among them; empty where none is known."""
     measured = [
         (line["round"], line["valid_loss"], line["valid_bits_per_byte"])
         for line in rounds
@@ -91,7 +91,7 @@ def loss_table(rounds: list[dict[str, Any]]) -> str:
 
 
 def read_rounds(metrics: Path, progress: Progress) -> list[dict[str, Any]]:
-    """The lines of a metrics.jsonl about this run so far, the newest of each round; what is damaged is passed over."""
+    """Return the lines of a metrics.jsonl about this run so far, the newest of each round, without damaged ones."""
     try:
         lines = metrics.read_bytes().splitlines()
     except OSError:

@@ -36,9 +36,10 @@ class CheckpointError(ValueError):
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is: rounds, sequences trained by the swarm, this device's inner steps, the anchor's hash.
+    """The progress of a run: its rounds, the sequences that the swarm trained, and the anchor that came of them.
 
-    `lineage` names the anchor by what made it (peer/state/means.py), `updates` are the AdamW steps behind the moments.
+    `step` counts this device's inner steps, and `updates` the AdamW steps behind the moments. `anchor` is the version,
+    the hash of the parameters; `lineage` names the anchor by what made it (peer/state/means.py).
     """
 
     run: str
@@ -52,7 +53,7 @@ class Progress:
 
     @property
     def anchor_name(self) -> str:
-        """What peers call the anchor: its lineage, or its hash where no mean has led to it yet."""
+        """The name that peers call the anchor by: its lineage, or its hash where no mean has led to it yet."""
         return self.lineage or self.anchor
 
 
@@ -61,7 +62,7 @@ Count = Annotated[int, Field(ge=0, lt=2**53)]
 
 
 class FileEntry(BaseModel):
-    """Size in bytes and hash of one file."""
+    """The size in bytes and the hash of one file."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -70,7 +71,7 @@ class FileEntry(BaseModel):
 
 
 class Standing(BaseModel):
-    """What of a device's own training is in the anchor, what is not, and what others have not seen of it.
+    """The part of a device's own training that is in the anchor, that is not, and that others have not seen.
 
     `own` sequences are in the anchor; `offered` are not, are what `steps` steps of `local` come from, and `beside` of
     them were trained while others moved the anchor. `met` says of every peer, by its id, at which of our anchors it was
@@ -87,7 +88,7 @@ class Standing(BaseModel):
 
 
 class Position(BaseModel):
-    """Where a device is: in its own data, the name of its dataset and the next sequence's number, and in the swarm."""
+    """The place of a device in its own texts (its dataset's name, and the next sequence's number) and in the swarm."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -97,7 +98,7 @@ class Position(BaseModel):
 
 
 class Manifest(BaseModel):
-    """What `training.json` says."""
+    """The content of `training.json`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -126,13 +127,14 @@ class Manifest(BaseModel):
 
     @property
     def progress(self) -> Progress:
+        """The progress that the checkpoint is of."""
         return Progress(
             self.run, self.run_id, self.round, self.samples, self.step, self.anchor, self.lineage, self.updates
         )
 
 
 def parse_manifest(data: bytes) -> Manifest:
-    """The manifest in the bytes of a `training.json`, wherever they came from. Raises CheckpointError."""
+    """Return the manifest in the bytes of a `training.json`, wherever they came from. Raises CheckpointError."""
     if len(data) > MANIFEST_LIMIT:
         raise CheckpointError(f"{MANIFEST} has more than {MANIFEST_LIMIT} bytes")
     try:

@@ -49,25 +49,25 @@ class Checkpoint:
     vocab_size: int
 
     def parameters(self) -> dict[str, Tensor]:
-        """The anchor, float32: finite, of the model that the settings describe, with the hash that it should have."""
+        """Return the anchor, float32: finite, of the settings' shapes, and with the hash that it should have."""
         parameters = self.load(MODEL, expected_shapes(self.settings, self.vocab_size), torch.float32)
         if parameter_hash(parameters) != self.progress.anchor:
             raise CheckpointError(f"{self.folder}: {MODEL} holds other parameters than {MANIFEST} names")
         return parameters
 
     def optimizer(self) -> dict[str, Tensor] | None:
-        """AdamW's moments as float32, `exp_avg.<name>` and `exp_avg_sq.<name>`, or None if they were not kept."""
+        """Return AdamW's moments, float32, `exp_avg.<name>` and `exp_avg_sq.<name>`, or None if they were not kept."""
         shapes = expected_shapes(self.settings, self.vocab_size)
         moments = {f"{moment}.{name}": shape for moment in MOMENTS for name, shape in shapes.items()}
         return self.load(OPTIMIZER, moments, torch.bfloat16) if OPTIMIZER in self.files else None
 
     def local(self) -> dict[str, Tensor] | None:
-        """This device's parameters minus the anchor as float32, or None if they were not kept."""
+        """Return this device's parameters minus the anchor as float32, or None if they were not kept."""
         shapes = expected_shapes(self.settings, self.vocab_size)
         return self.load(LOCAL, shapes, torch.bfloat16) if LOCAL in self.files else None
 
     def position(self) -> Position | None:
-        """Where this device was in its own texts, or None if it was not kept."""
+        """Return this device's place in its own texts and in the swarm, or None if it was not kept."""
         if POSITION not in self.files:
             return None
         try:
@@ -76,7 +76,7 @@ class Checkpoint:
             raise CheckpointError(f"{self.folder}: {POSITION} cannot be read: {reason(error)}") from error
 
     def load(self, name: str, shapes: Mapping[str, torch.Size], dtype: torch.dtype) -> dict[str, Tensor]:
-        """The tensors of one file as float32, after a check of names, shapes, type and every number."""
+        """Return the tensors of one file as float32, after a check of names, shapes, type and every number."""
         try:
             check_shapes(self.folder / name, shapes)
             tensors = load_file(self.folder / name)
@@ -92,13 +92,13 @@ class Checkpoint:
         return {tensor_name: tensor.float() for tensor_name, tensor in tensors.items()}
 
     def build_model(self) -> MiniGPT:
-        """The model with the anchor in it, on the CPU."""
+        """Return the model with the anchor in it, on the CPU."""
         model = MiniGPT.from_settings(self.settings.model, self.vocab_size, self.settings.training.dataset.seq_len)
         model.load_state_dict(self.parameters())
         return model
 
     def load_tokenizer(self) -> Any:
-        """The sentencepiece tokenizer that the model was trained with."""
+        """Return the sentencepiece tokenizer that the model was trained with."""
         try:
             processor = tokenizer.load(self.folder / TOKENIZER)
         except tokenizer.TokenizerError as error:
@@ -110,7 +110,7 @@ class Checkpoint:
 
 
 def parameter_hash(tensors: Mapping[str, Tensor]) -> str:
-    """SHA-256, in hex, over names in order, shapes and float32 little-endian bytes: equal on all peers of a round."""
+    """Return the SHA-256, in hex, of names in order, shapes and float32 little-endian bytes: a version."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
         tensor = tensors[name].detach().to("cpu", torch.float32).contiguous()  # all three for free where it is one
@@ -120,14 +120,15 @@ def parameter_hash(tensors: Mapping[str, Tensor]) -> str:
 
 
 def folder_name(progress: Progress) -> str:
-    """The name of a checkpoint's folder, unique among one device's: its own steps are in it."""
+    """Return the name of a checkpoint's folder, unique among one device's: its own steps are in it."""
     return f"round-{progress.round:08d}-step-{progress.step:08d}"
 
 
 def read(folder: Path) -> Checkpoint:
-    """The checkpoint in `folder`, after a check of every file in it: present, whole, unchanged, of one model.
+    """Return the checkpoint in `folder`, after a check of every file in it: present, whole, unchanged, of one model.
 
-    Hashing is left out for files that this process has seen whole and that have not been touched since.
+    Hashing is left out for files that this process has seen whole and that have not been touched since. Raises
+    CheckpointError.
     """
     real = real_path(folder)  # `latest` may point elsewhere a moment later
     if not os.path.isdir(real):
@@ -154,7 +155,7 @@ def newest(
     *,
     run_id: str | None = None,
 ) -> Checkpoint | None:
-    """The newest whole checkpoint under `root`, or None. For each newer one that is not whole, `report` gets a line.
+    """Return the newest whole checkpoint under `root`, or None. `report` gets a line for each newer one that is not.
 
     Of the run with this name, and with this id if one is given, the one that is furthest. With no name: the one that
     `latest` points at, or else the one that was written last.
@@ -171,7 +172,7 @@ def newest(
 def newest_of(
     folders: list[Path], root: Path, run: str | None, report: Callable[[str], None], run_id: str | None
 ) -> Checkpoint | None:
-    """The newest whole checkpoint among `folders`; see `newest`."""
+    """Return the newest whole checkpoint among `folders`; see `newest`."""
     manifests: dict[Path, Manifest] = {}
     for folder in folders:
         try:
@@ -202,18 +203,18 @@ def newest_of(
 
 
 def real_path(path: Path) -> Path:
-    """Where links lead, if only in a circle, for which `Path.resolve` raises RuntimeError."""
+    """Return the path that links lead to; other than `Path.resolve`, it takes links in a circle."""
     return Path(os.path.realpath(path))
 
 
 def checkpoints_in(folder: Path) -> Iterator[Path]:
-    """Folders in it that may be checkpoints, the likeliest to be meant first."""
+    """Return folders in it that may be checkpoints, the likeliest to be meant first."""
     found = [folder / "latest", *sorted(folder.glob("round-*"), reverse=True), *folder.glob("*/round-*")]
     return (inner for inner in found if os.path.exists(inner / MANIFEST))
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """The manifest of a folder. Raises CheckpointError with the reason alone, without the folder."""
+    """Return the manifest of a folder. Raises CheckpointError with the reason alone, without the folder."""
     try:
         with (folder / MANIFEST).open("rb") as file:
             return parse_manifest(file.read(MANIFEST_LIMIT + 1))
@@ -226,12 +227,12 @@ _seen_whole: dict[Path, FolderState] = {}  # what was found in a folder when all
 
 
 def remember_whole(folder: Path, manifest: Manifest) -> None:
-    """This process has just written these files: they need not be hashed when they are read."""
+    """Note that this process has just written these files: they need not be hashed when they are read."""
     _seen_whole[real_path(folder)] = verify_sizes(folder, manifest)
 
 
 def forget(folder: Path) -> None:
-    """There is no such folder any more."""
+    """Note that there is no such folder any more."""
     _seen_whole.pop(real_path(folder), None)
 
 
@@ -247,7 +248,7 @@ def verify_files(folder: Path, manifest: Manifest) -> None:
 
 
 def verify_sizes(folder: Path, manifest: Manifest) -> FolderState:
-    """Compare sizes with the manifest; returns what would be different after any later change to the files."""
+    """Compare sizes with the manifest; return what would be different after any later change to the files."""
     state: FolderState = []
     for name, entry in manifest.files.items():
         if not (folder / name).is_file():
@@ -260,7 +261,7 @@ def verify_sizes(folder: Path, manifest: Manifest) -> FolderState:
 
 
 def read_vocab_size(folder: Path) -> int:
-    """The vocabulary size in `config.json`, which a small corpus makes smaller than the one in the settings."""
+    """Return the vocabulary size in `config.json`, which a small corpus makes smaller than the one in the settings."""
     try:
         vocab_size = json.loads((folder / MODEL_CONFIG).read_bytes())["vocab_size"]
     except (ValueError, TypeError, KeyError, RecursionError) as error:
@@ -271,7 +272,7 @@ def read_vocab_size(folder: Path) -> int:
 
 
 def expected_shapes(settings: Settings, vocab_size: int) -> dict[str, torch.Size]:
-    """The parameters' names and shapes, from a model that takes no memory."""
+    """Return the parameters' names and shapes, from a model that takes no memory."""
     with torch.device("meta"):
         model = MiniGPT.from_settings(settings.model, vocab_size, settings.training.dataset.seq_len)
     return {name: parameter.shape for name, parameter in model.named_parameters()}
@@ -288,22 +289,13 @@ def check_shapes(path: Path, expected: Mapping[str, torch.Size]) -> None:
 
 
 def file_sha256(path: Path) -> str:
-    """SHA-256 of a file, in hex."""
+    """Return the SHA-256 of a file, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def sync(path: Path) -> None:
-    """Make sure that a file's bytes, or a folder's names, are on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def reason(error: Exception) -> str:
-    """Why reading or writing failed, in a few words."""
+    """Return why reading or writing failed, in a few words."""
     if isinstance(error, OSError):
         return f"{error.strerror or error}" + (f" ({error.filename})" if error.filename else "")
     return str(error).rpartition("I/O error: ")[-1]

@@ -1,7 +1,6 @@
 """Checkpoints written: a folder under a temporary name, synced and renamed, so that what has its real name is whole."""
 
 import json
-import os
 import secrets
 import shutil
 import time
@@ -16,6 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 import tokenizer
+from data.atomic import replacing, sync
 from minigpt.checkpoint.card import CARD, model_card
 from minigpt.checkpoint.manifest import (
     LOCAL,
@@ -44,7 +44,6 @@ from minigpt.checkpoint.reading import (
     real_path,
     reason,
     remember_whole,
-    sync,
 )
 from minigpt.settings import Settings, dump_settings
 
@@ -102,7 +101,7 @@ def save(
 
 
 def is_saved(folder: Path, progress: Progress) -> bool:
-    """Whether `folder` holds this progress already. Raises CheckpointError if it holds another model's."""
+    """Return True if `folder` holds this progress already. Raises CheckpointError if it holds another model's."""
     try:
         found = read(folder).progress
     except CheckpointError:
@@ -124,7 +123,7 @@ def write_files(
     optimizer: Mapping[str, Tensor] | None,
     local: Mapping[str, Tensor] | None,
 ) -> None:
-    """All files but the model card and the manifest."""
+    """Write all files but the model card and the manifest."""
     write_tensors(folder / MODEL, parameters, torch.float32)
     if optimizer is not None:
         write_tensors(folder / OPTIMIZER, optimizer, torch.bfloat16)
@@ -137,7 +136,7 @@ def write_files(
 
 
 def write_card(folder: Path, progress: Progress, settings: Settings, parameters: Mapping[str, Tensor]) -> None:
-    """The model card, with what the run's metrics.jsonl, beside the folder, knows by now."""
+    """Write the model card, with what the run's metrics.jsonl, beside the folder, knows by now."""
     count = sum(tensor.numel() for tensor in parameters.values())
     card = model_card(progress, settings, count, folder.parent / "metrics.jsonl")
     (folder / CARD).write_text(card, encoding="utf-8")
@@ -165,12 +164,8 @@ def write_manifest(folder: Path, progress: Progress) -> Manifest:
 
 def point_latest(root: Path, folder: Path) -> None:
     """Let `latest` point at `folder`; at no moment is it gone."""
-    temporary = root / f".latest-{secrets.token_hex(4)}"
-    temporary.symlink_to(folder.relative_to(root))
-    try:
-        os.replace(temporary, root / "latest")
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(root / "latest", synced=False) as link:
+        link.symlink_to(folder.relative_to(root))
 
 
 def prune(root: Path, progress: Progress, keep: int) -> None:

@@ -20,7 +20,7 @@ Layer: TypeAlias = tuple[Tensor, Product, Product, Tensor, Product, Product]
 
 
 class InferenceModel:
-    """A model as it is asked: it changes no more. Making it takes a quarter of a second for the guide's model."""
+    """A model that is only asked, and changes no more. Making it takes a quarter of a second for the guide's model."""
 
     def __init__(self, model: MiniGPT) -> None:
         self.seq_len, self.nhead, self.d_model = model.seq_len, model.nhead, model.d_model
@@ -32,7 +32,7 @@ class InferenceModel:
 
 
 def prepared(layer: Any) -> Layer:
-    """What a layer takes a token through, in this order."""
+    """Return the weights and products that a layer takes a token through, in this order."""
     attention, mlp = layer.self_attn, layer.mlp
     return (
         layer.input_layernorm.weight.detach(),
@@ -45,7 +45,7 @@ def prepared(layer: Any) -> Layer:
 
 
 def product(*weights: Tensor) -> Product:
-    """The function of x (..., in) that gives its products with weights (out, in), side by side: (..., sum of out).
+    """Return a function of x (..., in): its products with weights (out, in), side by side (..., sum of out).
 
     They take as long as the weights take to be read. An x86 processor reads them in half precision, as llama.cpp does
     from an f16 GGUF; x and the sums stay float32. FBGEMM does that three times as fast as float32 products of one row,
@@ -59,7 +59,7 @@ def product(*weights: Tensor) -> Product:
 
 
 class Decoding:
-    """Reads on from what it has read before: `used` tokens so far, and room for the model's seq_len.
+    """The keys and values of what a model has read: of `used` tokens so far, with room for its seq_len.
 
     Whoever sets `used` to less has it forget the last ones.
     """
@@ -72,7 +72,7 @@ class Decoding:
 
     @torch.inference_mode()
     def read(self, ids: Sequence[int], count: int) -> Tensor:
-        """Read `ids`, which follow all that came before; logits (count, V) in float32 of what follows the last ones."""
+        """Read `ids`, which follow all that came before; return float32 logits (count, V) of what follows the last."""
         model, T, start, last = self._model, len(ids), self.used, len(self._model.layers) - 1
         self.used = end = start + T
         cosines, sines = model.rotation
@@ -85,7 +85,7 @@ class Decoding:
         return model.logits(F.rms_norm(x[0], (model.d_model,), model.norm, NORM_EPSILON)).float()
 
     def _layer(self, number: int, x: Tensor, count: int, rotation: Rotation, mask: Tensor | None) -> Tensor:
-        """What a layer makes (1, count, C) of the last ones of x (1, T, C), all of which later tokens will see."""
+        """Take x (1, T, C) through a layer; return the last (1, count, C). Later tokens will see all T of them."""
         model, (keys, values), T, end = self._model, self._kept[number], x.shape[1], self.used
         norm, query_key_value, out, second_norm, gate_up, down = model.layers[number]
         start, width = end - T, (model.d_model,)

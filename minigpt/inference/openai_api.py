@@ -1,4 +1,4 @@
-"""What OpenAI's clients ask for and what they get: their requests, checked, and a model's answers in their format.
+"""Requests of OpenAI's clients, checked, and a model's answers in the format that they know.
 
 No sockets here: `python -m minigpt.serve` has them.
 """
@@ -23,7 +23,7 @@ MAX_TOKENS = 100  # of an answer, where the request doesn't say
 
 
 @dataclass(frozen=True)
-class Loaded:
+class LoadedModel:
     """A checkpoint, ready to answer from."""
 
     checkpoint: Checkpoint
@@ -33,18 +33,21 @@ class Loaded:
 
     @property
     def name(self) -> str:
+        """The name that clients ask for: that of the run."""
         return self.checkpoint.progress.run
 
 
 class StreamOptions(BaseModel):
+    """The things that a stream has beside the text."""
+
     include_usage: bool | None = None
 
 
 StopText = Annotated[str, Field(min_length=1, max_length=200)]
 
 
-class Wanted(BaseModel):
-    """What both kinds of request have. As in OpenAI's, null is the same as nothing."""
+class GenerationRequest(BaseModel):
+    """The fields that both kinds of request have. As in OpenAI's, null is the same as nothing."""
 
     model_config = ConfigDict(strict=True)
     prefix: ClassVar[str]  # of an answer's id
@@ -62,40 +65,46 @@ class Wanted(BaseModel):
     stream_options: StreamOptions | None = None
 
     def limit(self) -> int:
+        """Return how many tokens an answer has at the most."""
         return self.max_tokens or MAX_TOKENS
 
     def sampling(self, choice: int) -> Sampling:
+        """Return how the tokens of one of the `n` choices are drawn: with a seed, each choice by one of its own."""
         temperature = Sampling.temperature if self.temperature is None else self.temperature
         return Sampling(temperature, top_p=self.top_p, seed=None if self.seed is None else self.seed + choice)
 
 
-class CompletionWanted(Wanted):
+class CompletionRequest(GenerationRequest):
+    """A request to go on with each of some prompts."""
+
     prefix, whole, chunk = "cmpl", "text_completion", "text_completion"
 
     prompt: str | Annotated[list[str], Field(min_length=1, max_length=128)]
     echo: Literal[False] | None = None  # what would be another answer is refused, not passed over
     best_of: Literal[1] | None = None
 
-    def encode(self, loaded: Loaded) -> list[list[int]]:
-        """The ids of every prompt."""
+    def encode(self, loaded: LoadedModel) -> list[list[int]]:
+        """Return the ids of every prompt, each the last `seq_len` at most."""
         prompts = [self.prompt] if isinstance(self.prompt, str) else self.prompt
         texts = (as_learnt(prompt, loaded.checkpoint) for prompt in prompts)
         return [encode_prompt(text, loaded.tokenizer)[-loaded.model.seq_len :] for text in texts]
 
     def answer(self, texts: Iterator[str]) -> Iterator[str]:
-        """What of the model's text is the answer."""
+        """Yield the part of the model's text that is the answer: all of it."""
         return texts
 
     def choice(self, text: str) -> dict[str, Any]:
-        """A whole answer, as it is in the response."""
+        """Return a whole answer, as it is in the response."""
         return {"text": text, "logprobs": None}
 
     def part(self, text: str, first: bool) -> dict[str, Any]:
-        """A part of an answer, as it is in a stream."""
+        """Return a part of an answer, as it is in a stream."""
         return {"text": text, "logprobs": None}
 
 
 class TextPart(BaseModel):
+    """A part of a message's content; no other kind than text is taken."""
+
     type: Literal["text"]
     text: str
 
@@ -107,10 +116,13 @@ class Message(BaseModel):
     content: str | list[TextPart] | None  # null in one that called a tool
 
     def text(self) -> str:
+        """Return the content, its parts a line each."""
         return self.content if isinstance(self.content, str) else "\n".join(part.text for part in self.content or [])
 
 
-class ChatWanted(Wanted):
+class ChatCompletionRequest(GenerationRequest):
+    """A request for the next message of a talk. Its methods are those of CompletionRequest."""
+
     prefix, whole, chunk = "chatcmpl", "chat.completion", "chat.completion.chunk"
 
     messages: Annotated[list[Message], Field(min_length=1)]
@@ -119,8 +131,8 @@ class ChatWanted(Wanted):
     def limit(self) -> int:
         return self.max_completion_tokens or super().limit()
 
-    def encode(self, loaded: Loaded) -> list[list[int]]:
-        """The ids of all that was said."""
+    def encode(self, loaded: LoadedModel) -> list[list[int]]:
+        """Return the ids of all that was said, the last `seq_len` at most, as the one prompt."""
         texts = (as_learnt(message.text(), loaded.checkpoint) for message in self.messages)
         ids = [id for text in texts for id in encode_message(text, loaded.tokenizer)]
         return [[START, *ids][-loaded.model.seq_len :]]
@@ -135,8 +147,8 @@ class ChatWanted(Wanted):
         return {"delta": {"role": "assistant", "content": text} if first else {"content": text}, "logprobs": None}
 
 
-def until(texts: Iterable[str], stops: list[str]) -> Iterator[str]:
-    """What comes before the first of `stops`; text that may turn out to be one of them is held back."""
+def until_stop(texts: Iterable[str], stops: list[str]) -> Iterator[str]:
+    """Yield what comes before the first of `stops`, holding back text that may turn out to be one of them."""
     held = ""
     for text in texts:
         held += text
@@ -164,34 +176,37 @@ class Part:
 class Reply:
     """All answers to one request."""
 
-    def __init__(self, wanted: CompletionWanted | ChatWanted, loaded: Loaded):
-        self.wanted, self.loaded = wanted, loaded
+    def __init__(self, request: CompletionRequest | ChatCompletionRequest, loaded: LoadedModel):
+        self.request, self.loaded = request, loaded
         self.prompt_tokens = self.completion_tokens = 0
         self.finish_reason = "stop"  # of the answer that is being computed
         self.head = {
-            "id": f"{wanted.prefix}-{uuid4().hex}",
+            "id": f"{request.prefix}-{uuid4().hex}",
             "created": int(time.time()),
             "model": loaded.name,
             "system_fingerprint": loaded.checkpoint.folder.name,
         }
 
     def parts(self) -> Iterator[Part]:
-        """The answers one after another, each computed as its parts are asked for."""
-        wanted, stop = self.wanted, self.wanted.stop
+        """Yield the answers one after another, each computed as its parts are asked for."""
+        request, stop = self.request, self.request.stop
         stops = [stop] if isinstance(stop, str) else stop or []
-        prompts = wanted.encode(self.loaded)
+        prompts = request.encode(self.loaded)
         self.prompt_tokens = sum(map(len, prompts))
-        for index, (ids, choice) in enumerate(product(prompts, range(wanted.n or 1))):
+        for index, (ids, choice) in enumerate(product(prompts, range(request.n or 1))):
             self.finish_reason = "stop"
             yield Part(index, first=True)
-            texts = stream_text(self.loaded.tokenizer, self.answer_ids(ids, wanted.sampling(choice)))
-            for text in until(wanted.answer(texts), stops):
+            texts = stream_text(self.loaded.tokenizer, self.answer_ids(ids, request.sampling(choice)))
+            for text in until_stop(request.answer(texts), stops):
                 yield Part(index, text)
             yield Part(index, finish_reason=self.finish_reason)
 
     def answer_ids(self, ids: list[int], sampling: Sampling) -> Iterator[int]:
-        """The ids of one answer, counted. Who has enough before the last one stops asking, and it is no "length"."""
-        limit, before = self.wanted.limit(), self.completion_tokens
+        """Yield the ids of one answer, and count them.
+
+        The reason for its end is "length" only if the last one is asked for: who has enough stops asking before.
+        """
+        limit, before = self.request.limit(), self.completion_tokens
         for id in generate(self.loaded.model, ids, max_new_tokens=limit, sampling=sampling):
             self.completion_tokens += 1
             yield id
@@ -199,36 +214,38 @@ class Reply:
             self.finish_reason = "length"
 
     def usage(self) -> dict[str, int]:
+        """Return the tokens counted so far, as they are in the response."""
         prompt, completion = self.prompt_tokens, self.completion_tokens
         return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
 
     async def whole(self, parts: AsyncIterator[Part]) -> dict[str, Any]:
-        """The response to a request without a stream."""
+        """Return the response to a request without a stream."""
         texts: dict[int, str] = {}
         reasons: dict[int, str | None] = {}
         async for part in parts:
             texts[part.index] = texts.get(part.index, "") + part.text
             reasons[part.index] = part.finish_reason
         choices = [
-            {"index": index, **self.wanted.choice(text), "finish_reason": reasons[index]}
+            {"index": index, **self.request.choice(text), "finish_reason": reasons[index]}
             for index, text in texts.items()
         ]
-        return {**self.head, "object": self.wanted.whole, "choices": choices, "usage": self.usage()}
+        return {**self.head, "object": self.request.whole, "choices": choices, "usage": self.usage()}
 
     async def events(self, parts: AsyncIterator[Part]) -> AsyncIterator[str]:
-        """The response as server-sent events."""
-        head = {**self.head, "object": self.wanted.chunk}
-        counted = self.wanted.stream_options is not None and self.wanted.stream_options.include_usage
+        """Yield the response as server-sent events."""
+        head = {**self.head, "object": self.request.chunk}
+        counted = self.request.stream_options is not None and self.request.stream_options.include_usage
         if counted:
             head["usage"] = None  # until the end
         async for part in parts:
             if part.text or part.first or part.finish_reason:
-                choice = {"index": part.index, **self.wanted.part(part.text, part.first)}
-                yield event({**head, "choices": [{**choice, "finish_reason": part.finish_reason}]})
+                choice = {"index": part.index, **self.request.part(part.text, part.first)}
+                yield sse_event({**head, "choices": [{**choice, "finish_reason": part.finish_reason}]})
         if counted:
-            yield event({**head, "choices": [], "usage": self.usage()})
+            yield sse_event({**head, "choices": [], "usage": self.usage()})
         yield "data: [DONE]\n\n"
 
 
-def event(content: dict[str, Any]) -> str:
+def sse_event(content: dict[str, Any]) -> str:
+    """Return one server-sent event."""
     return f"data: {json.dumps(content, ensure_ascii=False)}\n\n"

@@ -17,12 +17,12 @@ class PromptError(ValueError):
 
 
 def encode_prompt(prompt: str, tokenizer: Any) -> list[int]:
-    """The ids of a prompt as the beginning of a text; the model can look back over its last `seq_len`."""
+    """Return the ids of a prompt as the beginning of a text; the model can look back over its last `seq_len`."""
     return [START, *tokenizer.encode(prompt)]
 
 
 def as_learnt(text: str, checkpoint: Checkpoint) -> str:
-    """The text as those that the model has learnt from were made: capital letters may be none that it knows."""
+    """Return the text made like those that the model has learnt from: without capital letters, say."""
     text = unicodedata.normalize("NFC", text)
     if not checkpoint.settings.data.lower_case:
         return text
@@ -30,13 +30,13 @@ def as_learnt(text: str, checkpoint: Checkpoint) -> str:
 
 
 def encode_message(message: str, tokenizer: Any) -> list[int]:
-    """The ids of a message in a talk, as the chats that the model learnt from go: each is a line."""
+    """Return the ids of a message in a talk, as the chats that the model learnt from go: each is a line."""
     ids: list[int] = tokenizer.encode(message.strip("\n") + "\n")
     return ids
 
 
 def first_line(texts: Iterable[str]) -> Iterator[str]:
-    """The first line of what comes that is not empty, without its end: the answer in a talk."""
+    """Yield the first line of what comes that is not empty, without its end: the answer in a talk."""
     begun = False
     for text in texts:
         shown, newline, _ = text.partition("\n")

@@ -18,7 +18,7 @@ FEWEST_GUESSES, MOST_GUESSES = 2, 15  # tokens; on one core a pass of 3 takes 1.
 
 @dataclass(frozen=True)
 class Sampling:
-    """How the next token is chosen: temperature 0 always takes the likeliest, `top_k` and `top_p` narrow the choice."""
+    """The way to choose the next token: temperature 0 takes the likeliest, `top_k` and `top_p` narrow the choice."""
 
     temperature: float = 0.8
     top_k: int | None = None
@@ -27,7 +27,7 @@ class Sampling:
 
 
 class Context:
-    """What the model has before it: the ids so far, of which `Decoding` keeps what the model has made of them.
+    """The ids that the model has before it; its `Decoding` keeps what it has made of them.
 
     The model looks back over `seq_len` ids at most. Where more have come it begins anew with the last half of that, so
     that half as many can follow before the next time: a window that moved with every id would have nothing to keep.
@@ -47,10 +47,11 @@ class Context:
         self._courage = FEWEST_GUESSES
 
     def append(self, id: int) -> None:
+        """Add an id that was chosen, or said by somebody."""
         self.ids.append(id)
 
     def next_logits(self) -> Tensor:
-        """Logits (V,) of what follows."""
+        """Return the logits (V,) of what follows."""
         window = self.model.seq_len
         if len(self.ids) > window:
             self.ids = self.ids[-window // 2 :]
@@ -72,7 +73,7 @@ class Context:
 
 
 def what_followed(ids: list[int], count: int) -> list[int]:
-    """A guess at the next `count` ids: as it went on when the last three, two or one of them came before."""
+    """Return a guess at the next `count` ids: as it went on when the last three, two or one of them came before."""
     for length in (3, 2, 1):
         for start in range(len(ids) - length - 1, -1, -1):
             if ids[start : start + length] == ids[-length:]:
@@ -86,7 +87,7 @@ def what_followed(ids: list[int], count: int) -> list[int]:
 def generate(
     model: InferenceModel, ids: Sequence[int] | Context, *, max_new_tokens: int, sampling: Sampling | None = None
 ) -> Iterator[int]:
-    """The ids that follow `ids`, one by one, until the end of the text (which is not given out) or `max_new_tokens`.
+    """Yield the ids that follow `ids`, until the text ends (END_OF_TEXT is not among them) or `max_new_tokens`.
 
     A Context goes on where it is, and holds what was said afterwards.
     """
@@ -107,7 +108,7 @@ def generate(
 
 @torch.inference_mode()
 def sample(logits: Tensor, temperature: float, top_k: int | None, top_p: float | None, random: torch.Generator) -> int:
-    """Draw an id by its logits (V,), from the `top_k` likeliest or the likeliest that make up `top_p` together."""
+    """Return an id drawn by logits (V,), from the `top_k` likeliest or the likeliest that make up `top_p` together."""
     logits = logits.clone()
     for id in (UNKNOWN, START, PADDING):
         logits[id] = -math.inf  # these are not text
@@ -124,7 +125,7 @@ def sample(logits: Tensor, temperature: float, top_k: int | None, top_p: float |
 
 
 def stream_text(tokenizer: Any, ids: Iterable[int]) -> Iterator[str]:
-    """The text of `ids` as it comes. A character made of several byte tokens is held back until it is whole."""
+    """Yield the text of `ids` as it comes. A character made of several byte tokens is held back until it is whole."""
     decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
     for id in ids:
         yield decoder.decode(piece_bytes(tokenizer, id))

@@ -29,7 +29,7 @@ from typing import Any
 import torch
 
 import minigpt
-from minigpt.dataset import Batches, PackedDataset
+from minigpt.dataset import Batches
 from minigpt.model import MiniGPT
 from minigpt.settings import ModelSettings, Settings
 from peer.device.display import Display
@@ -66,7 +66,7 @@ class Compiling:
         self._turns: Iterator[float] | None = None  # of finding out how much faster it is
         self._gain = 1.0
         self._process: subprocess.Popen[bytes] | None = None
-        if isinstance(batches.dataset, PackedDataset) and worth_compiling(inner) and is_room(inner):
+        if batches.dataset.is_packed and worth_compiling(inner) and is_room(inner):
             display.note("the model is being compiled for this processor while it trains")
             self._errors = tempfile.TemporaryFile()  # noqa: SIM115 -- of the process, and gone with this one
             self._process = subprocess.Popen(

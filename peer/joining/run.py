@@ -6,6 +6,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from data.atomic import replacing
 from minigpt import checkpoint
 from minigpt.checkpoint import Checkpoint
 from minigpt.checkpoint.manifest import TOKENIZER, Position
@@ -38,6 +39,6 @@ def keep_tokenizer(source: Path, run_folder: Path) -> Path:
     """Copy a tokenizer to where it stays as checkpoints are pruned, and return that place."""
     kept = run_folder / TOKENIZER
     if not kept.exists() or checkpoint.file_sha256(kept) != checkpoint.file_sha256(source):
-        shutil.copyfile(source, kept.with_name(".tokenizer.model"))
-        kept.with_name(".tokenizer.model").replace(kept)
+        with replacing(kept, synced=False) as part:
+            shutil.copyfile(source, part)
     return kept

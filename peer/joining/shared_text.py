@@ -59,7 +59,7 @@ class SharedText:
     @property
     def is_here(self) -> bool:
         """Return whether there is any of it yet."""
-        return len(self.dataset.ids) > 0
+        return self.dataset.count > 0
 
     @property
     def is_busy(self) -> bool:
@@ -87,7 +87,7 @@ class SharedText:
                 self._began, self._pending = now, self._begin(self._donor.peer)
 
     def _take_in(self, stock: Stock, now: float) -> None:
-        if stock.ids > len(self.dataset.ids):
+        if stock.ids > self.dataset.count:
             self.dataset.grow(stock.ids)
         if self._donor is not None:
             self._not_before = now + (now - self._began) * (1 / TIME_SHARE - 1)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
 
+from data.atomic import write_whole
 from peer.network.address import NetworkError
 
 MAX_REMEMBERED = 50
@@ -73,9 +74,5 @@ def last_address(folder: Path) -> tuple[str, str] | None:
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(json.dumps(content, indent=2))
-        os.replace(temporary, path)
-    except OSError:  # a convenience, no reason to stop
-        temporary.unlink(missing_ok=True)
+    with suppress(OSError):  # a convenience, no reason to stop
+        write_whole(path, json.dumps(content, indent=2), synced=False)

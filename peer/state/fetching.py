@@ -21,6 +21,7 @@ from hivemind.p2p import P2P, PeerID
 from hivemind.proto import runtime_pb2
 from hivemind.utils.asyncio import aiter_with_timeout
 
+from data.atomic import sync
 from minigpt import checkpoint
 from minigpt.checkpoint.manifest import (
     MANIFEST,
@@ -122,13 +123,13 @@ async def fetch(
             file.path.unlink(missing_ok=True)
             manifest = without(manifest, (OPTIMIZER,))
     (partial / MANIFEST).write_bytes(dump_manifest(manifest))
-    checkpoint.sync(partial / MANIFEST)
+    sync(partial / MANIFEST)
     if target.exists():
         if is_whole(target):  # ours may be all that we have, and what has come is yet to be looked at
             raise TransferError("its newest state goes by the name of one that is here; the next one will not")
         checkpoint.discard(target)
     partial.rename(target)
-    checkpoint.sync(run)
+    sync(run)
     return target
 
 
@@ -178,7 +179,7 @@ class _File:
                     raise self._problem
                 await asyncio.gather(*(self._take(donor, file) for donor in self._donors * REQUESTS_AT_ONCE))
             file.truncate(self._entry.size)
-        checkpoint.sync(self.path)
+        sync(self.path)
         if await loop.run_in_executor(None, checkpoint.file_sha256, self.path) != self._entry.sha256:
             self.path.unlink()
             raise TransferError(f"{self.name} arrived with a wrong hash")

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from data.atomic import replacing
 from peer.state.anchor import LIMIT, MEAN_BITS
 from peer.state.codec import bits_of, is_valid
 from peer.wire import MeanHeader, parse
@@ -57,14 +57,12 @@ class Mean:
         """Write it, then forget the oldest ones. Raises OSError."""
         path = path_of(run_folder, self.previous)
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
         try:
-            save_file({NUMBERS: self.payload}, temporary, metadata={"header": self._header()})
-            os.replace(temporary, path)
+            with replacing(path, synced=False) as part:
+                save_file({NUMBERS: self.payload}, part, metadata={"header": self._header()})
         except SafetensorError as error:
             raise OSError(str(error)) from error
         finally:
-            temporary.unlink(missing_ok=True)
             prune(path.parent)  # also where the disk is full: it makes room
 
 

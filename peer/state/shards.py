@@ -20,6 +20,7 @@ from hivemind.p2p import P2P, P2PContext, PeerID, ServicerBase
 from hivemind.proto import runtime_pb2
 from hivemind.utils.asyncio import aiter_with_timeout
 
+from data.atomic import write_whole
 from minigpt.encoding import id_type, open_ids
 from peer.state.fetching import ANSWER_SECONDS, PARTIAL, SLOWEST, TransferError, begun, envelope, reason
 from peer.state.serving import CHUNK_BYTES, StateService
@@ -91,9 +92,7 @@ class KeptShards:
                 whole.append(f"{line}\n")
                 self.shards.append(sha256)
                 self._bytes += int(size)
-        temporary = self._index.with_suffix(".new")
-        temporary.write_text("".join(whole))
-        temporary.replace(self._index)
+        write_whole(self._index, "".join(whole), synced=False)
 
     @property
     def count(self) -> int:

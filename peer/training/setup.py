@@ -12,7 +12,7 @@ import torch
 import tokenizer
 from minigpt import checkpoint
 from minigpt.checkpoint.manifest import Standing
-from minigpt.dataset import Batches, PackedDataset, PaddedDataset, seed_of
+from minigpt.dataset import Batches, TextDataset, seed_of
 from minigpt.device import pick_autocast, pick_device
 from minigpt.encoding import DatasetError, encode
 from minigpt.held_out import HeldOut
@@ -137,7 +137,7 @@ def open_batches(run: Run, sentencepiece: Any, peer: str, display: Display, stop
     Raises Stopped and DatasetError.
     """
     progress, order = run.start.progress, f"{run.start.progress.run_id} {peer}"
-    dataset: PackedDataset | PaddedDataset
+    dataset: TextDataset
     if run.shared is not None:
         dataset = run.shared.dataset
     else:
@@ -155,7 +155,7 @@ def open_dataset(
     order: str,
     display: Display,
     stop: StopSignal | None = None,
-) -> PackedDataset | PaddedDataset:
+) -> TextDataset:
     """Return the texts of the settings as sequences, in an order that follows from the words in `order`.
 
     Raises DatasetError, and Stopped where Ctrl+C comes while text is turned into tokens.
@@ -163,7 +163,7 @@ def open_dataset(
     path, seq_len = settings.training.dataset.path, settings.training.dataset.seq_len
     seed = seed_of(order)
     if not settings.training.dataset.packed:
-        return PaddedDataset(path, sentencepiece, seq_len, seed)
+        return TextDataset.padded(path, sentencepiece, seq_len, seed)
     sha256 = checkpoint.file_sha256(tokenizer_model)
     with display.bytes("turning text into tokens", path.stat().st_size) as advance:
 
@@ -172,7 +172,7 @@ def open_dataset(
             if stop is not None and stop.received:
                 raise Stopped  # what is done is kept
 
-        return PackedDataset(encode(path, sentencepiece, tokenizer_sha256=sha256, progress=told), seq_len, seed)
+        return TextDataset.packed(encode(path, sentencepiece, tokenizer_sha256=sha256, progress=told), seq_len, seed)
 
 
 def share_text(run: Run, sentencepiece: Any, network: Network, display: Display) -> bool:

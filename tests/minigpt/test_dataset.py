@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from minigpt import END_OF_TEXT, IGNORED, PADDING, START, encoding
-from minigpt.dataset import Batches, PackedDataset, PaddedDataset, shuffled
+from minigpt.dataset import Batches, GrowingDataset, TextDataset, collate_fn, shuffled
 from minigpt.encoding import DatasetError, encode, piece_bytes
 from tests.tiny import LINES, write_jsonl
 
@@ -93,7 +93,10 @@ def test_broken_line_is_named_and_older_ids_stay(tmp_path: Path, processor: Any,
     good = encode(jsonl, processor, tokenizer_sha256="a")
     with jsonl.open("ab") as file:
         file.write(b"\n" + line + b"\n")
-    for read in (lambda: encode(jsonl, processor, tokenizer_sha256="a"), lambda: PaddedDataset(jsonl, processor, 8, 0)):
+    for read in (
+        lambda: encode(jsonl, processor, tokenizer_sha256="a"),
+        lambda: TextDataset.padded(jsonl, processor, 8, 0),
+    ):
         with pytest.raises(DatasetError) as caught:
             read()
         assert str(caught.value).startswith(f"{jsonl} line {len(LINES) + 2}: {complaint}")
@@ -108,7 +111,7 @@ def test_no_file_and_no_text(tmp_path: Path, processor: Any) -> None:
     with pytest.raises(DatasetError, match=r"train\.jsonl has no text"):
         encode(tmp_path / "train.jsonl", processor, tokenizer_sha256="a")
     with pytest.raises(DatasetError, match=r"train\.jsonl has no text"):
-        PaddedDataset(tmp_path / "train.jsonl", processor, 8, 0)
+        TextDataset.padded(tmp_path / "train.jsonl", processor, 8, 0)
 
 
 def test_lone_surrogate_is_no_reason_to_stop(tmp_path: Path, processor: Any) -> None:
@@ -246,7 +249,7 @@ def test_damaged_ids_are_refused(tmp_path: Path) -> None:
     path = write_ids(tmp_path / "train.ids-0.npy", range(1000))
     os.truncate(path, 500)
     with pytest.raises(DatasetError, match=r"train\.ids-0\.npy cannot be read .* delete it"):
-        PackedDataset(path, 8, 0)
+        TextDataset.packed(path, 8, 0)
 
 
 def test_bytes_of_the_tokens_are_the_bytes_of_the_text(processor: Any) -> None:
@@ -258,7 +261,7 @@ def test_bytes_of_the_tokens_are_the_bytes_of_the_text(processor: Any) -> None:
 # -- packed
 
 
-def epoch_of(dataset: PackedDataset, number: int) -> list[list[int]]:
+def epoch_of(dataset: TextDataset, number: int) -> list[list[int]]:
     """The input_ids of one epoch."""
     rows = islice(Batches(dataset, 1, position=number * len(dataset)), len(dataset))
     return [input_ids[0].tolist() for input_ids, _ in rows]
@@ -284,7 +287,7 @@ def test_an_order_of_twenty_million_costs_neither_time_nor_memory() -> None:
 
 
 def test_labels_are_the_ids_one_later(tmp_path: Path) -> None:
-    dataset = PackedDataset(write_ids(tmp_path / "ids.npy", range(100)), seq_len=8, seed=0)
+    dataset = TextDataset.packed(write_ids(tmp_path / "ids.npy", range(100)), seq_len=8, seed=0)
     assert len(dataset) == 12
     for input_ids, labels in islice(Batches(dataset, 3), 10):
         assert input_ids.shape == labels.shape == (3, 8)
@@ -293,23 +296,23 @@ def test_labels_are_the_ids_one_later(tmp_path: Path) -> None:
 
 
 def test_an_epoch_sees_every_token_once(tmp_path: Path) -> None:
-    dataset = PackedDataset(write_ids(tmp_path / "ids.npy", range(96)), seq_len=8, seed=0)
+    dataset = TextDataset.packed(write_ids(tmp_path / "ids.npy", range(96)), seq_len=8, seed=0)
     for epoch in range(3):
         assert sorted(id for row in epoch_of(dataset, epoch) for id in row) == list(range(96))
 
 
 def test_epochs_are_cut_differently_and_a_seed_repeats_them(tmp_path: Path) -> None:
     path = write_ids(tmp_path / "ids.npy", range(960))
-    dataset = PackedDataset(path, seq_len=8, seed=1)
+    dataset = TextDataset.packed(path, seq_len=8, seed=1)
     first, second = epoch_of(dataset, 0), epoch_of(dataset, 1)
     assert {row[0] % 8 for row in first} != {row[0] % 8 for row in second}  # another place to begin
     assert [row[0] for row in first] != sorted(row[0] for row in first)  # and no order
-    assert epoch_of(PackedDataset(path, seq_len=8, seed=1), 1) == second
-    assert epoch_of(PackedDataset(path, seq_len=8, seed=2), 0) != first
+    assert epoch_of(TextDataset.packed(path, seq_len=8, seed=1), 1) == second
+    assert epoch_of(TextDataset.packed(path, seq_len=8, seed=2), 0) != first
 
 
 def test_fewer_ids_than_one_sequence_go_round(tmp_path: Path) -> None:
-    dataset = PackedDataset(write_ids(tmp_path / "ids.npy", range(5)), seq_len=12, seed=0)
+    dataset = TextDataset.packed(write_ids(tmp_path / "ids.npy", range(5)), seq_len=12, seed=0)
     assert len(dataset) == 1
     input_ids, labels = next(Batches(dataset, 4))
     assert input_ids.shape == (4, 12)
@@ -318,17 +321,17 @@ def test_fewer_ids_than_one_sequence_go_round(tmp_path: Path) -> None:
 
 def test_whoever_knows_the_position_goes_on_whatever_the_batch_size(tmp_path: Path) -> None:
     path = write_ids(tmp_path / "ids.npy", range(960))
-    whole = [row.tolist() for batch, _ in islice(Batches(PackedDataset(path, 8, 1), 1), 200) for row in batch]
-    before = Batches(PackedDataset(path, 8, 1), 4)
+    whole = [row.tolist() for batch, _ in islice(Batches(TextDataset.packed(path, 8, 1), 1), 200) for row in batch]
+    before = Batches(TextDataset.packed(path, 8, 1), 4)
     rows = [row.tolist() for batch, _ in islice(before, 7) for row in batch]
     assert before.position == 28
-    after = Batches(PackedDataset(path, 8, 1), 3, before.position)
+    after = Batches(TextDataset.packed(path, 8, 1), 3, before.position)
     rows += [row.tolist() for batch, _ in islice(after, 50) for row in batch]
     assert rows == whole[:178]
 
 
 def test_batches_are_shortened_to_what_is_left(tmp_path: Path) -> None:
-    batches = Batches(PackedDataset(write_ids(tmp_path / "ids.npy", range(100)), 8, 1), 4)
+    batches = Batches(TextDataset.packed(write_ids(tmp_path / "ids.npy", range(100)), 8, 1), 4)
     sizes = []
     for left in (12, 3, 0, 100):
         batches.shorten(left)
@@ -342,10 +345,10 @@ def test_ten_gigabytes_of_ids_are_open_at_once(tmp_path: Path) -> None:
     np.lib.format.open_memmap(path, "w+", np.uint16, (count,)).flush()  # a hole: it takes no room on the disk
     script = (
         "import resource, sys; from itertools import islice; from pathlib import Path\n"
-        "from minigpt.dataset import Batches, PackedDataset\n"
+        "from minigpt.dataset import Batches, TextDataset\n"
         "resident = lambda: int(open('/proc/self/statm').read().split()[1]) * resource.getpagesize()\n"
         "before = resident()\n"
-        "dataset = PackedDataset(Path(sys.argv[1]), 256, 0)\n"
+        "dataset = TextDataset.packed(Path(sys.argv[1]), 256, 0)\n"
         "list(islice(Batches(dataset, 4, len(dataset) - 2), 25))\n"
         "print(len(dataset), resident() - before)"
     )
@@ -360,10 +363,16 @@ def test_ten_gigabytes_of_ids_are_open_at_once(tmp_path: Path) -> None:
 # -- padded
 
 
+def in_order(folder: Path, texts: list[str], tokenizer: Any, seq_len: int) -> list[np.ndarray]:
+    """The sequences of some texts, in the order of the texts."""
+    jsonl = write_jsonl(folder / "train.jsonl", texts)
+    dataset = TextDataset.padded(jsonl, tokenizer, seq_len, seed=0)
+    return [dataset.rows.row(place, b"") for place in range(len(dataset))]
+
+
 def test_padding_is_left_out_of_the_loss(tmp_path: Path, processor: Any) -> None:
-    dataset = PaddedDataset(write_jsonl(tmp_path / "train.jsonl", LINES), processor, seq_len=64, seed=0)
     texts = ["밥 먹자", "생일 축하해!! 진짜 진짜 축하해"]
-    input_ids, labels = dataset.collate_fn(texts)
+    input_ids, labels = collate_fn(in_order(tmp_path, texts, processor, seq_len=64))
     long, short = (processor.encode(text) for text in reversed(texts))
     assert input_ids.shape == labels.shape == (2, len(long) + 1)
     padding = len(long) - len(short)
@@ -372,8 +381,7 @@ def test_padding_is_left_out_of_the_loss(tmp_path: Path, processor: Any) -> None
 
 
 def test_long_text_is_cut_and_empty_text_is_a_sequence(tmp_path: Path, processor: Any) -> None:
-    dataset = PaddedDataset(write_jsonl(tmp_path / "train.jsonl", LINES), processor, seq_len=8, seed=0)
-    input_ids, labels = dataset.collate_fn([LINES[2], ""])
+    input_ids, labels = collate_fn(in_order(tmp_path, [LINES[2], ""], processor, seq_len=8))
     assert input_ids.shape == (2, 8)
     assert labels[0].tolist() == processor.encode(LINES[2])[:8]
     assert (input_ids[1, 0], labels[1, 0]) == (START, END_OF_TEXT)
@@ -381,9 +389,40 @@ def test_long_text_is_cut_and_empty_text_is_a_sequence(tmp_path: Path, processor
 
 
 def test_padded_batches_go_through_all_texts_every_epoch(tmp_path: Path, processor: Any) -> None:
-    dataset = PaddedDataset(write_jsonl(tmp_path / "train.jsonl", LINES), processor, seq_len=256, seed=0)
+    dataset = TextDataset.padded(write_jsonl(tmp_path / "train.jsonl", LINES), processor, seq_len=256, seed=0)
     assert len(dataset) == len(LINES)
     texts = [processor.decode(input_ids[0].tolist()) for input_ids, _ in islice(Batches(dataset, 1), 2 * len(LINES))]
     first, second = texts[: len(LINES)], texts[len(LINES) :]
     assert sorted(first) == sorted(second) == sorted(LINES)
     assert first != second
+
+
+# -- the same for ever
+
+
+def test_a_number_stands_for_the_same_sequence_as_in_earlier_versions(tmp_path: Path) -> None:
+    """The numbers are those of commit 2332cbf: a checkpoint's position.json keeps its meaning."""
+
+    class Letters:
+        def encode(self, text: str) -> list[int]:
+            return [ord(letter) for letter in text]
+
+    packed = TextDataset.packed(write_ids(tmp_path / "ids.npy", range(50)), 8, seed=7)
+    padded = TextDataset.padded(
+        write_jsonl(tmp_path / "train.jsonl", ["a", "bc", "def", "", "ghijkl"]), Letters(), 4, seed=7
+    )
+    assert (packed.name, padded.name) == ("ids.npy", "train.jsonl, 77 bytes")
+    assert [input_ids[:, 0].tolist() for input_ids, _ in islice(Batches(packed, 4, 3), 4)] == [
+        [43, 1, 33, 24],
+        [32, 48, 16, 40],
+        [8, 13, 21, 31],
+        [39, 5, 47, 23],
+    ]
+    (first, first_labels), (second, _) = islice(Batches(padded, 3, 1), 2)
+    assert first.tolist() == [[1, 100, 101, 102], [1, 103, 104, 105], [1, 97, 3, 3]]
+    assert first_labels.tolist() == [[100, 101, 102, 2], [103, 104, 105, 106], [97, 2, -100, -100]]
+    assert second.tolist() == [[1, 98, 99, 3], [1, 100, 101, 102], [1, 3, 3, 3]]
+    np.arange(50, dtype=np.uint16).tofile(tmp_path / "bare.ids")
+    growing = GrowingDataset(tmp_path / "bare.ids", np.dtype("<u2"), 8, seed=7)
+    growing.grow(50)
+    assert growing.sequence(3).tolist() == packed.sequence(3).tolist()

@@ -1,13 +1,15 @@
 """Chats as CSV, also after a spreadsheet, as JSON Lines and as Telegram's JSON; and plain text."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from data.errors import DataError
-from data.formats import files, json_files
+from data.formats import files, json_files, tables
 from data.formats.detect import PLAIN_TEXT
 from tests.exports import parse
 from tests.synthetic import CORPORA
@@ -104,6 +106,68 @@ def test_a_spreadsheet_of_an_old_mac(tmp_path: Path) -> None:
         tmp_path / "a.csv", "Date,User,Message\r2026-05-17 09:05,민준,하나\r2026-05-17 09:06,민준,둘\r"
     )
     assert [text for _, _, text in messages] == ["하나", "둘"]
+
+
+def test_rows_are_in_order_wherever_they_are_cut_for_pandas(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [
+        "2026-05-17 09:00:00,민준,하나",
+        '\ufeff\ufeff"날짜",민준,둘',
+        "없음",
+        '2026-05-17 09:00:00,서연,"셋\n,"',
+        "",
+        "",
+    ]
+    content = HEADER + "\n".join(rows * 5)
+    whole = parse(tmp_path / "a.csv", content)
+    assert [text for _, _, text in whole[1]] == ["하나", "둘", "셋\n,"] * 5
+    assert whole[2].broken == [4, 11, 18, 25, 32]
+    for many in (1, 2, 3, 4):
+        monkeypatch.setattr(tables, "_ROWS_AT_ONCE", many)
+        assert parse(tmp_path / "a.csv", content) == whole
+    monkeypatch.setattr(tables, "_CHARACTERS_AT_ONCE", 1)
+    assert parse(tmp_path / "a.csv", content) == whole
+
+
+def test_a_large_table_is_read_in_little_memory(tmp_path: Path) -> None:
+    script = (
+        "import resource, sys; from pathlib import Path; from data.formats.detect import detect\n"
+        "from data.formats.files import find; from data.formats.messages import Counts\n"
+        "most = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024\n"
+        "def read(name):\n"
+        "    (source,), _, _ = find([Path(name)])\n"
+        "    return sum(1 for _ in detect(source).format.messages(source, Counts()))\n"
+        "small, before = read(sys.argv[1]), most()\n"
+        "large, grown, before = read(sys.argv[2]), most() - before, most()\n"
+        "print(large, grown, read(sys.argv[3]), most() - before)"
+    )
+    row = "2026-05-17 09:00:00,민준,그냥 하는 말이 조금 길어서 줄 하나가 된다\n"
+    paths = [tmp_path / "small.csv", tmp_path / "large.csv", tmp_path / "quotes.csv"]
+    for path, count in zip(paths, (20_000, 300_000)):
+        path.write_text(HEADER + row * count, encoding="utf-8")
+    paths[2].write_text(HEADER + row + '2026-05-17 09:00:00,민준,"' + '""' * 4_000_000 + '"\n', encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-c", script, *paths], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    )
+    messages, grown, quotes, grown_by_quotes = map(int, done.stdout.split())
+    assert (messages, quotes) == (300_000, 2)
+    assert grown < 10e6, "of a file of 25 MB"
+    assert grown_by_quotes < 200e6, "of a row of 8 MB"
+
+
+@pytest.mark.parametrize(
+    "statement", ["import data.prepare, data.__main__", "import peer.__main__", "import minigpt.generate"]
+)
+def test_pandas_is_loaded_for_tables_alone(statement: str) -> None:
+    script = f"import sys; {statement}; sys.exit('pandas' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], cwd=REPOSITORY).returncode == 0
+
+
+def test_a_runs_settings_load_the_options_of_data_alone() -> None:
+    script = (
+        "import sys, minigpt.settings; print(*sorted(name for name in sys.modules if name.split('.')[0] == 'data'))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    assert set(done.stdout.split()) - {"dataclasses"} == {"data", "data.errors", "data.options"}
 
 
 def test_json_lines(tmp_path: Path) -> None:

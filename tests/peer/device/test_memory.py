@@ -85,7 +85,7 @@ from pathlib import Path
 
 import torch
 
-from minigpt.dataset import Batches, PackedDataset
+from minigpt.dataset import Batches, TextDataset
 from minigpt.device import allocator
 from minigpt.model import MiniGPT
 from minigpt.settings import Settings
@@ -95,13 +95,13 @@ from peer.inner.batch_size import step_within_memory
 
 torch.set_num_threads(1)
 model = MiniGPT(vocab_size=1500, d_model=32, nhead=2, num_layers=1, seq_len=32)
-batches = Batches(PackedDataset(Path(sys.argv[1]), 32, seed=0), 1024)  # 0.8 MB a sequence
+batches = Batches(TextDataset.packed(Path(sys.argv[1]), 32, seed=0), 1024)  # 0.8 MB a sequence
 inner = InnerLoop(model, batches, torch.device("cpu"), None)
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + 120_000_000,) * 2)
 loss, sequences = step_within_memory(inner, 1e-3, 1e-3, batches, print)
 print("done", loss, sequences)
-batches.batch_size, batches.dataset.seq_len = 2, 10_000_000
+batches.batch_size, batches.dataset = 2, TextDataset.packed(Path(sys.argv[1]), 10_000_000, seed=0)
 try:
     step_within_memory(inner, 1e-3, 1e-3, batches, lambda note: None)
 except OutOfMemory as error:

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from minigpt.dataset import Batches, PackedDataset
+from minigpt.dataset import Batches, TextDataset
 from minigpt.model import MiniGPT
 from minigpt.settings import ModelSettings, Settings
 from peer.device.display import Display
@@ -49,7 +49,7 @@ class Training:
     def __init__(self, folder: Path):
         # Nothing to learn by heart, however long the compiler takes: of a loss near zero nothing is left to compare.
         np.save(folder / "ids.npy", np.random.default_rng(0).integers(40, size=5_000).astype("<u2"))
-        self.batches = Batches(PackedDataset(folder / "ids.npy", 32, seed=0), 2)
+        self.batches = Batches(TextDataset.packed(folder / "ids.npy", 32, seed=0), 2)
         torch.manual_seed(0)
         model = MiniGPT.from_settings(SETTINGS.model, 40, 32)
         self.inner, self.notes = InnerLoop(model, self.batches, CPU, torch.bfloat16), Notes()

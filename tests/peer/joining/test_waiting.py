@@ -73,14 +73,14 @@ class Phone:
 
 
 def pending(answer: Any) -> Any:
-    """What the network gives for what has begun: here it is done at once."""
+    """Return what the network gives for what has begun: here it is done at once."""
 
     def poll() -> Any:
         if isinstance(answer, Exception):
             raise answer
         return answer
 
-    return poll
+    return SimpleNamespace(poll=poll)
 
 
 @pytest.fixture
@@ -144,7 +144,7 @@ def test_it_trains_on_what_somebody_shares(phone: Phone) -> None:
 
     phone.network.take_shard, phone.step = take_shard, step
     run = phone.wait()
-    assert run.shared is not None and len(run.shared.dataset.ids) == len(ids)
+    assert run.shared is not None and run.shared.dataset.count == len(ids)
     assert asked == [None, sharer.peer], "what is here already, and who is in the run"
     assert (run.how, run.start.progress.round) == ("joined", 1)
     assert phone.said == [

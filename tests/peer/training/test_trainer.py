@@ -32,7 +32,9 @@ class Device:
         self.paused = ""
         self.power = stand_in(start=self.does(None), stop=self.does("power stops"), rest=None)
         self.saver = stand_in(poll=self.does(None), is_due=False, save=self.save)
-        inner = stand_in(updates=0, step=self.step, take_waited_seconds=lambda: 0.0, model=stand_in(seq_len=16))
+        inner = stand_in(
+            steps=0, updates=0, step=self.step, take_waited_seconds=lambda: 0.0, model=stand_in(seq_len=16)
+        )
         current = stand_in(
             tokens_per_second=1.0, add=self.does("step"), waited=self.does(None), rested=self.does("rest")
         )

@@ -40,8 +40,6 @@ START = 90.0  # seconds; a machine that runs other things as well starts three p
 SLOWLY = ("--share-of-time", "0.2")  # nobody waits for what is learnt here
 TO_JOIN = 10.0  # from the first look at the network to the state that is taken
 
-ALONE: dict[str, Any] = {"use_relay": False, "use_auto_relay": False, "nat_port_map": False, "auto_nat": False}
-
 on_a_lan = pytest.mark.skipif(requirements_missing() is not None, reason=f"no test LAN: {requirements_missing()}")
 
 

@@ -180,9 +180,10 @@ def test_a_field_beyond_its_bound_is_refused(kind: type[Message], field: str, va
 
 @pytest.mark.parametrize("kind", GOOD, ids=lambda kind: kind.__name__)
 def test_what_is_no_such_message_is_refused(kind: type[Message]) -> None:
-    for odd in (*NO_MESSAGES, {**GOOD[kind], "more": 1}):
-        with pytest.raises(ProtocolViolation):
+    for odd in (*NO_MESSAGES, {**GOOD[kind], "more": 1}, {**GOOD[kind], "\x1b[2J\n": 1}):
+        with pytest.raises(ProtocolViolation) as refused:
             parse_value(kind, odd)
+        assert str(refused.value).isprintable(), "it is shown to people"
     for text in ("", "{", "[" * 1000, "\0", "x" * (kind.MAX_BYTES + 1), b"\xff\xfe", json.dumps(GOOD[kind])[:-1]):
         with pytest.raises(ProtocolViolation):
             parse(kind, text)
@@ -267,6 +268,17 @@ def test_an_announcement_of_another_version_tells_which_is_older() -> None:
     assert parse_announcement(old).other_version == OtherVersion(version=1, peer=PEER, name="desk", address=ADDRESS)
     newer = parse_announcement({**old, "version": "3", "mood": "1"}).other_version
     assert newer is not None and newer.version == 3
+
+
+@pytest.mark.parametrize("length", [1, 46, 64, 65, 69])
+def test_whoever_can_announce_an_address_can_be_told_of(length: int) -> None:
+    said = {"address": f"/ip4/1.1.1.1/tcp/1/p2p/{'Q' * length}", "name": "desk", "run": "", "started": "1.0"}
+    try:
+        announced = parse_announcement(said)
+    except ProtocolViolation:
+        assert length > 64
+    else:
+        assert announced.other_version is not None
 
 
 def test_averagers_of_two_versions_do_not_meet() -> None:

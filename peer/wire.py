@@ -72,7 +72,12 @@ def parse_value(kind: type[Kind], value: object) -> Kind:
 def _first_problem(error: ValidationError) -> str:
     problem = error.errors(include_url=False, include_input=False)[0]
     place = "".join(f"{part}: " for part in problem["loc"])
-    return f"{place}{problem['msg']}"[:200]
+    return printable(f"{place}{problem['msg']}")[:200]
+
+
+def printable(text: str) -> str:
+    """Return a text that others have a part in without what a terminal would take for a command."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 # ---------------------------------------------------------------------- parts of messages
@@ -100,7 +105,7 @@ def _of_a_checkpoint(name: str) -> str:
 Base58 = Annotated[str, Field(min_length=1, max_length=64, pattern="^[1-9A-HJ-NP-Za-km-z]+$")]  # a peer id
 Multiaddress = Annotated[  # of a peer: /ip4/ADDRESS/tcp/PORT/p2p/PEER
     str,
-    Field(max_length=100, pattern=r"^/ip4/[0-9]+(\.[0-9]+){3}/tcp/[0-9]{1,5}/p2p/[1-9A-HJ-NP-Za-km-z]+$"),
+    Field(max_length=100, pattern=r"^/ip4/[0-9]+(\.[0-9]+){3}/tcp/[0-9]{1,5}/p2p/[1-9A-HJ-NP-Za-km-z]{1,64}$"),
     AfterValidator(_within_ipv4),
 ]
 Name = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_printable)]  # of a device, as people call it

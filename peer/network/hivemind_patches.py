@@ -168,11 +168,13 @@ class _Requests:
 
     def recv(self) -> tuple[str, Iterable[Any], dict[str, Any]]:
         """Return the next request: a method of the DHT's, and its arguments."""
-        request = self._pipe.recv_bytes()
+        content = self._pipe.recv_bytes()
         try:
-            return pickle.loads(request)  # as `Connection.recv` does; only processes of our own have the other end
+            # as `Connection.recv` does; only processes of our own have the other end
+            request: tuple[str, Iterable[Any], dict[str, Any]] = pickle.loads(content)
         except (EOFError, OSError, RuntimeError):
             return "_nothing", (), {}
+        return request
 
 
 def answer_from_the_first_moment() -> None:

@@ -56,6 +56,8 @@ ADDRESSES += [f"/ip4/{place}/p2p/{PEER}" for place in ("999.0.0.1/tcp/1", "10.0.
 ADDRESSES += [f"/ip4/10.0.0.1/tcp/1/p2p/{peer}" for peer in ("", "0O", "a_b", "a/b")]
 NAMES: list[object] = ["", "x" * 65, "two\nlines", "\x1b[31mred", 5]
 SIZES: list[object] = [-1, 2**60, 1.0, "1", None]
+NO_MESSAGES: list[object] = [None, [], "notice", {}, 5]
+NO_SAMPLES: list[object] = [[], {}, [[PEER]], [["0", 8]], [[PEER, 8]] * (MAX_PEERS + 1), None]
 SHARDS = [f"{number:064x}" for number in range(2)]
 
 # a good message of each kind, and what none of its fields may be
@@ -186,11 +188,10 @@ def test_a_field_beyond_its_bound_is_refused(kind: type[Message], field: str, va
 
 @pytest.mark.parametrize("kind", GOOD, ids=lambda kind: kind.__name__)
 def test_what_is_no_such_message_is_refused(kind: type[Message]) -> None:
-    for odd in ({}, {**GOOD[kind], "more": 1}, [], "x", None, 5):
-        if odd == {} and not any(field.is_required() for field in kind.model_fields.values()):
-            continue
-        with pytest.raises(ProtocolViolation):
+    for odd in (*NO_MESSAGES, {**GOOD[kind], "more": 1}, {**GOOD[kind], "\x1b[2J\n": 1}):
+        with pytest.raises(ProtocolViolation) as refused:
             parse_value(kind, odd)
+        assert str(refused.value).isprintable(), "it is shown to people"
     for text in ("", "{", "[" * 1000, "\0", "x" * (kind.MAX_BYTES + 1), b"\xff\xfe", json.dumps(GOOD[kind])[:-1]):
         with pytest.raises(ProtocolViolation):
             parse(kind, text)
@@ -211,7 +212,7 @@ def test_a_mean_says_what_it_moves_whose_it_is_and_by_how_many_steps() -> None:
     "odd",
     [
         *([previous, [[PEER, 8]], 4] for previous in ("", "AB", "ab" * 33, "../..", 5, None)),
-        *([SHA256, samples, 4] for samples in ([], {}, [[PEER]], [["0", 8]], [[PEER, 8]] * (MAX_PEERS + 1), None)),
+        *([SHA256, samples, 4] for samples in NO_SAMPLES),
         *([SHA256, [[PEER, samples]], 4] for samples in [*NUMBERS, MAX_SAMPLES + 1]),
         *([SHA256, [[PEER, 8]], count] for count in [*NUMBERS, 0, MAX_COUNT + 1]),
         *([SHA256], [SHA256, [[PEER, 8]], 4, 5], {}, 4, "x" * 2**16),
@@ -265,7 +266,7 @@ def test_a_notice_of_another_version_is_none_of_ours_and_tells_which_is_older() 
 )
 def test_nobody_is_told_of_what_is_no_notice_at_all(change: dict[str, Any]) -> None:
     assert parse_other_version(ADDRESS, {**OLD_NOTICE, **change}) is None
-    for odd in (None, [], "notice", {}, 5):
+    for odd in NO_MESSAGES:
         assert parse_other_version(ADDRESS, odd) is None
 
 
@@ -275,6 +276,17 @@ def test_an_announcement_of_another_version_tells_which_is_older() -> None:
     assert parse_announcement(old).other_version == OtherVersion(version=1, peer=PEER, name="desk", address=ADDRESS)
     newer = parse_announcement({**old, "version": "3", "mood": "1"}).other_version
     assert newer is not None and newer.version == 3
+
+
+@pytest.mark.parametrize("length", [1, 46, 64, 65, 69])
+def test_whoever_can_announce_an_address_can_be_told_of(length: int) -> None:
+    said = {"address": f"/ip4/1.1.1.1/tcp/1/p2p/{'Q' * length}", "name": "desk", "run": "", "started": "1.0"}
+    try:
+        announced = parse_announcement(said)
+    except ProtocolViolation:
+        assert length > 64
+    else:
+        assert announced.other_version is not None
 
 
 def test_averagers_of_two_versions_do_not_meet() -> None:

@@ -555,6 +555,27 @@ def test_impossibly_much_training_and_other_runs_are_not_taken(
     assert not (tmp_path / "mine").exists()
 
 
+class Painting(StateService):
+    """Gives a manifest whose keys are there to change the terminal of whoever reads of them."""
+
+    async def rpc_manifest(self, request: runtime_pb2.ExpertUID, context: P2PContext) -> runtime_pb2.ExpertInfo:
+        answer = await super().rpc_manifest(request, context)
+        painted = answer.serialized_info.replace(b'"round"', b'"\\u001b[2J": 1, "round"')
+        return runtime_pb2.ExpertInfo(serialized_info=painted)
+
+
+Painting.__name__ = StateService.__name__
+
+
+def test_what_a_donor_sends_is_no_command_to_a_terminal(donor_folder: Path) -> None:
+    async def work(donor: P2P, joiner: P2P, service: StateService) -> None:
+        with pytest.raises(TransferError, match=r"manifest is not one: .*not permitted") as refused:
+            await fetch_manifest(joiner, donor.peer_id, RUN)
+        assert str(refused.value).isprintable()
+
+    between_nodes(donor_folder, work, Painting)
+
+
 def test_a_file_that_is_too_large_for_its_model_is_not_taken(donor_folder: Path, tmp_path: Path) -> None:
     shutil.copytree(donor_folder, tmp_path / "donor")
     (folder,) = (tmp_path / "donor").glob(f"{RUN}/round-*")

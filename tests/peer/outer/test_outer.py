@@ -46,11 +46,13 @@ from tests.peer.outer.exchanges import BOUND, encoded, runs, send
 from tests.tiny import SETTINGS, build_model
 
 
-def start_outer(node: DHT, folder: Path, standing: Standing | None = None, **network: Any) -> BackgroundOuterLoop:
+def start_outer(
+    node: DHT, folder: Path, standing: Standing | None = None, run_id: str = "", **network: Any
+) -> BackgroundOuterLoop:
     """An outer loop with a real averager, and of the network only what a test gives it."""
     model = build_model(40)
     ids = torch.arange(40).roll(7)[:32].view(2, 16)
-    progress = Progress("cellmind", next(runs), 3, 300, 10, "aa", "aa")
+    progress = Progress("cellmind", run_id or next(runs), 3, 300, 10, "aa", "aa")
     me = Notice(peer=node.peer_id.to_base58(), name="me", address="", role=Role.TRAINING, run_id=progress.run_id)
     missed = following(folder / progress.run, progress.lineage, padded(model.parameter_count()))
     return BackgroundOuterLoop(
@@ -62,6 +64,48 @@ def start_outer(node: DHT, folder: Path, standing: Standing | None = None, **net
         settings=SETTINGS,
         checkpoints=folder,
     )
+
+
+def test_two_devices_close_rounds_together_and_have_the_same_anchor(nodes: list[DHT], tmp_path: Path) -> None:
+    said: dict[str, Notice] = {}
+    run_id = next(runs)
+
+    def post(notice: Notice) -> View:
+        said[notice.peer] = notice
+        return View(notices=[other for other in said.values() if other.peer != notice.peer])
+
+    devices = [
+        start_outer(node, tmp_path / str(number), run_id=run_id, post=post) for number, node in enumerate(nodes[:2])
+    ]
+    closed: list[list[RoundClosed]] = [[], []]
+    lineages: list[list[str]] = [[], []]
+
+    def rounds_closed() -> bool:
+        for device, events, seen in zip(devices, closed, lineages):
+            if device.progress.round < 5:  # two rounds
+                with torch.no_grad():
+                    for parameter in device.inner.parameters:
+                        parameter.add_(torch.randn_like(parameter), alpha=1e-3)
+                device.inner.steps += 1
+                device.trained(SETTINGS.swarm.samples_per_round // 4)
+            for event in device.tick(100.0):
+                assert isinstance(event, RoundClosed)
+                events.append(event)
+            seen.append(device.progress.lineage)
+        return all(device.progress.round >= 5 for device in devices)
+
+    try:
+        assert wait_until(rounds_closed, 4 * BOUND)
+        assert wait_until(lambda: rounds_closed() and len({device.progress.lineage for device in devices}) == 1, BOUND)
+        assert len({parameter_hash(dict(device.anchor_model.named_parameters())) for device in devices}) == 1
+        assert all(event.peers == ["me", "me"] and 0 < event.share < 1 for events in closed for event in events)
+        assert set(lineages[0]) == set(lineages[1]), "the whole way was the same"
+        assert wait_until(lambda: rounds_closed() and len(devices[0].exchange_report.group) == 2, BOUND)
+        assert devices[0].exchange_report.seconds > 0 and devices[0].bytes_sent > 0
+        assert devices[0].lr_factor > 1.0
+    finally:
+        for device in devices:
+            device.stop()
 
 
 def test_the_outer_loop_replaces_an_averager_that_has_died(nodes: list[DHT], tmp_path: Path) -> None:

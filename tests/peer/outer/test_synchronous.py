@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from copy import deepcopy
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -9,13 +10,17 @@ from typing import Any, cast
 import pytest
 import torch
 
+from minigpt.checkpoint import parameter_hash
 from minigpt.checkpoint.manifest import Progress
 from minigpt.model import MiniGPT
 from minigpt.settings import Settings
 from peer.device.processes import StopSignal
 from peer.network.handle import Network
+from peer.network.node import View
 from peer.outer import synchronous
-from peer.outer.synchronous import SynchronousInner
+from peer.outer.events import RoundClosed
+from peer.outer.synchronous import SynchronousInner, SynchronousOuterLoop
+from peer.swarm.notice import Notice, Role
 from tests.dht import acquainted_nodes
 
 STOP = cast(StopSignal, SimpleNamespace(interrupts=nullcontext))
@@ -61,3 +66,32 @@ def test_what_is_compiled_in_the_middle_of_a_round_leaves_no_gradients_and_ends_
         assert 0 < loss < 10 and sequences == 4
     assert inner.joint_optimizer.local_epoch == 1
     assert inner.step_seconds > 0
+
+
+def test_the_anchor_is_what_the_parameters_are_after_the_step_of_a_round(inner: SynchronousInner) -> None:
+    posted: list[Notice] = []
+
+    def post(notice: Notice, silent_seconds: float) -> View:
+        posted.append(notice)
+        return View()
+
+    network = cast(Network, SimpleNamespace(view=View(bytes_sent=3), starts=1, post=post))
+    me = Notice(peer="M" * 12, name="me", address="", role=Role.LOOKING, run_id=PROGRESS.run_id)
+    outer = SynchronousOuterLoop(
+        inner=inner, anchor_model=deepcopy(inner.model), progress=PROGRESS, me=me, network=network, settings=SETTINGS
+    )
+    before = parameter_hash(dict(outer.anchor_model.named_parameters()))
+    outer.pause("battery at 9 %")
+    assert not list(outer.tick(10.0))
+    outer.resume()
+    events: list[object] = []
+    for _ in range(20):
+        _, sequences = inner.step(1e-3)
+        outer.trained(sequences)
+        if events := list(outer.tick(10.0)):
+            break
+    assert events == [RoundClosed(["me"], 1.0)]
+    assert [notice.paused for notice in posted[:2]] == ["battery at 9 %", ""]
+    assert outer.progress.anchor == parameter_hash(dict(inner.model.named_parameters())) != before
+    assert (outer.progress.round, outer.progress.samples, outer.bytes_sent) == (1, 8, 3)
+    assert outer.needs_checkpoint and outer.exchange_report is None

@@ -17,7 +17,10 @@ import pytest
 from tests import lan as lan_module
 from tests.lan import Host, HostProcess, Lan, LanTimeout, is_running, requirements_missing, wait_until
 
-pytestmark = pytest.mark.skipif(requirements_missing() is not None, reason=str(requirements_missing()))
+pytestmark = [
+    pytest.mark.lan,
+    pytest.mark.skipif(requirements_missing() is not None, reason=str(requirements_missing())),
+]
 
 ROOT = Path(__file__).parents[2]
 PORT = 7000

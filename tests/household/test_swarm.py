@@ -17,7 +17,10 @@ from minigpt import checkpoint
 from tests.devices import GENTLE, Device, GentleDevice
 from tests.lan import Host, HostProcess, Lan, requirements_missing, wait_until
 
-pytestmark = pytest.mark.skipif(requirements_missing() is not None, reason=f"no test LAN: {requirements_missing()}")
+pytestmark = [
+    pytest.mark.lan,
+    pytest.mark.skipif(requirements_missing() is not None, reason=f"no test LAN: {requirements_missing()}"),
+]
 
 START = 90.0  # seconds; a machine that runs other things as well starts three peers in half of it
 
@@ -60,14 +63,20 @@ def test_two_devices_started_at_the_same_instant_train_one_run(tmp_path: Path) -
         [p2pd] = [pid for pid in lan.hosts[0].pids() if Path(f"/proc/{pid}/comm").read_text() == "p2pd\n"]
         assert os.sched_getscheduler(p2pd) == os.SCHED_BATCH, "the network's process interrupts training"
 
-        for source in (("--from-peer", address(first)), ("--from-swarm",), ("--from-swarm", "cellmind")):
-            prompt = ("--prompt", "오늘 저녁에", "--seed", "1", "--max-new-tokens", "20")
-            asked = devices[1].start("minigpt.generate", *prompt, *source)
-            assert asked.wait(START) == 0, asked.output()
-            assert asked.output().strip()
-        asked = devices[1].start("minigpt.generate", *prompt, "--from-swarm", "another")
-        assert asked.wait(START) == 2
-        assert "nobody who trains 'another'" in asked.output()
+        sources = (
+            *(("--from-peer", address(first)), ("--from-swarm",), ("--from-swarm", "cellmind")),
+            ("--from-swarm", "another"),
+        )
+        prompt = ("--prompt", "오늘 저녁에", "--seed", "1", "--max-new-tokens", "20")
+        *asked, in_vain = (
+            devices[1].start("minigpt.generate", *prompt, *source, log=f"generate-{number}")
+            for number, source in enumerate(sources)
+        )
+        for process in asked:
+            assert process.wait(START) == 0, process.output()
+            assert process.output().strip()
+        assert in_vain.wait(START) == 2
+        assert "nobody who trains 'another'" in in_vain.output()
         rounds = len(devices[0].metrics())
         assert len(devices[0].wait_for_rounds(rounds + 1, START)) > rounds, "the peer that was asked trains on"
 
@@ -103,9 +112,10 @@ def test_two_devices_started_at_the_same_instant_train_one_run(tmp_path: Path) -
         assert "Traceback" not in first.output() + second.output() + again.output()
 
 
-def test_a_phone_comes_through_the_bootstrap_node_and_loses_its_battery(tmp_path: Path) -> None:
+def test_a_phone_comes_through_the_bootstrap_node_and_loses_its_battery(tmp_path: Path, round_zero: Path) -> None:
     with Lan(hosts=4) as lan:
         desk, phone, late = (GentleDevice(host, tmp_path / host.name) for host in lan.hosts[1:])
+        desk.prepare(round_zero)
         (phone.folder / "config.json").unlink()  # nothing but a clone, whose own settings are not the run's
         (late.folder / "config.json").unlink()
         bootstrap_device = Device(lan.hosts[0], tmp_path / "bootstrap")
@@ -114,7 +124,7 @@ def test_a_phone_comes_through_the_bootstrap_node_and_loses_its_battery(tmp_path
         bootstrap = bootstrap_device.start("bootstrap")
         bootstrap_address = address(bootstrap)
         desk_process = desk.join("--initial-peers", bootstrap_address)
-        desk_process.wait_for("^round 1", START)
+        desk_process.wait_for("^host2 trains", START)
         phone_process = phone.join("--initial-peers", bootstrap_address)
         phone_process.wait_for(
             r"settings of run 'cellmind' of host2 are used: .*model\.d_model is 512 here and 32", START
@@ -134,9 +144,11 @@ def test_a_phone_comes_through_the_bootstrap_node_and_loses_its_battery(tmp_path
         assert not re.search("Traceback", desk_process.output() + late_process.output())
 
 
-def test_a_device_that_was_out_of_reach_or_asleep_takes_the_means_it_missed(tmp_path: Path) -> None:
+def test_a_device_that_was_out_of_reach_or_asleep_takes_the_means_it_missed(tmp_path: Path, round_zero: Path) -> None:
     with Lan(hosts=3) as lan:
         devices = [GentleDevice(host, tmp_path / host.name) for host in lan.hosts]
+        for device in devices:
+            device.prepare(round_zero)
         first, _, wanderer = (device.join() for device in devices)
         together = wait_until(lambda: any(len(line["peers"]) == 3 for line in devices[0].metrics()), START)
         assert together, first.output()
@@ -159,15 +171,16 @@ def test_a_device_that_was_out_of_reach_or_asleep_takes_the_means_it_missed(tmp_
         assert "Traceback" not in first.output() + wanderer.output()
 
 
-def test_a_device_whose_clock_is_three_hours_ahead_takes_part(tmp_path: Path) -> None:
+def test_a_device_whose_clock_is_three_hours_ahead_takes_part(tmp_path: Path, round_zero: Path) -> None:
     wrong_clock = (
         "import runpy, time; right = time.time; time.time = lambda: right() + 3 * 3600; "
         "runpy.run_module('peer', run_name='__main__', alter_sys=True)"
     )
     with Lan(hosts=2) as lan:
         first, ahead = (GentleDevice(host, tmp_path / host.name) for host in lan.hosts)
+        first.prepare(round_zero)
         right = first.join()
-        right.wait_for("^round 1", START)
+        right.wait_for("^host1 trains", START)
         wrong = ahead.host.start(
             *(sys.executable, "-u", "-c", wrong_clock, "--join", "--name", "host2"),
             cwd=ahead.folder,
@@ -188,22 +201,24 @@ def in_company(device: Device) -> list[dict[str, Any]]:
     return [line for line in device.metrics() if len(line["peers"]) > 1]
 
 
-def test_runs_that_differ_do_not_mix(tmp_path: Path) -> None:
+def test_runs_that_differ_do_not_mix(tmp_path: Path, round_zero: Path) -> None:
     other = {**GENTLE, "model": {**GENTLE["model"], "d_model": 64}}
     with Lan(hosts=3) as lan:
         first, insisting, early = (
             GentleDevice(host, tmp_path / host.name, settings)
             for host, settings in zip(lan.hosts, (GENTLE, other, other))
         )
+        first.prepare(round_zero)
+        early.prepare(round_zero, with_run=False)
         training = first.join()
-        training.wait_for("^round 1", START)
+        lan.hosts[2].cut()  # founds a run of its own, and comes home with it
+        stranger = early.join()
+        training.wait_for("^host1 trains", START)
         refused = insisting.join("--config", "config.json")
         assert refused.wait(START) == 2
         assert "model.d_model is 64 here and 32 there" in refused.output()
         assert "Traceback" not in refused.output()
 
-        lan.hosts[2].cut()  # founds a run of its own, and comes home with it
-        stranger = early.join()
         stranger.wait_for("^round 1", START)
         lan.hosts[2].mend()
         training.wait_for(r"host3 trains another run of the same name.*: model\.d_model is 32 here and 64 there", START)
@@ -211,9 +226,11 @@ def test_runs_that_differ_do_not_mix(tmp_path: Path) -> None:
         assert not in_company(first)
 
 
-def test_synchronous_averaging_is_one_large_batch(tmp_path: Path) -> None:
+def test_synchronous_averaging_is_one_large_batch(tmp_path: Path, round_zero: Path) -> None:
     with Lan(hosts=2) as lan:
         devices = [GentleDevice(host, tmp_path / host.name) for host in lan.hosts]
+        for device in devices:
+            device.prepare(round_zero, with_run=False)
         processes = [device.join("--averaging", "sync") for device in devices]
         for process in processes:
             process.wait_for("^host[12] is here", START)
@@ -230,7 +247,7 @@ def test_synchronous_averaging_is_one_large_batch(tmp_path: Path) -> None:
         assert not lan.hosts[0].pids()
 
 
-def test_a_stock_hivemind_node_does_as_bootstrap_and_ours_serves_stock_peers(tmp_path: Path) -> None:
+def test_a_stock_hivemind_node_does_as_bootstrap_and_ours_serves_stock_peers(tmp_path: Path, round_zero: Path) -> None:
     stock = str(Path(sys.executable).with_name("hivemind-dht"))
     talkative = {"HIVEMIND_LOGLEVEL": "INFO"}  # whatever `import peer` in this process has set
     with Lan(hosts=3) as lan:
@@ -247,10 +264,11 @@ def test_a_stock_hivemind_node_does_as_bootstrap_and_ours_serves_stock_peers(tmp
         first = node.wait_for(r"--initial_peers (/ip4/\S+)", START)[1]
         devices = [GentleDevice(host, tmp_path / host.name) for host in lan.hosts[1:]]
         for device in devices:
+            device.prepare(round_zero)
             device.join("--initial-peers", first)
+        ours = devices[0].start("bootstrap")
         assert wait_until(lambda: all(in_company(device) for device in devices), START)
 
-        ours = devices[0].start("bootstrap")
         guest = lan.hosts[0].start(
             *(stock, "--initial_peers", address(ours), "--refresh_period", "1"),
             *("--host_maddrs", f"/ip4/{lan.hosts[0].address}/tcp/31338"),
@@ -307,9 +325,10 @@ def test_what_cannot_work_is_said_in_a_line_or_two(tmp_path: Path, arguments: li
         assert len(re.findall("^error: ", process.output(), re.MULTILINE)) == 1
 
 
-def test_a_full_disk_costs_a_checkpoint_and_nothing_else(tmp_path: Path) -> None:
+def test_a_full_disk_costs_a_checkpoint_and_nothing_else(tmp_path: Path, round_zero: Path) -> None:
     with Lan(hosts=1) as lan:
         device = GentleDevice(lan.hosts[0], tmp_path / "device")
+        device.prepare(round_zero, with_run=False)
         checkpoints = device.folder / "checkpoints"
         mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1200k", "tmpfs", checkpoints])
         if mounted.returncode:

@@ -12,12 +12,16 @@ from pathlib import Path
 
 import pytest
 
+from minigpt.model import MiniGPT
 from peer.swarm.notice import Notice
 from tests.devices import REPOSITORY, GentleDevice
 from tests.lan import HostProcess, Lan, requirements_missing
 from tests.tiny import save_model
 
-pytestmark = pytest.mark.skipif(requirements_missing() is not None, reason=f"no test LAN: {requirements_missing()}")
+pytestmark = [
+    pytest.mark.lan,
+    pytest.mark.skipif(requirements_missing() is not None, reason=f"no test LAN: {requirements_missing()}"),
+]
 
 START = 120.0  # seconds; several of them share a busy machine
 
@@ -42,9 +46,12 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", folder], check=True)
 
 
-def test_each_planted_fault_is_named(tmp_path: Path, small_disk: Path, tokenizer_model: Path, model: object) -> None:
+def test_each_planted_fault_is_named(
+    tmp_path: Path, round_zero: Path, small_disk: Path, tokenizer_model: Path, model: MiniGPT
+) -> None:
     with Lan(hosts=9) as lan:
         healthy, *devices = (GentleDevice(host, tmp_path / host.name) for host in lan.hosts)
+        healthy.prepare(round_zero)
         fine, vpn, isolated, deaf, taken, other_run, closed, wrong_clock = devices
         trains = healthy.join("--share-of-time", "0.1")  # leaves the processor to those that look
         trains.wait_for("^host1 trains", START)
@@ -55,7 +62,7 @@ def test_each_planted_fault_is_named(tmp_path: Path, small_disk: Path, tokenizer
         isolated.host.isolate()
         deaf.host.block_multicast()
         closed.host.block_incoming()
-        save_model(other_run.folder / "checkpoints", tokenizer_model, model)  # type: ignore[arg-type]
+        save_model(other_run.folder / "checkpoints", tokenizer_model, model)
         squatter = (
             "import socket, time; s = socket.create_server(('10.77.0.16', 23457)); print('here'); time.sleep(600)"
         )
@@ -97,9 +104,10 @@ def test_each_planted_fault_is_named(tmp_path: Path, small_disk: Path, tokenizer
         assert not re.search("is here|left$", trains.output(), re.MULTILINE), "who only looks is not a member"
 
 
-def test_a_peer_of_another_version_is_named(tmp_path: Path) -> None:
+def test_a_peer_of_another_version_is_named(tmp_path: Path, round_zero: Path) -> None:
     with Lan(hosts=2) as lan:
         newer, device = (GentleDevice(host, tmp_path / host.name) for host in lan.hosts)
+        newer.prepare(round_zero)
         module = newer.folder / Path(inspect.getfile(Notice)).relative_to(REPOSITORY)
         source = module.read_text()
         module.write_text(source.replace("    ready: bool", "    mood: str = 'new'\n    ready: bool", 1))

@@ -25,6 +25,8 @@ from peer.inner.compiling import Compiling, worth_compiling
 from peer.inner.loop import PASSES, InnerLoop
 from tests.lan import is_running, wait_until
 
+pytestmark = pytest.mark.lan
+
 CPU = torch.device("cpu")
 SETTINGS = Settings(model=ModelSettings(d_model=16, nhead=2, num_layers=1, dropout=0.0))
 

@@ -29,6 +29,8 @@ from peer.state.serving import StateService
 from tests.lan import wait_until
 from tests.tiny import SETTINGS, save_model
 
+pytestmark = pytest.mark.lan
+
 REPOSITORY = Path(__file__).parents[3]
 SECONDS = 120.0  # hivemind alone takes a few to import
 

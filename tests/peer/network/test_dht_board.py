@@ -18,6 +18,8 @@ from peer.network.dht_records import SoundRecords, board_of
 from peer.network.node import Node
 from peer.swarm.notice import Notice, Role, parse_notice
 
+pytestmark = pytest.mark.lan
+
 QUIET = {"use_relay": False, "use_auto_relay": False, "nat_port_map": False, "auto_nat": False}
 NODES = 8  # of which five keep the board
 

@@ -21,6 +21,8 @@ from peer.outer import matchmaking
 from peer.outer.matchmaking import KeptGroups
 from tests.dht import acquainted_nodes
 
+pytestmark = pytest.mark.lan
+
 KEY = "a run.0b"
 
 

@@ -23,6 +23,8 @@ from peer.state.means import Mean
 from peer.state.serving import StateService
 from tests.peer.state.donors import PIECE, RUN, between_nodes
 
+pytestmark = pytest.mark.lan
+
 
 def test_a_donor_tells_which_anchor_it_can_lead_on_from(donor_folder: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(donor_folder, tmp_path / "donor")

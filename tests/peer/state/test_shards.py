@@ -26,6 +26,8 @@ from peer.state.fetching import TransferError
 from peer.state.serving import StateService
 from peer.state.shards import Gathering, KeptShards, ShardList, ShardService, Stock, hash_of
 
+pytestmark = pytest.mark.lan
+
 TOKENIZER, RUN_ID = "a" * 64, "cellmind-0123456789ab"
 VOCABULARY = 300
 SHARD = 2000  # bytes

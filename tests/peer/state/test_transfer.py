@@ -33,6 +33,8 @@ from peer.state.verifying import verified
 from tests.lan import wait_until
 from tests.peer.state.donors import PIECE, RUN, another_donor, between_nodes, take
 
+pytestmark = pytest.mark.lan
+
 
 def test_the_whole_folder_arrives_without_what_is_the_donor_s_own(donor_folder: Path, tmp_path: Path) -> None:
     async def work(donor: P2P, joiner: P2P, service: StateService) -> Path:

@@ -29,6 +29,8 @@ from peer.state.verifying import verified
 from tests.peer.state.donors import RUN, between_nodes, take
 from tests.tiny import SETTINGS, build_model, save_model
 
+pytestmark = pytest.mark.lan
+
 
 def test_what_a_donor_has_made_up_does_not_take_the_place_of_what_is_here(
     donor_folder: Path, tmp_path: Path, tokenizer_model: Path, model: MiniGPT

@@ -124,6 +124,7 @@ def test_a_talk_answers_a_line_with_a_line_and_remembers_it(
     assert parrot.seen[: len(talk)] == talk
 
 
+@pytest.mark.lan
 def test_talking_as_a_program(folder: Path) -> None:
     command = [sys.executable, "-m", "minigpt.generate", "--chat", "--seed", "1", "--max-new-tokens", "8"]
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "PYTHONIOENCODING": "utf-8"}
@@ -146,6 +147,7 @@ def holds(path: Path, text: str) -> bool:
     return path.read_bytes() == text.encode()
 
 
+@pytest.mark.lan
 def test_a_prompt_is_answered_again_after_every_round(
     folder: Path, tokenizer_model: Path, model: MiniGPT, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -292,6 +294,7 @@ def test_bad_arguments(arguments: list[str], capsys: pytest.CaptureFixture[str])
     assert arguments[-2:-1] == [] or arguments[-2] in capsys.readouterr().err
 
 
+@pytest.mark.lan
 def test_as_a_program_in_a_pipe_that_closes_early(folder: Path) -> None:
     command = [sys.executable, "-m", "minigpt.generate", "--prompt", "안녕", "--max-new-tokens", "200", "--seed", "1"]
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "PYTHONIOENCODING": "ascii"}
@@ -303,6 +306,7 @@ def test_as_a_program_in_a_pipe_that_closes_early(folder: Path) -> None:
     assert (program.wait(60), errors) == (0, "")
 
 
+@pytest.mark.lan
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device here that is always full")
 def test_as_a_program_whose_output_has_no_room(folder: Path) -> None:
     command = [sys.executable, "-m", "minigpt.generate", "--prompt", "안녕", "--max-new-tokens", "5"]
@@ -311,6 +315,7 @@ def test_as_a_program_whose_output_has_no_room(folder: Path) -> None:
     assert (done.returncode, done.stderr) == (1, "what there is to say cannot be written: No space left on device\n")
 
 
+@pytest.mark.lan
 @pytest.mark.parametrize("arguments", [["--chat"], ["--prompt-file", "-"]])
 def test_as_a_program_without_standard_input(folder: Path, arguments: list[str]) -> None:
     command = f'exec "{sys.executable}" -m minigpt.generate {" ".join(arguments)} <&-'

@@ -57,6 +57,7 @@ def join_without_netlink(device: Device, *arguments: str) -> HostProcess:
     )
 
 
+@pytest.mark.lan
 def test_a_device_that_is_back_is_met_at_once_however_often_it_did_not_answer(tmp_path: Path) -> None:
     """p2pd would not call an address for 5 + n² seconds that has failed n times, however often it is asked to."""
     with socket.create_server(("127.0.0.1", 0)) as free:
@@ -86,6 +87,7 @@ def test_a_device_that_is_back_is_met_at_once_however_often_it_did_not_answer(tm
     assert asyncio.run(work()) == [*["connection refused"] * 3, "met"]
 
 
+@pytest.mark.lan
 def test_addresses_that_fail_make_room_and_others_do_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(node_module, "MAX_ADDRESSES", 2)
     first, second, third, fourth = (f"/ip4/127.0.0.1/tcp/1/p2p/{letter * 46}" for letter in "ABCD")
@@ -113,6 +115,7 @@ def test_addresses_that_fail_make_room_and_others_do_not(tmp_path: Path, monkeyp
     asyncio.run(work())
 
 
+@pytest.mark.lan
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="whether a process stands still is asked of Linux")
 def test_a_live_connection_is_kept_whatever_is_said_of_its_device(tmp_path: Path) -> None:
     async def work() -> None:

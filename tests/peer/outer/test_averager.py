@@ -38,8 +38,6 @@ from peer.state.codec import BLOCK, PART, bits_of, decode, payload_bytes
 from tests.lan import wait_until
 from tests.peer.outer.exchanges import BOUND, encoded, runs, send
 
-pytestmark = pytest.mark.lan
-
 PATIENCE = 4.0
 
 Start = Callable[..., list[PseudoGradientAverager]]

@@ -20,8 +20,6 @@ from peer.state.anchor import FINE
 from peer.state.codec import PART
 from tests.peer.outer.exchanges import BOUND, encoded, runs, send
 
-pytestmark = pytest.mark.lan
-
 
 def test_an_averager_that_dies_before_it_has_taken_an_exchange_on_holds_nobody_up(
     nodes: list[DHT], capfd: pytest.CaptureFixture[str]

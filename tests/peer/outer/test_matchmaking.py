@@ -21,8 +21,6 @@ from peer.outer import matchmaking
 from peer.outer.matchmaking import KeptGroups
 from tests.dht import acquainted_nodes
 
-pytestmark = pytest.mark.lan
-
 KEY = "a run.0b"
 
 

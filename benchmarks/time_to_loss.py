@@ -204,8 +204,8 @@ def slowed(device: Device, share: float) -> Iterator[None]:
             (group / "cgroup.procs").write_text(str(pid))
         yield
     finally:
-        for pid in (group / "cgroup.procs").read_text().split():
-            (group.parent / "cgroup.procs").write_text(pid)
+        for line in (group / "cgroup.procs").read_text().split():
+            (group.parent / "cgroup.procs").write_text(line)
         group.rmdir()
 
 

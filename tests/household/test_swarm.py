@@ -8,6 +8,8 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -289,40 +291,51 @@ def test_the_bootstrap_node_keeps_its_address(tmp_path: Path) -> None:
         assert interrupt(first) == 0
         again = device.start("bootstrap", "--port", "23999")
         assert address(again) == before
-        other = device.start("bootstrap", "--port", "23997", "--state", "other", "--initial-peers", before)
+        elsewhere = ("--port", "23997", "--state", "other", "--initial-peers", before)
+        other = device.start("bootstrap", *elsewhere, log="other")
+        taken = device.start("bootstrap", "--port", "23999", "--state", "elsewhere", log="taken")
+        twin = device.start("bootstrap", "--port", "23998", log="twin")
         other.wait_for(r"^1 device\(s\) connected", START)
-        taken = device.start("bootstrap", "--port", "23999", "--state", "elsewhere")
         assert taken.wait(START) == 2
         assert "port 23999" in taken.output()
-        twin = device.start("bootstrap", "--port", "23998")
         assert twin.wait(START) == 2
         assert "another peer runs in checkpoints/bootstrap already" in twin.output()
         assert "Traceback" not in taken.output()
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--initial-peers", "10.77.0.11:23456"], "'10.77.0.11:23456' is no peer address"),
-        (
-            ["--initial-peers", "/ip4/10.77.0.99/tcp/1/p2p/QmWJNicfUMAuaE8ArHXRapgciHpY6j2bZCrRazzMgUYayc"],
-            "nobody answers",
-        ),
-        (["--config", "missing.json"], "missing.json"),
-        (["--run", "Not A Name"], "a run's name has 1 to 40"),
-        ([], "no chat export in data/raw"),
-    ],
-)
-def test_what_cannot_work_is_said_in_a_line_or_two(tmp_path: Path, arguments: list[str], message: str) -> None:
-    with Lan(hosts=1) as lan:
-        device = GentleDevice(lan.hosts[0], tmp_path / "device")
-        for export in (device.folder / "data" / "raw").iterdir():
-            export.unlink()
-        process = device.join(*arguments)
-        assert process.wait(START) == 2
-        assert message in process.output()
-        assert "Traceback" not in process.output()
-        assert len(re.findall("^error: ", process.output(), re.MULTILINE)) == 1
+CANNOT_WORK = [
+    (["--initial-peers", "10.77.0.11:23456"], "'10.77.0.11:23456' is no peer address"),
+    (
+        ["--initial-peers", "/ip4/10.77.0.99/tcp/1/p2p/QmWJNicfUMAuaE8ArHXRapgciHpY6j2bZCrRazzMgUYayc"],
+        "nobody answers",
+    ),
+    (["--config", "missing.json"], "missing.json"),
+    (["--run", "Not A Name"], "a run's name has 1 to 40"),
+    ([], "no chat export in data/raw"),
+]
+
+
+@pytest.fixture(scope="module")
+def in_vain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[HostProcess]]:
+    """A device that starts for each of what cannot work, all at once and on networks of their own."""
+    with ExitStack() as lans:
+        started = []
+        for arguments, _ in CANNOT_WORK:
+            (host,) = lans.enter_context(Lan(hosts=1)).hosts
+            device = GentleDevice(host, tmp_path_factory.mktemp("in-vain"))
+            for export in (device.folder / "data" / "raw").iterdir():
+                export.unlink()
+            started.append(device.join(*arguments))
+        yield started
+
+
+@pytest.mark.parametrize(("number", "message"), [(number, message) for number, (_, message) in enumerate(CANNOT_WORK)])
+def test_what_cannot_work_is_said_in_a_line_or_two(in_vain: list[HostProcess], number: int, message: str) -> None:
+    process = in_vain[number]
+    assert process.wait(START) == 2
+    assert message in process.output()
+    assert "Traceback" not in process.output()
+    assert len(re.findall("^error: ", process.output(), re.MULTILINE)) == 1
 
 
 def test_a_full_disk_costs_a_checkpoint_and_nothing_else(tmp_path: Path, round_zero: Path) -> None:

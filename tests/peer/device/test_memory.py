@@ -103,7 +103,7 @@ except OutOfMemory as error:
 @pytest.mark.skipif(sys.platform != "linux", reason="limits of address space are Linux's")
 def test_a_refused_allocation_halves_the_batch_and_training_goes_on(tmp_path: Path) -> None:
     np.save(tmp_path / "ids.npy", np.zeros(100_000, "<u2"))
-    command = [sys.executable, "-c", REFUSED, tmp_path / "ids.npy"]
+    command = [sys.executable, "-c", REFUSED, str(tmp_path / "ids.npy")]
     refused = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert refused.returncode == 0, refused.stderr
     *notes, done, end = refused.stdout.splitlines()

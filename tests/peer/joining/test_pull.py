@@ -64,7 +64,7 @@ class Donor:
 
 
 @contextmanager
-def asking(folder: Path, address: str, *more: str) -> Iterator[subprocess.Popen[str]]:
+def asking(folder: Path, address: str, *more: str) -> Iterator[subprocess.Popen[bytes]]:
     command = [sys.executable, "-m", "minigpt.generate", "--prompt", "안녕", "--seed", "1", "--max-new-tokens", "4"]
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "PYTHONIOENCODING": "utf-8", "OMP_NUM_THREADS": "1"}
     heeds = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a shell's background job hands on an ignored one

@@ -92,7 +92,7 @@ def test_who_sent_nonsense_is_named_and_nobody_to_us_for_a_while(nodes: list[DHT
         list(outer.tick(1.0))
         assert [other.name for other in outer.others] == ["mate"]
         outer._averager._complain(nodes[1].peer_id, "nothing but noise")
-        said = (event for _ in count() for event in list(outer.tick(1.0)) or [None])
+        said = (event for _ in count() for event in [*outer.tick(1.0), None])
         assert wait_until(lambda: "mate sent nothing but noise" in getattr(next(said), "reason", ""), BOUND)
         assert not list(outer.tick(1.0))
         assert not outer.others
@@ -233,9 +233,9 @@ def test_what_was_trained_apart_counts_and_weighs_no_more_than_an_exchange(nodes
         outer.inner.step_seconds = outer._schedule.pause / 10
         caught_up = outer._take_state(State(donor, state, dict(build_model(40).named_parameters())))
         assert (caught_up.apart, caught_up.given_up) == (400, 0)
-        again = replace(state, samples=state.samples + 8, lineage="bbb")
+        newer = replace(state, samples=state.samples + 8, lineage="bbb")
         outer.contributions.update([donor.model_copy(update={"anchor": outer.progress.lineage})])
-        assert outer._take_state(State(donor, again, dict(build_model(40).named_parameters()))).apart == 0
+        assert outer._take_state(State(donor, newer, dict(build_model(40).named_parameters()))).apart == 0
         assert all(torch.equal(*pair) for pair in zip(stood, outer.inner.parameters)), "the donor trained as much"
         outer._give([donor])
         given = outer.pseudo_gradient.given
@@ -252,7 +252,7 @@ def test_what_was_trained_apart_counts_and_weighs_no_more_than_an_exchange(nodes
         outer.inner.step_seconds = 1.0
         outer.others = [donor]
         later = replace(state, samples=state.samples + 400, lineage="cc")
-        again = outer._take_state(State(donor, later, dict(build_model(40).named_parameters())))
+        again = outer._take_state(State(donor, later, dict(build_model(40).state_dict())))
         assert again.apart == 0, "it has been said"
         assert outer.pseudo_gradient.samples == 440
     finally:
@@ -262,7 +262,7 @@ def test_what_was_trained_apart_counts_and_weighs_no_more_than_an_exchange(nodes
 def test_what_was_learnt_apart_and_fits_nothing_is_given_up(nodes: list[DHT], tmp_path: Path) -> None:
     outer = start_outer(nodes[0], tmp_path, post=lambda notice: View())
     donor = outer._notice().model_copy(update={"peer": "D" * 12, "name": "donor"})
-    newer = dict(build_model(40).named_parameters())
+    newer: dict[str, torch.Tensor] = dict(build_model(40).named_parameters())
     try:
         outer.others = [donor]
         outer.contributions.update(outer.others)
@@ -347,7 +347,7 @@ def test_a_peer_that_claims_to_be_far_ahead_keeps_nobody_from_going_on(nodes: li
 
     outer = start_outer(nodes[0], tmp_path, post=post, fetch_means=fetch_means, fetch=fetch)
     try:
-        said = (event for _ in count() for event in list(outer.tick(1.0)) or [None])
+        said = (event for _ in count() for event in [*outer.tick(1.0), None])
         assert wait_until(lambda: isinstance(next(said), Setback), BOUND)
         ticks = len(asked)
         outer._not_before = 0.0  # its pause after a setback is over

@@ -297,7 +297,8 @@ def test_a_donor_that_freezes_is_given_up(
 
 def odd_request(dice: random.Random, manifest: Manifest) -> str:
     """A request with one or two of its parts replaced, or cut short, or no request at all."""
-    oddities = [None, -1, 2**70, 1.5, "", "..", "\0", "x" * 10_000, [], {}, [[]] * 100, True, MODEL, LOCAL, "*"]
+    oddities: list[Any] = [None, -1, 2**70, 1.5, "", "..", "\0", "x" * 10_000, [], {}, [[]] * 100, True]
+    oddities += [MODEL, LOCAL, "*"]
     request: dict[str, Any] = {
         "run": RUN,
         "file": MODEL,

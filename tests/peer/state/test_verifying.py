@@ -57,9 +57,11 @@ def test_impossibly_much_training_and_other_runs_are_not_taken(
             await take(donor, joiner, tmp_path / "mine")
 
     async def stranger(donor: P2P, joiner: P2P, service: StateService) -> None:
-        options = {"run_id": f"{RUN}-{'0' * 12}", "root": tmp_path / "mine", "skip": (), "newer_than": None}
+        options: dict[str, Any] = {"root": tmp_path / "mine", "skip": (), "newer_than": None}
         node = SimpleNamespace(p2p=joiner)
-        failure = await node_module._fetch(None, node, peer=donor.peer_id.to_base58(), or_followed=False, **options)
+        failure = await node_module._fetch(
+            None, node, peer=donor.peer_id.to_base58(), run_id=f"{RUN}-{'0' * 12}", or_followed=False, **options
+        )
         assert isinstance(failure, child_calls.Failure) and "it has a state of run" in failure.message
 
     between_nodes(tmp_path / "donor", liar)

@@ -5,7 +5,7 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -15,7 +15,7 @@ from minigpt import PADDING, checkpoint
 from minigpt.checkpoint.manifest import Standing
 from minigpt.dataset import Batches
 from peer.device.display import Display
-from peer.device.processes import Stopped
+from peer.device.processes import Stopped, StopSignal
 from peer.inner.loop import InnerLoop
 from peer.joining.join import Run
 from peer.training.saver import Saver
@@ -29,13 +29,13 @@ ME = "QmZAmAb3czWsDcRtVyp34XrFKson3BrVkLTB4RoU7yKsw9"
 class Device:
     """A device with its texts and a checkpoint, without the network."""
 
-    def __init__(self, folder: Path, tokenizer_model: Path, **training: object):
+    def __init__(self, folder: Path, tokenizer_model: Path, **training: Any):
         self.folder, self.tokenizer_model = folder, tokenizer_model
         self.sentencepiece = tokenizer.load(tokenizer_model)
         write_jsonl(folder / "train.jsonl", LINES * 20)
         self.settings = self.with_training(**training)
 
-    def with_training(self, batch_size: int = 4, **dataset: object) -> Any:
+    def with_training(self, batch_size: int = 4, **dataset: Any) -> Any:
         document = SETTINGS.model_dump()
         document["training"]["batch_size"] = batch_size
         document["training"]["dataset"] |= {"path": self.folder / "train.jsonl", **dataset}
@@ -45,7 +45,9 @@ class Device:
         start = checkpoint.newest(self.folder)
         assert start is not None
         run = Run(settings or self.settings, self.tokenizer_model, start, how)
-        return open_batches(run, self.sentencepiece, peer, Display(), stop or SimpleNamespace(received=False))
+        return open_batches(
+            run, self.sentencepiece, peer, Display(), stop or cast(StopSignal, SimpleNamespace(received=False))
+        )
 
     def train(self, batches: Batches, steps: int) -> None:
         """Some steps, and a checkpoint as a peer leaves it at its end."""

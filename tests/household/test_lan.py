@@ -245,8 +245,7 @@ def test_ctrl_c_reaches_a_program_though_the_test_runner_ignores_it(tmp_path: Pa
         signal.signal(signal.SIGINT, before)
 
 
-def test_nothing_is_left_after_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lan_module, "GRACE", 1.0)
+def test_nothing_is_left_after_an_error(tmp_path: Path) -> None:
     pids: list[int] = []
     with pytest.raises(ZeroDivisionError), Lan(hosts=2) as lan:
         host = lan.hosts[0]

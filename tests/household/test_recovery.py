@@ -47,7 +47,8 @@ def dht_of(peer: HostProcess) -> int:
 
 
 def averager_of(peer: HostProcess) -> int:
-    return next(child for child in children(peer.pid) if not children(child, "p2pd"))
+    (averager,) = (child for child in children(peer.pid) if not children(child, "p2pd"))
+    return averager
 
 
 def test_a_network_part_that_dies_is_started_again(tmp_path: Path, round_zero: Path) -> None:

@@ -79,7 +79,7 @@ def test_a_device_joins_once_there_is_a_network_and_follows_its_address(tmp_path
         address = lan.hosts[1].address
         lan.hosts[1].unplug()
         first = devices[0].join()
-        first.wait_for("^round 1", START)
+        first.wait_for("^host1 trains", START)
         second = devices[1].join()
         second.wait_for("no network found: this device trains alone until there is one", START)
         second.wait_for("looking for devices", START)

@@ -364,7 +364,8 @@ def test_a_full_disk_costs_a_checkpoint_and_nothing_else(tmp_path: Path, round_z
 
 
 def test_help_is_enough() -> None:
-    for module in ("peer", "bootstrap"):
-        shown = subprocess.run([sys.executable, "-m", module, "--help"], capture_output=True, text=True, timeout=START)
-        assert shown.returncode == 0
-        assert "--initial-peers" in shown.stdout
+    commands = ([sys.executable, "-m", module, "--help"] for module in ("peer", "bootstrap"))
+    for process in [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for command in commands]:
+        shown, _ = process.communicate(timeout=START)
+        assert process.returncode == 0
+        assert "--initial-peers" in shown

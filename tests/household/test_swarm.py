@@ -50,6 +50,24 @@ def anchors(device: Device) -> dict[int, str]:
     return {line["round"]: line["anchor"] for line in device.metrics() if len(line["peers"]) > 1}
 
 
+def answers_whoever_asks(device: Device, of_a_peer: str) -> None:
+    """Ask from this device for a text, in every way there is, and in vain for another run."""
+    sources = (
+        *(("--from-peer", of_a_peer), ("--from-swarm",), ("--from-swarm", "cellmind")),
+        ("--from-swarm", "another"),
+    )
+    prompt = ("--prompt", "오늘 저녁에", "--seed", "1", "--max-new-tokens", "20")
+    *asked, in_vain = (
+        device.start("minigpt.generate", *prompt, *source, log=f"generate-{number}")
+        for number, source in enumerate(sources)
+    )
+    for process in asked:
+        assert process.wait(START) == 0, process.output()
+        assert process.output().strip()
+    assert in_vain.wait(START) == 2
+    assert "nobody who trains 'another'" in in_vain.output()
+
+
 def test_two_devices_started_at_the_same_instant_train_one_run(tmp_path: Path) -> None:
     with Lan(hosts=2) as lan:
         devices = [GentleDevice(host, tmp_path / host.name) for host in lan.hosts]
@@ -66,20 +84,7 @@ def test_two_devices_started_at_the_same_instant_train_one_run(tmp_path: Path) -
         [p2pd] = [pid for pid in lan.hosts[0].pids() if Path(f"/proc/{pid}/comm").read_text() == "p2pd\n"]
         assert os.sched_getscheduler(p2pd) == os.SCHED_BATCH, "the network's process interrupts training"
 
-        sources = (
-            *(("--from-peer", address(first)), ("--from-swarm",), ("--from-swarm", "cellmind")),
-            ("--from-swarm", "another"),
-        )
-        prompt = ("--prompt", "오늘 저녁에", "--seed", "1", "--max-new-tokens", "20")
-        *asked, in_vain = (
-            devices[1].start("minigpt.generate", *prompt, *source, log=f"generate-{number}")
-            for number, source in enumerate(sources)
-        )
-        for process in asked:
-            assert process.wait(START) == 0, process.output()
-            assert process.output().strip()
-        assert in_vain.wait(START) == 2
-        assert "nobody who trains 'another'" in in_vain.output()
+        answers_whoever_asks(devices[1], address(first))
         rounds = len(devices[0].metrics())
         assert len(devices[0].wait_for_rounds(rounds + 1, START)) > rounds, "the peer that was asked trains on"
 

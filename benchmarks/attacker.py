@@ -205,7 +205,7 @@ class Attacker:
     def _text(self) -> str:
         """A request of the state service with odd parts."""
         dice = self._dice
-        odd = [None, -1, 2**70, "", "..", "\0", "x" * 10_000, [], {}, "model.safetensors", "*", 0, 100]
+        odd: list[Any] = [None, -1, 2**70, "", "..", "\0", "x" * 10_000, [], {}, "model.safetensors", "*", 0, 100]
         names = ("run", "file", "sha256", "previous", "offset", "size")
         request = {"run": "cellmind", "file": "model.safetensors"}
         return json.dumps({**request, **{name: dice.choice(odd) for name in dice.sample(names, 3)}})
@@ -217,7 +217,8 @@ class Attacker:
         address = str(Address(f"10.77.0.{dice.randrange(256)}", 23457, sender))
         honest = Notice(peer=sender, name="?", address=address, role=Role.TRAINING, run_id=self._run_id)
         notice = honest.model_dump(mode="json")
-        odd = [None, -1, 2**52, math.nan, "", "x" * 1000, [], True, "training", "left", "joining", "\x1b[31m"]
+        odd: list[Any] = [None, -1, 2**52, math.nan, "", "x" * 1000, [], True]
+        odd += ["training", "left", "joining", "\x1b[31m"]
         for field in dice.sample(sorted(notice), dice.choice([0, 1, 2])):
             notice[field] = dice.choice(odd)
         value = dice.choice([notice, notice, notice, dice.choice(odd), dice.randbytes(dice.randrange(MAX_BYTES))])

@@ -74,6 +74,7 @@ class Peer:
         self.m = [torch.zeros_like(p) for p in self.parameters]
         self.v = [torch.zeros_like(p) for p in self.parameters]
         self.given = [torch.zeros_like(p) for p in self.parameters]
+        self.base: list[Tensor] = []  # where it stood when it gave last
         self.steps = self.since = 0
         self.data = torch.Generator().manual_seed(seed)
 
@@ -81,7 +82,7 @@ class Peer:
         self.model.zero_grad()
         self.model(*batch(self.data, train)).backward()
         torch.nn.utils.clip_grad_norm_(self.parameters, CLIP_NORM)
-        return [p.grad.clone() for p in self.parameters]
+        return [p.grad.clone() for p in self.parameters if p.grad is not None]
 
     @torch.no_grad()
     def adamw(self, gradients: list[Tensor], rate: float, embedding: float = 1.0) -> None:
@@ -163,7 +164,7 @@ def mean_move(a: argparse.Namespace, peers: list[Peer]) -> tuple[list[Tensor], l
 
 
 def variates(a: argparse.Namespace, peers: list[Peer], train: Tensor, report: Report) -> None:
-    before: list = []
+    before: list[tuple[list[list[Tensor]], list[Tensor]]] = []
     for tick in range(1, a.steps + 1):
         rate = learning_rate(a.lr, (tick - 1) * BATCH * a.peers, (tick - 1) * BATCH, a.warmup)
         gradients = [p.gradients(train) for p in peers]

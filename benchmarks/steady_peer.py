@@ -52,7 +52,7 @@ def slow_down(seconds: float) -> None:
         self.step_seconds = max(self.step_seconds, seconds)
         return result
 
-    InnerLoop.step = slow_step  # type: ignore[method-assign]
+    InnerLoop.step = slow_step  # type: ignore[method-assign, assignment]
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ from pathlib import Path
 
 from minigpt.checkpoint import Checkpoint, read
 from minigpt.held_out import HeldOut
-from tests.devices import Device
+from tests.devices import Device, keep_round_zero
 from tests.lan import HostProcess, Lan
 
 Curve = list[tuple[float, float]]  # (seconds since all trained, held-out loss)
@@ -95,15 +95,10 @@ def wait_until_compiled(processes: list[HostProcess]) -> None:
 def found(devices: Sequence[Device], *arguments: str) -> None:
     """Let the first device found a run, and the others hold the same start."""
     first = devices[0]
-    checkpoints = first.folder / "checkpoints"
     for device in devices:
         shutil.rmtree(device.folder / "checkpoints", ignore_errors=True)
     first.join("--rounds", "0", *arguments).wait(600)
-    for folder in checkpoints.glob("cellmind/round-*"):
-        if not folder.name.endswith("step-00000000"):
-            shutil.rmtree(folder)
-    for name in ("identity.key", "peers.json", "latest", "cellmind/metrics.jsonl"):
-        (checkpoints / name).unlink(missing_ok=True)
+    keep_round_zero(first.folder / "checkpoints")
     for other in devices[1:]:
         for part in ("data", "checkpoints", "tokenizer"):
             shutil.rmtree(other.folder / part, ignore_errors=True)
@@ -209,8 +204,8 @@ def slowed(device: Device, share: float) -> Iterator[None]:
             (group / "cgroup.procs").write_text(str(pid))
         yield
     finally:
-        for pid in (group / "cgroup.procs").read_text().split():
-            (group.parent / "cgroup.procs").write_text(pid)
+        for line in (group / "cgroup.procs").read_text().split():
+            (group.parent / "cgroup.procs").write_text(line)
         group.rmdir()
 
 

@@ -11,6 +11,7 @@ import pytest
 
 import tokenizer
 from minigpt.model import MiniGPT
+from tests.devices import found
 from tests.tiny import build_model, save_model, train_tokenizer
 
 
@@ -27,6 +28,12 @@ def processor(tokenizer_model: Path) -> Any:
 @pytest.fixture(scope="module")
 def model(processor: Any) -> MiniGPT:
     return build_model(processor.get_piece_size())
+
+
+@pytest.fixture(scope="session")
+def round_zero(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clone in which a run was founded and nothing was trained yet: see `tests.devices.Device.prepare`."""
+    return found(tmp_path_factory.mktemp("founder") / "clone")
 
 
 @pytest.fixture

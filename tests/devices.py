@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.lan import Host, HostProcess, wait_until
+from tests.lan import Host, HostProcess, Lan, wait_until
 
 REPOSITORY = Path(__file__).parent.parent
 TINY: dict[str, Any] = {
@@ -19,7 +19,7 @@ TINY: dict[str, Any] = {
     "swarm": {"samples_per_round": 2000},
 }
 
-GENTLE = {**TINY, "swarm": {"samples_per_round": 500}}
+GENTLE = {**TINY, "swarm": {"samples_per_round": 250}}
 
 
 def clone(folder: Path, settings: dict[str, Any] | None = None) -> Path:
@@ -49,7 +49,8 @@ class Device:
     def join(self, *arguments: str) -> HostProcess:
         return self.start("peer", "--join", "--name", self.host.name, *arguments)
 
-    def start(self, module: str, *arguments: str, cpus: list[int] | None = None) -> HostProcess:
+    def start(self, module: str, *arguments: str, cpus: list[int] | None = None, log: str | None = None) -> HostProcess:
+        """Start `python -m MODULE`; two at a time write to logs of different names."""
         return self.host.start(
             sys.executable,
             "-u",
@@ -57,10 +58,15 @@ class Device:
             module,
             *arguments,
             cwd=self.folder,
-            log=self.folder / f"{module}.log",
+            log=self.folder / f"{log or module}.log",
             env={"OMP_NUM_THREADS": "1"},
             cpus=cpus,
         )
+
+    def prepare(self, round_zero: Path, *, with_run: bool = True) -> None:
+        """Take the text and the tokenizer that a device has prepared, and the run that it has founded."""
+        for part in ("data", "tokenizer", "checkpoints") if with_run else ("data", "tokenizer"):
+            shutil.copytree(round_zero / part, self.folder / part, dirs_exist_ok=True)
 
     def log(self, module: str) -> str:
         return (self.folder / f"{module}.log").read_text()
@@ -87,3 +93,22 @@ class GentleDevice(Device):
 
     def join(self, *arguments: str) -> HostProcess:
         return super().join("--share-of-time", "0.25", *arguments)
+
+
+def found(folder: Path) -> Path:
+    """Found a run of the gentle settings at round 0, and return the folder, for devices that need not do so again."""
+    with Lan(hosts=1) as lan:
+        founder = GentleDevice(lan.hosts[0], folder)
+        process = founder.join("--rounds", "0")
+        assert process.wait(90) == 0, process.output()
+    keep_round_zero(founder.folder / "checkpoints")
+    return founder.folder
+
+
+def keep_round_zero(checkpoints: Path) -> None:
+    """Leave a run as it was founded, and nothing of whose it was."""
+    for folder in checkpoints.glob("cellmind/round-*"):
+        if not folder.name.endswith("step-00000000"):
+            shutil.rmtree(folder)
+    for name in (".lock", "address.json", "identity.key", "peers.json", "latest", "cellmind/metrics.jsonl"):
+        (checkpoints / name).unlink(missing_ok=True)

@@ -34,7 +34,8 @@ from typing import TypeVar
 
 CLONE_NEWNET = 0x40000000  # <linux/sched.h>
 PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
-GRACE = 5.0  # seconds between SIGTERM and SIGKILL for what still runs when a LAN ends
+GRACE = 0.5  # seconds between SIGTERM and SIGKILL for what still runs when a LAN ends: nobody looks at it any more
+GONE = 5.0  # seconds that it takes at most until what was killed is gone
 POLL = 0.05  # seconds between two looks at a condition
 QUEUE = "100ms"  # what a limited link holds back before it drops, as a home router does
 
@@ -120,7 +121,7 @@ class HostProcess:
     def kill(self) -> None:
         """kill -9 of the program alone, until it is gone. Its children live on: `os.killpg` kills the whole device."""
         self.signal(signal.SIGKILL)
-        self.wait(GRACE)
+        self.wait(GONE)
 
     def wait(self, timeout: float) -> int:
         """The exit code (-9 after SIGKILL); LanTimeout if the program still runs after `timeout` seconds."""
@@ -364,7 +365,7 @@ class Lan:
             return
         _remove([name for name in _namespaces() if name.startswith(self._prefix)])
         processes = [process for host in self.hosts for process in host.processes]
-        wait_until(lambda: not any(process.running() for process in processes), GRACE)  # leaves no zombie
+        wait_until(lambda: not any(process.running() for process in processes), GONE)  # leaves no zombie
         if self in _living:
             _living.remove(self)
 
@@ -432,12 +433,13 @@ def _pids(namespaces: list[str]) -> list[int]:
 
 def _remove(namespaces: list[str]) -> None:
     """End every process in the namespaces, then remove these; interfaces and the bridge go with them."""
-    for number in (signal.SIGTERM, signal.SIGKILL, signal.SIGKILL):  # twice: for what was forked meanwhile
+    kill = (signal.SIGKILL, GONE)
+    for number, patience in ((signal.SIGTERM, GRACE), kill, kill):  # twice: for what was forked meanwhile
         for pid in _pids(namespaces):
             with suppress(ProcessLookupError):
                 os.kill(pid, number)
                 os.kill(pid, signal.SIGCONT)  # a stopped process would sleep through SIGTERM
-        if wait_until(lambda: not _pids(namespaces), GRACE):
+        if wait_until(lambda: not _pids(namespaces), patience):
             break
     for namespace in namespaces:
         try:

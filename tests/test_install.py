@@ -18,6 +18,8 @@ from packaging.markers import default_environment
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+pytestmark = pytest.mark.lan
+
 PLATFORMS = [f"manylinux_{version}_aarch64" for version in ("2_17", "2_27", "2_28")] + ["manylinux2014_aarch64"]
 SECONDS = 300
 NO_ANSWER = "NewConnectionError|ConnectTimeout|ReadTimeout|Name or service not known|Temporary failure|ProxyError"

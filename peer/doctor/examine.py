@@ -34,8 +34,9 @@ from peer.network.handle import Network
 from peer.network.node import View
 from peer.wire import Announcement
 
-LISTEN_SECONDS = 4.0  # for announcements
-MEET_SECONDS = 16.0  # longest, to become acquainted with those that answer and to ask all neighbours
+LISTEN_SECONDS = (4.0, 10.0)  # for announcements: shortest, and longest where nothing is heard
+MEET_SECONDS = 16.0  # without any news of those that answer, after which no more is expected
+LONGEST_SECONDS = 60.0  # of all of that: a device under load is slow to hear, and to be heard
 SETTLE_SECONDS = 5.0  # shortest, to compare clocks and to hear what everybody says
 ANSWER_SECONDS = 4.0  # that a connection may take; a network card that is not there is given up by then
 PROGRAM_BYTES = 700_000_000  # of a peer's processes without any model
@@ -48,7 +49,7 @@ def examine(settings: Settings, host: str, port: int, checkpoints: Path, given: 
     :param given: addresses that the user typed, of devices that should be there
     """
     console = Console(highlight=False, markup=False, emoji=False)
-    console.print("looking at this device and its network; it takes half a minute at most …")
+    console.print("looking at this device and its network; it takes half a minute or so …")
     checks = judge(find(settings, host, port, checkpoints, given))
     table = Table(box=None, pad_edge=False, show_header=False)
     for check in checks:
@@ -115,7 +116,12 @@ async def listen(host: str) -> tuple[list[Device], str | None]:
     listener = Listener(host, found)
     try:
         await listener.start()
-        await asyncio.sleep(LISTEN_SECONDS)
+        shortest, longest = LISTEN_SECONDS
+        await asyncio.sleep(shortest)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(longest - shortest):
+                while not heard:
+                    await asyncio.sleep(0.1)
         await listener.stop()
     except OSError as error:
         return [], str(error)
@@ -187,17 +193,41 @@ def meet(run: str, host: str, port: int, addresses: list[str]) -> tuple[View, st
             addresses=addresses,
         )
         try:
-            started = time.monotonic()
-            while (elapsed := time.monotonic() - started) < MEET_SECONDS:
+            patience = Patience()
+            while True:
                 view = network.post(None)
                 spoken = spoken or next((text for text in view.refused.values() if "clock is" in text), None)
-                everybody = {Address.parse(address).peer for address in addresses} <= set(view.connected)
-                if elapsed > SETTLE_SECONDS and everybody and view.notices and view.tried:
+                everybody = {Address.parse(address).peer for address in (*addresses, *view.heard)}
+                if patience.is_over(view, everybody):
                     break
                 time.sleep(0.2)
         finally:
             network.stop()
     return view, clock.difference(view.clock_shift) or spoken
+
+
+class Patience:
+    """How long to wait for those who may be here: not by the clock alone, for a device under load is slow."""
+
+    def __init__(self) -> None:
+        self._started = self._news_at = time.monotonic()
+        self._known: object = None
+
+    def is_over(self, view: View, everybody: set[str]) -> bool:
+        """Return whether all is known that is to be expected.
+
+        :param everybody: peer ids of those that were heard of
+        """
+        now, known = time.monotonic(), (len(view.connected), len(view.notices), view.tried)
+        if known != self._known:
+            self._known, self._news_at = known, now
+        if now - self._started > LONGEST_SECONDS:
+            return True
+        if not view.searched or now - self._started < SETTLE_SECONDS:
+            return False  # the neighbours have not been asked yet
+        if everybody <= set(view.connected) and view.notices and view.tried:
+            return True
+        return now - self._news_at > MEET_SECONDS
 
 
 def run_here(checkpoints: Path, run: str) -> str:

@@ -19,7 +19,8 @@ from peer.network.discovery import SERVICE_TYPE, Found, tell
 
 PRIVATE = [ip_network(range) for range in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")]  # RFC 1918
 AT_ONCE, PAUSE_SECONDS = 64, 0.25  # 253 questions of 38 bytes in a second
-ANSWER_SECONDS = 0.5
+ANSWER_SECONDS = 0.5  # that the search waits after the last question,
+LATE_SECONDS = 15.0  # and in which the answer of a device under load is still heard
 
 
 def neighbours(host: str) -> list[str]:
@@ -31,7 +32,9 @@ def neighbours(host: str) -> list[str]:
 
 
 async def probe(host: str, found: Found) -> None:
-    """Ask each neighbour once; returns when the last one has had time to answer. Raises OSError without a network.
+    """Ask each neighbour once; return when the last one has had time to answer. Raises OSError without a network.
+
+    Who is slower is heard as well, later.
 
     :param host: our own address
     :param found: called with the announcement of every peer that answers
@@ -51,7 +54,7 @@ async def probe(host: str, found: Found) -> None:
         if hosts:
             await asyncio.sleep(ANSWER_SECONDS)
     finally:
-        transport.close()
+        loop.call_later(LATE_SECONDS, transport.close)
 
 
 class _Answers(asyncio.DatagramProtocol):

@@ -28,7 +28,7 @@ from hivemind.averaging.group_info import GroupInfo
 from hivemind.averaging.partition import AllreduceException
 from hivemind.p2p import P2PContext, PeerID
 from hivemind.proto import averaging_pb2
-from hivemind.utils import MPFuture
+from hivemind.utils import MPFuture, get_dht_time
 
 from peer.outer.all_reduce import AgreeingRunner
 from peer.outer.matchmaking import KeptGroups
@@ -61,8 +61,9 @@ class PseudoGradientAverager(DecentralizedAverager):
     def __init__(self, size: int, dht: DHT, prefix: str):
         self.size = size
         self._given = torch.zeros(payload_bytes(size, FINE), dtype=torch.uint8).share_memory_()
-        self._sent, self._received = mp.Value("Q", 0), mp.Value("Q", 0)
-        self._processor_seconds, self._seconds = mp.Value("d", 0.0), mp.Value("d", 0.0)
+        # without locks, for the child alone writes them: one that is killed would leave them locked for ever
+        self._sent, self._received = mp.Value("Q", 0, lock=False), mp.Value("Q", 0, lock=False)
+        self._processor_seconds, self._seconds = mp.Value("d", 0.0, lock=False), mp.Value("d", 0.0, lock=False)
         self._complaints: mp.SimpleQueue[tuple[str, str]] = mp.SimpleQueue()
         self._shunned = Shunned()  # in the child process
         self._searches: set[asyncio.Task[Any] | None] = set()  # for groups, in the child process
@@ -120,7 +121,7 @@ class PseudoGradientAverager(DecentralizedAverager):
         """Begin to average what is given with up to `group_size` peers at the same anchor.
 
         Return a future of what each peer declared, {peer id: {"samples": …, "weight": …, "steps": …, "bits": …}}; it
-        fails where no group came together, or no whole mean.
+        fails where no group came together, or no whole mean, and is cancelled where the child has died.
 
         :param given: the payload of it
         :param lineage: of the anchor that it was given at
@@ -143,7 +144,30 @@ class PseudoGradientAverager(DecentralizedAverager):
             "patience": patience,
         }
         self.mode = AveragingMode.NODE if reachable else AveragingMode.CLIENT
-        return self.step(gather=gather, weight=float(weight), timeout=3 * patience + 5, allow_retries=False, wait=False)
+        return self._begin(gather, float(weight), 3 * patience + 5)
+
+    def _begin(self, gather: dict[str, Any], weight: float, timeout: float) -> StepControl:
+        """hivemind's `step`, which waits for the child for ever (1.1.12): a child that dies cancels the exchange."""
+        said = self.serializer.dumps([self.bandwidth, self.mode.value, self.serializer.dumps(gather)])
+        control = StepControl(
+            scheduled_time=get_dht_time() + MATCHMAKING_SECONDS,
+            deadline=get_dht_time() + timeout,
+            allow_retries=False,
+            weight=weight,
+            data_for_gather=said,
+        )
+        taken_on: MPFuture = MPFuture()
+        self._outer_pipe.send(("_step", [], {"step": control, "future_for_init": taken_on}))
+        while True:
+            try:
+                control.attach(*taken_on.result(timeout=0.5))
+                control.allow_allreduce()
+                return control
+            except TimeoutError:
+                if not self.is_alive():
+                    control.attach(MPFuture(), MPFuture())  # which it must not be deleted without
+                    control.cancel()
+                    return control
 
     def complaints(self) -> list[tuple[str, str]]:
         """Return the peers that sent what cannot be, and what it was, since this was last called.

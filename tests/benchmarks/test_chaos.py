@@ -77,7 +77,8 @@ def test_only_what_came_into_the_swarm_s_anchor_counts_and_only_who_was_live() -
         ],
         live=[(0.0, 2), (15.0, 1), (25.0, 0), (30.0, 2), (41.0, 2)],
     )
-    assert record.throughput() == (200, pytest.approx(2 * 5 + 10 + 20))
+    sequences, seconds = record.throughput()
+    assert sequences == 200 and seconds == pytest.approx(2 * 5 + 10 + 20)
     assert record.longest_stall() == pytest.approx(15), "of 20 s there was nobody for 5"
     assert record.rounds_lost() == 1
     assert record.at_the_end(peers=2, seconds=5) == (1, True)

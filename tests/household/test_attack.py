@@ -10,6 +10,7 @@ from benchmarks.odd_messages import MAX_GROWTH_MB, attacked
 from tests.lan import requirements_missing
 
 
+@pytest.mark.lan
 @pytest.mark.skipif(requirements_missing() is not None, reason=f"no test LAN: {requirements_missing()}")
 def test_hundreds_of_odd_messages_to_every_handler_harm_nothing(tmp_path: Path) -> None:
     outcome = attacked(tmp_path / "peer", count=200, seed=1)

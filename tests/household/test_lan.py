@@ -17,7 +17,10 @@ import pytest
 from tests import lan as lan_module
 from tests.lan import Host, HostProcess, Lan, LanTimeout, is_running, requirements_missing, wait_until
 
-pytestmark = pytest.mark.skipif(requirements_missing() is not None, reason=str(requirements_missing()))
+pytestmark = [
+    pytest.mark.lan,
+    pytest.mark.skipif(requirements_missing() is not None, reason=str(requirements_missing())),
+]
 
 ROOT = Path(__file__).parents[2]
 PORT = 7000
@@ -242,8 +245,7 @@ def test_ctrl_c_reaches_a_program_though_the_test_runner_ignores_it(tmp_path: Pa
         signal.signal(signal.SIGINT, before)
 
 
-def test_nothing_is_left_after_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lan_module, "GRACE", 1.0)
+def test_nothing_is_left_after_an_error(tmp_path: Path) -> None:
     pids: list[int] = []
     with pytest.raises(ZeroDivisionError), Lan(hosts=2) as lan:
         host = lan.hosts[0]

@@ -13,7 +13,10 @@ import pytest
 from tests.devices import Device, GentleDevice
 from tests.lan import HostProcess, Lan, requirements_missing, wait_until
 
-pytestmark = pytest.mark.skipif(requirements_missing() is not None, reason=f"no test LAN: {requirements_missing()}")
+pytestmark = [
+    pytest.mark.lan,
+    pytest.mark.skipif(requirements_missing() is not None, reason=f"no test LAN: {requirements_missing()}"),
+]
 
 START = 90.0  # seconds; a machine that runs other things as well starts three peers in half of it
 
@@ -44,12 +47,15 @@ def dht_of(peer: HostProcess) -> int:
 
 
 def averager_of(peer: HostProcess) -> int:
-    return next(child for child in children(peer.pid) if not children(child, "p2pd"))
+    (averager,) = (child for child in children(peer.pid) if not children(child, "p2pd"))
+    return averager
 
 
-def test_a_network_part_that_dies_is_started_again(tmp_path: Path) -> None:
+def test_a_network_part_that_dies_is_started_again(tmp_path: Path, round_zero: Path) -> None:
     with Lan(hosts=2) as lan:
         devices = [GentleDevice(host, tmp_path / host.name) for host in lan.hosts]
+        for device in devices:
+            device.prepare(round_zero)
         first, second = (device.join() for device in devices)
         assert closes_rounds_in_company(devices[0], 1, START), first.output()
         again = r"the network part of this device was started again, at 10\.77\.0\.12"
@@ -65,13 +71,15 @@ def test_a_network_part_that_dies_is_started_again(tmp_path: Path) -> None:
         assert "Traceback" not in first.output() + second.output()
 
 
-def test_a_device_joins_once_there_is_a_network_and_follows_its_address(tmp_path: Path) -> None:
+def test_a_device_joins_once_there_is_a_network_and_follows_its_address(tmp_path: Path, round_zero: Path) -> None:
     with Lan(hosts=2) as lan:
         devices = [GentleDevice(host, tmp_path / host.name) for host in lan.hosts]
+        for device in devices:
+            device.prepare(round_zero, with_run=False)
         address = lan.hosts[1].address
         lan.hosts[1].unplug()
         first = devices[0].join()
-        first.wait_for("^round 1", START)
+        first.wait_for("^host1 trains", START)
         second = devices[1].join()
         second.wait_for("no network found: this device trains alone until there is one", START)
         second.wait_for("looking for devices", START)
@@ -86,10 +94,12 @@ def test_a_device_joins_once_there_is_a_network_and_follows_its_address(tmp_path
         assert "Traceback" not in first.output() + second.output()
 
 
-def test_two_halves_of_a_swarm_become_one_again(tmp_path: Path) -> None:
+def test_two_halves_of_a_swarm_become_one_again(tmp_path: Path, round_zero: Path) -> None:
     together = [f"host{number}" for number in (1, 2, 3, 4)]
     with Lan(hosts=4) as lan:
         devices = [GentleDevice(host, tmp_path / host.name) for host in lan.hosts]
+        for device in devices:
+            device.prepare(round_zero)
         peers = [device.join() for device in devices]
         assert wait_until(lambda: anchors_of(devices[0], together), START), peers[0].output()
         lan.partition(lan.hosts[:2])

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +20,10 @@ from minigpt import checkpoint
 from tests.devices import GENTLE, Device, GentleDevice
 from tests.lan import Host, HostProcess, Lan, requirements_missing, wait_until
 
-pytestmark = pytest.mark.skipif(requirements_missing() is not None, reason=f"no test LAN: {requirements_missing()}")
+pytestmark = [
+    pytest.mark.lan,
+    pytest.mark.skipif(requirements_missing() is not None, reason=f"no test LAN: {requirements_missing()}"),
+]
 
 START = 90.0  # seconds; a machine that runs other things as well starts three peers in half of it
 
@@ -44,6 +50,24 @@ def anchors(device: Device) -> dict[int, str]:
     return {line["round"]: line["anchor"] for line in device.metrics() if len(line["peers"]) > 1}
 
 
+def answers_whoever_asks(device: Device, of_a_peer: str) -> None:
+    """Ask from this device for a text, in every way there is, and in vain for another run."""
+    sources = (
+        *(("--from-peer", of_a_peer), ("--from-swarm",), ("--from-swarm", "cellmind")),
+        ("--from-swarm", "another"),
+    )
+    prompt = ("--prompt", "오늘 저녁에", "--seed", "1", "--max-new-tokens", "20")
+    *asked, in_vain = (
+        device.start("minigpt.generate", *prompt, *source, log=f"generate-{number}")
+        for number, source in enumerate(sources)
+    )
+    for process in asked:
+        assert process.wait(START) == 0, process.output()
+        assert process.output().strip()
+    assert in_vain.wait(START) == 2
+    assert "nobody who trains 'another'" in in_vain.output()
+
+
 def test_two_devices_started_at_the_same_instant_train_one_run(tmp_path: Path) -> None:
     with Lan(hosts=2) as lan:
         devices = [GentleDevice(host, tmp_path / host.name) for host in lan.hosts]
@@ -60,14 +84,7 @@ def test_two_devices_started_at_the_same_instant_train_one_run(tmp_path: Path) -
         [p2pd] = [pid for pid in lan.hosts[0].pids() if Path(f"/proc/{pid}/comm").read_text() == "p2pd\n"]
         assert os.sched_getscheduler(p2pd) == os.SCHED_BATCH, "the network's process interrupts training"
 
-        for source in (("--from-peer", address(first)), ("--from-swarm",), ("--from-swarm", "cellmind")):
-            prompt = ("--prompt", "오늘 저녁에", "--seed", "1", "--max-new-tokens", "20")
-            asked = devices[1].start("minigpt.generate", *prompt, *source)
-            assert asked.wait(START) == 0, asked.output()
-            assert asked.output().strip()
-        asked = devices[1].start("minigpt.generate", *prompt, "--from-swarm", "another")
-        assert asked.wait(START) == 2
-        assert "nobody who trains 'another'" in asked.output()
+        answers_whoever_asks(devices[1], address(first))
         rounds = len(devices[0].metrics())
         assert len(devices[0].wait_for_rounds(rounds + 1, START)) > rounds, "the peer that was asked trains on"
 
@@ -83,7 +100,9 @@ def test_two_devices_started_at_the_same_instant_train_one_run(tmp_path: Path) -
         assert judged and [json.loads(line)["checkpoint"] for line in samples] == judged
 
         again_from = newest.progress.round
-        again = devices[0].join("--rounds", "1", "--tensorboard")
+        checkpoints, as_it_was = devices[0].folder / "checkpoints", tmp_path / "as it was"
+        shutil.copytree(checkpoints, as_it_was, symlinks=True)
+        again = devices[0].join("--rounds", "2", "--tensorboard")
         again.wait_for(f"going on with run {newest.progress.run_id} from round {newest.progress.round}", START)
         assert again.wait(START) == 0
         assert list(devices[0].folder.glob("checkpoints/cellmind/tensorboard/events.*"))
@@ -92,7 +111,8 @@ def test_two_devices_started_at_the_same_instant_train_one_run(tmp_path: Path) -
         assert now.dataset == was.dataset
         assert was.sequence < now.sequence <= was.sequence + 4 * (later.progress.step - newest.progress.step)
 
-        devices[1].wait_for_rounds(len(devices[1].metrics()) + 2, START)
+        shutil.rmtree(checkpoints)
+        shutil.copytree(as_it_was, checkpoints, symlinks=True)  # it has missed these rounds
         synced = devices[0].start("peer", "--sync", "--name", "host1")
         assert synced.wait(START) == 0
         at = re.search(r"the newest state of host2, round (\d+), is in (\S+)", synced.output())
@@ -103,9 +123,10 @@ def test_two_devices_started_at_the_same_instant_train_one_run(tmp_path: Path) -
         assert "Traceback" not in first.output() + second.output() + again.output()
 
 
-def test_a_phone_comes_through_the_bootstrap_node_and_loses_its_battery(tmp_path: Path) -> None:
+def test_a_phone_comes_through_the_bootstrap_node_and_loses_its_battery(tmp_path: Path, round_zero: Path) -> None:
     with Lan(hosts=4) as lan:
         desk, phone, late = (GentleDevice(host, tmp_path / host.name) for host in lan.hosts[1:])
+        desk.prepare(round_zero)
         (phone.folder / "config.json").unlink()  # nothing but a clone, whose own settings are not the run's
         (late.folder / "config.json").unlink()
         bootstrap_device = Device(lan.hosts[0], tmp_path / "bootstrap")
@@ -114,7 +135,7 @@ def test_a_phone_comes_through_the_bootstrap_node_and_loses_its_battery(tmp_path
         bootstrap = bootstrap_device.start("bootstrap")
         bootstrap_address = address(bootstrap)
         desk_process = desk.join("--initial-peers", bootstrap_address)
-        desk_process.wait_for("^round 1", START)
+        desk_process.wait_for("^host2 trains", START)
         phone_process = phone.join("--initial-peers", bootstrap_address)
         phone_process.wait_for(
             r"settings of run 'cellmind' of host2 are used: .*model\.d_model is 512 here and 32", START
@@ -134,9 +155,11 @@ def test_a_phone_comes_through_the_bootstrap_node_and_loses_its_battery(tmp_path
         assert not re.search("Traceback", desk_process.output() + late_process.output())
 
 
-def test_a_device_that_was_out_of_reach_or_asleep_takes_the_means_it_missed(tmp_path: Path) -> None:
+def test_a_device_that_was_out_of_reach_or_asleep_takes_the_means_it_missed(tmp_path: Path, round_zero: Path) -> None:
     with Lan(hosts=3) as lan:
         devices = [GentleDevice(host, tmp_path / host.name) for host in lan.hosts]
+        for device in devices:
+            device.prepare(round_zero)
         first, _, wanderer = (device.join() for device in devices)
         together = wait_until(lambda: any(len(line["peers"]) == 3 for line in devices[0].metrics()), START)
         assert together, first.output()
@@ -159,15 +182,16 @@ def test_a_device_that_was_out_of_reach_or_asleep_takes_the_means_it_missed(tmp_
         assert "Traceback" not in first.output() + wanderer.output()
 
 
-def test_a_device_whose_clock_is_three_hours_ahead_takes_part(tmp_path: Path) -> None:
+def test_a_device_whose_clock_is_three_hours_ahead_takes_part(tmp_path: Path, round_zero: Path) -> None:
     wrong_clock = (
         "import runpy, time; right = time.time; time.time = lambda: right() + 3 * 3600; "
         "runpy.run_module('peer', run_name='__main__', alter_sys=True)"
     )
     with Lan(hosts=2) as lan:
         first, ahead = (GentleDevice(host, tmp_path / host.name) for host in lan.hosts)
+        first.prepare(round_zero)
         right = first.join()
-        right.wait_for("^round 1", START)
+        right.wait_for("^host1 trains", START)
         wrong = ahead.host.start(
             *(sys.executable, "-u", "-c", wrong_clock, "--join", "--name", "host2"),
             cwd=ahead.folder,
@@ -188,22 +212,24 @@ def in_company(device: Device) -> list[dict[str, Any]]:
     return [line for line in device.metrics() if len(line["peers"]) > 1]
 
 
-def test_runs_that_differ_do_not_mix(tmp_path: Path) -> None:
+def test_runs_that_differ_do_not_mix(tmp_path: Path, round_zero: Path) -> None:
     other = {**GENTLE, "model": {**GENTLE["model"], "d_model": 64}}
     with Lan(hosts=3) as lan:
         first, insisting, early = (
             GentleDevice(host, tmp_path / host.name, settings)
             for host, settings in zip(lan.hosts, (GENTLE, other, other))
         )
+        first.prepare(round_zero)
+        early.prepare(round_zero, with_run=False)
         training = first.join()
-        training.wait_for("^round 1", START)
+        lan.hosts[2].cut()  # founds a run of its own, and comes home with it
+        stranger = early.join()
+        training.wait_for("^host1 trains", START)
         refused = insisting.join("--config", "config.json")
         assert refused.wait(START) == 2
         assert "model.d_model is 64 here and 32 there" in refused.output()
         assert "Traceback" not in refused.output()
 
-        lan.hosts[2].cut()  # founds a run of its own, and comes home with it
-        stranger = early.join()
         stranger.wait_for("^round 1", START)
         lan.hosts[2].mend()
         training.wait_for(r"host3 trains another run of the same name.*: model\.d_model is 32 here and 64 there", START)
@@ -211,9 +237,11 @@ def test_runs_that_differ_do_not_mix(tmp_path: Path) -> None:
         assert not in_company(first)
 
 
-def test_synchronous_averaging_is_one_large_batch(tmp_path: Path) -> None:
+def test_synchronous_averaging_is_one_large_batch(tmp_path: Path, round_zero: Path) -> None:
     with Lan(hosts=2) as lan:
         devices = [GentleDevice(host, tmp_path / host.name) for host in lan.hosts]
+        for device in devices:
+            device.prepare(round_zero, with_run=False)
         processes = [device.join("--averaging", "sync") for device in devices]
         for process in processes:
             process.wait_for("^host[12] is here", START)
@@ -230,7 +258,7 @@ def test_synchronous_averaging_is_one_large_batch(tmp_path: Path) -> None:
         assert not lan.hosts[0].pids()
 
 
-def test_a_stock_hivemind_node_does_as_bootstrap_and_ours_serves_stock_peers(tmp_path: Path) -> None:
+def test_a_stock_hivemind_node_does_as_bootstrap_and_ours_serves_stock_peers(tmp_path: Path, round_zero: Path) -> None:
     stock = str(Path(sys.executable).with_name("hivemind-dht"))
     talkative = {"HIVEMIND_LOGLEVEL": "INFO"}  # whatever `import peer` in this process has set
     with Lan(hosts=3) as lan:
@@ -247,10 +275,11 @@ def test_a_stock_hivemind_node_does_as_bootstrap_and_ours_serves_stock_peers(tmp
         first = node.wait_for(r"--initial_peers (/ip4/\S+)", START)[1]
         devices = [GentleDevice(host, tmp_path / host.name) for host in lan.hosts[1:]]
         for device in devices:
+            device.prepare(round_zero)
             device.join("--initial-peers", first)
+        ours = devices[0].start("bootstrap")
         assert wait_until(lambda: all(in_company(device) for device in devices), START)
 
-        ours = devices[0].start("bootstrap")
         guest = lan.hosts[0].start(
             *(stock, "--initial_peers", address(ours), "--refresh_period", "1"),
             *("--host_maddrs", f"/ip4/{lan.hosts[0].address}/tcp/31338"),
@@ -271,45 +300,57 @@ def test_the_bootstrap_node_keeps_its_address(tmp_path: Path) -> None:
         assert interrupt(first) == 0
         again = device.start("bootstrap", "--port", "23999")
         assert address(again) == before
-        other = device.start("bootstrap", "--port", "23997", "--state", "other", "--initial-peers", before)
+        elsewhere = ("--port", "23997", "--state", "other", "--initial-peers", before)
+        other = device.start("bootstrap", *elsewhere, log="other")
+        taken = device.start("bootstrap", "--port", "23999", "--state", "elsewhere", log="taken")
+        twin = device.start("bootstrap", "--port", "23998", log="twin")
         other.wait_for(r"^1 device\(s\) connected", START)
-        taken = device.start("bootstrap", "--port", "23999", "--state", "elsewhere")
         assert taken.wait(START) == 2
         assert "port 23999" in taken.output()
-        twin = device.start("bootstrap", "--port", "23998")
         assert twin.wait(START) == 2
         assert "another peer runs in checkpoints/bootstrap already" in twin.output()
         assert "Traceback" not in taken.output()
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--initial-peers", "10.77.0.11:23456"], "'10.77.0.11:23456' is no peer address"),
-        (
-            ["--initial-peers", "/ip4/10.77.0.99/tcp/1/p2p/QmWJNicfUMAuaE8ArHXRapgciHpY6j2bZCrRazzMgUYayc"],
-            "nobody answers",
-        ),
-        (["--config", "missing.json"], "missing.json"),
-        (["--run", "Not A Name"], "a run's name has 1 to 40"),
-        ([], "no chat export in data/raw"),
-    ],
-)
-def test_what_cannot_work_is_said_in_a_line_or_two(tmp_path: Path, arguments: list[str], message: str) -> None:
-    with Lan(hosts=1) as lan:
-        device = GentleDevice(lan.hosts[0], tmp_path / "device")
-        for export in (device.folder / "data" / "raw").iterdir():
-            export.unlink()
-        process = device.join(*arguments)
-        assert process.wait(START) == 2
-        assert message in process.output()
-        assert "Traceback" not in process.output()
-        assert len(re.findall("^error: ", process.output(), re.MULTILINE)) == 1
+CANNOT_WORK = [
+    (["--initial-peers", "10.77.0.11:23456"], "'10.77.0.11:23456' is no peer address"),
+    (
+        ["--initial-peers", "/ip4/10.77.0.99/tcp/1/p2p/QmWJNicfUMAuaE8ArHXRapgciHpY6j2bZCrRazzMgUYayc"],
+        "nobody answers",
+    ),
+    (["--config", "missing.json"], "missing.json"),
+    (["--run", "Not A Name"], "a run's name has 1 to 40"),
+    ([], "no chat export in data/raw"),
+]
 
 
-def test_a_full_disk_costs_a_checkpoint_and_nothing_else(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def in_vain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[HostProcess]]:
+    """A device that starts for each of what cannot work, all at once and on networks of their own."""
+    with ExitStack() as lans:
+        started = []
+        for arguments, _ in CANNOT_WORK:
+            (host,) = lans.enter_context(Lan(hosts=1)).hosts
+            device = GentleDevice(host, tmp_path_factory.mktemp("in-vain"))
+            for export in (device.folder / "data" / "raw").iterdir():
+                export.unlink()
+            started.append(device.join(*arguments))
+        yield started
+
+
+@pytest.mark.parametrize(("number", "message"), [(number, message) for number, (_, message) in enumerate(CANNOT_WORK)])
+def test_what_cannot_work_is_said_in_a_line_or_two(in_vain: list[HostProcess], number: int, message: str) -> None:
+    process = in_vain[number]
+    assert process.wait(START) == 2
+    assert message in process.output()
+    assert "Traceback" not in process.output()
+    assert len(re.findall("^error: ", process.output(), re.MULTILINE)) == 1
+
+
+def test_a_full_disk_costs_a_checkpoint_and_nothing_else(tmp_path: Path, round_zero: Path) -> None:
     with Lan(hosts=1) as lan:
         device = GentleDevice(lan.hosts[0], tmp_path / "device")
+        device.prepare(round_zero, with_run=False)
         checkpoints = device.folder / "checkpoints"
         mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1200k", "tmpfs", checkpoints])
         if mounted.returncode:
@@ -328,7 +369,8 @@ def test_a_full_disk_costs_a_checkpoint_and_nothing_else(tmp_path: Path) -> None
 
 
 def test_help_is_enough() -> None:
-    for module in ("peer", "bootstrap"):
-        shown = subprocess.run([sys.executable, "-m", module, "--help"], capture_output=True, text=True, timeout=START)
-        assert shown.returncode == 0
-        assert "--initial-peers" in shown.stdout
+    commands = ([sys.executable, "-m", module, "--help"] for module in ("peer", "bootstrap"))
+    for process in [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for command in commands]:
+        shown, _ = process.communicate(timeout=START)
+        assert process.returncode == 0
+        assert "--initial-peers" in shown

@@ -21,13 +21,17 @@ from peer.wire import Notice, Role
 from tests.devices import GentleDevice
 from tests.lan import Lan, requirements_missing
 
+pytestmark = pytest.mark.lan
+
 START = 90.0  # seconds; a machine that runs other things as well starts three peers in half of it
 
 
 @pytest.mark.skipif(requirements_missing() is not None, reason=f"no test LAN: {requirements_missing()}")
-def test_of_two_with_one_identity_the_later_one_takes_another(tmp_path: Path) -> None:
+def test_of_two_with_one_identity_the_later_one_takes_another(tmp_path: Path, round_zero: Path) -> None:
     with Lan(hosts=2) as lan:
         first, second = (GentleDevice(host, tmp_path / host.name) for host in lan.hosts)
+        first.prepare(round_zero)
+        second.prepare(round_zero, with_run=False)
         earlier = first.start("peer", "--join", "--name", "desk")
         earlier.wait_for("^round 1", START)
         shutil.copytree(first.folder / "checkpoints", second.folder / "checkpoints", dirs_exist_ok=True)

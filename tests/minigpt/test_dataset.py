@@ -384,7 +384,7 @@ def test_long_text_is_cut_and_empty_text_is_a_sequence(tmp_path: Path, processor
     input_ids, labels = collate_fn(in_order(tmp_path, [LINES[2], ""], processor, seq_len=8))
     assert input_ids.shape == (2, 8)
     assert labels[0].tolist() == processor.encode(LINES[2])[:8]
-    assert (input_ids[1, 0], labels[1, 0]) == (START, END_OF_TEXT)
+    assert (int(input_ids[1, 0]), int(labels[1, 0])) == (START, END_OF_TEXT)
     assert labels[1, 1:].tolist() == [IGNORED] * 7
 
 

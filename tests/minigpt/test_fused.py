@@ -91,7 +91,8 @@ def test_attention_in_bfloat16() -> None:
     rough = [part.detach().bfloat16().requires_grad_() for part in exact]
     weights = torch.randn(2, 3, 70, 16)
     for parts in (exact, rough):
-        y = attend(*parts, None)
+        q, k, v = parts
+        y = attend(q, k, v, None)
         (y * weights).sum().backward()
     for one, other in zip(rough, exact):
         assert one.grad is not None and other.grad is not None

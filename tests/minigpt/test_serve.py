@@ -366,6 +366,7 @@ def test_so_many_and_no_more_and_nothing_for_those_who_left(server: Server, stre
 # -- a server's life
 
 
+@pytest.mark.lan
 def test_from_no_checkpoint_to_the_newest(
     tmp_path: Path, tokenizer_model: Path, endless: MiniGPT, silent: MiniGPT
 ) -> None:

@@ -200,7 +200,7 @@ def test_what_is_no_such_message_is_refused(kind: type[Message]) -> None:
 def test_a_message_is_not_changed_by_who_holds_it() -> None:
     request = ShardRequest(sha256=SHA256, offset=0)
     with pytest.raises(ValueError, match="frozen"):
-        request.offset = 5  # type: ignore[misc]
+        request.offset = 5
 
 
 def test_a_mean_says_what_it_moves_whose_it_is_and_by_how_many_steps() -> None:

@@ -10,6 +10,7 @@ import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -59,7 +60,7 @@ def test_files_folders_and_archives_at_once(tmp_path: Path) -> None:
     write(tmp_path / "raw/Kakao Talk/내보내기", kakao({"15 1:18": "둘"}))
     write(tmp_path / "raw/Kakao Talk/사진.JPG", b"\xff\xd8")
     write(tmp_path / "raw/.hidden/b.txt", "숨은 글\n")
-    whatsapp = {
+    whatsapp: dict[str, str | bytes] = {
         "_chat.txt": "[15/01/24, 10:30:00] Ann: three\n",
         "00001-PHOTO.jpg": b"\xff",
         "__MACOSX/._chat.txt": b"\0",
@@ -215,7 +216,12 @@ def test_nothing_is_read_or_written_again_without_need(tmp_path: Path, monkeypat
     first, _ = run(tmp_path)
     read: list[str] = []
     original = Cache._write
-    monkeypatch.setattr(Cache, "_write", lambda *arguments: read.append(arguments[1]) or original(*arguments))
+
+    def write_and_tell(*arguments: Any) -> Any:
+        read.append(arguments[1])
+        return original(*arguments)
+
+    monkeypatch.setattr(Cache, "_write", write_and_tell)
     files = sorted(path for path in (tmp_path / "out").rglob("*") if path.is_file())
     times = [path.stat().st_mtime_ns for path in files]
     second, told = run(tmp_path)

@@ -109,6 +109,7 @@ except OutOfMemory as error:
 """
 
 
+@pytest.mark.lan
 @pytest.mark.skipif(sys.platform != "linux", reason="limits of address space are Linux's")
 def test_a_refused_allocation_halves_the_batch_and_training_goes_on(tmp_path: Path) -> None:
     np.save(tmp_path / "ids.npy", np.zeros(100_000, "<u2"))
@@ -149,6 +150,7 @@ print(before, kept, faults())
 """
 
 
+@pytest.mark.lan
 @pytest.mark.skipif(allocator("mallopt") is None, reason="glibc's allocator only")
 def test_a_step_takes_the_memory_of_the_last_one() -> None:
     done = subprocess.run([sys.executable, "-c", KEPT], capture_output=True, text=True, timeout=120, check=True)

@@ -220,13 +220,18 @@ def test_a_mac_is_asked_through_psutil(
 # ---------------------------------------------------------------------- a real peer
 
 
+@pytest.mark.lan
 @pytest.mark.skipif(requirements_missing() is not None, reason=f"no test LAN: {requirements_missing()}")
-def test_a_peer_on_a_low_battery_rests_stays_a_member_gives_its_state_and_goes_on(tmp_path: Path) -> None:
+def test_a_peer_on_a_low_battery_rests_stays_a_member_gives_its_state_and_goes_on(
+    tmp_path: Path, round_zero: Path
+) -> None:
     if not Path("/sys/class/power_supply").is_dir():
         pytest.skip("this kernel shows no power supplies for the test to hide behind a battery of its own")
     battery = supply(tmp_path, "battery", type="Battery", status="Discharging", capacity="60")
     with Lan(hosts=2) as lan:
         phone, desk = (GentleDevice(host, tmp_path / host.name) for host in lan.hosts)
+        phone.prepare(round_zero)
+        desk.prepare(round_zero, with_run=False)
         mount = shlex.join(("mount", "--bind", str(battery.parent), "/sys/class/power_supply"))
         peer = shlex.join((sys.executable, "-u", "-m", "peer", "--join", "--name", "phone"))
         resting = phone.host.start(

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.lan
+
 PROGRAM = """
 import os, signal, time
 from peer.device.processes import Stopped, StopSignal

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import shlex
 import subprocess
@@ -11,11 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.devices import GentleDevice
+from minigpt.model import MiniGPT
+from peer.wire import Notice
+from tests.devices import REPOSITORY, GentleDevice
 from tests.lan import HostProcess, Lan, requirements_missing
 from tests.tiny import save_model
 
-pytestmark = pytest.mark.skipif(requirements_missing() is not None, reason=f"no test LAN: {requirements_missing()}")
+pytestmark = [
+    pytest.mark.lan,
+    pytest.mark.skipif(requirements_missing() is not None, reason=f"no test LAN: {requirements_missing()}"),
+]
 
 START = 120.0  # seconds; several of them share a busy machine
 
@@ -40,9 +46,12 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", folder], check=True)
 
 
-def test_each_planted_fault_is_named(tmp_path: Path, small_disk: Path, tokenizer_model: Path, model: object) -> None:
+def test_each_planted_fault_is_named(
+    tmp_path: Path, round_zero: Path, small_disk: Path, tokenizer_model: Path, model: MiniGPT
+) -> None:
     with Lan(hosts=9) as lan:
         healthy, *devices = (GentleDevice(host, tmp_path / host.name) for host in lan.hosts)
+        healthy.prepare(round_zero)
         fine, vpn, isolated, deaf, taken, other_run, closed, wrong_clock = devices
         trains = healthy.join("--share-of-time", "0.1")  # leaves the processor to those that look
         trains.wait_for("^host1 trains", START)
@@ -53,7 +62,7 @@ def test_each_planted_fault_is_named(tmp_path: Path, small_disk: Path, tokenizer
         isolated.host.isolate()
         deaf.host.block_multicast()
         closed.host.block_incoming()
-        save_model(other_run.folder / "checkpoints", tokenizer_model, model)  # type: ignore[arg-type]
+        save_model(other_run.folder / "checkpoints", tokenizer_model, model)
         squatter = (
             "import socket, time; s = socket.create_server(('10.77.0.16', 23457)); print('here'); time.sleep(600)"
         )
@@ -72,7 +81,16 @@ def test_each_planted_fault_is_named(tmp_path: Path, small_disk: Path, tokenizer
             device: device.start("peer", "--doctor") for device in (fine, vpn, isolated, deaf, other_run, closed)
         }
         looking[taken] = local
-        said = {device: verdict(process) for device, process in looking.items()}
+        said = {device: verdict(looking.pop(device)) for device in (fine, other_run, closed, taken)}
+        # only now: the peer could take its time, and then all those would be told that theirs is wrong
+        ahead = (
+            "import runpy, sys, time; right = time.time; time.time = lambda: right() + 3 * 3600; "
+            "runpy.run_module('peer', run_name='__main__', alter_sys=True)"
+        )
+        looking[wrong_clock] = wrong_clock.host.start(
+            *(sys.executable, "-u", "-c", ahead, "--doctor"), cwd=wrong_clock.folder, log=tmp_path / "clock.log"
+        )
+        said |= {device: verdict(process) for device, process in looking.items()}
         assert said[fine] == "fine"
         assert re.search(r"^first to mend: address: 10\.8\.0\.2 \(tun0\) is a VPN; .*--host 10\.77\.0\.13", said[vpn])
         assert re.search(r"^first to mend: other devices: heard host1 .* lets nothing .*isolation", said[isolated])
@@ -82,25 +100,18 @@ def test_each_planted_fault_is_named(tmp_path: Path, small_disk: Path, tokenizer
         assert re.search("^memory +mend +0.3 GB free", local.output(), re.MULTILINE)
         assert re.search("^disk +mend +0.0 GB free", local.output(), re.MULTILINE)
         assert re.search("^first to mend: run: host1 trains cellmind-.* here is cellmind-0123456789ab", said[other_run])
-
-        ahead = (
-            "import runpy, sys, time; right = time.time; time.time = lambda: right() + 3 * 3600; "
-            "runpy.run_module('peer', run_name='__main__', alter_sys=True)"
-        )
-        process = wrong_clock.host.start(
-            *(sys.executable, "-u", "-c", ahead, "--doctor"), cwd=wrong_clock.folder, log=tmp_path / "clock.log"
-        )
-        assert re.search("^first to mend: clock: .* 3 h (ahead of|behind)", verdict(process))
+        assert re.search("^first to mend: clock: .* 3 h (ahead of|behind)", said[wrong_clock])
         assert not re.search("is here|left$", trains.output(), re.MULTILINE), "who only looks is not a member"
 
 
-def test_a_peer_of_another_version_is_named(tmp_path: Path) -> None:
+def test_a_peer_of_another_version_is_named(tmp_path: Path, round_zero: Path) -> None:
     with Lan(hosts=2) as lan:
         newer, device = (GentleDevice(host, tmp_path / host.name) for host in lan.hosts)
-        membership = newer.folder / "peer" / "membership.py"
-        source = membership.read_text()
-        membership.write_text(source.replace("    ready: bool", "    mood: str = 'new'\n    ready: bool", 1))
-        assert membership.read_text() != source
+        newer.prepare(round_zero)
+        module = newer.folder / Path(inspect.getfile(Notice)).relative_to(REPOSITORY)
+        source = module.read_text()
+        module.write_text(source.replace("    ready: bool", "    mood: str = 'new'\n    ready: bool", 1))
+        assert module.read_text() != source
         newer.join("--share-of-time", "0.1").wait_for("^host1 trains", START)
         said = verdict(device.start("peer", "--doctor"))
         assert re.search(r"^first to mend: version: what host1 \(10\.77\.0\.11\) says is not understood", said)

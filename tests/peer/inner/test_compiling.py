@@ -25,6 +25,8 @@ from peer.inner.compiling import Compiling, worth_compiling
 from peer.inner.loop import PASSES, InnerLoop
 from tests.lan import is_running, wait_until
 
+pytestmark = pytest.mark.lan
+
 CPU = torch.device("cpu")
 SETTINGS = Settings(model=ModelSettings(d_model=16, nhead=2, num_layers=1, dropout=0.0))
 
@@ -93,7 +95,8 @@ def test_compiled_beside_the_training_the_same_step_goes_on(
         position = training.batches.position
         loss, sequences = training.inner.step(1e-3)
         training.batches.position = position
-        assert twin.step(1e-3) == (pytest.approx(loss, rel=0.01), sequences)
+        twin_loss, twin_sequences = twin.step(1e-3)
+        assert (twin_loss, twin_sequences) == (pytest.approx(loss, rel=0.01), sequences)  # type: ignore[comparison-overlap]
     work.poll()
     assert len(training.notes.all) == 2, "once"
     monkeypatch.setenv("CXX", shutil.which("false") or "false")
@@ -147,7 +150,7 @@ def test_ctrl_c_while_it_is_loaded_shows_no_traceback(training: Training) -> Non
 
 
 def test_the_end_of_training_ends_it(training: Training, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compiling.shutil, "which", lambda name: name)
+    monkeypatch.setattr(shutil, "which", lambda name: name)
     work = training.compile()
     process = work._process
     assert process is not None and process.poll() is None
@@ -180,7 +183,7 @@ def test_killing_the_training_takes_the_compiler_with_it() -> None:
 
 
 def test_it_is_not_tried_where_it_would_not_pay(training: Training, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compiling.shutil, "which", lambda name: name)
+    monkeypatch.setattr(shutil, "which", lambda name: name)
     assert worth_compiling(training.inner)
     monkeypatch.setattr(training.inner, "autocast", None)
     assert not worth_compiling(training.inner), "float32"
@@ -188,10 +191,10 @@ def test_it_is_not_tried_where_it_would_not_pay(training: Training, monkeypatch:
     monkeypatch.setattr(compiling, "LEAST_PARAMETERS", 5_000_000)
     assert not worth_compiling(training.inner), "a small model"
     monkeypatch.setattr(compiling, "LEAST_PARAMETERS", 0)
-    monkeypatch.setattr(compiling.shutil, "which", lambda name: None)
+    monkeypatch.setattr(shutil, "which", lambda name: None)
     assert not worth_compiling(training.inner), "no compiler"
     training.compile().poll()
-    monkeypatch.setattr(compiling.shutil, "which", lambda name: name)
+    monkeypatch.setattr(shutil, "which", lambda name: name)
     monkeypatch.setattr(compiling, "available_memory", lambda device: compiling.LEAST_MEMORY - 1)
     training.compile().poll()
     assert not training.notes.all

@@ -186,6 +186,7 @@ def test_a_donors_moments_make_no_steps_of_any_size() -> None:
     assert 0 < moved < 0.01
 
 
+@pytest.mark.lan
 def test_training_does_without_the_compiler() -> None:
     """Loading it took a third of a peer's start."""
     script = """

@@ -97,7 +97,7 @@ def test_the_command_line_takes_it_for_the_run_that_it_names(capsys: pytest.Capt
     assert arguments.initial_peers == [ADDRESS, "/ip4/1.2.3.4/tcp/1/p2p/Qm"]
     assert parse_arguments(["--join", str(Invite(ADDRESS)), "--run", "mine"]).run == "mine"
     assert parse_arguments(["--join", "--run", "mine"]).join is True
-    for arguments, problem in (
+    for typed, problem in (
         (["--join", TEXT[:40]], "cut short"),
         (["--join", TEXT, "--run", "mine"], "the invite is for run 'cellmind', and --run says 'mine'"),
         (["--join", "--host", "192.0.2.77"], "192.0.2.77 is no address of this device.*127.0.0.1"),
@@ -105,7 +105,7 @@ def test_the_command_line_takes_it_for_the_run_that_it_names(capsys: pytest.Capt
         (["--join", "--host", "desk"], "'desk' is no IPv4 address"),
     ):
         with pytest.raises(SystemExit) as ended:
-            parse_arguments(arguments)
+            parse_arguments(typed)
         assert ended.value.code == 2
         assert re.search(problem, capsys.readouterr().err)
 

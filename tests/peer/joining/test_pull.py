@@ -33,6 +33,8 @@ from peer.state.serving import StateService
 from tests.lan import wait_until
 from tests.tiny import SETTINGS, save_model
 
+pytestmark = pytest.mark.lan
+
 REPOSITORY = Path(__file__).parents[3]
 needs_proc = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="no /proc that tells of processes")
 SECONDS = 120.0  # hivemind alone takes a few to import

@@ -58,10 +58,13 @@ def test_a_clone_prefers_what_others_share_to_its_samples(tmp_path: Path, monkey
     assert finds_text(sharer), "what it has begun with stays its text"
 
 
+@pytest.mark.lan
 @needs_lan
-def test_a_device_without_text_relays_and_then_trains_on_what_is_shared(tmp_path: Path) -> None:
+def test_a_device_without_text_relays_and_then_trains_on_what_is_shared(tmp_path: Path, round_zero: Path) -> None:
     with Lan(hosts=3) as lan:
         founder, bare, sharer = (GentleDevice(host, tmp_path / host.name) for host in lan.hosts)
+        founder.prepare(round_zero)
+        sharer.prepare(round_zero, with_run=False)
         for sample in (bare.folder / "data/raw").iterdir():
             sample.unlink()
         alone = founder.join()

@@ -15,6 +15,8 @@ from peer.network import clock, dht_board
 from peer.network.dht_board import Board
 from peer.network.dht_records import SoundRecords, board_of
 
+pytestmark = pytest.mark.lan
+
 QUIET = {"use_relay": False, "use_auto_relay": False, "nat_port_map": False, "auto_nat": False}
 NODES = 8  # of which five keep the board
 

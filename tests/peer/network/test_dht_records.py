@@ -26,6 +26,8 @@ from peer.network.node import Node
 from peer.swarm.membership import SILENCE_SECONDS
 from peer.wire import Notice, Role
 
+pytestmark = pytest.mark.lan
+
 BOARD = DHTID.generate(source=board_of("cellmind")).to_bytes()
 ELSEWHERE = DHTID.generate(source="averager.all_averagers").to_bytes()
 ADDRESS = MSGPackSerializer.dumps("/ip4/10.0.0.1/tcp/1/p2p/QmA")

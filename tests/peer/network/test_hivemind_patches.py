@@ -18,6 +18,8 @@ from hivemind.proto import dht_pb2
 
 from peer.network.hivemind_patches import start_dht
 
+pytestmark = pytest.mark.lan
+
 BOUND = 15.0  # seconds; what is measured takes a fraction of one
 
 

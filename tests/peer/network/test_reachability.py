@@ -107,11 +107,14 @@ def test_it_is_said_once_where_a_firewall_on_every_device_keeps_them_apart() -> 
     assert len(said) == 1 and re.search("exchanged with desk: .* TCP port 23457", said[0])
 
 
+@pytest.mark.lan
 @on_a_lan
-def test_a_phone_joins_by_a_probe_by_a_remembered_address_and_by_an_invite(tmp_path: Path) -> None:
+def test_a_phone_joins_by_a_probe_by_a_remembered_address_and_by_an_invite(tmp_path: Path, round_zero: Path) -> None:
     """Interfaces cannot be listed there, and no multicast arrives."""
     with Lan(hosts=2) as lan:
         desk, phone = (GentleDevice(host, tmp_path / host.name) for host in lan.hosts)
+        desk.prepare(round_zero)
+        phone.prepare(round_zero, with_run=False)
         lan.hosts[1].block_multicast()
         desk_process = desk.join()
         shown = desk_process.wait_for(r"others join with --join (CM1-\S+)", START)[1]
@@ -149,10 +152,13 @@ def test_a_phone_joins_by_a_probe_by_a_remembered_address_and_by_an_invite(tmp_p
         assert "Traceback" not in phone.log("peer") + desk_process.output()
 
 
+@pytest.mark.lan
 @on_a_lan
-def test_devices_that_accept_no_connection_take_part_through_one_that_does(tmp_path: Path) -> None:
+def test_devices_that_accept_no_connection_take_part_through_one_that_does(tmp_path: Path, round_zero: Path) -> None:
     with Lan(hosts=3) as lan:
         devices = [GentleDevice(host, tmp_path / host.name) for host in lan.hosts]
+        for number, device in enumerate(devices):
+            device.prepare(round_zero, with_run=number == 1)
         for host in lan.hosts[1:]:
             host.block_incoming()
         processes = [devices[1].join()]

@@ -308,7 +308,7 @@ def test_what_was_trained_apart_counts_and_weighs_no_more_than_an_exchange(nodes
 def test_what_was_learnt_apart_and_fits_nothing_is_given_up(nodes: list[DHT], tmp_path: Path) -> None:
     outer = start_outer(nodes[0], tmp_path, post=lambda notice: View())
     donor = outer._notice().model_copy(update={"peer": "D" * 12, "name": "donor"})
-    newer = dict(build_model(40).named_parameters())
+    newer: dict[str, torch.Tensor] = dict(build_model(40).named_parameters())
     try:
         outer._company.update([donor])
         outer.state.contributions.update(outer.others)

@@ -20,7 +20,7 @@ from peer.network.node import View
 from peer.outer import synchronous
 from peer.outer.events import RoundClosed
 from peer.outer.synchronous import SynchronousInner, SynchronousOuterLoop
-from peer.swarm.notice import Notice, Role
+from peer.wire import Notice, Role
 from tests.dht import acquainted_nodes
 
 STOP = cast(StopSignal, SimpleNamespace(interrupts=nullcontext))

@@ -28,6 +28,8 @@ from peer.state.serving import StateService
 from peer.state.shards import Gathering, KeptShards, ShardService, Stock
 from peer.wire import ProtocolViolation, ShardList, hash_of, parse
 
+pytestmark = pytest.mark.lan
+
 TOKENIZER, RUN_ID = "a" * 64, "cellmind-0123456789ab"
 VOCABULARY = 300
 SHARD = 2000  # bytes
@@ -239,7 +241,7 @@ def test_who_gives_nothing_is_no_danger(tmp_path: Path) -> None:
         with pytest.raises(TransferError, match="does not say what it gives"):
             await gathering.take(donor)
 
-    beside(lambda: StateService(tmp_path), tmp_path, work)  # type: ignore[arg-type, return-value]
+    beside(lambda: StateService(tmp_path), tmp_path, work)
 
 
 def test_no_more_is_kept_than_there_is_room_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

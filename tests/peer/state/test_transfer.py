@@ -8,8 +8,8 @@ import math
 import random
 import shutil
 import signal
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, AsyncIterator, cast  # noqa: UP035 -- hivemind tells streams by typing's name
 
@@ -23,85 +23,17 @@ from hivemind.p2p import P2P, P2PContext, P2PHandlerError
 from hivemind.proto import runtime_pb2
 from safetensors.torch import load_file, save_file
 
-import tokenizer
 from minigpt import checkpoint
 from minigpt.checkpoint.manifest import LOCAL, MANIFEST, MODEL, OPTIMIZER, CheckpointError, Manifest
-from minigpt.model import MiniGPT
-from minigpt.settings import run_id
 from peer.network.address import Address
-from peer.network.hivemind_patches import connect
-from peer.network.transfers import Transfers
-from peer.state import fetching, means, serving
-from peer.state.codec import PART, payload_bytes
-from peer.state.fetching import PARTIAL, TransferError, fetch, fetch_bytes, fetch_manifest, fetch_means, is_followed
-from peer.state.means import Mean
+from peer.state import fetching
+from peer.state.fetching import PARTIAL, TransferError, fetch, fetch_bytes, fetch_manifest, fetch_means
 from peer.state.serving import StateService
 from peer.state.verifying import verified
 from tests.lan import wait_until
-from tests.tiny import SETTINGS, build_model, save_model, train_tokenizer
+from tests.peer.state.donors import PIECE, RUN, another_donor, between_nodes, take
 
-RUN = "cellmind"
-PIECE = 20_000  # bytes; the model has some of them
-
-
-@pytest.fixture(scope="module")
-def donor_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`checkpoints/` of a donor that has trained a round, with moments and with what it learnt since."""
-    root = tmp_path_factory.mktemp("donor")
-    path = train_tokenizer(root)
-    model = build_model(tokenizer.load(path).get_piece_size())
-    parameters = dict(model.named_parameters())
-    moments = {
-        f"{moment}.{name}": torch.ones_like(p) for moment in checkpoint.MOMENTS for name, p in parameters.items()
-    }
-    save_model(
-        root,
-        path,
-        model,
-        run_id=run_id(SETTINGS, checkpoint.file_sha256(path)),
-        optimizer=moments,
-        local={name: torch.ones_like(p) for name, p in parameters.items()},
-    )
-    return root
-
-
-@asynccontextmanager
-async def another_donor(
-    folder: Path, joiner: P2P, kind: type[StateService] = StateService
-) -> AsyncIterator[tuple[P2P, StateService]]:
-    """A donor that serves its folder, and that the joiner has met."""
-    donor = await P2P.create(auto_nat=False, nat_port_map=False, use_relay=False)
-    try:
-        service = kind(folder)
-        await service.add_p2p_handlers(donor)
-        await connect(joiner, Address.parse(str((await donor.get_visible_maddrs())[0])))
-        yield donor, service
-    finally:
-        await donor.shutdown()
-
-
-def between_nodes(
-    donor_folder: Path,
-    work: Callable[[P2P, P2P, Any], Awaitable[Any]],
-    kind: type[StateService] = StateService,
-) -> Any:
-    """What `work` gives for a donor, a joiner that has met it, and the donor's service."""
-
-    async def run() -> Any:
-        joiner = await P2P.create(auto_nat=False, nat_port_map=False, use_relay=False)
-        try:
-            async with another_donor(donor_folder, joiner, kind) as (donor, service):
-                return await asyncio.wait_for(work(donor, joiner, service), 30)
-        finally:
-            await joiner.shutdown()
-
-    return asyncio.run(run())
-
-
-async def take(donor: P2P, joiner: P2P, root: Path, **more: Any) -> tuple[Path, StateService]:
-    service = StateService(root)
-    manifest = await fetch_manifest(joiner, donor.peer_id, RUN)
-    return await fetch(joiner, [donor.peer_id], manifest, root, service, **more), service
+pytestmark = pytest.mark.lan
 
 
 def test_the_whole_folder_arrives_without_what_is_the_donor_s_own(donor_folder: Path, tmp_path: Path) -> None:
@@ -121,12 +53,6 @@ def test_the_whole_folder_arrives_without_what_is_the_donor_s_own(donor_folder: 
     assert state.local() is None
     assert not (folder / LOCAL).exists()
     assert not list(folder.parent.glob(f"{PARTIAL}*"))
-
-
-@pytest.fixture
-def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (fetching, serving):
-        monkeypatch.setattr(module, "PIECE_BYTES", PIECE)
 
 
 def test_a_transfer_goes_on_where_it_broke_off(donor_folder: Path, tmp_path: Path, small_pieces: None) -> None:
@@ -369,71 +295,10 @@ def test_a_donor_that_freezes_is_given_up(
     between_nodes(donor_folder, work)
 
 
-def test_a_donor_tells_which_anchor_it_can_lead_on_from(donor_folder: Path, tmp_path: Path) -> None:
-    folder = shutil.copytree(donor_folder, tmp_path / "donor")
-    mean = Mean("a" * 64, {"somebody": 4}, 1, torch.zeros(payload_bytes(1024, 4), dtype=torch.uint8))
-    mean.save(folder / RUN)
-
-    async def work(donor: P2P, joiner: P2P, service: StateService) -> list[bool]:
-        return [await is_followed(joiner, donor.peer_id, RUN, lineage) for lineage in ("a" * 64, mean.lineage)]
-
-    assert between_nodes(folder, work) == [True, False]
-
-
-class CutOff(StateService):
-    """Its streams of means are cut, before anything has come or in the middle."""
-
-    sent = 0
-
-    async def rpc_mean(
-        self, request: runtime_pb2.ExpertUID, context: P2PContext
-    ) -> AsyncIterator[runtime_pb2.ExpertInfo]:
-        for _ in range(self.sent):
-            yield runtime_pb2.ExpertInfo(serialized_info=b"x")
-
-
-CutOff.__name__ = StateService.__name__
-
-
-@pytest.mark.parametrize("sent", [0, 1])
-def test_a_stream_that_is_cut_is_not_taken_for_the_end_of_a_mean(
-    donor_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sent: int
-) -> None:
-    async def work(donor: P2P, joiner: P2P, service: StateService) -> None:
-        with pytest.raises(TransferError, match="in the middle of a mean"):
-            await is_followed(joiner, donor.peer_id, RUN, "a" * 64)
-        with pytest.raises(TransferError, match="in the middle of a mean"):
-            await fetch_means(joiner, donor.peer_id, tmp_path / RUN, "a" * 64, 1024, service)
-        assert not [path for path in tmp_path.rglob("*") if path.is_file()]
-
-    monkeypatch.setattr(CutOff, "sent", sent)
-    between_nodes(donor_folder, work, CutOff)
-
-
-def test_a_mean_comes_piece_by_piece(donor_folder: Path, tmp_path: Path, small_pieces: None) -> None:
-    """As one stream it filled a slow link for so long that who gave it seemed to have left."""
-    folder = shutil.copytree(donor_folder, tmp_path / "donor")
-    size = 10 * PART
-    mean = Mean("a" * 64, {"somebody": 4}, 1, torch.arange(payload_bytes(size, 4)).remainder(7).to(torch.uint8))
-    mean.save(folder / RUN)
-
-    async def work(donor: P2P, joiner: P2P, service: StateService) -> None:
-        stub = StateService.get_stub(joiner, donor.peer_id)
-        request = {"run": RUN, "previous": mean.previous, "offset": PIECE, "size": PIECE}
-        stream = await stub.rpc_mean(runtime_pb2.ExpertUID(uid=json.dumps(request)))
-        assert len(b"".join([message.serialized_info async for message in stream])) == PIECE
-        mine = StateService(tmp_path / "joiner")
-        (path,) = await fetch_means(joiner, donor.peer_id, tmp_path / "joiner" / RUN, mean.previous, size, mine)
-        assert means.load(path, size).lineage == mean.lineage
-        assert mine.bytes_received == path.stat().st_size > 3 * PIECE
-        assert service.bytes_sent == mine.bytes_received + PIECE
-
-    between_nodes(folder, work)
-
-
 def odd_request(dice: random.Random, manifest: Manifest) -> str:
     """A request with one or two of its parts replaced, or cut short, or no request at all."""
-    oddities = [None, -1, 2**70, 1.5, "", "..", "\0", "x" * 10_000, [], {}, [[]] * 100, True, MODEL, LOCAL, "*"]
+    oddities: list[Any] = [None, -1, 2**70, 1.5, "", "..", "\0", "x" * 10_000, [], {}, [[]] * 100, True]
+    oddities += [MODEL, LOCAL, "*"]
     request: dict[str, Any] = {
         "run": RUN,
         "file": MODEL,
@@ -517,118 +382,3 @@ def test_a_donor_that_drips_is_given_up(donor_folder: Path, tmp_path: Path, monk
             await take(donor, joiner, tmp_path)
 
     between_nodes(donor_folder, work, Dripping)
-
-
-def test_what_a_donor_has_made_up_does_not_take_the_place_of_what_is_here(
-    donor_folder: Path, tmp_path: Path, tokenizer_model: Path, model: MiniGPT
-) -> None:
-    ours = save_model(tmp_path / "mine", tokenizer_model, model, run_id="cellmind-0123456789ab", samples=7)
-
-    async def work(donor: P2P, joiner: P2P, service: StateService) -> None:
-        with pytest.raises(TransferError, match="goes by the name of one that is here"):
-            await take(donor, joiner, tmp_path / "mine")
-        (ours / MODEL).unlink()  # then it is no loss
-        await take(donor, joiner, tmp_path / "mine")
-
-    between_nodes(donor_folder, work)
-    assert checkpoint.read(ours).progress.samples == 256
-
-
-def test_impossibly_much_training_and_other_runs_are_not_taken(
-    donor_folder: Path, tmp_path: Path, tokenizer_model: Path, model: MiniGPT
-) -> None:
-    save_model(tmp_path / "donor", tokenizer_model, model, samples=2**50)
-
-    async def liar(donor: P2P, joiner: P2P, service: StateService) -> None:
-        with pytest.raises(TransferError, match="impossibly much"):
-            await take(donor, joiner, tmp_path / "mine")
-
-    async def stranger(donor: P2P, joiner: P2P, service: StateService) -> None:
-        transfers, run_id = Transfers(joiner, tmp_path / "mine", lambda run_id, donor: []), f"{RUN}-{'0' * 12}"
-        with pytest.raises(TransferError, match="it has a state of run"):
-            await transfers.fetch(
-                *(donor.peer_id.to_base58(), run_id, tmp_path / "mine"), skip=(), newer_than=None, or_followed=False
-            )
-
-    between_nodes(tmp_path / "donor", liar)
-    between_nodes(donor_folder, stranger)
-    assert not (tmp_path / "mine").exists()
-
-
-class Painting(StateService):
-    """Gives a manifest whose keys are there to change the terminal of whoever reads of them."""
-
-    async def rpc_manifest(self, request: runtime_pb2.ExpertUID, context: P2PContext) -> runtime_pb2.ExpertInfo:
-        answer = await super().rpc_manifest(request, context)
-        painted = answer.serialized_info.replace(b'"round"', b'"\\u001b[2J": 1, "round"')
-        return runtime_pb2.ExpertInfo(serialized_info=painted)
-
-
-Painting.__name__ = StateService.__name__
-
-
-def test_what_a_donor_sends_is_no_command_to_a_terminal(donor_folder: Path) -> None:
-    async def work(donor: P2P, joiner: P2P, service: StateService) -> None:
-        with pytest.raises(TransferError, match=r"manifest is not one: .*not permitted") as refused:
-            await fetch_manifest(joiner, donor.peer_id, RUN)
-        assert str(refused.value).isprintable()
-
-    between_nodes(donor_folder, work, Painting)
-
-
-def test_a_file_that_is_too_large_for_its_model_is_not_taken(donor_folder: Path, tmp_path: Path) -> None:
-    shutil.copytree(donor_folder, tmp_path / "donor")
-    (folder,) = (tmp_path / "donor").glob(f"{RUN}/round-*")
-    with (folder / MODEL).open("ab") as file:
-        file.write(bytes(2_000_000))
-    manifest = json.loads((folder / MANIFEST).read_text())
-    manifest["files"][MODEL] = {
-        "size": (folder / MODEL).stat().st_size,
-        "sha256": checkpoint.file_sha256(folder / MODEL),
-    }
-    (folder / MANIFEST).write_text(json.dumps(manifest))
-
-    async def work(donor: P2P, joiner: P2P, service: StateService) -> None:
-        with pytest.raises(TransferError, match=r"bytes, and at most .* fit its settings"):
-            await take(donor, joiner, tmp_path / "mine")
-        assert service.bytes_sent < 1_000_000
-
-    between_nodes(tmp_path / "donor", work)
-
-
-def test_a_model_that_does_not_fit_its_tokenizer_is_thrown_away(tmp_path: Path, tokenizer_model: Path) -> None:
-    identity = run_id(SETTINGS, checkpoint.file_sha256(tokenizer_model))
-    folder = save_model(tmp_path, tokenizer_model, build_model(300), run_id=identity)
-    with pytest.raises(CheckpointError, match=r"the tokenizer has \d+ pieces, the model 300"):
-        verified(folder)
-    assert not folder.exists()
-
-
-def test_numbers_that_nobody_can_train_on_are_thrown_away(
-    tmp_path: Path, tokenizer_model: Path, processor: Any
-) -> None:
-    model = build_model(processor.get_piece_size())
-    with torch.no_grad():
-        model.model.norm.weight.fill_(3e38)
-    identity = run_id(SETTINGS, checkpoint.file_sha256(tokenizer_model))
-    folder = save_model(tmp_path, tokenizer_model, model, run_id=identity)
-    with pytest.raises(CheckpointError, match="too large to be trained on"):
-        verified(folder)
-    assert not folder.exists()
-
-
-@pytest.fixture
-def taken(donor_folder: Path, tmp_path: Path) -> Iterator[Path]:
-    async def work(donor: P2P, joiner: P2P, service: StateService) -> Path:
-        return (await take(donor, joiner, tmp_path))[0]
-
-    yield between_nodes(donor_folder, work)
-
-
-def test_a_state_that_lies_about_its_run_is_thrown_away(taken: Path) -> None:
-    manifest = json.loads((taken / "training.json").read_text())
-    manifest["run_id"] = f"{RUN}-{'0' * 12}"
-    (taken / "training.json").write_text(json.dumps(manifest))
-    with pytest.raises(CheckpointError, match="it claims to be of run"):
-        verified(taken)
-    assert not taken.exists()

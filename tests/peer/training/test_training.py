@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -19,10 +19,10 @@ from minigpt.checkpoint.manifest import Progress, Standing
 from minigpt.dataset import Batches
 from minigpt.model import MiniGPT
 from peer.device.display import Display
-from peer.device.processes import Stopped
+from peer.device.processes import Stopped, StopSignal
 from peer.inner.loop import InnerLoop
 from peer.joining.run import Run
-from peer.outer.events import Event
+from peer.outer.events import Event, RoundClosed
 from peer.outer.interface import ExchangeReport
 from peer.training.saver import Saver
 from peer.training.setup import open_batches
@@ -59,19 +59,22 @@ class StillOuterLoop:
 
     def resume(self) -> None: ...
 
+    def finish(self) -> RoundClosed | None:
+        return None
+
     def stop(self) -> None: ...
 
 
 class Device:
     """A device with its texts and a checkpoint, without the network."""
 
-    def __init__(self, folder: Path, tokenizer_model: Path, **training: object):
+    def __init__(self, folder: Path, tokenizer_model: Path, **training: Any):
         self.folder, self.tokenizer_model = folder, tokenizer_model
         self.sentencepiece = tokenizer.load(tokenizer_model)
         write_jsonl(folder / "train.jsonl", LINES * 20)
         self.settings = self.with_training(**training)
 
-    def with_training(self, batch_size: int = 4, **dataset: object) -> Any:
+    def with_training(self, batch_size: int = 4, **dataset: Any) -> Any:
         document = SETTINGS.model_dump()
         document["training"]["batch_size"] = batch_size
         document["training"]["dataset"] |= {"path": self.folder / "train.jsonl", **dataset}
@@ -81,7 +84,9 @@ class Device:
         start = checkpoint.newest(self.folder)
         assert start is not None
         run = Run(settings or self.settings, self.tokenizer_model, start, how)
-        return open_batches(run, self.sentencepiece, peer, Display(), stop or SimpleNamespace(received=False))
+        return open_batches(
+            run, self.sentencepiece, peer, Display(), stop or cast(StopSignal, SimpleNamespace(received=False))
+        )
 
     def train(self, batches: Batches, steps: int) -> None:
         """Some steps, and a checkpoint as a peer leaves it at its end."""

@@ -27,7 +27,7 @@ from minigpt.encoding import encode, read_texts
 from minigpt.model import MiniGPT
 from minigpt.settings import Settings
 from peer.inner.loop import InnerLoop
-from peer.joining.preparing import TOKENIZER_TEXT
+from peer.joining.prepare_text import TOKENIZER_TEXT
 
 SETTINGS = Settings()
 SEQ_LEN, BATCH_SIZE = SETTINGS.training.dataset.seq_len, SETTINGS.training.batch_size

@@ -1,4 +1,9 @@
-"""The model's room: settings, the Llama-shaped model, its data, its checkpoints, and `python -m minigpt.generate`."""
+"""The model: settings, a Llama-shaped GPT, its texts as token ids, its checkpoints, and the commands that use it.
+
+`python -m minigpt.generate` talks to it, `.serve` lets programs do so, `.evaluate` compares checkpoints, `.export`
+writes llama.cpp's file. `checkpoint/` and `inference/` are rooms of their own. Nothing of peer must ever come in: a
+model knows of no other device.
+"""
 
 import os
 import signal

@@ -30,8 +30,8 @@ from peer.joining.errors import JoinError
 from peer.joining.invite import Invite, InviteError, invite_of_running_peer, parse_invite
 from peer.joining.join import join
 from peer.joining.presence import Presence
-from peer.joining.taking import sync
-from peer.joining.wanted import Wanted
+from peer.joining.take_state import sync
+from peer.joining.wanted_run import Wanted
 from peer.network.address import (
     LOOPBACK,
     NetworkError,

@@ -1,4 +1,5 @@
 """The inner loop: one device's own training steps, at its own speed.
 
-Model, optimizer, learning rate and batch size are here. The network never comes in: no step waits for anybody.
+`loop.py` makes a step, `lr_schedule.py` says at which learning rate, `optimizer.py` with which AdamW, `batch_size.py`
+on how many sequences, and `compiling.py` makes it faster. The network must never come in: no step waits for anybody.
 """

@@ -1,5 +1,9 @@
-"""How a device comes into a run: found, join, resume, be invited, or only take the newest state.
+"""The way of a device into a run: to join it, to found it, to resume it, or only to take its newest state.
 
-What happens once, before training, is here; `join.py` leads through it. Rounds, exchanges and checkpoints of a run
-under way must never come in.
+`join.py` leads through it. `wanted_run.py` is what the user asked for, `presence.py` this device on the notice board
+meanwhile. `find_run.py` decides whether to join or to found, `take_state.py` takes a run from a donor, `found_run.py`
+founds one, with what `prepare_text.py` and `given_checkpoint.py` bring, and `wait_for_text.py` is a device that has
+none: it takes `shared_text.py` of others, and is a `relay.py` of the newest state. `run.py` is what comes out.
+`invite.py` and `pull.py` are for who comes with an invite, or only takes the model. Rounds, exchanges and checkpoints
+of a run under way must never come in.
 """

@@ -11,14 +11,14 @@ from minigpt import checkpoint
 from minigpt.checkpoint import Checkpoint
 from minigpt.checkpoint.manifest import TOKENIZER
 from peer.joining.errors import JoinError
-from peer.joining.founding import found
-from peer.joining.looking import join_or_found
-from peer.joining.preparing import has_text
+from peer.joining.find_run import join_or_found
+from peer.joining.found_run import found
+from peer.joining.prepare_text import has_text
 from peer.joining.presence import Presence
 from peer.joining.run import Run, keep_tokenizer
-from peer.joining.taking import take_run
-from peer.joining.waiting import wait_for_text
-from peer.joining.wanted import Wanted
+from peer.joining.take_state import take_run
+from peer.joining.wait_for_text import wait_for_text
+from peer.joining.wanted_run import Wanted
 from peer.swarm.membership import Start
 
 

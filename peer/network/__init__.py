@@ -1,7 +1,9 @@
-"""This device on the network: who is here, how they are reached, and what is said to them.
+"""This device on the network: how others are found and reached, and what is said to them.
 
 `handle.py` is the one door: training holds a `Network`, and asks it. Behind it `process.py` starts hivemind's DHT in a
-process of its own, in which `node.py` lives, put together from parts that own what they know (`identity.py`,
-`meeting.py`, `lan_search.py`, `notices.py`, `transfers.py`). The messages themselves are in `peer/wire.py`. What they
-mean for the model is decided elsewhere (`swarm/`, `outer/`); no tensors are computed here.
+process of its own (`hivemind_patches.py`), in which `node.py` lives, put together from parts that own what they know:
+`lan_search.py` finds others (`discovery.py` by mDNS, `subnet_scan.py` one by one), `meeting.py` connects to them
+(`reachability.py`: whether they can to us, `common_time.py`: whose clock holds), `notices.py` is the notice board, and
+`transfers.py` gives and takes state. The messages themselves, and their bounds, are in `peer/wire.py`. What they mean
+for the model must never be decided here, and no tensors are computed.
 """

@@ -32,7 +32,7 @@ from hivemind.utils import MPFuture, get_dht_time
 
 from peer.outer.all_reduce import AgreeingRunner
 from peer.outer.matchmaking import KeptGroups
-from peer.outer.shunning import SHUN_SECONDS, Shunned
+from peer.outer.shunned import SHUN_SECONDS, Shunned
 from peer.state.anchor import FINE, MEAN_BITS
 from peer.state.codec import PART, bits_of, payload_bytes
 from peer.wire import MAX_PEERS, Declared, ProtocolViolation, exchange_prefix, parse_value

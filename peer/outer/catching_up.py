@@ -15,7 +15,7 @@ from torch import Tensor
 
 from minigpt.checkpoint.manifest import OPTIMIZER, Progress
 from peer.network.handle import Network
-from peer.outer.shunning import Shunned
+from peer.outer.shunned import Shunned
 from peer.state.fetching import TransferError
 from peer.state.means import Mean, load
 from peer.state.verifying import verified

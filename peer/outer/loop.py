@@ -4,7 +4,7 @@ Alone, a device simply trains, and its anchor is what it was at the end of the l
 state of its own (`peer/state/anchor.py`), which every exchange moves by what peers have moved; a round closes when
 `samples_per_round` sequences have gone into it. Nothing here waits for the network.
 
-This file decides what is done when. Each thing is done by a part that owns what it changes: `company.py` knows who is
+This file decides what is done when. Each thing is done by a part that owns what it changes: `peers.py` knows who is
 here, `connection.py` keeps an averager on the network, `exchanging.py` has the exchange in flight, `catching_up.py`
 takes what was missed, `exchange_schedule.py` says how often and how precisely, and `outer_state.py` moves the anchor.
 """
@@ -26,13 +26,13 @@ from peer.network.handle import Network
 from peer.network.node import View
 from peer.outer.averager import PseudoGradientAverager
 from peer.outer.catching_up import CatchingUp, NewerAnchor, NotTaken
-from peer.outer.company import REUNION_SECONDS, Company
 from peer.outer.connection import Connection
 from peer.outer.events import CaughtUp, Event, Reconnected, RoundClosed, Setback
 from peer.outer.exchange_schedule import ExchangeSchedule
 from peer.outer.exchanging import Exchanging, NotExchanged, reason
 from peer.outer.interface import ExchangeReport
 from peer.outer.outer_state import OuterState, StartingPoint, Tally
+from peer.outer.peers import REUNION_SECONDS, Peers
 from peer.state.means import Mean
 from peer.swarm.grouping import (
     can_exchange,
@@ -73,7 +73,7 @@ class BackgroundOuterLoop:
         self._samples_per_round = settings.swarm.samples_per_round
         self._run_folder = checkpoints / progress.run
         self._me = me
-        self._company = Company(me.run_id)
+        self._peers = Peers(me.run_id)
         self._connection = Connection(network, averager, me.run_id)
         self._schedule = ExchangeSchedule(self.state.anchor.size)
         self._exchanging = Exchanging(self._connection, self._schedule)
@@ -94,8 +94,8 @@ class BackgroundOuterLoop:
         if self._connection.renew():
             yield self._reconnected()
             return
-        yield from happened(self._company.shun(self._connection.averager.complaints()))
-        self._company.update(view.notices)
+        yield from happened(self._peers.shun(self._connection.averager.complaints()))
+        self._peers.update(view.notices)
         self.state.contributions.update(self.others)
         if self._exchanging.under_way:
             yield from happened(self._look_after_exchange())
@@ -114,14 +114,14 @@ class BackgroundOuterLoop:
         if donor is not None:
             self._catching_up.begin(donor, me, self.is_shared)
         elif in_company(me, self.others) and can_exchange(me, self.others):
-            self._company.met()
+            self._peers.met()
             if not self.is_shared:
                 return self._share()
             if not self._paused:
                 return self._exchange_when_ready(me, suspected)
             self._ready = False
         elif self.is_shared:
-            if self._company.is_gone:
+            if self._peers.is_gone:
                 self._shared_from = None
         elif self.state.pseudo_gradient.samples >= self._samples_per_round:
             return self._close_round_alone()
@@ -129,9 +129,9 @@ class BackgroundOuterLoop:
 
     def _exchange_when_ready(self, me: Notice, suspected: frozenset[str]) -> Event | None:
         """Exchange with everybody at our anchor, once we and any of them are ready to."""
-        now, last_group = time.monotonic(), self._company.last_group
-        mates = expected_group(me, self.others, self._company.recent_group)
-        if not mates and self._company.has_just_caught_up:
+        now, last_group = time.monotonic(), self._peers.last_group
+        mates = expected_group(me, self.others, self._peers.recent_group)
+        if not mates and self._peers.has_just_caught_up:
             return None  # whoever gave the means that we took is at our anchor, or ahead: their notices are older
         waits = wait_for_somebody(mates, self.others, suspected)
         due = self._moved_at + self._schedule.pause_with(mates, waits)
@@ -185,7 +185,7 @@ class BackgroundOuterLoop:
             except OSError as error:
                 self._shared_from = self.progress.samples  # our checkpoint does not lead on from before it any more
                 event = event or Setback(f"a mean could not be kept for others: {error.strerror}")
-        self._company.exchanged(mean.samples)
+        self._peers.exchanged(mean.samples)
         self._schedule.anchor_moved(given.bits)
         return event
 
@@ -197,7 +197,7 @@ class BackgroundOuterLoop:
 
     def _round_closed(self, tally: Tally) -> RoundClosed:
         """Return the event of a round that has closed with this tally: our name and the others', and our share."""
-        others = sorted(self._company.name_of(peer) for peer in tally.peers if peer != self._me.peer)
+        others = sorted(self._peers.name_of(peer) for peer in tally.peers if peer != self._me.peer)
         return RoundClosed([self._me.name, *others], tally.share(self._me.peer))
 
     def _set_back(self, why: str) -> Setback:
@@ -217,14 +217,14 @@ class BackgroundOuterLoop:
 
     def _take_mean(self) -> Event | None:
         """Move the anchor by the first of the means that we had missed."""
-        self._company.fell_behind()
+        self._peers.fell_behind()
         try:
             closed = self._advance(self._catching_up.next_mean())
         except ValueError as error:  # MeanErrors are
             self._catching_up.stray()
             return self._set_back(f"what was missed could not be taken: {reason(error)}")
         self._moved_at = 0.0  # whoever is at this anchor has waited for us
-        self._company.caught_up()
+        self._peers.caught_up()
         return closed
 
     def _take(self, newer: NewerAnchor) -> CaughtUp:
@@ -299,7 +299,7 @@ class BackgroundOuterLoop:
 
     @property
     def others(self) -> list[Notice]:
-        return self._company.others
+        return self._peers.others
 
     @property
     def is_shared(self) -> bool:
@@ -324,7 +324,7 @@ class BackgroundOuterLoop:
 
     @property
     def lr_factor(self) -> float:
-        mates = expected_group(self._notice(), self.others, self._company.last_group) if self.is_shared else []
+        mates = expected_group(self._notice(), self.others, self._peers.last_group) if self.is_shared else []
         if not mates:
             return 1.0
         return lr_factor([self._me.tokens_per_second, *(mate.tokens_per_second for mate in mates)])

@@ -1,4 +1,6 @@
-"""Decisions about the swarm: who is here, who exchanges with whom, what a device does next.
+"""Decisions about the swarm, from what its devices say of themselves: plain values in, plain values out.
 
-Plain values in and plain values out, tested without a socket. No I/O, no clock, no torch, no hivemind.
+`membership.py` decides who is here and who has left (a goodbye, or silence), who founds a run and whose state is
+newest; `grouping.py` who exchanges with whom; `advice.py` what people are told. No socket, no disk, no clock, no torch
+and no hivemind must ever come in: every case can be tested in a line.
 """

@@ -1,4 +1,5 @@
 """A device's part in a run under way: the training loop, its checkpoints, its measurements, what people read of it.
 
-The top floor: it puts the other rooms together, and none of them knows it.
+`setup.py` builds it out of all other rooms, and `trainer.py` runs it: steps, then a turn of all that goes on beside
+them, until Ctrl+C or until `epochs.py` says that the text was passed over so often. No other room imports this one.
 """

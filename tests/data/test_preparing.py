@@ -18,7 +18,7 @@ from data.prepare import Summary, prepare, prepared_with
 from data.texts.conversations import LONGEST_TEXT, texts
 from data.texts.review import PER_TAG, Samples
 from minigpt.settings import Settings
-from peer.joining.preparing import prepare_text
+from peer.joining.prepare_text import prepare_text
 
 REPOSITORY = Path(__file__).parents[2]
 ROWS = [

@@ -25,13 +25,13 @@ from minigpt.model import MiniGPT
 from peer.__main__ import parse_arguments
 from peer.device.display import Display
 from peer.device.processes import StopSignal
-from peer.joining import looking
+from peer.joining import find_run
 from peer.joining.errors import JoinError
 from peer.joining.invite import HEAD, Invite, InviteError, _checksum, invite_of_running_peer, parse_invite
 from peer.joining.join import join
 from peer.joining.presence import Presence
 from peer.joining.pull import Puller
-from peer.joining.wanted import Wanted
+from peer.joining.wanted_run import Wanted
 from peer.network.address import Address
 from peer.network.folder import OWN_ADDRESS
 from peer.network.handle import Network
@@ -186,7 +186,7 @@ def join_where(view: View | None, checkpoints: Path) -> None:
 def test_an_invite_to_a_run_that_is_not_there_takes_nothing_and_founds_nothing(
     trained: str, problem: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(looking, "UNANSWERED_SECONDS", 0.5)
+    monkeypatch.setattr(find_run, "UNANSWERED_SECONDS", 0.5)
     peer_id = Address.parse(ADDRESS).peer
     notice = Notice(peer=peer_id, name="desk", address=ADDRESS, role=Role.TRAINING, run_id=trained)
     view = View(notices=[notice] if trained else [], connected=[peer_id], searched=True)
@@ -196,7 +196,7 @@ def test_an_invite_to_a_run_that_is_not_there_takes_nothing_and_founds_nothing(
 
 
 def test_a_firewall_before_an_invites_run_is_told_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(looking, "UNANSWERED_SECONDS", 0.5)
+    monkeypatch.setattr(find_run, "UNANSWERED_SECONDS", 0.5)
     peer_id = Address.parse(ADDRESS).peer
     shut = Notice(peer=peer_id, name="desk", address=ADDRESS, role=Role.TRAINING, run_id=INVITE.run_id, reachable=False)
     other_run = {"name": "bystander", "run_id": "cellmind-0123456789ab", "reachable": True}

@@ -18,16 +18,16 @@ from minigpt.checkpoint.manifest import CheckpointError
 from minigpt.model import MiniGPT
 from minigpt.settings import Settings, run_id
 from peer.device.processes import Stopped
-from peer.joining import founding, looking, presence, taking
+from peer.joining import find_run, found_run, presence, take_state
 from peer.joining.errors import JoinError
-from peer.joining.founding import found, found_model
+from peer.joining.find_run import decide, donors, join_or_found
+from peer.joining.found_run import found, found_model
 from peer.joining.invite import Invite
 from peer.joining.join import join
-from peer.joining.looking import decide, donors, join_or_found
 from peer.joining.presence import Presence
 from peer.joining.run import keep_tokenizer
-from peer.joining.taking import sync, take_run
-from peer.joining.wanted import Wanted
+from peer.joining.take_state import sync, take_run
+from peer.joining.wanted_run import Wanted
 from peer.network.address import Address
 from peer.network.handle import Network
 from peer.network.meeting import ANOTHER_DEVICE
@@ -72,7 +72,7 @@ def presence_where(view: View | Callable[[], View], said: Said, me: Notice = ME,
 
 @pytest.fixture(autouse=True)
 def nobody_dawdles(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(taking, "RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(take_state, "RETRY_SECONDS", 0.0)
     monkeypatch.setattr(presence, "POLL_SECONDS", 0.005)
 
 
@@ -93,8 +93,8 @@ def like(notice: Notice, peer: str, **changes: Any) -> Notice:
         (seen(), SOON, Start.LOOK),
         (seen(), LATE, Start.FOUND),
         (seen(searched=False), LATE, Start.LOOK),
-        (seen(heard={GIVEN: "desk"}), looking.LOOK_SECONDS + 1, Start.LOOK),
-        (seen(heard={GIVEN: "desk"}), looking.MEET_SECONDS + 1, Start.FOUND),
+        (seen(heard={GIVEN: "desk"}), find_run.LOOK_SECONDS + 1, Start.LOOK),
+        (seen(heard={GIVEN: "desk"}), find_run.MEET_SECONDS + 1, Start.FOUND),
         (seen(DESK), SOON, Start.JOIN),
         (seen(like(DESK, "D", role=Role.RELAYING)), SOON, Start.JOIN),
         (seen(like(DESK, "D", role=Role.FOUNDING)), LATE, Start.WAIT),
@@ -222,7 +222,7 @@ def settings_here(folder: Path, tokenizer_model: Path) -> Settings:
 def test_the_founder_writes_the_state_that_all_begin_with(
     tmp_path: Path, tokenizer_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(founding, "RECOUNTS", 2)
+    monkeypatch.setattr(found_run, "RECOUNTS", 2)
     wanted, said = Wanted(settings_here(tmp_path, tokenizer_model), tmp_path / "checkpoints"), Said()
     me = presence_where(seen(like(ME, "Z", role=Role.FOUNDING)), said)
     run = found(me, wanted)
@@ -239,7 +239,7 @@ def test_the_founder_writes_the_state_that_all_begin_with(
 def test_who_is_outvoted_founds_nothing(
     other: Notice, tmp_path: Path, tokenizer_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(founding, "RECOUNTS", 2)
+    monkeypatch.setattr(found_run, "RECOUNTS", 2)
     said = Said()
     wanted = Wanted(settings_here(tmp_path, tokenizer_model), tmp_path / "checkpoints")
     assert found(presence_where(seen(other), said), wanted) is None
@@ -280,7 +280,7 @@ def test_donors_that_only_fail_are_given_up() -> None:
         take_run(presence_where(seen(DESK), said, fetch_manifest=refuses), PLAIN)
     with pytest.raises(JoinError, match="no state could be taken from the devices that train"):
         sync(presence_where(seen(DESK), said, fetch_manifest=refuses), PLAIN)
-    assert len(said.lines) == 2 * taking.ATTEMPTS + 1
+    assert len(said.lines) == 2 * take_state.ATTEMPTS + 1
 
 
 def test_a_donor_of_another_run_than_the_invite_s_is_not_taken_from() -> None:
@@ -293,7 +293,7 @@ def test_a_donor_of_another_run_than_the_invite_s_is_not_taken_from() -> None:
 
 
 def test_who_only_wants_the_state_is_told_that_nobody_trains(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(looking, "UNANSWERED_SECONDS", 0.2)
+    monkeypatch.setattr(find_run, "UNANSWERED_SECONDS", 0.2)
     with pytest.raises(JoinError, match="nobody trains 'cellmind' on this network; start python -m peer --join"):
         sync(presence_where(seen(), Said()), PLAIN)
     with pytest.raises(JoinError, match="nobody answers at the given address"):

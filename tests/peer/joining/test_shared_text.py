@@ -15,7 +15,7 @@ import pytest
 from minigpt import checkpoint
 from minigpt.settings import Settings
 from peer.joining import shared_text
-from peer.joining.preparing import has_text
+from peer.joining.prepare_text import has_text
 from peer.joining.presence import Presence
 from peer.wire import Notice, Role
 from tests.devices import REPOSITORY, GentleDevice, clone

@@ -29,14 +29,14 @@ from peer.inner.loop import InnerLoop
 from peer.network.address import Address
 from peer.network.handle import Network
 from peer.network.node import View
-from peer.outer import company as company_module
+from peer.outer import peers as peers_module
 from peer.outer.averager import PseudoGradientAverager
 from peer.outer.catching_up import NewerAnchor
-from peer.outer.company import REUNION_SECONDS
 from peer.outer.events import Reconnected, RoundClosed, Setback
 from peer.outer.exchanging import Flight
 from peer.outer.loop import BackgroundOuterLoop
 from peer.outer.outer_state import StartingPoint
+from peer.outer.peers import REUNION_SECONDS
 from peer.state.anchor import COARSE, MEAN_BITS, padded
 from peer.state.fetching import TransferError
 from peer.state.means import Mean, following, path_of
@@ -226,7 +226,7 @@ def test_a_device_that_slept_keeps_its_anchor_until_the_others_had_time_to_be_he
 ) -> None:
     outer = start_outer(nodes[0], tmp_path, post=lambda notice: View())
     now = time.monotonic()
-    monkeypatch.setattr(company_module, "time", SimpleNamespace(monotonic=lambda: now))
+    monkeypatch.setattr(peers_module, "time", SimpleNamespace(monotonic=lambda: now))
     try:
         now += 600  # its lid was shut
         list(outer.tick(1.0))
@@ -263,7 +263,7 @@ def test_what_was_trained_apart_counts_and_weighs_no_more_than_an_exchange(nodes
     donor = outer._notice().model_copy(update={"peer": "D" * 12, "name": "donor"})
     before = outer.progress
     try:
-        outer._company.update([donor])
+        outer._peers.update([donor])
         outer.state.contributions.update(outer.others)
         for _ in range(2):  # rounds that we close alone, of 50 steps with 4 sequences each
             outer.inner.steps += 50
@@ -296,7 +296,7 @@ def test_what_was_trained_apart_counts_and_weighs_no_more_than_an_exchange(nodes
     try:  # it was ended, and goes on from its checkpoint
         assert outer.standing == standing
         outer.inner.step_seconds = 1.0
-        outer._company.update([donor])
+        outer._peers.update([donor])
         later = replace(state, samples=state.samples + 400, lineage="cc")
         caught_up = outer._take(NewerAnchor(donor, later, dict(build_model(40).named_parameters())))
         assert caught_up.apart == 0, "it has been said"
@@ -310,7 +310,7 @@ def test_what_was_learnt_apart_and_fits_nothing_is_given_up(nodes: list[DHT], tm
     donor = outer._notice().model_copy(update={"peer": "D" * 12, "name": "donor"})
     newer: dict[str, torch.Tensor] = dict(build_model(40).named_parameters())
     try:
-        outer._company.update([donor])
+        outer._peers.update([donor])
         outer.state.contributions.update(outer.others)
         outer.inner.steps += 50
         outer.trained(200)
@@ -338,7 +338,7 @@ def test_what_was_learnt_apart_and_fits_nothing_is_given_up(nodes: list[DHT], tm
 def test_what_a_device_learnt_apart_is_known_after_it_was_ended_as_well(nodes: list[DHT], tmp_path: Path) -> None:
     outer = start_outer(nodes[0], tmp_path, post=lambda notice: View())
     donor = outer._notice().model_copy(update={"peer": "D" * 12, "name": "donor"})
-    outer._company.update([donor])
+    outer._peers.update([donor])
     outer.state.contributions.update(outer.others)
     outer.inner.steps += 50
     outer.trained(200)
@@ -363,7 +363,7 @@ def test_what_a_peer_has_seen_of_us_is_told_by_where_it_stands(nodes: list[DHT],
             outer._give([])
             if number < 2:
                 donor = outer._notice().model_copy(update={"peer": "D" * 12, "name": "donor"})
-                outer._company.update([donor])
+                outer._peers.update([donor])
                 outer.state.contributions.update(outer.others)
         state = replace(outer.progress, samples=outer.progress.samples + 400, lineage="bb")
         newer = NewerAnchor(donor, state, dict(build_model(40).named_parameters()))

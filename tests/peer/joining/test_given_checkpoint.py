@@ -13,7 +13,7 @@ import torch
 from minigpt import checkpoint
 from minigpt.checkpoint.manifest import CheckpointError
 from minigpt.settings import Settings
-from peer.joining.beginning import check_tokenizer, given_checkpoint
+from peer.joining.given_checkpoint import check_tokenizer, given_checkpoint
 from tests.tiny import SETTINGS, train_tokenizer
 
 

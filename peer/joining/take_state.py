@@ -10,11 +10,11 @@ from minigpt.checkpoint import Checkpoint
 from minigpt.checkpoint.manifest import SETTINGS, TOKENIZER, CheckpointError, Manifest
 from minigpt.settings import SettingsError, parse_settings
 from peer.joining.errors import JoinError
-from peer.joining.looking import donors, find_donor
-from peer.joining.preparing import has_text
+from peer.joining.find_run import donors, find_donor
+from peer.joining.prepare_text import has_text
 from peer.joining.presence import Presence
 from peer.joining.run import Run, keep_tokenizer
-from peer.joining.wanted import Wanted
+from peer.joining.wanted_run import Wanted
 from peer.state.fetching import TransferError
 from peer.state.verifying import verified
 from peer.wire import Notice, Role

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from peer.joining.preparing import has_text
+from peer.joining.prepare_text import has_text
 from peer.joining.presence import Presence
 from peer.joining.relay import Relay
 from peer.joining.run import Run
 from peer.joining.shared_text import SharedText, raw_files
-from peer.joining.wanted import Wanted
+from peer.joining.wanted_run import Wanted
 from peer.wire import Role
 
 

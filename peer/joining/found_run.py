@@ -16,11 +16,11 @@ from minigpt.model import MiniGPT
 from minigpt.settings import Settings, run_id, with_identity_of
 from peer.device.memory import available_memory
 from peer.inner.batch_size import check_room
-from peer.joining.beginning import check_tokenizer, given_checkpoint
-from peer.joining.preparing import find_tokenizer, prepare_text
+from peer.joining.given_checkpoint import check_tokenizer, given_checkpoint
+from peer.joining.prepare_text import find_tokenizer, prepare_text
 from peer.joining.presence import Presence
 from peer.joining.run import Run, keep_tokenizer
-from peer.joining.wanted import Wanted
+from peer.joining.wanted_run import Wanted
 from peer.swarm.membership import Start, decide_start
 from peer.wire import Role
 

@@ -17,8 +17,8 @@ from minigpt.settings import Settings, run_id
 from peer.joining import presence, relay
 from peer.joining.presence import Presence
 from peer.joining.run import Run
-from peer.joining.waiting import wait_for_text
-from peer.joining.wanted import Wanted
+from peer.joining.wait_for_text import wait_for_text
+from peer.joining.wanted_run import Wanted
 from peer.network.node import View
 from peer.state.fetching import TransferError
 from peer.state.shards import Stock

@@ -7,7 +7,7 @@ import time
 from peer.joining.errors import JoinError
 from peer.joining.invite import Invite
 from peer.joining.presence import Presence
-from peer.joining.wanted import Wanted
+from peer.joining.wanted_run import Wanted
 from peer.network.address import Address
 from peer.network.meeting import ANOTHER_DEVICE
 from peer.network.node import View

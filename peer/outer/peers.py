@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Sequence
 
 from peer.outer.events import Setback
-from peer.outer.shunning import SHUN_SECONDS, Shunned
+from peer.outer.shunned import SHUN_SECONDS, Shunned
 from peer.swarm.membership import MAX_MEMBERS
 from peer.wire import Notice
 
@@ -19,7 +19,7 @@ MEET_SECONDS = 10.0  # the same at the start, when others may hold the checkpoin
 LONGEST_TICK_SECONDS = 5.0  # that count as alone between two updates: a device has slept through longer ones
 
 
-class Company:
+class Peers:
     """The others of our run, as far as their notices tell.
 
     :param run_id: of our run; peers of other runs are no company

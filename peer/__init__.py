@@ -1,6 +1,11 @@
-"""One device in the run: finds the others, trains with them, comes and goes as its owner pleases.
+"""One device in the run: it finds the others, trains with them, comes and goes as its owner pleases.
 
-python -m peer --join
+    python -m peer --join
+
+The rooms, from the roof down; imports only go down. `training/` runs a device's part in a run. `outer/` exchanges with
+others, `joining/` brings a device into a run, `doctor/` says what keeps devices apart. `network/` finds and reaches
+others. `state/` is what a run agrees on, `inner/` one device's own steps. `swarm/` decides, `device/` is the device
+itself. `wire.py` has every message that crosses the network, and checks it.
 """
 
 import os

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from hivemind.averaging.control import StepControl
 
 from peer.outer.averager import MATCHMAKING_SECONDS, MAX_GROUP
-from peer.outer.connection import Connection
+from peer.outer.averager_process import AveragerProcess
 from peer.outer.exchange_schedule import ExchangeSchedule
 from peer.outer.pseudo_gradient import Given
 from peer.state.anchor import steps_of
@@ -40,9 +40,9 @@ class Flight:
 class Exchanging:
     """Begins exchanges, looks after the one in flight, and tells the schedule what it has cost."""
 
-    def __init__(self, connection: Connection, schedule: ExchangeSchedule):
+    def __init__(self, process: AveragerProcess, schedule: ExchangeSchedule):
         self.seconds = 0.0  # that the last exchange took, once its group was there
-        self._connection, self._schedule = connection, schedule
+        self._process, self._schedule = process, schedule
         self._flight: Flight | None = None
 
     @property
@@ -56,7 +56,7 @@ class Exchanging:
         :param lineage: of the anchor
         :param me: our notice
         """
-        averager = self._connection.averager
+        averager = self._process.averager
         slowest = max([me.step_seconds, *(mate.step_seconds for mate in mates)])
         moved = averager.bytes_sent + averager.bytes_received
         control = averager.exchange(
@@ -105,12 +105,12 @@ class Exchanging:
         except (Exception, asyncio.CancelledError) as error:  # the latter by hivemind
             raise NotExchanged(f"an exchange did not come together ({reason(error)})") from error
         self._measure(flight, samples, me)
-        payload = self._connection.averager.mean(declared.values())
+        payload = self._process.averager.mean(declared.values())
         return Mean(flight.lineage, samples, min(max(1, steps), MAX_COUNT), payload)
 
     def _measure(self, flight: Flight, samples: dict[str, int], me: str) -> None:
         """Tell the schedule what a successful exchange has cost, and brought."""
-        averager, own = self._connection.averager, samples.get(me, 0)
+        averager, own = self._process.averager, samples.get(me, 0)
         self.seconds = averager.seconds
         self._schedule.exchanged(
             averager.bytes_sent + averager.bytes_received - flight.moved,

@@ -5,7 +5,7 @@ state of its own (`peer/state/anchor.py`), which every exchange moves by what pe
 `samples_per_round` sequences have gone into it. Nothing here waits for the network.
 
 This file decides what is done when. Each thing is done by a part that owns what it changes: `peers.py` knows who is
-here, `connection.py` keeps an averager on the network, `exchanging.py` has the exchange in flight, `catching_up.py`
+here, `averager_process.py` keeps an averager on the network, `exchanging.py` has the exchange in flight, `catching_up.py`
 takes what was missed, `exchange_schedule.py` says how often and how precisely, and `outer_state.py` moves the anchor.
 """
 
@@ -25,8 +25,8 @@ from peer.inner.lr_schedule import lr_factor
 from peer.network.handle import Network
 from peer.network.node import View
 from peer.outer.averager import PseudoGradientAverager
+from peer.outer.averager_process import AveragerProcess
 from peer.outer.catching_up import CatchingUp, NewerAnchor, NotTaken
-from peer.outer.connection import Connection
 from peer.outer.events import CaughtUp, Event, Reconnected, RoundClosed, Setback
 from peer.outer.exchange_schedule import ExchangeSchedule
 from peer.outer.exchanging import Exchanging, NotExchanged, reason
@@ -74,9 +74,9 @@ class BackgroundOuterLoop:
         self._run_folder = checkpoints / progress.run
         self._me = me
         self._peers = Peers(me.run_id)
-        self._connection = Connection(network, averager, me.run_id)
+        self._process = AveragerProcess(network, averager, me.run_id)
         self._schedule = ExchangeSchedule(self.state.anchor.size)
-        self._exchanging = Exchanging(self._connection, self._schedule)
+        self._exchanging = Exchanging(self._process, self._schedule)
         self._catching_up = CatchingUp(network, checkpoints, progress.run, self.state.anchor.size, start.missed)
         self._saved_samples = progress.samples  # behind the newest checkpoint on the disk
         # sequences behind the first anchor that others can follow by means; None while we are alone
@@ -91,10 +91,10 @@ class BackgroundOuterLoop:
     def tick(self, tokens_per_second: float) -> Iterator[Event]:
         """Do what is due, and yield what happened, each thing when it has just happened."""
         view = self._post(tokens_per_second)
-        if self._connection.renew():
+        if self._process.renew():
             yield self._reconnected()
             return
-        yield from happened(self._peers.shun(self._connection.averager.complaints()))
+        yield from happened(self._peers.shun(self._process.averager.complaints()))
         self._peers.update(view.notices)
         self.state.contributions.update(self.others)
         if self._exchanging.under_way:
@@ -337,11 +337,11 @@ class BackgroundOuterLoop:
 
     @property
     def bytes_sent(self) -> int:
-        return self._connection.bytes_sent
+        return self._process.bytes_sent
 
     @property
     def bytes_received(self) -> int:
-        return self._connection.bytes_received
+        return self._process.bytes_received
 
     def trained(self, sequences: int) -> None:
         self.state.pseudo_gradient.trained(sequences)
@@ -362,7 +362,7 @@ class BackgroundOuterLoop:
     def stop(self) -> None:
         """End the averager's process. An exchange in flight is given a moment to serve the others."""
         self._exchanging.stop()
-        self._connection.stop()
+        self._process.stop()
 
 
 def happened(event: Event | None) -> Iterator[Event]:

@@ -1,5 +1,7 @@
 """A device's part in a run under way: the training loop, its checkpoints, its measurements, what people read of it.
 
 `setup.py` builds it out of all other rooms, and `trainer.py` runs it: steps, then a turn of all that goes on beside
-them, until Ctrl+C or until `epochs.py` says that the text was passed over so often. No other room imports this one.
+them, until Ctrl+C or until `epochs.py` says that the text was passed over so often. `round_log.py` and
+`announcements.py` are what the person at this device reads, `other_runs.py` says who trains here and not with us. Only
+the command line (`peer/__main__.py`) imports this room.
 """

@@ -12,9 +12,9 @@ from hivemind.p2p import PeerID
 
 from peer.network.handle import Network
 from peer.network.node import View
-from peer.outer import connection as connection_module
+from peer.outer import averager_process
 from peer.outer.averager import MATCHMAKING_SECONDS, MAX_GROUP, PseudoGradientAverager
-from peer.outer.connection import Connection
+from peer.outer.averager_process import AveragerProcess
 from peer.outer.exchange_schedule import ExchangeSchedule
 from peer.outer.exchanging import MAX_PATIENCE, Exchanging, NotExchanged
 from peer.outer.pseudo_gradient import Given
@@ -81,8 +81,8 @@ def network() -> Any:
 
 @pytest.fixture
 def exchanging(averager: Averager, network: Any) -> Exchanging:
-    connection = Connection(cast(Network, network), cast(PseudoGradientAverager, averager), "run")
-    return Exchanging(connection, Schedule(PART))
+    process = AveragerProcess(cast(Network, network), cast(PseudoGradientAverager, averager), "run")
+    return Exchanging(process, Schedule(PART))
 
 
 def declared(count: int, group_size: int) -> dict[PeerID, dict[str, int]]:
@@ -139,19 +139,19 @@ def test_a_group_waits_for_its_slowest_within_reason(
 
 
 def test_traffic_adds_up_over_averagers(averager: Averager, network: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection_module, "PseudoGradientAverager", Averager)
-    connection = Connection(network, cast(PseudoGradientAverager, averager), "run")
-    assert not connection.renew()
+    monkeypatch.setattr(averager_process, "PseudoGradientAverager", Averager)
+    process = AveragerProcess(network, cast(PseudoGradientAverager, averager), "run")
+    assert not process.renew()
     network.view = View(bytes_sent=1, bytes_received=2)
-    assert (connection.bytes_sent, connection.bytes_received) == (101, 202)
+    assert (process.bytes_sent, process.bytes_received) == (101, 202)
     averager.alive = False
-    assert connection.renew() and connection.averager is not averager
-    assert (connection.bytes_sent, connection.bytes_received) == (201, 402)
+    assert process.renew() and process.averager is not averager
+    assert (process.bytes_sent, process.bytes_received) == (201, 402)
     assert network.starts == 2, "a dead averager takes the network part with it"
     network.starts += 1
-    second = connection.averager
-    assert connection.renew(), "the network part was started again by somebody else"
+    second = process.averager
+    assert process.renew(), "the network part was started again by somebody else"
     assert not second.is_alive()
-    assert not connection.renew()
-    connection.stop()
-    assert not connection.averager.is_alive()
+    assert not process.renew()
+    process.stop()
+    assert not process.averager.is_alive()

@@ -115,13 +115,13 @@ def test_the_outer_loop_replaces_an_averager_that_has_died(nodes: list[DHT], tmp
     outer = start_outer(nodes[0], tmp_path, post=lambda notice: View(), start_again=start_again)
     network = cast(Any, outer.network)
     network.peer, network.address = nodes[1].peer_id.to_base58(), Address("127.0.0.1", 1, "Qm")
-    dead = outer._connection.averager
+    dead = outer._process.averager
     try:
         assert not list(outer.tick(1.0))
         send(dead, signal.SIGKILL)
         dead.join(BOUND)
         assert list(outer.tick(1.0)) == [Reconnected("127.0.0.1")]
-        assert outer._connection.averager.is_alive()
+        assert outer._process.averager.is_alive()
         assert not list(outer.tick(1.0))
     finally:
         outer.stop()
@@ -136,7 +136,7 @@ def test_who_sent_nonsense_is_named_and_nobody_to_us_for_a_while(nodes: list[DHT
     try:
         list(outer.tick(1.0))
         assert [other.name for other in outer.others] == ["mate"]
-        outer._connection.averager._complain(nodes[1].peer_id, "nothing but noise")
+        outer._process.averager._complain(nodes[1].peer_id, "nothing but noise")
         said = (event for _ in count() for event in [*outer.tick(1.0), None])
         assert wait_until(lambda: "mate sent nothing but noise" in getattr(next(said), "reason", ""), BOUND)
         assert not list(outer.tick(1.0))

@@ -1,4 +1,4 @@
-"""Our averager on the network: a new one where the network part under it has died or moved, and its traffic."""
+"""The averager's process: a new one where the old one has died, or the network part under it, and its traffic."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from peer.network.handle import Network
 from peer.outer.averager import PseudoGradientAverager
 
 
-class Connection:
+class AveragerProcess:
     """The averager of now, and the traffic of all that there have been.
 
     :param averager: on the network part of now

@@ -5,8 +5,9 @@ state of its own (`peer/state/anchor.py`), which every exchange moves by what pe
 `samples_per_round` sequences have gone into it. Nothing here waits for the network.
 
 This file decides what is done when. Each thing is done by a part that owns what it changes: `peers.py` knows who is
-here, `averager_process.py` keeps an averager on the network, `exchanging.py` has the exchange in flight, `catching_up.py`
-takes what was missed, `exchange_schedule.py` says how often and how precisely, and `outer_state.py` moves the anchor.
+here, `averager_process.py` keeps an averager on the network, `exchanging.py` has the exchange in flight,
+`catching_up.py` takes what was missed, `exchange_schedule.py` says how often and how precisely, and `outer_state.py`
+moves the anchor.
 """
 
 from __future__ import annotations

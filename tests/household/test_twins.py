@@ -33,7 +33,7 @@ def test_of_two_with_one_identity_the_later_one_takes_another(tmp_path: Path, ro
         first.prepare(round_zero)
         second.prepare(round_zero, with_run=False)
         earlier = first.start("peer", "--join", "--name", "desk")
-        earlier.wait_for("^round 1", START)
+        earlier.wait_for("^desk trains", START)
         shutil.copytree(first.folder / "checkpoints", second.folder / "checkpoints", dirs_exist_ok=True)
         later = second.start("peer", "--join", "--name", "desk")
         later.wait_for(

@@ -240,7 +240,7 @@ def test_a_peer_on_a_low_battery_rests_stays_a_member_gives_its_state_and_goes_o
             log=phone.folder / "peer.log",
             env={"OMP_NUM_THREADS": "1"},
         )
-        resting.wait_for("^round 1", START)
+        resting.wait_for("^phone trains", START)
         (battery / "capacity").write_text("9\n")
         resting.wait_for("^training rests: battery at 9 %; it goes on at 30 % or on a charger", 10)
 

@@ -68,7 +68,7 @@ def test_a_device_without_text_relays_and_then_trains_on_what_is_shared(tmp_path
         for sample in (bare.folder / "data/raw").iterdir():
             sample.unlink()
         alone = founder.join()
-        alone.wait_for("^round 1", START)
+        alone.wait_for("^host1 trains", START)
         process = bare.join()
         process.wait_for("nothing to train on: this device keeps the newest state for others", START)
         assert interrupt(alone) == 0

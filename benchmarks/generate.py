@@ -56,7 +56,7 @@ def make_folder(root: Path, corpus: Path) -> Path:
     model = MiniGPT.from_settings(settings.model, pieces, settings.training.dataset.seq_len)
     parameters = model.state_dict()
     anchor = checkpoint.parameter_hash(parameters)
-    progress = Progress(run="benchmark", run_id="benchmark-000000000000", round=1, samples=256, step=64, anchor=anchor)
+    progress = Progress(run="benchmark", run_id="benchmark-000000000000", round=1, samples=256, step=64, version=anchor)
     return checkpoint.save(
         root,
         progress,

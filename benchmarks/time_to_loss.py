@@ -164,7 +164,7 @@ def judged(device: Device, began: float) -> Curve:
     """The held-out loss of those checkpoints that the device has not judged: it judges one every few minutes."""
     ended = {line["anchor"]: line["time"] - began for line in device.metrics() if line.get("valid_loss") is None}
     checkpoints = map(read, (device.folder / JUDGED).iterdir())
-    anchors = {checkpoint.progress.anchor: checkpoint for checkpoint in checkpoints}  # of some there are two
+    anchors = {checkpoint.progress.version: checkpoint for checkpoint in checkpoints}  # of some there are two
     curve = [(ended[anchor], held_out_loss(device, anchors[anchor])) for anchor in ended.keys() & anchors.keys()]
     shutil.rmtree(device.folder / JUDGED)
     return curve

@@ -67,7 +67,7 @@ def save_model(
         round=round,
         samples=more.pop("samples", round * 256),
         step=step,
-        anchor=parameter_hash(parameters),
+        version=parameter_hash(parameters),
     )
     more.setdefault("settings", SETTINGS)
     return save(

@@ -38,8 +38,8 @@ class CheckpointError(ValueError):
 class Progress:
     """The progress of a run: its rounds, the sequences that the swarm trained, and the anchor that came of them.
 
-    `step` counts this device's inner steps, and `updates` the AdamW steps behind the moments. `anchor` is the version,
-    the hash of the parameters; `lineage` names the anchor by what made it (peer/state/means.py).
+    `step` counts this device's inner steps, and `updates` the AdamW steps behind the moments. `version` is the hash of
+    the anchor's parameters; `lineage` names the anchor by what made it (`peer/state/means.py`).
     """
 
     run: str
@@ -47,14 +47,14 @@ class Progress:
     round: int
     samples: int
     step: int
-    anchor: str
+    version: str
     lineage: str = ""
     updates: int = 0
 
     @property
-    def anchor_name(self) -> str:
-        """The name that peers call the anchor by: its lineage, or its hash where no mean has led to it yet."""
-        return self.lineage or self.anchor
+    def lineage_or_version(self) -> str:
+        """The name that peers call the anchor by: its lineage, or its version where no mean has led to it yet."""
+        return self.lineage or self.version
 
 
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
@@ -100,7 +100,7 @@ class Position(BaseModel):
 class Manifest(BaseModel):
     """The content of `training.json`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True)
 
     format: Literal[1]
     run: Annotated[str, Field(pattern="^[a-z0-9-]{1,40}$")]
@@ -108,7 +108,7 @@ class Manifest(BaseModel):
     round: Count
     samples: Count
     step: Count
-    anchor: Sha256
+    version: Annotated[Sha256, Field(alias="anchor")]  # which it has been called on disk from the first
     lineage: Annotated[str, Field(pattern="^([0-9a-f]{64})?$")] = ""
     updates: Count = 0
     time: Annotated[float, Field(ge=0, allow_inf_nan=False)]  # Unix seconds
@@ -125,11 +125,15 @@ class Manifest(BaseModel):
             raise ValueError(f"it does not list {', '.join(sorted(missing))}")
         return self
 
+    def dump(self) -> bytes:
+        """Return the bytes of a `training.json`."""
+        return self.model_dump_json(indent=2, by_alias=True).encode()
+
     @property
     def progress(self) -> Progress:
         """The progress that the checkpoint is of."""
         return Progress(
-            self.run, self.run_id, self.round, self.samples, self.step, self.anchor, self.lineage, self.updates
+            self.run, self.run_id, self.round, self.samples, self.step, self.version, self.lineage, self.updates
         )
 
 

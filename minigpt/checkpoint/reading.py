@@ -51,7 +51,7 @@ class Checkpoint:
     def parameters(self) -> dict[str, Tensor]:
         """Return the anchor, float32: finite, of the settings' shapes, and with the hash that it should have."""
         parameters = self.load(MODEL, expected_shapes(self.settings, self.vocab_size), torch.float32)
-        if parameter_hash(parameters) != self.progress.anchor:
+        if parameter_hash(parameters) != self.progress.version:
             raise CheckpointError(f"{self.folder}: {MODEL} holds other parameters than {MANIFEST} names")
         return parameters
 

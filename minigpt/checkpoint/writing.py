@@ -69,7 +69,7 @@ def save(
     progress is left as it is. Raises CheckpointError (a full disk, say), with all earlier checkpoints as they were.
     """
     folder = root / progress.run / folder_name(progress)
-    if parameter_hash(parameters) != progress.anchor:
+    if parameter_hash(parameters) != progress.version:
         raise ValueError("the anchor's hash in `progress` is not that of `parameters`")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -156,7 +156,7 @@ def write_manifest(folder: Path, progress: Progress) -> Manifest:
         if path.name != CARD:
             files[path.name] = FileEntry(size=path.stat().st_size, sha256=file_sha256(path))
     manifest = Manifest(format=1, **asdict(progress), time=time.time(), files=files)
-    (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2), encoding="utf-8")
+    (folder / MANIFEST).write_bytes(manifest.dump())
     sync(folder / MANIFEST)
     sync(folder)
     return manifest

@@ -42,7 +42,7 @@ class Relay:
             role=Role.RELAYING,
             run_id=progress.run_id,
             round=progress.round,
-            lineage=progress.anchor_name,
+            lineage=progress.lineage_or_version,
             trained=progress.samples,
             sharing=True,
         )

@@ -66,7 +66,7 @@ class Transfers:
             raise TransferError(f"it has a state of run {manifest.run_id}, and this is {run_id}")
         progress = manifest.progress
         old = newer_than is not None and (progress.samples, progress.round, progress.lineage) <= newer_than
-        if old and not (or_followed and await is_followed(self._p2p, donor, run, progress.anchor_name)):
+        if old and not (or_followed and await is_followed(self._p2p, donor, run, progress.lineage_or_version)):
             raise TransferError("the donor has not written its newest state yet")
         donors = [donor, *self._others_of(manifest.run_id, donor)][:MAX_DONORS]
         return await fetch(self._p2p, donors, manifest, root, self.service, skip)

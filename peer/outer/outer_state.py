@@ -74,7 +74,7 @@ class OuterState:
         self.inner = inner
         self.anchor_model = start.anchor_model.eval()
         self.anchor = Anchor(start.anchor_model, settings.training.lr)
-        self.progress = replace(start.progress, lineage=start.progress.anchor_name)
+        self.progress = replace(start.progress, lineage=start.progress.lineage_or_version)
         self.contributions = Contributions(standing)
         self.pseudo_gradient = PseudoGradient(inner, self.anchor, standing)
         self.tally = Tally(self.progress.samples)
@@ -120,7 +120,7 @@ class OuterState:
     def close_round(self) -> Tally:
         """Close the round at hand, begin the next one, and return the tally of the closed one."""
         closed, self.tally = self.tally, Tally(self.progress.samples)
-        self.progress = replace(self.progress, round=self.progress.round + 1, anchor=self._anchor_hash())
+        self.progress = replace(self.progress, round=self.progress.round + 1, version=self._version())
         return closed
 
     def close_round_alone(self) -> bool:
@@ -134,14 +134,14 @@ class OuterState:
             own.drop()
             return False
         self.anchor.begin(self.inner.parameters)
-        trained, anchor = own.samples, self._anchor_hash()
+        trained, version = own.samples, self._version()
         own.drop()
         self.progress = replace(
             self.progress,
             round=self.progress.round + 1,
             samples=self.progress.samples + trained,
-            anchor=anchor,
-            lineage=anchor,
+            version=version,
+            lineage=version,
         )
         self.tally = Tally(self.progress.samples)
         self._remember_anchor(trained)
@@ -171,7 +171,7 @@ class OuterState:
         parallel = min(1.0, own.samples / max(1.0, missed))
         self.anchor.begin([newer.parameters[name] for name, _ in self.anchor_model.named_parameters()])
         follow(self.inner.parameters, self.anchor, before, 1 - parallel)
-        self.progress = replace(progress, step=self.progress.step, lineage=progress.anchor_name)
+        self.progress = replace(progress, step=self.progress.step, lineage=progress.lineage_or_version)
         self.tally = Tally(progress.samples)
         self.begin()
         if own.samples and not own.fits():
@@ -180,7 +180,7 @@ class OuterState:
         self._remember_anchor()
         return CaughtUp(newer.donor.name, apart, 0)
 
-    def _anchor_hash(self) -> str:
+    def _version(self) -> str:
         return checkpoint.parameter_hash(dict(self.anchor_model.named_parameters()))
 
     def _remember_anchor(self, own: int = 0) -> None:

@@ -174,7 +174,7 @@ class SynchronousOuterLoop:
             update={
                 "role": Role.TRAINING,
                 "round": self.progress.round,
-                "lineage": self.progress.anchor,
+                "lineage": self.progress.version,
                 "trained": self.progress.samples,
                 "offered": self._trained,
                 "tokens_per_second": tokens_per_second,
@@ -201,7 +201,7 @@ class SynchronousOuterLoop:
         trained = (round - self.progress.round) * self._samples_per_round
         share, self._trained = min(1.0, self._trained / trained), 0
         anchor = checkpoint.parameter_hash(dict(self.anchor_model.named_parameters()))
-        self.progress = replace(self.progress, round=round, samples=self.progress.samples + trained, anchor=anchor)
+        self.progress = replace(self.progress, round=round, samples=self.progress.samples + trained, version=anchor)
         return RoundClosed([self._me.name, *(other.name for other in self.others)], share)
 
     def finish(self) -> None:

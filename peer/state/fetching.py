@@ -36,7 +36,7 @@ from minigpt.settings import SettingsError, parse_settings
 from peer.state import means
 from peer.state.anchor import FINE
 from peer.state.codec import payload_bytes
-from peer.state.serving import OWN_BUSINESS, PIECE_BYTES, StateService, dump_manifest, piece_digests, without
+from peer.state.serving import OWN_BUSINESS, PIECE_BYTES, StateService, piece_digests, without
 from peer.state.verifying import is_kept, is_whole
 from peer.wire import MAX_PROGRESS, FileRequest, ManifestRequest, MeanRequest, Message, PiecesRequest, printable
 
@@ -102,7 +102,7 @@ async def fetch(
     target = run / checkpoint.folder_name(manifest.progress)
     if is_kept(target, manifest):
         return target
-    partial = run / f"{PARTIAL}{manifest.anchor[:16]}"
+    partial = run / f"{PARTIAL}{manifest.version[:16]}"
     for old in run.glob(f"{PARTIAL}*"):
         if old != partial:
             shutil.rmtree(old, ignore_errors=True)
@@ -122,7 +122,7 @@ async def fetch(
                 raise
             file.path.unlink(missing_ok=True)
             manifest = without(manifest, (OPTIMIZER,))
-    (partial / MANIFEST).write_bytes(dump_manifest(manifest))
+    (partial / MANIFEST).write_bytes(manifest.dump())
     sync(partial / MANIFEST)
     if target.exists():
         if is_whole(target):  # ours may be all that we have, and what has come is yet to be looked at

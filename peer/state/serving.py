@@ -38,7 +38,7 @@ class StateService(ServicerBase):
     async def rpc_manifest(self, request: runtime_pb2.ExpertUID, context: P2PContext) -> runtime_pb2.ExpertInfo:
         """Return the newest folder's training.json without what is our own business; empty if there is none."""
         kept = kept_checkpoints(self.root, parse(ManifestRequest, request.uid).run or "*")
-        content = b"" if not kept else dump_manifest(kept[0][1])
+        content = b"" if not kept else kept[0][1].dump()
         return runtime_pb2.ExpertInfo(serialized_info=content)
 
     async def rpc_pieces(self, request: runtime_pb2.ExpertUID, context: P2PContext) -> runtime_pb2.ExpertInfo:
@@ -117,11 +117,6 @@ def without(manifest: Manifest, names: tuple[str, ...]) -> Manifest:
     """Return the manifest without those of its files."""
     files = {name: entry for name, entry in manifest.files.items() if name not in names}
     return manifest.model_copy(update={"files": files})
-
-
-def dump_manifest(manifest: Manifest) -> bytes:
-    """Return the manifest as the bytes of a training.json."""
-    return manifest.model_dump_json(indent=2).encode()
 
 
 def piece_digests(file: BinaryIO) -> Iterator[bytes]:

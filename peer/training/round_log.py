@@ -111,7 +111,7 @@ class RoundLog:
             "bytes_received": self._outer.bytes_received,
             "peers": event.peers,
             "share": event.share,
-            "anchor": progress.anchor,
+            "anchor": progress.version,
         }
         company = "alone" if len(event.peers) == 1 else "with " + ", ".join(event.peers[1:])
         loss, own_speed = "", ""

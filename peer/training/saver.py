@@ -77,7 +77,7 @@ class Saver:
         anchor = {name: parameter.detach() for name, parameter in copy.named_parameters()}
         progress = replace(outer.progress, step=inner.steps, updates=inner.updates)
         if wait or self._again:  # perhaps in the middle of a round
-            progress = replace(progress, anchor=checkpoint.parameter_hash(anchor))
+            progress = replace(progress, version=checkpoint.parameter_hash(anchor))
         self._again = False
         own = {name: parameter.detach().cpu() for name, parameter in inner.model.named_parameters()}
         local = None  # alone, at the end of a round, the anchor is where we are

@@ -246,7 +246,7 @@ def open_loops(
     averager = PseudoGradientAverager(size, network.dht, progress.run_id)
     position, missed = run.position(), []
     if run.how == "resumed":  # perhaps after an end without warning, with exchanges after the last checkpoint
-        missed = means.following(checkpoints / progress.run, progress.anchor_name, size)
+        missed = means.following(checkpoints / progress.run, progress.lineage_or_version, size)
     anchor, model = run.start.build_model(), start_model(run, with_local=not missed)
     inner = InnerLoop(model, batches, device, autocast, blocked, progress.step)
     moments = run.start.optimizer()

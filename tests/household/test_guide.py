@@ -107,7 +107,7 @@ def test_a_lonely_device_stops_after_so_many_passes_and_goes_on_when_asked_for_m
         config.write_text(epochs(2, checkpoint=str(first.folder)))
         said = ended(device.join("--run", "second", "--rounds", "0"))
         assert f"the run begins with the model in {first.folder}" in said
-        assert newest(device, "second").progress.anchor == first.progress.anchor
+        assert newest(device, "second").progress.version == first.progress.version
 
 
 @on_a_lan

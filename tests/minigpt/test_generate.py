@@ -175,7 +175,7 @@ def test_a_prompt_is_answered_again_after_every_round(
 
 def test_who_follows_several_donors_is_not_led_back(monkeypatch: pytest.MonkeyPatch) -> None:
     def at(round: int, step: int, run_id: str = "cellmind-0123456789ab") -> Checkpoint:
-        progress = Progress("cellmind", run_id, round=round, samples=100 * round, step=step, anchor=f"{round}")
+        progress = Progress("cellmind", run_id, round=round, samples=100 * round, step=step, version=f"{round}")
         return Checkpoint(Path(), progress, SETTINGS, {}, 400)
 
     donors = [at(2, 30), at(2, 31), at(1, 40), at(3, 50), at(1, 5, "cellmind-ba9876543210")]

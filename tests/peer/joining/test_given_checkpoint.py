@@ -28,7 +28,7 @@ def test_a_checkpoint_that_fits_is_what_the_run_begins_with(folder: Path, tokeni
     given = given_checkpoint(settings("checkpoints/latest", dropout=0.3), notes.append)
     assert given is not None and notes == []
     check_tokenizer(given, tokenizer_model)
-    assert checkpoint.parameter_hash(given.parameters()) == checkpoint.read(folder).progress.anchor
+    assert checkpoint.parameter_hash(given.parameters()) == checkpoint.read(folder).progress.version
 
 
 def test_without_the_setting_nothing_is_looked_for(folder: Path) -> None:

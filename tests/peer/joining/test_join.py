@@ -231,7 +231,7 @@ def test_the_founder_writes_the_state_that_all_begin_with(
     assert (run.start.progress.run_id, run.start.progress.round) == (identity, 0)
     assert said.lines[-1] == f"nobody trains 'cellmind' here yet: founded run {identity}"
     model = found_model(wanted.settings, run.start.vocab_size, identity)
-    assert checkpoint.parameter_hash(model.state_dict()) == run.start.progress.anchor, "on every device the same"
+    assert checkpoint.parameter_hash(model.state_dict()) == run.start.progress.version, "on every device the same"
     assert str(tmp_path) not in (run.start.folder / "settings.json").read_text(), "paths are nobody else's business"
 
 
@@ -328,7 +328,7 @@ def a_device_that_trains(folder: Path, tokenizer_model: Path, model: MiniGPT) ->
             run_id=identity,
             round=progress.round,
             trained=progress.samples,
-            lineage=progress.anchor_name,
+            lineage=progress.lineage_or_version,
             sharing=True,
         )
 

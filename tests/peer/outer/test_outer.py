@@ -173,7 +173,7 @@ def test_every_round_that_missed_means_close_is_an_event_of_its_own(nodes: list[
         for closed, event in enumerate(outer.tick(1.0), start=1):
             assert isinstance(event, RoundClosed)
             assert outer.progress.round == first + closed
-            assert outer.progress.anchor == parameter_hash(dict(outer.anchor_model.named_parameters()))
+            assert outer.progress.version == parameter_hash(dict(outer.anchor_model.named_parameters()))
         assert (outer.progress.lineage, outer.progress.round) == (lineage, first + 2)
     finally:
         outer.stop()
@@ -466,6 +466,6 @@ def test_who_is_done_alone_closes_a_round_that_is_not_full(nodes: list[DHT], tmp
         list(outer.tick(1.0))
         assert outer.finish() == RoundClosed(["me"], 1.0)
         assert (outer.progress.round, outer.progress.samples, outer.standing.offered) == (4, 302, 0)
-        assert parameter_hash(dict(outer.inner.model.named_parameters())) == outer.progress.anchor
+        assert parameter_hash(dict(outer.inner.model.named_parameters())) == outer.progress.version
     finally:
         outer.stop()

@@ -45,11 +45,11 @@ def test_a_round_closes_when_enough_sequences_have_gone_into_the_anchor() -> Non
     assert state.progress.lineage == "aa", "no mean has led here yet"
     first = mean_at(state, {OTHER: PER_ROUND - 1})
     assert state.advance(first, ME) is None
-    assert (state.progress.lineage, state.progress.round, state.progress.anchor) == (first.lineage, 3, "aa")
+    assert (state.progress.lineage, state.progress.round, state.progress.version) == (first.lineage, 3, "aa")
     closed = state.advance(mean_at(state, {OTHER: 1, ME: PER_ROUND}), ME)
     assert closed is not None and closed.began_at == 0
     assert (set(closed.peers), closed.share(ME), closed.share(OTHER)) == ({ME, OTHER}, 0.5, 0.5)
-    assert (state.progress.round, state.progress.anchor) == (4, hash_of(state))
+    assert (state.progress.round, state.progress.version) == (4, hash_of(state))
     assert (state.tally.began_at, state.tally.peers) == (2 * PER_ROUND, [])
     assert state.standing.own == PER_ROUND
 

@@ -25,7 +25,7 @@ from tests.dht import acquainted_nodes
 
 STOP = cast(StopSignal, SimpleNamespace(interrupts=nullcontext))
 SETTINGS = Settings.model_validate({"training": {"batch_size": 4}, "swarm": {"samples_per_round": 8}})
-PROGRESS = Progress(run="cellmind", run_id="cellmind-000000000000", round=0, samples=0, step=0, anchor="0" * 64)
+PROGRESS = Progress(run="cellmind", run_id="cellmind-000000000000", round=0, samples=0, step=0, version="0" * 64)
 
 
 @pytest.fixture
@@ -92,6 +92,6 @@ def test_the_anchor_is_what_the_parameters_are_after_the_step_of_a_round(inner: 
             break
     assert events == [RoundClosed(["me"], 1.0)]
     assert [notice.paused for notice in posted[:2]] == ["battery at 9 %", ""]
-    assert outer.progress.anchor == parameter_hash(dict(inner.model.named_parameters())) != before
+    assert outer.progress.version == parameter_hash(dict(inner.model.named_parameters())) != before
     assert (outer.progress.round, outer.progress.samples, outer.bytes_sent) == (1, 8, 3)
     assert outer.needs_checkpoint and outer.exchange_report is None

@@ -58,7 +58,7 @@ def test_the_whole_folder_arrives_without_what_is_the_donor_s_own(donor_folder: 
 def test_a_transfer_goes_on_where_it_broke_off(donor_folder: Path, tmp_path: Path, small_pieces: None) -> None:
     async def work(donor: P2P, joiner: P2P, service: StateService) -> tuple[Path, int, Manifest]:
         manifest = await fetch_manifest(joiner, donor.peer_id, RUN)
-        partial = tmp_path / RUN / f"{PARTIAL}{manifest.anchor[:16]}"
+        partial = tmp_path / RUN / f"{PARTIAL}{manifest.version[:16]}"
         partial.mkdir(parents=True)
         (source,) = donor_folder.glob(f"{RUN}/round-*")
         (partial / MODEL).write_bytes((source / MODEL).read_bytes()[: 3 * PIECE + 5])
@@ -74,7 +74,7 @@ def test_a_transfer_goes_on_where_it_broke_off(donor_folder: Path, tmp_path: Pat
 def test_what_does_not_match_its_hash_is_taken_again(donor_folder: Path, tmp_path: Path, small_pieces: None) -> None:
     async def work(donor: P2P, joiner: P2P, service: StateService) -> None:
         manifest = await fetch_manifest(joiner, donor.peer_id, RUN)
-        partial = tmp_path / RUN / f"{PARTIAL}{manifest.anchor[:16]}"
+        partial = tmp_path / RUN / f"{PARTIAL}{manifest.version[:16]}"
         partial.mkdir(parents=True)
         (partial / MODEL).write_bytes(b"x" * (manifest.files[MODEL].size + 2 * PIECE))
         folder, _ = await take(donor, joiner, tmp_path)
@@ -303,7 +303,7 @@ def odd_request(dice: random.Random, manifest: Manifest) -> str:
         "run": RUN,
         "file": MODEL,
         "sha256": manifest.files[MODEL].sha256,
-        "previous": manifest.anchor,
+        "previous": manifest.version,
         "offset": 0,
         "size": 100,
     }

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from hivemind.averaging.control import StepControl
 
+from data.printable import printable
 from peer.outer.averager import MATCHMAKING_SECONDS, MAX_GROUP
 from peer.outer.connection import Connection
 from peer.outer.exchange_schedule import ExchangeSchedule
@@ -135,4 +136,4 @@ class Exchanging:
 def reason(error: BaseException) -> str:
     """Return one line of what an error says, without what hivemind puts before it."""
     text = str(error).removeprefix("Unable to run All-Reduce: ") or type(error).__name__
-    return text.splitlines()[0][:160]
+    return printable(text.splitlines()[0])[:160]

@@ -23,8 +23,7 @@ from minigpt.inference.decoding import InferenceModel
 from minigpt.inference.sampling import Sampling, generate
 from minigpt.model import MiniGPT
 from minigpt.settings import Settings
-from tests.minigpt.checkpoint.test_checkpoint import seal
-from tests.tiny import LINES, SETTINGS, build_model, save_model
+from tests.tiny import LINES, SETTINGS, build_model, save_model, seal
 
 gguf: Any = pytest.importorskip("gguf")
 

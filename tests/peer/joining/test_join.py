@@ -1,4 +1,4 @@
-"""How a device comes into a run: what it decides by what it sees, and the state that it takes, from a real donor."""
+"""The joining of a run: what a device decides by what it sees, and the state that it takes, from a real donor."""
 
 from __future__ import annotations
 

@@ -354,7 +354,7 @@ def test_what_a_device_learnt_apart_is_known_after_it_was_ended_as_well(nodes: l
 
 
 def test_what_a_peer_has_seen_of_us_is_told_by_where_it_stands(nodes: list[DHT], tmp_path: Path) -> None:
-    """Who comes back takes the means that it missed, what we gave in them as well: that is not said again."""
+    """A peer that comes back takes the means that it missed, what we gave in them as well: that is not said again."""
     outer = start_outer(nodes[0], tmp_path, post=lambda notice: View())
     try:
         for number in range(3):

@@ -1,4 +1,4 @@
-"""What a device trains on, and that a run which goes on does so where it was."""
+"""The texts that a device trains on; and a run that goes on does so where it was."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ def test_ctrl_c_is_heeded_while_text_is_turned_into_tokens(device: Device) -> No
 def test_a_round_that_closes_while_a_checkpoint_is_written_is_saved_after_it(
     device: Device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who joins waits for it: the anchor of a round that was left out is one that nobody can follow from."""
+    """A joiner waits for it: the anchor of a round that was left out is one that nobody can follow from."""
     slow_disk, save = threading.Event(), checkpoint.save
 
     def save_slowly(*arguments: Any, **named: Any) -> Path:

@@ -2,6 +2,6 @@
 
 `formats/` reads the exports, `masking/` takes out who they are about, `texts/` keeps and cuts them. People's text stays
 in this folder: nothing here opens a connection, and nothing of minigpt or peer is imported. `atomic.py` and
-`printable.py` are the ground that every package stands on: files that are whole or not there, and text fit for a
+`terminal.py` are the ground that every package stands on: files that are whole or not there, and text fit for a
 terminal.
 """

@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
-from data.printable import printable
+from data.terminal import printable
 from minigpt import START
 from minigpt.checkpoint import Checkpoint
 from minigpt.checkpoint.manifest import CheckpointError

@@ -15,7 +15,7 @@ import json5
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from data.options import DataSettings
-from data.printable import printable
+from data.terminal import printable
 
 DISTRIBUTED_NOTICE = (
     '"distributed" is no longer needed and is ignored: devices find one another, so there is no world size to set '

@@ -17,7 +17,7 @@ from pathlib import Path
 import sentencepiece
 
 from data.atomic import write_whole
-from data.printable import printable
+from data.terminal import printable
 
 TAGS = (  # data/masking/tags.py says what they are
     *("<PHOTO>", "<MOVIE>", "<EMOJI>", "<URL>", "<NAME>"),

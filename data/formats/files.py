@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 
 from data.errors import DataError
-from data.printable import printable
+from data.terminal import printable
 
 try:
     from lzma import LZMAError

@@ -10,7 +10,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from data.printable import printable
+from data.terminal import printable
 
 MODEL, OPTIMIZER, LOCAL = "model.safetensors", "optimizer.safetensors", "local.safetensors"
 MODEL_CONFIG, SETTINGS, MANIFEST = "config.json", "settings.json", "training.json"

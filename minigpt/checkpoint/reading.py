@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 import tokenizer
-from data.printable import printable
+from data.terminal import printable
 from minigpt.checkpoint.manifest import (
     LOCAL,
     MANIFEST,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from hivemind.averaging.control import StepControl
 
-from data.printable import printable
+from data.terminal import printable
 from peer.outer.averager import MATCHMAKING_SECONDS, MAX_GROUP
 from peer.outer.connection import Connection
 from peer.outer.exchange_schedule import ExchangeSchedule
@@ -59,7 +59,7 @@ class Exchanging:
         """
         averager = self._connection.averager
         slowest = max([me.step_seconds, *(mate.step_seconds for mate in mates)])
-        moved = averager.bytes_sent + averager.bytes_received
+        moved = averager.traffic.total
         control = averager.exchange(
             given.payload,
             lineage=lineage,
@@ -114,7 +114,7 @@ class Exchanging:
         averager, own = self._connection.averager, samples.get(me, 0)
         self.seconds = averager.seconds
         self._schedule.exchanged(
-            averager.bytes_sent + averager.bytes_received - flight.moved,
+            averager.traffic.total - flight.moved,
             self.seconds,
             averager.processor_seconds - flight.processor_seconds,
             (sum(samples.values()) - own) / max(1, own),

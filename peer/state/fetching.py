@@ -22,7 +22,7 @@ from hivemind.proto import runtime_pb2
 from hivemind.utils.asyncio import aiter_with_timeout
 
 from data.atomic import sync
-from data.printable import printable
+from data.terminal import printable
 from minigpt import checkpoint
 from minigpt.checkpoint.manifest import (
     MANIFEST,

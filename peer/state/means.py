@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from data.atomic import replacing
-from data.printable import printable
+from data.terminal import printable
 from peer.state.anchor import LIMIT, MEAN_BITS
 from peer.state.codec import bits_of, is_valid
 from peer.wire import MeanHeader, parse

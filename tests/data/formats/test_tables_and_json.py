@@ -167,7 +167,7 @@ def test_a_runs_settings_load_next_to_nothing_of_data() -> None:
         "import sys, minigpt.settings; print(*sorted(name for name in sys.modules if name.split('.')[0] == 'data'))"
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=REPOSITORY, capture_output=True, text=True, check=True)
-    assert set(done.stdout.split()) - {"dataclasses"} == {"data", "data.errors", "data.options", "data.printable"}
+    assert set(done.stdout.split()) - {"dataclasses"} == {"data", "data.errors", "data.options", "data.terminal"}
 
 
 def test_json_lines(tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ import copy
 import errno
 import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import count, repeat
 from pathlib import Path
@@ -66,6 +68,16 @@ def start_outer(
     )
 
 
+@contextmanager
+def running(node: DHT, folder: Path, **more: Any) -> Iterator[BackgroundOuterLoop]:
+    """Give the block what `start_outer` starts, and stop it."""
+    outer = start_outer(node, folder, **more)
+    try:
+        yield outer
+    finally:
+        outer.stop()
+
+
 def test_two_devices_close_rounds_together_and_have_the_same_anchor(nodes: list[DHT], tmp_path: Path) -> None:
     said: dict[str, Notice] = {}
     run_id = next(runs)
@@ -101,7 +113,7 @@ def test_two_devices_close_rounds_together_and_have_the_same_anchor(nodes: list[
         assert all(event.peers == ["me", "me"] and 0 < event.share < 1 for events in closed for event in events)
         assert set(lineages[0]) == set(lineages[1]), "the whole way was the same"
         assert wait_until(lambda: rounds_closed() and len(devices[0].exchange_report.group) == 2, BOUND)
-        assert devices[0].exchange_report.seconds > 0 and devices[0].bytes_sent > 0
+        assert devices[0].exchange_report.seconds > 0 and devices[0].traffic.sent > 0
         assert devices[0].lr_factor > 1.0
     finally:
         for device in devices:
@@ -132,8 +144,7 @@ def test_who_sent_nonsense_is_named_and_nobody_to_us_for_a_while(nodes: list[DHT
         mate = notice.model_copy(update={"peer": nodes[1].peer_id.to_base58(), "name": "mate", "trained": 300})
         return View(notices=[mate])
 
-    outer = start_outer(nodes[0], tmp_path, post=post)
-    try:
+    with running(nodes[0], tmp_path, post=post) as outer:
         list(outer.tick(1.0))
         assert [other.name for other in outer.others] == ["mate"]
         outer._connection.averager._complain(nodes[1].peer_id, "nothing but noise")
@@ -141,21 +152,16 @@ def test_who_sent_nonsense_is_named_and_nobody_to_us_for_a_while(nodes: list[DHT
         assert wait_until(lambda: "mate sent nothing but noise" in getattr(next(said), "reason", ""), BOUND)
         assert not list(outer.tick(1.0))
         assert not outer.others
-    finally:
-        outer.stop()
 
 
 def test_an_exchange_that_hivemind_gives_up_is_a_setback(nodes: list[DHT], tmp_path: Path) -> None:
-    outer = start_outer(nodes[0], tmp_path, post=lambda notice: View())
-    try:
+    with running(nodes[0], tmp_path, post=lambda notice: View()) as outer:
         control: MPFuture[Any] = MPFuture()
         control.set_exception(asyncio.CancelledError())
         outer._exchanging._flight = Flight(cast(StepControl, control), "aa", 0, 0.0)
         assert list(outer.tick(1.0)) == [
             Setback("an exchange did not come together (CancelledError); it is tried again")
         ]
-    finally:
-        outer.stop()
 
 
 def test_every_round_that_missed_means_close_is_an_event_of_its_own(nodes: list[DHT], tmp_path: Path) -> None:
@@ -181,8 +187,7 @@ def test_every_round_that_missed_means_close_is_an_event_of_its_own(nodes: list[
 
 def test_who_has_left_is_named_in_the_round_that_it_was_in(nodes: list[DHT], tmp_path: Path) -> None:
     present: list[Notice] = []
-    outer = start_outer(nodes[0], tmp_path, post=lambda notice: View(notices=list(present)))
-    try:
+    with running(nodes[0], tmp_path, post=lambda notice: View(notices=list(present))) as outer:
         present.append(outer._notice().model_copy(update={"peer": "D" * 12, "name": "mate"}))
         list(outer.tick(1.0))
         present.clear()
@@ -190,8 +195,6 @@ def test_who_has_left_is_named_in_the_round_that_it_was_in(nodes: list[DHT], tmp
         assert not outer.others
         outer.state.tally.add({"D" * 12: 4})
         assert outer._round_closed(outer.state.close_round()).peers == ["me", "mate"]
-    finally:
-        outer.stop()
 
 
 def test_who_was_ended_without_warning_goes_on_from_its_last_exchange(nodes: list[DHT], tmp_path: Path) -> None:
@@ -242,8 +245,7 @@ def test_a_device_that_slept_keeps_its_anchor_until_the_others_had_time_to_be_he
 
 def test_who_comes_and_stands_where_we_stand_has_nothing_to_take(nodes: list[DHT], tmp_path: Path) -> None:
     others: list[Notice] = []
-    outer = start_outer(nodes[0], tmp_path, post=lambda notice: View(notices=others))
-    try:
+    with running(nodes[0], tmp_path, post=lambda notice: View(notices=others)) as outer:
         for anchor, closes in ((outer.progress.lineage, 0), ("cc", 1)):
             outer._shared_from = None  # alone for a while
             outer.inner.steps += 3
@@ -254,8 +256,6 @@ def test_who_comes_and_stands_where_we_stand_has_nothing_to_take(nodes: list[DHT
             assert [type(event) for event in events] == [RoundClosed] * closes
             assert outer.is_shared
             assert outer.state.pseudo_gradient.samples == (0 if closes else 12)
-    finally:
-        outer.stop()
 
 
 def test_what_was_trained_apart_counts_and_weighs_no_more_than_an_exchange(nodes: list[DHT], tmp_path: Path) -> None:
@@ -355,8 +355,7 @@ def test_what_a_device_learnt_apart_is_known_after_it_was_ended_as_well(nodes: l
 
 def test_what_a_peer_has_seen_of_us_is_told_by_where_it_stands(nodes: list[DHT], tmp_path: Path) -> None:
     """A peer that comes back takes the means that it missed, what we gave in them as well: that is not said again."""
-    outer = start_outer(nodes[0], tmp_path, post=lambda notice: View())
-    try:
+    with running(nodes[0], tmp_path, post=lambda notice: View()) as outer:
         for number in range(3):
             outer.inner.steps += 1
             outer.trained(4)
@@ -370,8 +369,6 @@ def test_what_a_peer_has_seen_of_us_is_told_by_where_it_stands(nodes: list[DHT],
         assert outer._take(newer).apart == 4
         assert outer._take(newer).apart == 0, "it has been counted"
         assert outer.state.pseudo_gradient.samples == 4
-    finally:
-        outer.stop()
 
 
 def test_a_peer_that_claims_to_be_far_ahead_keeps_nobody_from_going_on(nodes: list[DHT], tmp_path: Path) -> None:
@@ -391,8 +388,7 @@ def test_a_peer_that_claims_to_be_far_ahead_keeps_nobody_from_going_on(nodes: li
         claims = {"peer": "L" * 12, "name": "liar", "trained": 2**50, "lineage": "b", "sharing": True}
         return View(notices=[notice.model_copy(update=claims)])
 
-    outer = start_outer(nodes[0], tmp_path, post=post, fetch_means=fetch_means, fetch=fetch)
-    try:
+    with running(nodes[0], tmp_path, post=post, fetch_means=fetch_means, fetch=fetch) as outer:
         said = (event for _ in count() for event in [*outer.tick(1.0), None])
         assert wait_until(lambda: isinstance(next(said), Setback), BOUND)
         ticks = len(asked)
@@ -401,8 +397,6 @@ def test_a_peer_that_claims_to_be_far_ahead_keeps_nobody_from_going_on(nodes: li
         assert len(asked) == ticks == 1, "it is not asked again at once"
         assert not outer._catching_up.under_way
         assert all(torch.equal(*pair) for pair in zip(outer.anchor_model.parameters(), build_model(40).parameters()))
-    finally:
-        outer.stop()
 
 
 def test_a_state_that_its_donor_is_still_writing_is_asked_for_when_it_is_written(
@@ -420,16 +414,13 @@ def test_a_state_that_its_donor_is_still_writing_is_asked_for_when_it_is_written
         return View(notices=[notice.model_copy(update=newer)])
 
     no_means = SimpleNamespace(poll=lambda: [])
-    outer = start_outer(nodes[0], tmp_path, post=post, fetch_means=lambda *rest: no_means, fetch=fetch)
-    try:
+    with running(nodes[0], tmp_path, post=post, fetch_means=lambda *rest: no_means, fetch=fetch) as outer:
         for _ in range(3):
             assert not list(outer.tick(1.0)), "nobody is told of a moment's wait"
         assert not asked
         writes = False
         assert wait_until(lambda: not list(outer.tick(1.0)) and asked, BOUND)
         assert asked == ["D" * 12]
-    finally:
-        outer.stop()
 
 
 def test_who_cannot_keep_a_mean_sends_nobody_to_a_checkpoint_that_leads_nowhere(
@@ -439,8 +430,7 @@ def test_who_cannot_keep_a_mean_sends_nobody_to_a_checkpoint_that_leads_nowhere(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(Mean, "save", full)
-    outer = start_outer(nodes[0], tmp_path, post=lambda notice: View())
-    try:
+    with running(nodes[0], tmp_path, post=lambda notice: View()) as outer:
         assert outer._notice().sharing
         outer.inner.steps += 1
         outer.trained(4)
@@ -449,14 +439,11 @@ def test_who_cannot_keep_a_mean_sends_nobody_to_a_checkpoint_that_leads_nowhere(
         assert not outer._notice().sharing
         outer.checkpoint_saved(outer.progress.samples)
         assert outer._notice().sharing, "a newer checkpoint is on the disk"
-    finally:
-        outer.stop()
 
 
 def test_who_is_done_alone_closes_a_round_that_is_not_full(nodes: list[DHT], tmp_path: Path) -> None:
     present: list[Notice] = []
-    outer = start_outer(nodes[0], tmp_path, post=lambda notice: View(notices=list(present)))
-    try:
+    with running(nodes[0], tmp_path, post=lambda notice: View(notices=list(present))) as outer:
         assert outer.finish() is None, "nothing was trained"
         outer.trained(outer.inner.step(1e-3)[1])
         present.append(outer._notice().model_copy(update={"peer": nodes[1].peer_id.to_base58(), "name": "mate"}))
@@ -467,5 +454,3 @@ def test_who_is_done_alone_closes_a_round_that_is_not_full(nodes: list[DHT], tmp
         assert outer.finish() == RoundClosed(["me"], 1.0)
         assert (outer.progress.round, outer.progress.samples, outer.standing.offered) == (4, 302, 0)
         assert parameter_hash(dict(outer.inner.model.named_parameters())) == outer.progress.anchor
-    finally:
-        outer.stop()

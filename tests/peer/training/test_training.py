@@ -24,6 +24,7 @@ from peer.inner.loop import InnerLoop
 from peer.joining.run import Run
 from peer.outer.events import Event, RoundClosed
 from peer.outer.interface import ExchangeReport
+from peer.outer.traffic import Traffic
 from peer.training.saver import Saver
 from peer.training.setup import open_batches
 from peer.wire import Notice
@@ -38,7 +39,8 @@ class StillOuterLoop:
 
     standing = Standing()
     needs_checkpoint = True
-    trained_by_all = round_progress = bytes_sent = bytes_received = 0
+    trained_by_all = round_progress = 0
+    traffic = Traffic()
     lr_factor = 1.0
     exchange_report: ExchangeReport | None = None
 
@@ -101,16 +103,8 @@ class Device:
         assert start is not None
         inner = InnerLoop(start.build_model(), batches, torch.device("cpu"), None)
         outer = StillOuterLoop(start.build_model(), start.progress)
-        saver = Saver(
-            batches=batches,
-            inner=inner,
-            outer=outer,
-            settings=self.settings,
-            tokenizer_model=self.tokenizer_model,
-            checkpoints=self.folder,
-            display=Display(),
-        )
-        return saver, inner, outer
+        kept = {"tokenizer_model": self.tokenizer_model, "checkpoints": self.folder}
+        return Saver(inner, outer, batches, self.settings, Display(), **kept), inner, outer
 
 
 @pytest.fixture

@@ -124,19 +124,16 @@ def test_the_outer_loop_replaces_an_averager_that_has_died(nodes: list[DHT], tmp
     def start_again() -> None:
         network.dht, network.starts = nodes[1], network.starts + 1
 
-    outer = start_outer(nodes[0], tmp_path, post=lambda notice: View(), start_again=start_again)
-    network = cast(Any, outer.network)
-    network.peer, network.address = nodes[1].peer_id.to_base58(), Address("127.0.0.1", 1, "Qm")
-    dead = outer._connection.averager
-    try:
+    with running(nodes[0], tmp_path, post=lambda notice: View(), start_again=start_again) as outer:
+        network = cast(Any, outer.network)
+        network.peer, network.address = nodes[1].peer_id.to_base58(), Address("127.0.0.1", 1, "Qm")
+        dead = outer._connection.averager
         assert not list(outer.tick(1.0))
         send(dead, signal.SIGKILL)
         dead.join(BOUND)
         assert list(outer.tick(1.0)) == [Reconnected("127.0.0.1")]
         assert outer._connection.averager.is_alive()
         assert not list(outer.tick(1.0))
-    finally:
-        outer.stop()
 
 
 def test_who_sent_nonsense_is_named_and_nobody_to_us_for_a_while(nodes: list[DHT], tmp_path: Path) -> None:
@@ -166,10 +163,9 @@ def test_an_exchange_that_hivemind_gives_up_is_a_setback(nodes: list[DHT], tmp_p
 
 def test_every_round_that_missed_means_close_is_an_event_of_its_own(nodes: list[DHT], tmp_path: Path) -> None:
     """Whoever saves a checkpoint at the end of a round saves that round's anchor, and not a later one."""
-    outer = start_outer(nodes[0], tmp_path, post=lambda notice: View())
-    per_round = SETTINGS.swarm.samples_per_round
-    lineage, first = outer.progress.lineage, outer.progress.round
-    try:
+    with running(nodes[0], tmp_path, post=lambda notice: View()) as outer:
+        per_round = SETTINGS.swarm.samples_per_round
+        lineage, first = outer.progress.lineage, outer.progress.round
         for number in range(4):  # half a round each
             numbers = torch.randn(outer.state.anchor.size, generator=torch.Generator().manual_seed(number))
             mean = Mean(lineage, {"somebody": per_round // 2}, 3, encoded(numbers, MEAN_BITS[COARSE]))
@@ -181,8 +177,6 @@ def test_every_round_that_missed_means_close_is_an_event_of_its_own(nodes: list[
             assert outer.progress.round == first + closed
             assert outer.progress.anchor == parameter_hash(dict(outer.anchor_model.named_parameters()))
         assert (outer.progress.lineage, outer.progress.round) == (lineage, first + 2)
-    finally:
-        outer.stop()
 
 
 def test_who_has_left_is_named_in_the_round_that_it_was_in(nodes: list[DHT], tmp_path: Path) -> None:
@@ -259,10 +253,9 @@ def test_who_comes_and_stands_where_we_stand_has_nothing_to_take(nodes: list[DHT
 
 
 def test_what_was_trained_apart_counts_and_weighs_no_more_than_an_exchange(nodes: list[DHT], tmp_path: Path) -> None:
-    outer = start_outer(nodes[0], tmp_path, post=lambda notice: View())
-    donor = outer._notice().model_copy(update={"peer": "D" * 12, "name": "donor"})
-    before = outer.progress
-    try:
+    with running(nodes[0], tmp_path, post=lambda notice: View()) as outer:
+        donor = outer._notice().model_copy(update={"peer": "D" * 12, "name": "donor"})
+        before = outer.progress
         outer._company.update([donor])
         outer.state.contributions.update(outer.others)
         for _ in range(2):  # rounds that we close alone, of 50 steps with 4 sequences each
@@ -289,11 +282,9 @@ def test_what_was_trained_apart_counts_and_weighs_no_more_than_an_exchange(nodes
         assert (given.samples, given.steps, given.weight) == (440, 10, 40)
         standing = outer.standing
         assert (standing.offered, standing.steps) == (440, 10), "it has been given, and is in no anchor yet"
-    finally:
-        outer.stop()
 
-    outer = start_outer(nodes[0], tmp_path, standing=standing, post=lambda notice: View())
-    try:  # it was ended, and goes on from its checkpoint
+    # it was ended, and goes on from its checkpoint
+    with running(nodes[0], tmp_path, standing=standing, post=lambda notice: View()) as outer:
         assert outer.standing == standing
         outer.inner.step_seconds = 1.0
         outer._company.update([donor])
@@ -301,15 +292,12 @@ def test_what_was_trained_apart_counts_and_weighs_no_more_than_an_exchange(nodes
         caught_up = outer._take(NewerAnchor(donor, later, dict(build_model(40).named_parameters())))
         assert caught_up.apart == 0, "it has been said"
         assert outer.state.pseudo_gradient.samples == 440
-    finally:
-        outer.stop()
 
 
 def test_what_was_learnt_apart_and_fits_nothing_is_given_up(nodes: list[DHT], tmp_path: Path) -> None:
-    outer = start_outer(nodes[0], tmp_path, post=lambda notice: View())
-    donor = outer._notice().model_copy(update={"peer": "D" * 12, "name": "donor"})
-    newer: dict[str, torch.Tensor] = dict(build_model(40).named_parameters())
-    try:
+    with running(nodes[0], tmp_path, post=lambda notice: View()) as outer:
+        donor = outer._notice().model_copy(update={"peer": "D" * 12, "name": "donor"})
+        newer: dict[str, torch.Tensor] = dict(build_model(40).named_parameters())
         outer._company.update([donor])
         outer.state.contributions.update(outer.others)
         outer.inner.steps += 50
@@ -331,8 +319,6 @@ def test_what_was_learnt_apart_and_fits_nothing_is_given_up(nodes: list[DHT], tm
         assert (outer.state.pseudo_gradient.samples, outer.standing.offered, outer.standing.own) == (0, 0, 0)
         outer._give([donor])
         assert outer.state.pseudo_gradient.given is None, "there is nothing to say"
-    finally:
-        outer.stop()
 
 
 def test_what_a_device_learnt_apart_is_known_after_it_was_ended_as_well(nodes: list[DHT], tmp_path: Path) -> None:

@@ -32,13 +32,13 @@ import torch
 
 import tokenizer
 from minigpt import START, checkpoint
-from minigpt.checkpoint.manifest import Progress
 from minigpt.export import write_gguf
 from minigpt.inference import sampling
 from minigpt.inference.decoding import InferenceModel
 from minigpt.inference.sampling import Sampling, generate
 from minigpt.model import MiniGPT
 from minigpt.settings import Settings
+from tests.tiny import save_model
 
 SHORT, LONG = 8, 200  # tokens in a prompt
 PROMPTS = 8
@@ -54,17 +54,7 @@ def make_folder(root: Path, corpus: Path) -> Path:
     torch.manual_seed(0)
     pieces = tokenizer.load(model_file).get_piece_size()
     model = MiniGPT.from_settings(settings.model, pieces, settings.training.dataset.seq_len)
-    parameters = model.state_dict()
-    anchor = checkpoint.parameter_hash(parameters)
-    progress = Progress(run="benchmark", run_id="benchmark-000000000000", round=1, samples=256, step=64, version=anchor)
-    return checkpoint.save(
-        root,
-        progress,
-        parameters=parameters,
-        model_config=model.hugging_face_config(),
-        settings=settings,
-        tokenizer_model=model_file,
-    )
+    return save_model(root, model_file, model, settings=settings)
 
 
 def ours(folder: Path) -> Ask:

@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import rich.progress
@@ -15,6 +16,7 @@ from data.errors import DataError
 from data.formats.detect import explain
 from data.options import DataSettings, options_in
 from data.prepare import Progress, Report, prepare
+from data.terminal import exit_code
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -68,22 +70,18 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def main() -> int:
-    arguments = parse_arguments()
-    try:
-        if arguments.explain:
-            for line in explain(arguments.explain):
-                _say(line)
-        else:
-            with _bar() as (note, progress):
-                options = _options(arguments.keep_case, arguments.speakers)
-                prepare(arguments.raw, arguments.output, note, progress, options=options, review=arguments.review)
-    except DataError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("stopped; nothing was changed", file=sys.stderr)
-        return 130
-    return 0
+    return exit_code(partial(work, parse_arguments()), DataError)
+
+
+def work(arguments: argparse.Namespace) -> None:
+    """Explain a file or prepare all, as the command line asks. Raises DataError."""
+    if arguments.explain:
+        for line in explain(arguments.explain):
+            _say(line)
+    else:
+        options = _options(arguments.keep_case, arguments.speakers)
+        with _bar() as (note, progress):
+            prepare(arguments.raw, arguments.output, note, progress, options=options, review=arguments.review)
 
 
 def _options(keep_case: bool | None, speakers: bool | None) -> DataSettings:

@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
+from data.terminal import printable
 from minigpt import START
 from minigpt.checkpoint import Checkpoint
 from minigpt.checkpoint.manifest import CheckpointError
@@ -40,8 +41,15 @@ def write_samples(
             print()
         own = sampling if sampling.seed is None else replace(sampling, seed=sampling.seed + number)
         for text in stream_text(tokenizer, generate(model, ids, max_new_tokens=max_new_tokens, sampling=own)):
-            print(text, end="", flush=True)
+            write(text)
         print(flush=True)
+
+
+def write(text: str) -> None:
+    """Write a piece of what the model says; to a terminal, without what that would take for a command."""
+    if sys.stdout.isatty():
+        text = "\n".join(map(printable, text.split("\n")))
+    print(text, end="", flush=True)
 
 
 def chat(model: InferenceModel, tokenizer: Any, lines: Iterable[str], sampling: Sampling, max_new_tokens: int) -> None:
@@ -54,7 +62,7 @@ def chat(model: InferenceModel, tokenizer: Any, lines: Iterable[str], sampling: 
         turn = sampling if sampling.seed is None else replace(sampling, seed=sampling.seed + number)
         ids = generate(model, context, max_new_tokens=max_new_tokens, sampling=turn)
         for text in first_line(stream_text(tokenizer, ids)):
-            print(text, end="", flush=True)
+            write(text)
         if context.ids[-len(newline) :] != newline:  # it was too long, or the end of a text
             for id in newline:
                 context.append(id)

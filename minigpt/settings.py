@@ -15,6 +15,7 @@ import json5
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from data.options import DataSettings
+from data.terminal import printable
 
 DISTRIBUTED_NOTICE = (
     '"distributed" is no longer needed and is ignored: devices find one another, so there is no world size to set '
@@ -150,7 +151,8 @@ def load_settings(path: Path) -> tuple[Settings, list[str]]:
     except UnicodeDecodeError as error:
         raise SettingsError(f"{path} is not UTF-8 text; save it as UTF-8") from error
     except (ValueError, RecursionError) as error:
-        raise SettingsError(f"{path} is not valid JSON: {str(error).replace('<string>:', 'line ')}") from error
+        reason = printable(str(error).replace("<string>:", "line "))
+        raise SettingsError(f"{path} is not valid JSON: {reason}") from error
     notices = []
     if isinstance(document, dict) and "distributed" in document:
         del document["distributed"]
@@ -183,13 +185,14 @@ def check(document: object, source: str) -> Settings:
     try:
         return Settings.model_validate(document)
     except ValidationError as error:
-        raise SettingsError("\n".join(f"{source}: {explain(problem)}" for problem in error.errors())) from error
+        lines = (f"{source}: {printable(explain(problem))}" for problem in error.errors())
+        raise SettingsError("\n".join(lines)) from error
 
 
 def explain(problem: Any) -> str:
     """Return one of pydantic's problems as a line with the key, the value and what is allowed."""
     kind, location, context = problem["type"], problem["loc"], problem.get("ctx", {})
-    key = ".".join(map(str, location)) or "the whole file"
+    key = shortened(".".join(map(str, location))) or "the whole file"
     try:
         value = json.dumps(problem["input"], ensure_ascii=False, default=str)
     except RecursionError:
@@ -213,7 +216,12 @@ def explain(problem: Any) -> str:
         "less_than": "less than {lt}",
         "literal_error": "{expected}",
     }.get(kind, "something else")
-    return f"{key} is {value if len(value) <= 60 else value[:60] + '…'}: it must be {allowed.format(**context)}"
+    return f"{key} is {shortened(value)}: it must be {allowed.format(**context)}"
+
+
+def shortened(text: str) -> str:
+    """Return the text, or its beginning if it is too long for a line."""
+    return text if len(text) <= 60 else text[:60] + "…"
 
 
 def keys_beside(location: tuple[str, ...]) -> list[str]:

@@ -19,7 +19,7 @@ from data.errors import DataError
 from minigpt import heed_interrupts
 from minigpt.checkpoint import reason
 from minigpt.checkpoint.manifest import CheckpointError
-from minigpt.cli import GuideMode
+from minigpt.cli import GuideMode, number_between
 from minigpt.encoding import DatasetError
 from minigpt.settings import Settings, SettingsError, load_settings
 from peer.device.display import Display
@@ -129,7 +129,7 @@ def add_device_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--rounds", type=count, default=None, help="end by itself after so many rounds")
     group.add_argument(
         "--share-of-time",
-        type=share,
+        type=number_between(float, 0.01, 1),
         default=1.0,
         metavar="SHARE",
         help="train in so much of the time, such as 0.5, and rest between steps; a phone stays cooler (default: 1)",
@@ -199,13 +199,6 @@ def count(text: str) -> int:
     value = int(text)
     if value < 0:
         raise argparse.ArgumentTypeError(f"{text} is less than 0")
-    return value
-
-
-def share(text: str) -> float:
-    value = float(text)
-    if not 0.01 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is no share; choose one from 0.01 to 1")
     return value
 
 

@@ -21,7 +21,7 @@ from typing import Annotated, ClassVar, Final, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, RootModel, ValidationError, model_validator
 
-from minigpt.checkpoint.manifest import SIZE_LIMITS, Count, Sha256
+from minigpt.checkpoint.manifest import SIZE_LIMITS, Count, Sha256, first_problem
 
 # To be raised by whoever changes what devices say to each other. Devices of two versions hear of each other, on the
 # notice board and by mDNS, which all versions have in common; they say so to their users and do nothing together.
@@ -58,7 +58,7 @@ def parse(kind: type[Kind], text: str | bytes) -> Kind:
     try:
         return kind.model_validate_json(text)
     except ValidationError as error:
-        raise ProtocolViolation(_first_problem(error)) from error
+        raise ProtocolViolation(first_problem(error)) from error
 
 
 def parse_value(kind: type[Kind], value: object) -> Kind:
@@ -66,18 +66,7 @@ def parse_value(kind: type[Kind], value: object) -> Kind:
     try:
         return kind.model_validate(value)
     except ValidationError as error:
-        raise ProtocolViolation(_first_problem(error)) from error
-
-
-def _first_problem(error: ValidationError) -> str:
-    problem = error.errors(include_url=False, include_input=False)[0]
-    place = "".join(f"{part}: " for part in problem["loc"])
-    return printable(f"{place}{problem['msg']}")[:200]
-
-
-def printable(text: str) -> str:
-    """Return a text that others have a part in without what a terminal would take for a command."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
+        raise ProtocolViolation(first_problem(error)) from error
 
 
 # ---------------------------------------------------------------------- parts of messages
@@ -109,6 +98,7 @@ Multiaddress = Annotated[  # of a peer: /ip4/ADDRESS/tcp/PORT/p2p/PEER
     AfterValidator(_within_ipv4),
 ]
 Name = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_printable)]  # of a device, as people call it
+Shown = Annotated[str, Field(max_length=64), AfterValidator(_printable)]  # to whoever reads of it
 RUN_NAME = "[a-z0-9-]{1,40}"
 RunName = Annotated[str, Field(pattern=f"^{RUN_NAME}$")]
 Version = Annotated[int, Field(ge=1, lt=2**16)]  # of the protocol
@@ -147,7 +137,7 @@ class Notice(Message):
     address: Multiaddress | Literal[""]
     role: Annotated[Role, Field(strict=False)]
     started: Time = 0.0
-    run_id: str = Field(default="", max_length=64)
+    run_id: Shown = ""
     round: Count = 0
     lineage: str = Field(default="", max_length=64)  # of the anchor: the parameters the swarm agreed on
     trained: Count = 0  # sequences behind the anchor, of the whole swarm
@@ -160,8 +150,7 @@ class Notice(Message):
     ready: bool = False  # to exchange at its anchor
     pause: float = Field(default=0.0, ge=0, lt=1e4, allow_inf_nan=False)  # seconds that it needs between exchanges
     step_seconds: float = Field(default=0.0, ge=0, lt=1e6, allow_inf_nan=False)
-    # why it does not train now, such as "battery at 9 %"
-    paused: Annotated[str, Field(max_length=64), AfterValidator(_printable)] = ""
+    paused: Shown = ""  # why it does not train now, such as "battery at 9 %"
 
     @property
     def has_state(self) -> bool:

@@ -1,4 +1,4 @@
-"""What several test files share: a tokenizer, a model, a folder with a checkpoint of it, a disk that is soon full."""
+"""Fixtures of several test files: a tokenizer, a model, a folder with a checkpoint of it, a disk that is soon full."""
 
 import os
 import shutil

@@ -23,7 +23,7 @@ GENTLE = {**TINY, "swarm": {"samples_per_round": 250}}
 
 
 def clone(folder: Path, settings: dict[str, Any] | None = None) -> Path:
-    """What `git clone` would give, uncommitted changes included; with `settings` as its config.json."""
+    """Make a clone in `folder`, uncommitted changes included, with `settings` as its config.json; return its path."""
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
         cwd=REPOSITORY,

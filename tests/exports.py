@@ -1,4 +1,4 @@
-"""What the tests of the exports' formats share."""
+"""Helpers of the tests of the exports' formats: an export written, and read as times, senders and texts."""
 
 from datetime import datetime
 from pathlib import Path

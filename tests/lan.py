@@ -64,7 +64,7 @@ def wait_until(condition: Callable[[], T], timeout: float) -> T:
 
 @functools.cache
 def requirements_missing() -> str | None:
-    """Why this machine cannot have a test LAN, or None if it can: the reason for `pytest.mark.skipif`."""
+    """Return the reason, for `pytest.mark.skipif`, why this machine cannot have a test LAN; None if it can."""
     if sys.platform != "linux":
         return "network namespaces need Linux"
     if os.geteuid() != 0:
@@ -90,7 +90,7 @@ class HostProcess:
         self._log_start = log_start
 
     def output(self) -> str:
-        """What this process has written so far; earlier processes may have written to the same log before it."""
+        """Return what this process has written so far; earlier processes may have written to the same log before it."""
         with self.log.open("rb") as log:
             log.seek(self._log_start)
             return log.read().decode(errors="replace")
@@ -378,7 +378,7 @@ def _execute(*command: str) -> str:
 
 
 def _enter(namespace: int, cpus: Iterable[int] | None) -> Callable[[], None]:
-    """What a program's process does between fork and exec, so that no wrapper stands between it and us."""
+    """Return what a program's process is to do between fork and exec, so that no wrapper stands between it and us."""
     parent = os.getpid()
     cores = None if cpus is None else list(cpus)
 
@@ -405,7 +405,7 @@ def _namespaces() -> list[str]:
 
 
 def _start_time(pid: int) -> int | None:
-    """When the process started, in clock ticks since boot; None if there is none, or only its zombie. See proc(5)."""
+    """Return the process's start in clock ticks since boot, see proc(5); None if there is none, or only its zombie."""
     try:
         state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):

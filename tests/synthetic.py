@@ -18,7 +18,7 @@ CORPORA = Path(__file__).parents[2] / "shared/corpora"
 
 
 def choices_of(block: str) -> list[str]:
-    """What stands between the bars, and on the lines, of a block of text."""
+    """Return what stands between the bars, and on the lines, of a block of text."""
     return [choice.strip() for choice in block.strip().replace("\n", "|").split("|")]
 
 

@@ -26,7 +26,7 @@ HOUSE = """
     peer.__init__
     minigpt
     data, tokenizer
-    data.atomic
+    data.atomic, data.terminal
 """
 FLOORS = [line.strip().split(", ") for line in HOUSE.strip().splitlines()]
 HEIGHT = {room: -number for number, rooms in enumerate(FLOORS) for room in rooms}

@@ -1,4 +1,4 @@
-"""What a phone installs: every requirement of the base is pure Python, or there is a wheel for its processor.
+"""The installation on a phone: every requirement of the base is pure Python, or there is a wheel for its processor.
 
 A phone has no compiler. pip is asked for wheels alone, for Debian's userland on 64-bit Arm, whatever machine this is;
 it evaluates markers for the machine it runs on, so they are evaluated here.
@@ -26,7 +26,7 @@ NO_ANSWER = "NewConnectionError|ConnectTimeout|ReadTimeout|Name or service not k
 
 
 def phone(python: str) -> dict[str, str]:
-    """What markers are evaluated with there."""
+    """Return the environment that markers are evaluated with there."""
     return {
         **{key: str(value) for key, value in default_environment().items()},
         "sys_platform": "linux",
@@ -68,7 +68,7 @@ def closure(python: str) -> dict[str, str]:
 
 
 def is_pure(distribution: str) -> bool:
-    """Whether it is Python alone, as it is installed here."""
+    """Return whether it is Python alone, as it is installed here."""
     try:
         return not any(
             file.suffix in (".so", ".dylib", ".pyd") or file.name == "p2pd" for file in files(distribution) or ()

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 
 import tokenizer
-from minigpt.checkpoint import parameter_hash, save
-from minigpt.checkpoint.manifest import Progress
+from minigpt.checkpoint import file_sha256, parameter_hash, save
+from minigpt.checkpoint.manifest import MANIFEST, Progress
 from minigpt.model import MiniGPT
 from minigpt.settings import Settings
 
@@ -78,6 +78,15 @@ def save_model(
         tokenizer_model=tokenizer_model,
         **more,
     )
+
+
+def seal(folder: Path) -> Path:
+    """Let the manifest agree with whatever the files are now, as somebody could who sends a bad checkpoint."""
+    manifest = json.loads((folder / MANIFEST).read_text())
+    for name in manifest["files"]:
+        manifest["files"][name] = {"size": (folder / name).stat().st_size, "sha256": file_sha256(folder / name)}
+    (folder / MANIFEST).write_text(json.dumps(manifest))
+    return folder
 
 
 def stand_in(**members: object) -> Any:

@@ -17,6 +17,7 @@ from pathlib import Path
 import sentencepiece
 
 from data.atomic import write_whole
+from data.terminal import printable
 
 TAGS = (  # data/masking/tags.py says what they are
     *("<PHOTO>", "<MOVIE>", "<EMOJI>", "<URL>", "<NAME>"),
@@ -128,7 +129,7 @@ def load(path: Path) -> sentencepiece.SentencePieceProcessor:
     ids = (processor.unk_id(), processor.bos_id(), processor.eos_id(), processor.pad_id())
     if pieces != _CONTROL_SYMBOLS or ids != (0, 1, 2, 3):
         raise TokenizerError(
-            f"tokenizer {path} begins with {' '.join(pieces)} instead of {' '.join(_CONTROL_SYMBOLS)}; "
+            f"tokenizer {path} begins with {printable(' '.join(pieces))[:80]} instead of {' '.join(_CONTROL_SYMBOLS)}; "
             "train one with: python -m tokenizer"
         )
     return processor

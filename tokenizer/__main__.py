@@ -2,8 +2,10 @@
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 
+from data.terminal import exit_code
 from tokenizer import MODEL_TYPES, TokenizerError, load, train
 from tokenizer.report import report
 
@@ -15,8 +17,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m tokenizer",
         description="Trains a sentencepiece tokenizer on clean text and writes PREFIX.model and PREFIX.vocab, and "
-        "beside them what makes the folder a Hugging Face tokenizer. With --report it only shows what the tokenizer "
-        "that is there does to texts.",
+        "beside them what makes the folder a Hugging Face tokenizer.",
     )
     parser.add_argument(
         "--input",
@@ -45,44 +46,33 @@ def parse_arguments() -> argparse.Namespace:
         "(default: %(default)s)",
     )
     parser.add_argument(
-        "--model-type",
-        choices=MODEL_TYPES,
-        default="bpe",
-        help="unigram takes many times longer (default: %(default)s)",
+        "--model-type", choices=MODEL_TYPES, default="bpe", help="unigram takes far longer (default: %(default)s)"
     )
     parser.add_argument(
-        "--output-dir",
-        type=Path,
-        default=Path("tokenizer"),
-        metavar="DIR",
-        help="where the files are (default: %(default)s)",
+        "--output-dir", type=Path, default=Path("tokenizer"), help="where the files are (default: %(default)s)"
     )
     return parser.parse_args()
 
 
 def main() -> int:
-    arguments = parse_arguments()
-    try:
-        if arguments.report:
-            model = arguments.output_dir / f"{arguments.model_prefix}.model"
-            print(report(model, arguments.input or HELD_OUT_TEXT))
-            return 0
-        path = train(
-            arguments.input or TRAINING_TEXT,
-            model_prefix=arguments.model_prefix,
-            output_dir=arguments.output_dir,
-            vocab_size=arguments.vocab_size,
-            character_coverage=arguments.character_coverage,
-            model_type=arguments.model_type,
-        )
-        print(f"wrote {path} and .vocab: {load(path).get_piece_size():,} pieces")
-    except TokenizerError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("stopped; nothing was changed", file=sys.stderr)
-        return 130
-    return 0
+    return exit_code(partial(work, parse_arguments()), TokenizerError)
+
+
+def work(arguments: argparse.Namespace) -> None:
+    """Look at a tokenizer or train one, as the command line asks. Raises TokenizerError."""
+    if arguments.report:
+        model = arguments.output_dir / f"{arguments.model_prefix}.model"
+        print(report(model, arguments.input or HELD_OUT_TEXT))
+        return
+    path = train(
+        arguments.input or TRAINING_TEXT,
+        model_prefix=arguments.model_prefix,
+        output_dir=arguments.output_dir,
+        vocab_size=arguments.vocab_size,
+        character_coverage=arguments.character_coverage,
+        model_type=arguments.model_type,
+    )
+    print(f"wrote {path} and .vocab: {load(path).get_piece_size():,} pieces")
 
 
 if __name__ == "__main__":

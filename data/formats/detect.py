@@ -6,11 +6,12 @@ from itertools import islice
 from pathlib import Path
 
 from data.errors import DataError
-from data.formats.files import Source, find, printable
+from data.formats.files import Source, find
 from data.formats.json_files import JsonLines, Telegram
 from data.formats.layouts import LAYOUTS, has_header, looks_like_a_chat
 from data.formats.messages import Counts, Format, Message
 from data.formats.tables import COLUMNS, Table, header_names
+from data.terminal import printable
 
 PLAIN_TEXT = "plain text"
 _LEAST_SHARE = 0.1  # of a chat's lines begin a message; the others are second lines, days and lines of the app

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 
 from data.errors import DataError
+from data.terminal import printable
 
 try:
     from lzma import LZMAError
@@ -46,12 +47,6 @@ _UNREADABLE = (
     *(OSError, EOFError, zlib.error, LZMAError, zipfile.BadZipFile, NotImplementedError),
     *(UnicodeDecodeError, struct.error),  # of an archive whose headers are damaged
 )
-_CONTROL = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-
-
-def printable(text: str) -> str:
-    """Return the text in one line, without what could move a terminal's cursor."""
-    return _CONTROL.sub("\ufffd", text)
 
 
 class Lookahead(Iterator[T]):

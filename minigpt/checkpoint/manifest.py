@@ -10,6 +10,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from data.terminal import printable
+
 MODEL, OPTIMIZER, LOCAL = "model.safetensors", "optimizer.safetensors", "local.safetensors"
 MODEL_CONFIG, SETTINGS, MANIFEST = "config.json", "settings.json", "training.json"
 TOKENIZER, TOKENIZER_CONFIG = "tokenizer.model", "tokenizer_config.json"
@@ -144,6 +146,11 @@ def parse_manifest(data: bytes) -> Manifest:
     try:
         return Manifest.model_validate_json(data)
     except ValidationError as error:
-        problem = error.errors()[0]
-        place = "".join(f"{part}: " for part in problem["loc"])
-        raise CheckpointError(f"{MANIFEST} is not valid: {place}{problem['msg']}") from error
+        raise CheckpointError(f"{MANIFEST} is not valid: {first_problem(error)}") from error
+
+
+def first_problem(error: ValidationError) -> str:
+    """Return the first thing that is wrong with what another device has sent, as a line that can be shown."""
+    problem = error.errors(include_url=False, include_input=False)[0]
+    place = "".join(f"{part}: " for part in problem["loc"])
+    return printable(f"{place}{problem['msg']}")[:200]

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 import tokenizer
+from data.terminal import printable
 from minigpt.checkpoint.manifest import (
     LOCAL,
     MANIFEST,
@@ -267,7 +268,7 @@ def read_vocab_size(folder: Path) -> int:
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise CheckpointError(f"{MODEL_CONFIG} has no vocab_size") from error
     if type(vocab_size) is not int or not 0 < vocab_size <= 1_000_000:
-        raise CheckpointError(f"{MODEL_CONFIG} has an impossible vocab_size: {str(vocab_size)[:40]}")
+        raise CheckpointError(f"{MODEL_CONFIG} has an impossible vocab_size: {printable(str(vocab_size)[:40])}")
     return vocab_size
 
 
@@ -285,7 +286,8 @@ def check_shapes(path: Path, expected: Mapping[str, torch.Size]) -> None:
     for name in sorted(expected.keys() | found.keys()):
         if expected.get(name) != found.get(name):
             here, there = (list(shapes[name]) if name in shapes else "missing" for shapes in (found, expected))
-            raise CheckpointError(f"{path.name} is of another model than {SETTINGS}: {name} is {here}, not {there}")
+            what = printable(f"{name[:100]} is {here}, not {there}")
+            raise CheckpointError(f"{path.name} is of another model than {SETTINGS}: {what}")
 
 
 def file_sha256(path: Path) -> str:
@@ -298,4 +300,4 @@ def reason(error: Exception) -> str:
     """Return why reading or writing failed, in a few words."""
     if isinstance(error, OSError):
         return f"{error.strerror or error}" + (f" ({error.filename})" if error.filename else "")
-    return str(error).rpartition("I/O error: ")[-1]
+    return printable(str(error).rpartition("I/O error: ")[-1])[:200]

@@ -207,7 +207,7 @@ def meet(run: str, host: str, port: int, addresses: list[str]) -> tuple[View, st
 
 
 class Patience:
-    """How long to wait for those who may be here: not by the clock alone, for a device under load is slow."""
+    """Decides how long to wait for those who may be here: not by the clock alone, for a device under load is slow."""
 
     def __init__(self) -> None:
         self._started = self._news_at = time.monotonic()

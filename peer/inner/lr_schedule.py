@@ -1,4 +1,4 @@
-"""Where the learning rate comes from. Every step takes it from `lr_of_next_step`:
+"""The parts of the learning rate. Every step takes it from `lr_of_next_step`:
 
     lr           = peak * factor * warm-up * decay
     embedding_lr = lr * factor

@@ -1,4 +1,4 @@
-"""What a run needs from this device before it trains: cleaned text, and for a new run a tokenizer."""
+"""The preparations of this device for a run before it trains: cleaned text, and for a new run a tokenizer."""
 
 from __future__ import annotations
 

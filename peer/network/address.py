@@ -14,6 +14,8 @@ from hivemind.p2p import PeerID
 from hivemind.utils.multiaddr import Multiaddr
 from ifaddr import get_adapters
 
+from minigpt.cli import number_between
+
 
 class NetworkError(Exception):
     """The network cannot be used as asked; the message is for the user."""
@@ -156,9 +158,4 @@ def host(text: str) -> str:
     return text
 
 
-def port(text: str) -> int:
-    """Return the port that is typed behind --port. Raises ArgumentTypeError."""
-    value = int(text)
-    if not 1 <= value <= 65535:
-        raise argparse.ArgumentTypeError(f"{text} is no port; choose one from 1 to 65535")
-    return value
+port = number_between(int, 1, 65535)  # the type of --port

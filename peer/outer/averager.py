@@ -33,6 +33,7 @@ from hivemind.utils import MPFuture, get_dht_time
 from peer.outer.all_reduce import AgreeingRunner
 from peer.outer.matchmaking import KeptGroups
 from peer.outer.shunned import SHUN_SECONDS, Shunned
+from peer.outer.traffic import Traffic
 from peer.state.anchor import FINE, MEAN_BITS
 from peer.state.codec import PART, bits_of, payload_bytes
 from peer.wire import MAX_PEERS, Declared, ProtocolViolation, exchange_prefix, parse_value
@@ -87,14 +88,9 @@ class PseudoGradientAverager(DecentralizedAverager):
             signal.signal(signal.SIGINT, interrupt)  # hivemind sets it to be ignored in our process
 
     @property
-    def bytes_sent(self) -> int:
-        """The payload bytes that exchanges have sent so far, without the transport's own overhead."""
-        return int(self._sent.value)
-
-    @property
-    def bytes_received(self) -> int:
-        """The payload bytes that exchanges have received so far, without the transport's own overhead."""
-        return int(self._received.value)
+    def traffic(self) -> Traffic:
+        """The payload bytes of all exchanges so far, without the transport's own overhead."""
+        return Traffic(int(self._sent.value), int(self._received.value))
 
     @property
     def processor_seconds(self) -> float:
@@ -320,8 +316,8 @@ class PseudoGradientAverager(DecentralizedAverager):
         moved, since = -1, time.monotonic()
         while not task.done():
             await asyncio.wait({task}, timeout=patience / 15)
-            if self.bytes_sent + self.bytes_received != moved:
-                moved, since = self.bytes_sent + self.bytes_received, time.monotonic()
+            if self.traffic.total != moved:
+                moved, since = self.traffic.total, time.monotonic()
             elif time.monotonic() - since > patience:
                 task.cancel()
                 raise AllreduceException("the exchange stalled")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from peer.network.handle import Network
 from peer.outer.averager import PseudoGradientAverager
+from peer.outer.traffic import Traffic
 
 
 class AveragerProcess:
@@ -17,17 +18,13 @@ class AveragerProcess:
         self.averager = averager
         self._network, self._run_id = network, run_id
         self._starts = network.starts  # of the network part that the averager is on
-        self._traffic_before = (0, 0)  # bytes sent and received by averagers before this one
+        self._traffic_before = Traffic()  # of averagers before this one
 
     @property
-    def bytes_sent(self) -> int:
-        """The bytes that this device has sent so far: in exchanges, and the network part's."""
-        return self._traffic_before[0] + self.averager.bytes_sent + self._network.view.bytes_sent
-
-    @property
-    def bytes_received(self) -> int:
-        """The bytes that this device has received so far: in exchanges, and the network part's."""
-        return self._traffic_before[1] + self.averager.bytes_received + self._network.view.bytes_received
+    def traffic(self) -> Traffic:
+        """The traffic of this device so far: of exchanges, and of the network part."""
+        view = self._network.view
+        return self._traffic_before + self.averager.traffic + Traffic(view.bytes_sent, view.bytes_received)
 
     def renew(self) -> bool:
         """Begin with a new averager where the old one or its network part is no more; return whether it was so."""
@@ -35,8 +32,7 @@ class AveragerProcess:
             self._network.start_again()  # p2pd would not let a new averager take the place of a dead one
         if self._starts == self._network.starts:
             return False
-        sent, received = self._traffic_before
-        self._traffic_before = sent + self.averager.bytes_sent, received + self.averager.bytes_received
+        self._traffic_before += self.averager.traffic
         if self.averager.is_alive():
             self.averager.kill()  # its shutdown would wait for p2pd
         self.averager.join(1.0)  # leaves no zombie

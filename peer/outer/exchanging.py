@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from hivemind.averaging.control import StepControl
 
+from data.terminal import printable
 from peer.outer.averager import MATCHMAKING_SECONDS, MAX_GROUP
 from peer.outer.averager_process import AveragerProcess
 from peer.outer.exchange_schedule import ExchangeSchedule
@@ -58,7 +59,7 @@ class Exchanging:
         """
         averager = self._process.averager
         slowest = max([me.step_seconds, *(mate.step_seconds for mate in mates)])
-        moved = averager.bytes_sent + averager.bytes_received
+        moved = averager.traffic.total
         control = averager.exchange(
             given.payload,
             lineage=lineage,
@@ -113,7 +114,7 @@ class Exchanging:
         averager, own = self._process.averager, samples.get(me, 0)
         self.seconds = averager.seconds
         self._schedule.exchanged(
-            averager.bytes_sent + averager.bytes_received - flight.moved,
+            averager.traffic.total - flight.moved,
             self.seconds,
             averager.processor_seconds - flight.processor_seconds,
             (sum(samples.values()) - own) / max(1, own),
@@ -135,4 +136,4 @@ class Exchanging:
 def reason(error: BaseException) -> str:
     """Return one line of what an error says, without what hivemind puts before it."""
     text = str(error).removeprefix("Unable to run All-Reduce: ") or type(error).__name__
-    return text.splitlines()[0][:160]
+    return printable(text.splitlines()[0])[:160]

@@ -9,6 +9,7 @@ from typing import Protocol
 from minigpt.checkpoint.manifest import Progress, Standing
 from minigpt.model import MiniGPT
 from peer.outer.events import Event, RoundClosed
+from peer.outer.traffic import Traffic
 from peer.wire import Notice
 
 
@@ -64,12 +65,8 @@ class OuterLoop(Protocol):
         """The state of exchanges in the background; None where steps are made together, and there are none."""
 
     @property
-    def bytes_sent(self) -> int:
-        """The bytes that this device has sent so far, as far as they are counted."""
-
-    @property
-    def bytes_received(self) -> int:
-        """The bytes that this device has received so far, as far as they are counted."""
+    def traffic(self) -> Traffic:
+        """The traffic of this device so far, as far as it is counted."""
 
     def trained(self, sequences: int) -> None:
         """Take in that the inner loop has made a step of so many sequences."""

@@ -34,6 +34,7 @@ from peer.outer.exchanging import Exchanging, NotExchanged, reason
 from peer.outer.interface import ExchangeReport
 from peer.outer.outer_state import OuterState, StartingPoint, Tally
 from peer.outer.peers import REUNION_SECONDS, Peers
+from peer.outer.traffic import Traffic
 from peer.state.means import Mean
 from peer.swarm.grouping import (
     can_exchange,
@@ -337,12 +338,8 @@ class BackgroundOuterLoop:
         return ExchangeReport(self._exchanging.seconds, balance, [me, *groupmates(me, self.others)])
 
     @property
-    def bytes_sent(self) -> int:
-        return self._process.bytes_sent
-
-    @property
-    def bytes_received(self) -> int:
-        return self._process.bytes_received
+    def traffic(self) -> Traffic:
+        return self._process.traffic
 
     def trained(self, sequences: int) -> None:
         self.state.pseudo_gradient.trained(sequences)

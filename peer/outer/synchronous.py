@@ -29,6 +29,7 @@ from peer.inner.optimizer import make_optimizer, parameter_groups
 from peer.network.address import NetworkError
 from peer.network.handle import Network
 from peer.outer.events import Event, RoundClosed
+from peer.outer.traffic import Traffic
 from peer.wire import Notice, Role, exchange_prefix
 
 MATCHMAKING_SECONDS = 3.0
@@ -147,14 +148,9 @@ class SynchronousOuterLoop:
         return None
 
     @property
-    def bytes_sent(self) -> int:
-        """The network part's bytes; hivemind does not count what its optimizer sends."""
-        return self.network.view.bytes_sent
-
-    @property
-    def bytes_received(self) -> int:
-        """The network part's bytes; hivemind does not count what its optimizer receives."""
-        return self.network.view.bytes_received
+    def traffic(self) -> Traffic:
+        """The network part's; hivemind does not count what its optimizer sends and receives."""
+        return Traffic(self.network.view.bytes_sent, self.network.view.bytes_received)
 
     def trained(self, sequences: int) -> None:
         self._trained += sequences

@@ -22,6 +22,7 @@ from hivemind.proto import runtime_pb2
 from hivemind.utils.asyncio import aiter_with_timeout
 
 from data.atomic import sync
+from data.terminal import printable
 from minigpt import checkpoint
 from minigpt.checkpoint.manifest import (
     MANIFEST,
@@ -38,7 +39,7 @@ from peer.state.anchor import FINE
 from peer.state.codec import payload_bytes
 from peer.state.serving import OWN_BUSINESS, PIECE_BYTES, StateService, piece_digests, without
 from peer.state.verifying import is_kept, is_whole
-from peer.wire import MAX_PROGRESS, FileRequest, ManifestRequest, MeanRequest, Message, PiecesRequest, printable
+from peer.wire import MAX_PROGRESS, FileRequest, ManifestRequest, MeanRequest, Message, PiecesRequest
 
 REQUESTS_AT_ONCE = 2  # to a donor, so that its link is not idle between two pieces
 ANSWER_SECONDS = 20.0  # a donor that sends nothing for so long has left
@@ -65,7 +66,7 @@ async def fetch_manifest(p2p: P2P, donor: PeerID, run: str) -> Manifest:
     try:
         manifest = without(parse_manifest(answer.serialized_info), OWN_BUSINESS)
     except CheckpointError as error:
-        raise TransferError(f"the donor's manifest is not one: {printable(str(error))}") from error
+        raise TransferError(f"the donor's manifest is not one: {error}") from error
     progress = manifest.progress
     if max(progress.round, progress.samples, progress.step, progress.updates) > MAX_PROGRESS:
         raise TransferError("the donor's manifest speaks of impossibly much training")

@@ -20,6 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from data.atomic import replacing
+from data.terminal import printable
 from peer.state.anchor import LIMIT, MEAN_BITS
 from peer.state.codec import bits_of, is_valid
 from peer.wire import MeanHeader, parse
@@ -78,7 +79,7 @@ def load(path: Path, size: int) -> Mean:
             header = parse(MeanHeader, file.metadata()["header"])
             payload = file.get_tensor(NUMBERS)
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise MeanError(f"{path.name[:12]}… is no mean: {error}") from error
+        raise MeanError(f"{path.name[:12]}… is no mean: {printable(str(error))[:200]}") from error
     bits = bits_of(payload.numel(), size)
     if payload.dim() != 1 or bits is None or bits not in MEAN_BITS.values() or not is_valid(payload, bits, LIMIT):
         raise MeanError(f"{path.name[:12]}… does not hold {size} finite numbers")

@@ -35,14 +35,14 @@ class Saver:
 
     def __init__(
         self,
-        *,
-        batches: Batches,
         inner: InnerLoop,
         outer: OuterLoop,
+        batches: Batches,
         settings: Settings,
+        display: Display,
+        *,
         tokenizer_model: Path,
         checkpoints: Path,
-        display: Display,
     ):
         self._batches, self._inner, self._outer, self._display = batches, inner, outer, display
         self._settings = with_identity_of(Settings(), settings)  # paths are nobody else's business

@@ -84,13 +84,7 @@ def set_up(
     held_out = open_held_out(settings, sentencepiece, display)
     inner, outer = open_loops(run, batches, device, autocast, network, me, checkpoints, stop)
     saver = Saver(
-        batches=batches,
-        inner=inner,
-        outer=outer,
-        settings=settings,
-        tokenizer_model=run.tokenizer_model,
-        checkpoints=checkpoints,
-        display=display,
+        inner, outer, batches, settings, display, tokenizer_model=run.tokenizer_model, checkpoints=checkpoints
     )
     compiling = Compiling(inner, batches, settings, display, stop, network.expect_silence)
     metrics = Metrics(checkpoints / settings.swarm.run / "metrics.jsonl", options.tensorboard)

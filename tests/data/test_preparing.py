@@ -1,4 +1,4 @@
-"""How texts are prepared: options, speakers, lists and reviews, from `prepare` and from the command line."""
+"""The preparing of texts: options, speakers, lists and reviews, from `prepare` and from the command line."""
 
 import json
 import os

@@ -33,7 +33,7 @@ def newest(device: Device, run: str = "cellmind") -> Checkpoint:
 
 
 def ended(process: HostProcess) -> str:
-    """What a process has said that ended well."""
+    """Wait for the process to end well, and return what it has said."""
     assert process.wait(SECONDS) == 0, process.output()
     assert "Traceback" not in process.output()
     return process.output()

@@ -1,4 +1,4 @@
-"""What a household does to a device's network, with real peers on a test LAN: processes die, addresses change."""
+"""A household's mishaps to a device's network, with real peers on a test LAN: processes die, addresses change."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def in_company(device: Device) -> list[dict[str, Any]]:
 
 
 def closes_rounds_in_company(device: Device, count: int, timeout: float) -> bool:
-    """Whether so many more rounds are closed together with others in time."""
+    """Return whether the device closes `count` more rounds together with others within `timeout` seconds."""
     before = len(in_company(device))
     return wait_until(lambda: len(in_company(device)) >= before + count, timeout)
 

@@ -29,7 +29,7 @@ START = 90.0  # seconds; a machine that runs other things as well starts three p
 
 
 def address(process: HostProcess) -> str:
-    """What the peer or bootstrap node says others reach it at."""
+    """Return the address at which others reach the peer or bootstrap node, once it has said it."""
     return process.wait_for(r"(?:listens|node) at (/ip4/\S+)", START)[1]
 
 

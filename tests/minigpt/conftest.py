@@ -1,4 +1,4 @@
-"""What tests of asking a model share."""
+"""Fixtures of the tests that ask a model: a model, and a parrot in the place of one."""
 
 import pytest
 

@@ -23,8 +23,7 @@ from minigpt.inference.decoding import InferenceModel
 from minigpt.inference.sampling import Sampling, generate
 from minigpt.model import MiniGPT
 from minigpt.settings import Settings
-from tests.minigpt.checkpoint.test_checkpoint import seal
-from tests.tiny import LINES, SETTINGS, build_model, save_model
+from tests.tiny import LINES, SETTINGS, build_model, save_model, seal
 
 gguf: Any = pytest.importorskip("gguf")
 
@@ -135,7 +134,7 @@ class LlamaCpp:
         return self._ask("/completion", {"prompt": ids, "cache_prompt": False, **greedy, **wanted})
 
     def log_probabilities(self, ids: list[int], vocabulary: int) -> np.ndarray:
-        """Of every token, as the one after `ids`."""
+        """Return the log-probability of every token as the one after `ids`."""
         # an answer of half a character would come without any: the last token wins, and what is said of all stays true
         answer = self.continued(ids, 1, n_probs=vocabulary, logit_bias=[[vocabulary - 1, 1000]])
         (step,) = answer["completion_probabilities"]

@@ -1,4 +1,4 @@
-"""What the training step takes in fewer passes is the plain formula's, gradients included."""
+"""The fused parts of the training step give what the plain formulas give, gradients included."""
 
 from collections.abc import Callable
 

@@ -14,7 +14,7 @@ import pytest
 from minigpt import END_OF_TEXT, PADDING, START, UNKNOWN
 from minigpt.checkpoint import Checkpoint, read
 from minigpt.checkpoint.manifest import Progress
-from minigpt.generate import chat, main, newer
+from minigpt.generate import chat, main, newer, write_samples
 from minigpt.inference.decoding import InferenceModel
 from minigpt.inference.prompts import as_learnt, encode_prompt
 from minigpt.inference.sampling import Sampling, generate
@@ -95,6 +95,18 @@ def test_several_samples_are_what_each_alone_would_be(folder: Path, capsys: pyte
     alone = [output("--seed", str(seed)) for seed in (5, 6, 7)]
     assert len(set(alone)) == 3
     assert output("--seed", "5", "--samples", "3") == "\n".join(alone)
+
+
+def test_no_model_gives_commands_to_a_terminal(
+    parrot: type[Parrot], processor: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parrot.row = processor.encode("하나\x1b[2J\n둘")
+    sampling, count = Sampling(temperature=0), len(parrot.row)
+    for at_a_terminal, written in ((False, "하나\x1b[2J\n둘\n"), (True, "하나\ufffd[2J\n둘\n")):
+        monkeypatch.setattr(sys.stdout, "isatty", lambda answer=at_a_terminal: answer)
+        parrot.lengths.clear()
+        write_samples(silent_model(seq_len=64), processor, [START], sampling, count, 1)
+        assert capsys.readouterr().out == written
 
 
 # -- a talk

@@ -118,7 +118,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, tokenizer_model: Path, endl
 
 
 def text_after(model: InferenceModel, processor: Any, ids: list[int], count: int, **sampling: Any) -> str:
-    """What the model says on its own, without a server."""
+    """Return what the model says on its own, without a server."""
     return "".join(stream_text(processor, generate(model, ids, max_new_tokens=count, sampling=Sampling(**sampling))))
 
 

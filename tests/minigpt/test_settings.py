@@ -1,5 +1,6 @@
 """Settings: the shipped file, what is refused and how it is said, and what makes two devices one run."""
 
+import json
 import re
 from pathlib import Path
 
@@ -219,3 +220,19 @@ def test_what_is_nested_deeply_is_refused_at_any_depth(tmp_path: Path) -> None:
         nested = '{"model": {"d_model": ' + "[" * depth + "]" * depth + "}}"
         with pytest.raises(SettingsError):
             parse_settings(nested.encode(), "theirs")
+
+
+PAINTED = "\x1b[2J\x9b31m\u202e"  # what a terminal would take for commands
+
+
+@pytest.mark.parametrize("settings", [{PAINTED: 1}, {"model": {PAINTED: 1}}, {"swarm": {"run": PAINTED}}, PAINTED])
+def test_settings_of_another_device_are_no_commands_to_a_terminal(settings: object) -> None:
+    with pytest.raises(SettingsError) as refused:
+        parse_settings(json.dumps(settings), "theirs")
+    assert str(refused.value).isprintable()
+
+
+def test_a_misspelt_key_of_any_length_leaves_a_line_that_can_be_read() -> None:
+    with pytest.raises(SettingsError) as refused:
+        parse_settings(json.dumps({"x" * 50_000: 1}), "theirs")
+    assert len(str(refused.value)) < 250

@@ -1,4 +1,4 @@
-"""What tests of several rooms of peer/ share: DHT nodes that know each other."""
+"""Fixtures of several rooms of peer/: DHT nodes that know each other."""
 
 from __future__ import annotations
 

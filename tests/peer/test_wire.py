@@ -107,7 +107,7 @@ BROKEN: dict[type[BaseModel], dict[str, list[object]]] = {
         "address": ADDRESSES,
         "role": ["emperor", "", 5],
         "started": SECONDS,
-        "run_id": ["x" * 65, 5],
+        "run_id": ["x" * 65, "a\x1b[2J", 5],
         "round": [*NUMBERS, 2**60],
         "lineage": ["x" * 65, 5],
         "trained": [*NUMBERS, 2**60],

@@ -31,7 +31,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def missing() -> str | None:
-    """Why no phone can be emulated here, None if one can."""
+    """Return the reason why no phone can be emulated here; None if one can."""
     if os.geteuid() != 0:
         return "it needs root"
     if not Path(QEMU).exists():

@@ -37,7 +37,7 @@ def folder(request: pytest.FixtureRequest) -> Path:
 
 
 def readme_lines() -> tuple[str, str]:
-    """How README installs on a phone, and how it joins."""
+    """Return README's line that installs on a phone, and the one that joins."""
     section = re.search(r"^## On a phone$(.*?)^## ", (REPOSITORY / "README.md").read_text(), re.MULTILINE | re.DOTALL)
     assert section is not None
     line = re.search(r"^(python3 -m venv .*)\n(\S+python -m peer --join.*)$", section[1], re.MULTILINE)

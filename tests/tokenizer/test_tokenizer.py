@@ -193,6 +193,17 @@ def test_load_refuses_what_is_not_one_of_ours(tmp_path: Path, corpus: Path, mode
     )
     with pytest.raises(TokenizerError, match=r"stock.model begins with <unk> <s> </s>"):
         load(tmp_path / "stock.model")
+    sentencepiece.SentencePieceTrainer.train(
+        input=str(corpus),
+        model_prefix=str(tmp_path / "painted"),
+        bos_piece="\x1b[2J",
+        eos_piece="x" * 1000,
+        hard_vocab_limit=False,
+        minloglevel=2,
+    )
+    with pytest.raises(TokenizerError, match=r"painted.model begins with <unk> .\[2J x+ instead") as refused:
+        load(tmp_path / "painted.model")
+    assert str(refused.value).isprintable() and len(str(refused.value)) < len(str(tmp_path)) + 250
 
 
 def test_command_line(tmp_path: Path, corpus: Path) -> None:

@@ -162,12 +162,12 @@ def test_pandas_is_loaded_for_tables_alone(statement: str) -> None:
     assert subprocess.run([sys.executable, "-c", script], cwd=REPOSITORY).returncode == 0
 
 
-def test_a_runs_settings_load_the_options_of_data_alone() -> None:
+def test_a_runs_settings_load_next_to_nothing_of_data() -> None:
     script = (
         "import sys, minigpt.settings; print(*sorted(name for name in sys.modules if name.split('.')[0] == 'data'))"
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=REPOSITORY, capture_output=True, text=True, check=True)
-    assert set(done.stdout.split()) - {"dataclasses"} == {"data", "data.errors", "data.options"}
+    assert set(done.stdout.split()) - {"dataclasses"} == {"data", "data.errors", "data.options", "data.terminal"}
 
 
 def test_json_lines(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""How an answer is computed: token after token, guessed ahead, drawn at random, and shown as text."""
+"""The computing of an answer: token after token, guessed ahead, drawn at random, and shown as text."""
 
 from collections import Counter
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What findings mean, without a socket: every fault is named, with what to do, and the first to mend comes first."""
+"""The meaning of findings, without a socket: every fault is named, with what to do, the first to mend first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long `--doctor` waits: for news and not by the clock alone, because a device under load is slow."""
+"""The patience of `--doctor`: it waits for news and not by the clock alone, because a device under load is slow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a device comes into a run: what it decides by what it sees, and the state that it takes, from a real donor."""
+"""The joining of a run: what a device decides by what it sees, and the state that it takes, from a real donor."""
 
 from __future__ import annotations
 
@@ -345,19 +345,25 @@ def a_device_that_trains(folder: Path, tokenizer_model: Path, model: MiniGPT) ->
             thread.join()
 
 
+@contextmanager
+def a_device_beside(donor: Network, folder: Path, said: Said) -> Iterator[Callable[[], Presence]]:
+    """A device with a real network part that knows the donor; give what makes another presence of it there."""
+    stop: Any = SimpleNamespace(received=False)
+    display: Any = said
+    with a_network(folder, str(donor.address)) as network:
+        me = Notice(peer=network.peer, name="phone", address=str(network.address), role=Role.LOOKING)
+        yield lambda: Presence(network, me, display, stop, time.monotonic() + 60.0)
+
+
 def test_a_state_is_taken_from_a_real_donor_and_gone_on_with(
     tmp_path: Path, tokenizer_model: Path, model: MiniGPT
 ) -> None:
-    stop: Any = SimpleNamespace(received=False)
     said = Said()
-    display: Any = said
     settings, here = settings_here(tmp_path, tokenizer_model), tmp_path / "phone"
     donor = a_device_that_trains(tmp_path / "desk", tokenizer_model, model)
-    with donor as desk, a_network(here, str(desk.address)) as mine:
-        me = Notice(peer=mine.peer, name="phone", address=str(mine.address), role=Role.LOOKING)
+    with donor as desk, a_device_beside(desk, here, said) as present:
         wanted = Wanted(settings, here, given=(str(desk.address),))
-        deadline = time.monotonic() + 60.0
-        joining = Presence(mine, me, display, stop, deadline)
+        joining = present()
         run = join(joining, wanted)
         assert (run.how, run.has_text, joining.me.role) == ("joined", True, Role.JOINING)
         assert run.start.progress.round == 1 and joining.me.run_id == run.start.progress.run_id
@@ -365,28 +371,23 @@ def test_a_state_is_taken_from_a_real_donor_and_gone_on_with(
         assert checkpoint.parameter_hash(run.start.parameters()) == checkpoint.parameter_hash(model.state_dict())
         assert checkpoint.file_sha256(run.tokenizer_model) == checkpoint.file_sha256(tokenizer_model)
 
-        again = join(Presence(mine, me, display, stop, deadline), wanted)
+        again = join(present(), wanted)
         assert again.how == "resumed" and again.start.progress == run.start.progress
-        sync(Presence(mine, me, display, stop, deadline), wanted)
+        sync(present(), wanted)
         assert said.lines[-1].endswith("is as new as what desk has: round 1")
         other_folder = Wanted(settings, tmp_path / "other", given=(str(desk.address),))
         save_model(tmp_path / "other", tokenizer_model, model, run_id=OTHER_RUN_ID)
         with pytest.raises(JoinError, match=r"desk trains another run of the same name, and the one in .*/other"):
-            sync(Presence(mine, me, display, stop, deadline), other_folder)
+            sync(present(), other_folder)
 
 
 def test_only_the_state_is_taken_for_who_asks_for_no_more(
     tmp_path: Path, tokenizer_model: Path, model: MiniGPT
 ) -> None:
-    stop: Any = SimpleNamespace(received=False)
-    said = Said()
-    display: Any = said
-    here = tmp_path / "phone"
+    said, here = Said(), tmp_path / "phone"
     donor = a_device_that_trains(tmp_path / "desk", tokenizer_model, model)
-    with donor as desk, a_network(here, str(desk.address)) as mine:
-        me = Notice(peer=mine.peer, name="phone", address=str(mine.address), role=Role.LOOKING)
-        wanted = Wanted(SETTINGS, here, given=(str(desk.address),))
-        sync(Presence(mine, me, display, stop, time.monotonic() + 60.0), wanted)
+    with donor as desk, a_device_beside(desk, here, said) as present:
+        sync(present(), Wanted(SETTINGS, here, given=(str(desk.address),)))
     newest = checkpoint.newest(here)
     assert newest is not None and newest.progress.round == 1
     assert said.lines[-1] == f"the newest state of desk, round 1, is in {here / 'cellmind' / newest.folder.name}"

@@ -131,7 +131,7 @@ def descendants(pid: int) -> dict[int, str]:
 
 
 def command_line(pid: int) -> str:
-    """Of a living process; "" for one that has ended."""
+    """Return the command line of a living process; "" for one that has ended."""
     try:
         return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
     except OSError:

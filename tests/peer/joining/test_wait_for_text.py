@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -87,6 +88,7 @@ def pending(answer: Any) -> Any:
 def phone(tmp_path: Path, tokenizer_model: Path, model: MiniGPT, monkeypatch: pytest.MonkeyPatch) -> Phone:
     monkeypatch.setattr(presence, "POLL_SECONDS", 0.0)
     monkeypatch.setattr(relay, "PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(relay, "TIME_SHARE", math.inf)  # however slow the machine is
     monkeypatch.chdir(tmp_path)
     Path("data/raw").mkdir(parents=True)
     return Phone(tmp_path, tokenizer_model, model)

@@ -1,4 +1,4 @@
-"""What is no record of an honest peer never comes onto the notice board, nor in the way of those who look at it."""
+"""Records that no honest peer makes never come onto the notice board, nor in the way of those who look at it."""
 
 from __future__ import annotations
 

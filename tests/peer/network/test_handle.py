@@ -30,7 +30,7 @@ from tests.lan import wait_until
 
 @pytest.fixture
 def said() -> list[str]:
-    """What the user is told."""
+    """Return the list of what the user is told."""
     return []
 
 

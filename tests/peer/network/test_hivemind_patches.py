@@ -24,7 +24,7 @@ BOUND = 15.0  # seconds; what is measured takes a fraction of one
 
 
 class HalfSent:
-    """What a pipe holds of a future whose process has ended: memory that nobody hands over any more."""
+    """A future whose process has ended, as a pipe holds it: memory that nobody hands over any more."""
 
     def __init__(self, error: type[Exception]):
         self._error = error
@@ -38,7 +38,7 @@ def fail(error: type[Exception]) -> None:
 
 
 async def wait_long(dht: DHT, node: DHTNode) -> None:
-    """What hivemind waits after a request that it cannot read."""
+    """Set what hivemind waits after a request that it cannot read, to a long time."""
     node.protocol.wait_timeout = 4 * BOUND
 
 

@@ -1,4 +1,4 @@
-"""What tests of exchanges share: payloads of numbers, names of runs, a signal for an averager's process."""
+"""Helpers of the tests of exchanges: payloads of numbers, names of runs, a signal for an averager's process."""
 
 from __future__ import annotations
 

@@ -32,6 +32,7 @@ from torch import Tensor
 from peer.outer import averager as averager_module
 from peer.outer.all_reduce import WINDOW_BYTES, AgreeingRunner
 from peer.outer.averager import PseudoGradientAverager
+from peer.outer.traffic import Traffic
 from peer.state.anchor import COARSE, FINE, MEAN_BITS
 from peer.state.codec import BLOCK, PART, bits_of, decode, payload_bytes
 from peer.wire import Declared, ProtocolViolation, parse_value
@@ -138,9 +139,9 @@ def test_three_peers_end_with_the_same_bytes_of_the_weighted_mean(start: Start) 
     assert torch.equal(after[0], after[1])
     assert torch.equal(after[0], after[2])
     assert_mean(averagers[0], (10 * given(averagers[0]) + 30 * given(averagers[2])) / 40)
-    sent, received = (sum(getattr(one, name) for one in averagers) for name in ("bytes_sent", "bytes_received"))
+    moved = sum((averager.traffic for averager in averagers), Traffic())
     to_and_fro = 2 * (len(to_give[averagers[0]]) + len(after[0]))  # everybody's share to two others, and its mean back
-    assert sent == received == to_and_fro
+    assert moved == Traffic(to_and_fro, to_and_fro)
 
     controls = [exchange(averager, 3, lineage="bb") for averager in averagers]  # the same processes, once more
     assert all(outcome(control) for control in controls)
@@ -194,12 +195,12 @@ def test_a_process_killed_with_hivemind_s_lock_in_its_hands_stops_nobody(start: 
 def test_peers_that_nobody_can_call_leave_the_parts_to_one_that_can_be_called(start: Start) -> None:
     averagers = start(parts=24)  # more than a window
     for called in (averagers[0], averagers[1]):  # a device may come out of its firewall, or behind it
-        before = [averager.bytes_received for averager in averagers]
+        before = [averager.traffic.received for averager in averagers]
         controls = [exchange(averager, 3, reachable=averager is called) for averager in averagers]
         assert [len(outcome(control) or {}) for control in controls] == [3] * 3
         assert len({bytes(mean_payload(averager).numpy()) for averager in averagers}) == 1
         assert_mean(called, torch.stack([given(averager) for averager in averagers]).mean(0))
-        received = {averager: averager.bytes_received - had for averager, had in zip(averagers, before)}
+        received = {averager: averager.traffic.received - had for averager, had in zip(averagers, before)}
         given_by_others = sum(len(to_give[averager]) for averager in averagers if averager is not called)
         assert received.pop(called) == given_by_others, "all that the others gave came to it, and nothing else"
         assert set(received.values()) == {len(mean_payload(called))}
@@ -318,9 +319,9 @@ def test_who_is_not_answered_sends_no_more_than_a_window(
     controls = [exchange(averager, 2) for averager in averagers]
     assert [outcome(control) for control in controls] == [None, None]
     part, average = payload_bytes(PART, COARSE), payload_bytes(PART, MEAN_BITS[COARSE])
-    unanswered = (averagers[0].bytes_sent - parts // 2 * average) / part
+    unanswered = (averagers[0].traffic.sent - parts // 2 * average) / part
     assert 2 <= unanswered <= WINDOW_BYTES / (part + average)
-    assert averagers[1].bytes_sent == parts // 2 * part, "which was answered, gave all it had"
+    assert averagers[1].traffic.sent == parts // 2 * part, "which was answered, gave all it had"
 
 
 def test_a_peer_killed_while_its_numbers_wait_for_a_slower_one_leaves_nobody_with_a_part_of_the_mean(
@@ -335,7 +336,7 @@ def test_a_peer_killed_while_its_numbers_wait_for_a_slower_one_leaves_nobody_wit
     traffic: list[int] = []
 
     def stalled() -> bool:
-        traffic.append(prompt.bytes_received + victim.bytes_received)
+        traffic.append(prompt.traffic.received + victim.traffic.received)
         return traffic[-5:] == [traffic[-1]] * 5 and traffic[-1] > 0
 
     assert wait_until(stalled, BOUND)

@@ -1,4 +1,4 @@
-"""What is asked of whom where a device is behind, without the network."""
+"""Catching up, without the network: what a device that is behind asks, and of whom."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How often and how precisely a peer exchanges, from what exchanges have cost it."""
+"""The exchange schedule: how often and how precisely a peer exchanges, from what exchanges have cost it."""
 
 import pytest
 

@@ -18,6 +18,7 @@ from peer.outer.averager_process import AveragerProcess
 from peer.outer.exchange_schedule import ExchangeSchedule
 from peer.outer.exchanging import MAX_PATIENCE, Exchanging, NotExchanged
 from peer.outer.pseudo_gradient import Given
+from peer.outer.traffic import Traffic
 from peer.state.codec import PART
 from peer.wire import Notice, Role
 
@@ -33,7 +34,7 @@ class Averager:
     size = PART
 
     def __init__(self, *_: Any) -> None:
-        self.bytes_sent, self.bytes_received = 100, 200
+        self.traffic = Traffic(100, 200)
         self.processor_seconds, self.seconds = 1.0, 0.0
         self.alive = True
         self.asked: dict[str, Any] = {}
@@ -97,7 +98,7 @@ def test_the_mean_moves_the_anchor_that_was_given_at(exchanging: Exchanging, ave
     assert exchanging.poll(ME.peer) is None, "it is in flight"
     averager.control.began_allreduce = True
     assert not exchanging.looks_for_a_group
-    averager.bytes_sent, averager.bytes_received, averager.processor_seconds, averager.seconds = 130, 270, 1.5, 0.5
+    averager.traffic, averager.processor_seconds, averager.seconds = Traffic(130, 270), 1.5, 0.5
     averager.control.set_result(declared(3, group_size=3))
     mean = exchanging.poll(ME.peer)
     assert mean is not None and not exchanging.under_way
@@ -143,10 +144,10 @@ def test_traffic_adds_up_over_averagers(averager: Averager, network: Any, monkey
     process = AveragerProcess(network, cast(PseudoGradientAverager, averager), "run")
     assert not process.renew()
     network.view = View(bytes_sent=1, bytes_received=2)
-    assert (process.bytes_sent, process.bytes_received) == (101, 202)
+    assert process.traffic == Traffic(101, 202)
     averager.alive = False
     assert process.renew() and process.averager is not averager
-    assert (process.bytes_sent, process.bytes_received) == (201, 402)
+    assert process.traffic == Traffic(201, 402)
     assert network.starts == 2, "a dead averager takes the network part with it"
     network.starts += 1
     second = process.averager

@@ -1,4 +1,4 @@
-"""Who looks for a group, between two real DHT nodes on the loopback."""
+"""Matchmaking between two real DHT nodes on the loopback: those who look for a group, and those who do not."""
 
 from __future__ import annotations
 

@@ -7,6 +7,8 @@ import copy
 import errno
 import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import count, repeat
 from pathlib import Path
@@ -66,6 +68,16 @@ def start_outer(
     )
 
 
+@contextmanager
+def running(node: DHT, folder: Path, **more: Any) -> Iterator[BackgroundOuterLoop]:
+    """Give the block what `start_outer` starts, and stop it."""
+    outer = start_outer(node, folder, **more)
+    try:
+        yield outer
+    finally:
+        outer.stop()
+
+
 def test_two_devices_close_rounds_together_and_have_the_same_anchor(nodes: list[DHT], tmp_path: Path) -> None:
     said: dict[str, Notice] = {}
     run_id = next(runs)
@@ -101,7 +113,7 @@ def test_two_devices_close_rounds_together_and_have_the_same_anchor(nodes: list[
         assert all(event.peers == ["me", "me"] and 0 < event.share < 1 for events in closed for event in events)
         assert set(lineages[0]) == set(lineages[1]), "the whole way was the same"
         assert wait_until(lambda: rounds_closed() and len(devices[0].exchange_report.group) == 2, BOUND)
-        assert devices[0].exchange_report.seconds > 0 and devices[0].bytes_sent > 0
+        assert devices[0].exchange_report.seconds > 0 and devices[0].traffic.sent > 0
         assert devices[0].lr_factor > 1.0
     finally:
         for device in devices:
@@ -112,19 +124,16 @@ def test_the_outer_loop_replaces_an_averager_that_has_died(nodes: list[DHT], tmp
     def start_again() -> None:
         network.dht, network.starts = nodes[1], network.starts + 1
 
-    outer = start_outer(nodes[0], tmp_path, post=lambda notice: View(), start_again=start_again)
-    network = cast(Any, outer.network)
-    network.peer, network.address = nodes[1].peer_id.to_base58(), Address("127.0.0.1", 1, "Qm")
-    dead = outer._process.averager
-    try:
+    with running(nodes[0], tmp_path, post=lambda notice: View(), start_again=start_again) as outer:
+        network = cast(Any, outer.network)
+        network.peer, network.address = nodes[1].peer_id.to_base58(), Address("127.0.0.1", 1, "Qm")
+        dead = outer._process.averager
         assert not list(outer.tick(1.0))
         send(dead, signal.SIGKILL)
         dead.join(BOUND)
         assert list(outer.tick(1.0)) == [Reconnected("127.0.0.1")]
         assert outer._process.averager.is_alive()
         assert not list(outer.tick(1.0))
-    finally:
-        outer.stop()
 
 
 def test_who_sent_nonsense_is_named_and_nobody_to_us_for_a_while(nodes: list[DHT], tmp_path: Path) -> None:
@@ -132,8 +141,7 @@ def test_who_sent_nonsense_is_named_and_nobody_to_us_for_a_while(nodes: list[DHT
         mate = notice.model_copy(update={"peer": nodes[1].peer_id.to_base58(), "name": "mate", "trained": 300})
         return View(notices=[mate])
 
-    outer = start_outer(nodes[0], tmp_path, post=post)
-    try:
+    with running(nodes[0], tmp_path, post=post) as outer:
         list(outer.tick(1.0))
         assert [other.name for other in outer.others] == ["mate"]
         outer._process.averager._complain(nodes[1].peer_id, "nothing but noise")
@@ -141,29 +149,23 @@ def test_who_sent_nonsense_is_named_and_nobody_to_us_for_a_while(nodes: list[DHT
         assert wait_until(lambda: "mate sent nothing but noise" in getattr(next(said), "reason", ""), BOUND)
         assert not list(outer.tick(1.0))
         assert not outer.others
-    finally:
-        outer.stop()
 
 
 def test_an_exchange_that_hivemind_gives_up_is_a_setback(nodes: list[DHT], tmp_path: Path) -> None:
-    outer = start_outer(nodes[0], tmp_path, post=lambda notice: View())
-    try:
+    with running(nodes[0], tmp_path, post=lambda notice: View()) as outer:
         control: MPFuture[Any] = MPFuture()
         control.set_exception(asyncio.CancelledError())
         outer._exchanging._flight = Flight(cast(StepControl, control), "aa", 0, 0.0)
         assert list(outer.tick(1.0)) == [
             Setback("an exchange did not come together (CancelledError); it is tried again")
         ]
-    finally:
-        outer.stop()
 
 
 def test_every_round_that_missed_means_close_is_an_event_of_its_own(nodes: list[DHT], tmp_path: Path) -> None:
     """Whoever saves a checkpoint at the end of a round saves that round's anchor, and not a later one."""
-    outer = start_outer(nodes[0], tmp_path, post=lambda notice: View())
-    per_round = SETTINGS.swarm.samples_per_round
-    lineage, first = outer.progress.lineage, outer.progress.round
-    try:
+    with running(nodes[0], tmp_path, post=lambda notice: View()) as outer:
+        per_round = SETTINGS.swarm.samples_per_round
+        lineage, first = outer.progress.lineage, outer.progress.round
         for number in range(4):  # half a round each
             numbers = torch.randn(outer.state.anchor.size, generator=torch.Generator().manual_seed(number))
             mean = Mean(lineage, {"somebody": per_round // 2}, 3, encoded(numbers, MEAN_BITS[COARSE]))
@@ -175,14 +177,11 @@ def test_every_round_that_missed_means_close_is_an_event_of_its_own(nodes: list[
             assert outer.progress.round == first + closed
             assert outer.progress.version == parameter_hash(dict(outer.anchor_model.named_parameters()))
         assert (outer.progress.lineage, outer.progress.round) == (lineage, first + 2)
-    finally:
-        outer.stop()
 
 
 def test_who_has_left_is_named_in_the_round_that_it_was_in(nodes: list[DHT], tmp_path: Path) -> None:
     present: list[Notice] = []
-    outer = start_outer(nodes[0], tmp_path, post=lambda notice: View(notices=list(present)))
-    try:
+    with running(nodes[0], tmp_path, post=lambda notice: View(notices=list(present))) as outer:
         present.append(outer._notice().model_copy(update={"peer": "D" * 12, "name": "mate"}))
         list(outer.tick(1.0))
         present.clear()
@@ -190,8 +189,6 @@ def test_who_has_left_is_named_in_the_round_that_it_was_in(nodes: list[DHT], tmp
         assert not outer.others
         outer.state.tally.add({"D" * 12: 4})
         assert outer._round_closed(outer.state.close_round()).peers == ["me", "mate"]
-    finally:
-        outer.stop()
 
 
 def test_who_was_ended_without_warning_goes_on_from_its_last_exchange(nodes: list[DHT], tmp_path: Path) -> None:
@@ -242,8 +239,7 @@ def test_a_device_that_slept_keeps_its_anchor_until_the_others_had_time_to_be_he
 
 def test_who_comes_and_stands_where_we_stand_has_nothing_to_take(nodes: list[DHT], tmp_path: Path) -> None:
     others: list[Notice] = []
-    outer = start_outer(nodes[0], tmp_path, post=lambda notice: View(notices=others))
-    try:
+    with running(nodes[0], tmp_path, post=lambda notice: View(notices=others)) as outer:
         for anchor, closes in ((outer.progress.lineage, 0), ("cc", 1)):
             outer._shared_from = None  # alone for a while
             outer.inner.steps += 3
@@ -254,15 +250,12 @@ def test_who_comes_and_stands_where_we_stand_has_nothing_to_take(nodes: list[DHT
             assert [type(event) for event in events] == [RoundClosed] * closes
             assert outer.is_shared
             assert outer.state.pseudo_gradient.samples == (0 if closes else 12)
-    finally:
-        outer.stop()
 
 
 def test_what_was_trained_apart_counts_and_weighs_no_more_than_an_exchange(nodes: list[DHT], tmp_path: Path) -> None:
-    outer = start_outer(nodes[0], tmp_path, post=lambda notice: View())
-    donor = outer._notice().model_copy(update={"peer": "D" * 12, "name": "donor"})
-    before = outer.progress
-    try:
+    with running(nodes[0], tmp_path, post=lambda notice: View()) as outer:
+        donor = outer._notice().model_copy(update={"peer": "D" * 12, "name": "donor"})
+        before = outer.progress
         outer._peers.update([donor])
         outer.state.contributions.update(outer.others)
         for _ in range(2):  # rounds that we close alone, of 50 steps with 4 sequences each
@@ -289,11 +282,9 @@ def test_what_was_trained_apart_counts_and_weighs_no_more_than_an_exchange(nodes
         assert (given.samples, given.steps, given.weight) == (440, 10, 40)
         standing = outer.standing
         assert (standing.offered, standing.steps) == (440, 10), "it has been given, and is in no anchor yet"
-    finally:
-        outer.stop()
 
-    outer = start_outer(nodes[0], tmp_path, standing=standing, post=lambda notice: View())
-    try:  # it was ended, and goes on from its checkpoint
+    # it was ended, and goes on from its checkpoint
+    with running(nodes[0], tmp_path, standing=standing, post=lambda notice: View()) as outer:
         assert outer.standing == standing
         outer.inner.step_seconds = 1.0
         outer._peers.update([donor])
@@ -301,15 +292,12 @@ def test_what_was_trained_apart_counts_and_weighs_no_more_than_an_exchange(nodes
         caught_up = outer._take(NewerAnchor(donor, later, dict(build_model(40).named_parameters())))
         assert caught_up.apart == 0, "it has been said"
         assert outer.state.pseudo_gradient.samples == 440
-    finally:
-        outer.stop()
 
 
 def test_what_was_learnt_apart_and_fits_nothing_is_given_up(nodes: list[DHT], tmp_path: Path) -> None:
-    outer = start_outer(nodes[0], tmp_path, post=lambda notice: View())
-    donor = outer._notice().model_copy(update={"peer": "D" * 12, "name": "donor"})
-    newer: dict[str, torch.Tensor] = dict(build_model(40).named_parameters())
-    try:
+    with running(nodes[0], tmp_path, post=lambda notice: View()) as outer:
+        donor = outer._notice().model_copy(update={"peer": "D" * 12, "name": "donor"})
+        newer: dict[str, torch.Tensor] = dict(build_model(40).named_parameters())
         outer._peers.update([donor])
         outer.state.contributions.update(outer.others)
         outer.inner.steps += 50
@@ -331,8 +319,6 @@ def test_what_was_learnt_apart_and_fits_nothing_is_given_up(nodes: list[DHT], tm
         assert (outer.state.pseudo_gradient.samples, outer.standing.offered, outer.standing.own) == (0, 0, 0)
         outer._give([donor])
         assert outer.state.pseudo_gradient.given is None, "there is nothing to say"
-    finally:
-        outer.stop()
 
 
 def test_what_a_device_learnt_apart_is_known_after_it_was_ended_as_well(nodes: list[DHT], tmp_path: Path) -> None:
@@ -354,9 +340,8 @@ def test_what_a_device_learnt_apart_is_known_after_it_was_ended_as_well(nodes: l
 
 
 def test_what_a_peer_has_seen_of_us_is_told_by_where_it_stands(nodes: list[DHT], tmp_path: Path) -> None:
-    """Who comes back takes the means that it missed, what we gave in them as well: that is not said again."""
-    outer = start_outer(nodes[0], tmp_path, post=lambda notice: View())
-    try:
+    """A peer that comes back takes the means that it missed, what we gave in them as well: that is not said again."""
+    with running(nodes[0], tmp_path, post=lambda notice: View()) as outer:
         for number in range(3):
             outer.inner.steps += 1
             outer.trained(4)
@@ -370,8 +355,6 @@ def test_what_a_peer_has_seen_of_us_is_told_by_where_it_stands(nodes: list[DHT],
         assert outer._take(newer).apart == 4
         assert outer._take(newer).apart == 0, "it has been counted"
         assert outer.state.pseudo_gradient.samples == 4
-    finally:
-        outer.stop()
 
 
 def test_a_peer_that_claims_to_be_far_ahead_keeps_nobody_from_going_on(nodes: list[DHT], tmp_path: Path) -> None:
@@ -391,8 +374,7 @@ def test_a_peer_that_claims_to_be_far_ahead_keeps_nobody_from_going_on(nodes: li
         claims = {"peer": "L" * 12, "name": "liar", "trained": 2**50, "lineage": "b", "sharing": True}
         return View(notices=[notice.model_copy(update=claims)])
 
-    outer = start_outer(nodes[0], tmp_path, post=post, fetch_means=fetch_means, fetch=fetch)
-    try:
+    with running(nodes[0], tmp_path, post=post, fetch_means=fetch_means, fetch=fetch) as outer:
         said = (event for _ in count() for event in [*outer.tick(1.0), None])
         assert wait_until(lambda: isinstance(next(said), Setback), BOUND)
         ticks = len(asked)
@@ -401,8 +383,6 @@ def test_a_peer_that_claims_to_be_far_ahead_keeps_nobody_from_going_on(nodes: li
         assert len(asked) == ticks == 1, "it is not asked again at once"
         assert not outer._catching_up.under_way
         assert all(torch.equal(*pair) for pair in zip(outer.anchor_model.parameters(), build_model(40).parameters()))
-    finally:
-        outer.stop()
 
 
 def test_a_state_that_its_donor_is_still_writing_is_asked_for_when_it_is_written(
@@ -420,16 +400,13 @@ def test_a_state_that_its_donor_is_still_writing_is_asked_for_when_it_is_written
         return View(notices=[notice.model_copy(update=newer)])
 
     no_means = SimpleNamespace(poll=lambda: [])
-    outer = start_outer(nodes[0], tmp_path, post=post, fetch_means=lambda *rest: no_means, fetch=fetch)
-    try:
+    with running(nodes[0], tmp_path, post=post, fetch_means=lambda *rest: no_means, fetch=fetch) as outer:
         for _ in range(3):
             assert not list(outer.tick(1.0)), "nobody is told of a moment's wait"
         assert not asked
         writes = False
         assert wait_until(lambda: not list(outer.tick(1.0)) and asked, BOUND)
         assert asked == ["D" * 12]
-    finally:
-        outer.stop()
 
 
 def test_who_cannot_keep_a_mean_sends_nobody_to_a_checkpoint_that_leads_nowhere(
@@ -439,8 +416,7 @@ def test_who_cannot_keep_a_mean_sends_nobody_to_a_checkpoint_that_leads_nowhere(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(Mean, "save", full)
-    outer = start_outer(nodes[0], tmp_path, post=lambda notice: View())
-    try:
+    with running(nodes[0], tmp_path, post=lambda notice: View()) as outer:
         assert outer._notice().sharing
         outer.inner.steps += 1
         outer.trained(4)
@@ -449,14 +425,11 @@ def test_who_cannot_keep_a_mean_sends_nobody_to_a_checkpoint_that_leads_nowhere(
         assert not outer._notice().sharing
         outer.checkpoint_saved(outer.progress.samples)
         assert outer._notice().sharing, "a newer checkpoint is on the disk"
-    finally:
-        outer.stop()
 
 
 def test_who_is_done_alone_closes_a_round_that_is_not_full(nodes: list[DHT], tmp_path: Path) -> None:
     present: list[Notice] = []
-    outer = start_outer(nodes[0], tmp_path, post=lambda notice: View(notices=list(present)))
-    try:
+    with running(nodes[0], tmp_path, post=lambda notice: View(notices=list(present))) as outer:
         assert outer.finish() is None, "nothing was trained"
         outer.trained(outer.inner.step(1e-3)[1])
         present.append(outer._notice().model_copy(update={"peer": nodes[1].peer_id.to_base58(), "name": "mate"}))
@@ -467,5 +440,3 @@ def test_who_is_done_alone_closes_a_round_that_is_not_full(nodes: list[DHT], tmp
         assert outer.finish() == RoundClosed(["me"], 1.0)
         assert (outer.progress.round, outer.progress.samples, outer.standing.offered) == (4, 302, 0)
         assert parameter_hash(dict(outer.inner.model.named_parameters())) == outer.progress.version
-    finally:
-        outer.stop()

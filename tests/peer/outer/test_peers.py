@@ -1,4 +1,4 @@
-"""Who is here, who is shunned, and for how long a device has been alone."""
+"""The company of a device: who is here, who is shunned, and for how long it has been alone."""
 
 from __future__ import annotations
 

@@ -93,5 +93,5 @@ def test_the_anchor_is_what_the_parameters_are_after_the_step_of_a_round(inner: 
     assert events == [RoundClosed(["me"], 1.0)]
     assert [notice.paused for notice in posted[:2]] == ["battery at 9 %", ""]
     assert outer.progress.version == parameter_hash(dict(inner.model.named_parameters())) != before
-    assert (outer.progress.round, outer.progress.samples, outer.bytes_sent) == (1, 8, 3)
+    assert (outer.progress.round, outer.progress.samples, outer.traffic.sent) == (1, 8, 3)
     assert outer.needs_checkpoint and outer.exchange_report is None

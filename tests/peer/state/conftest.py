@@ -1,4 +1,4 @@
-"""What tests of giving and taking state share: a donor's folder, and pieces so small that a model has some of them."""
+"""Fixtures of giving and taking state: a donor's folder, and pieces so small that a model has some of them."""
 
 from __future__ import annotations
 

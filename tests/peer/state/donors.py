@@ -43,7 +43,7 @@ def between_nodes(
     work: Callable[[P2P, P2P, Any], Awaitable[Any]],
     kind: type[StateService] = StateService,
 ) -> Any:
-    """What `work` gives for a donor, a joiner that has met it, and the donor's service."""
+    """Return what `work` gives for a donor, a joiner that has met it, and the donor's service."""
 
     async def run() -> Any:
         joiner = await P2P.create(auto_nat=False, nat_port_map=False, use_relay=False)

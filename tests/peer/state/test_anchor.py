@@ -47,7 +47,7 @@ def distance(one: MiniGPT, other: MiniGPT) -> float:
 
 
 def exchange(peers: list[Peer], steps: list[int], bits: int = COARSE) -> list[Tensor]:
-    """What an exchange does, weighted by steps, without the network; returns what each gave, a step."""
+    """Move every anchor by an exchange, weighted by steps, without the network; return what each gave, a step."""
     gave = []
     for peer, count in zip(peers, steps):
         peer.anchor.agree_alone(peer.anchor.give(peer.parameters, count, bits))  # leaves what was given decoded

@@ -1,4 +1,4 @@
-"""What of this device's training the others have."""
+"""Contributions: the part of this device's training that the others have."""
 
 import pytest
 

@@ -105,6 +105,16 @@ def test_a_torn_or_renamed_file_is_refused(tmp_path: Path) -> None:
         load(path, PART)
 
 
+def test_a_file_that_is_no_mean_says_nothing_to_a_terminal(tmp_path: Path) -> None:
+    path = path_of(tmp_path, "c" * 64)
+    path.parent.mkdir()
+    header = '{"w": {"dtype": "\x9b2J", "shape": [1], "data_offsets": [0, 4]}}'.encode()
+    path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
+    with pytest.raises(MeanError, match="is no mean") as refused:
+        load(path, PART)
+    assert str(refused.value).isprintable()
+
+
 def test_the_oldest_are_forgotten_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(means, "KEPT_BYTES", 3 * (SIZE + 1000))
     lineage, names = "a" * 64, []

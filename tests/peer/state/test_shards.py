@@ -52,7 +52,7 @@ def write_ids(folder: Path, count: int = 5500, largest: int = VOCABULARY - 1, dt
 def beside(
     service: Callable[[], ShardService], folder: Path, work: Callable[[Gathering, Any], Awaitable[Any]], **more: Any
 ) -> Any:
-    """What `work` gives for a joiner's gathering into the folder and the donor, which serves what `service` makes."""
+    """Return what `work` gives for a joiner that gathers into `folder`, and a donor with what `service` makes."""
 
     async def run() -> Any:
         donor, joiner = [await P2P.create(auto_nat=False, nat_port_map=False, use_relay=False) for _ in range(2)]

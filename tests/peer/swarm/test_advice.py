@@ -1,4 +1,4 @@
-"""What is said where exchanges do not help a device, and what is not."""
+"""The advice that is given where exchanges do not help a device, and where none is."""
 
 from peer.swarm.advice import NOTICEABLE, advice
 from peer.wire import Notice, Role

@@ -1,4 +1,4 @@
-"""What decides, without a socket: who founds, who exchanges with whom, whose state is newest, what is a notice."""
+"""Decisions without a socket: who founds, who exchanges with whom, whose state is newest, what is a notice."""
 
 from typing import Any
 

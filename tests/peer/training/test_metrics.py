@@ -1,4 +1,4 @@
-"""What a round leaves in metrics.jsonl, and for TensorBoard."""
+"""The traces of a round in metrics.jsonl, and for TensorBoard."""
 
 import json
 import math

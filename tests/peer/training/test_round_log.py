@@ -10,6 +10,7 @@ import pytest
 from minigpt.checkpoint.manifest import Progress
 from minigpt.model import MiniGPT
 from peer.outer.events import RoundClosed
+from peer.outer.traffic import Traffic
 from peer.training import round_log
 from peer.training.evaluator import Verdict
 from peer.training.metrics import Metrics
@@ -49,7 +50,7 @@ class Training:
         self.folder, self.judge, self.said = folder, Judge(), list[str]()
         self.progress = Progress("cellmind", "cellmind-1", 0, 0, 0, "aa")
         inner = stand_in(steps=7, lr=3e-4, step_seconds=0.5, model=stand_in(seq_len=16))
-        self.outer = stand_in(progress=self.progress, bytes_sent=10, bytes_received=20)
+        self.outer = stand_in(progress=self.progress, traffic=Traffic(10, 20))
         judge: Any = self.judge
         display = stand_in(note=self.said.append)
         self.log = RoundLog(inner, self.outer, judge, Metrics(folder / "metrics.jsonl"), display)

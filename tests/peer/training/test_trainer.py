@@ -42,27 +42,22 @@ class Device:
             current=current, poll=self.does(None), begin_round=self.does("round begins"),
             close_round=self.does("round closes"), finish=self.does("log ends"),
         )  # fmt: skip
-        announcements = stand_in(
-            poll=self.does(None), show_progress=self.does(None), say=lambda event: self.said.append(str(event))
-        )
-        batches = stand_in(batch_size=4)
-        compiling = stand_in(poll=self.does(None), stop=self.does("compiling stops"))
-        network = stand_in(view=stand_in(notices=[]))
-        display = stand_in(note=self.said.append, training=nullcontext)
         self.trainer = Trainer(
             inner=inner,
             outer=self.outer,
-            batches=batches,
+            batches=stand_in(batch_size=4),
             settings=Settings(training=TrainingSettings(lr=1e-3, warmup_sequences=0)),
             shared_text=None,
             saver=self.saver,
-            compiling=compiling,
+            compiling=stand_in(poll=self.does(None), stop=self.does("compiling stops")),
             power=self.power,
             breather=Breather(1.0),
             round_log=round_log,
-            announcements=announcements,
-            network=network,
-            display=display,
+            announcements=stand_in(
+                poll=self.does(None), show_progress=self.does(None), say=lambda event: self.said.append(str(event))
+            ),
+            network=stand_in(view=stand_in(notices=[])),
+            display=stand_in(note=self.said.append, training=nullcontext),
             stop=self.stop,
             deadline=None,
             rounds=rounds,

@@ -1,4 +1,4 @@
-"""What a device trains on, and that a run which goes on does so where it was."""
+"""The texts that a device trains on; and a run that goes on does so where it was."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from peer.inner.loop import InnerLoop
 from peer.joining.run import Run
 from peer.outer.events import Event, RoundClosed
 from peer.outer.interface import ExchangeReport
+from peer.outer.traffic import Traffic
 from peer.training.saver import Saver
 from peer.training.setup import open_batches
 from peer.wire import Notice
@@ -38,7 +39,8 @@ class StillOuterLoop:
 
     standing = Standing()
     needs_checkpoint = True
-    trained_by_all = round_progress = bytes_sent = bytes_received = 0
+    trained_by_all = round_progress = 0
+    traffic = Traffic()
     lr_factor = 1.0
     exchange_report: ExchangeReport | None = None
 
@@ -101,16 +103,8 @@ class Device:
         assert start is not None
         inner = InnerLoop(start.build_model(), batches, torch.device("cpu"), None)
         outer = StillOuterLoop(start.build_model(), start.progress)
-        saver = Saver(
-            batches=batches,
-            inner=inner,
-            outer=outer,
-            settings=self.settings,
-            tokenizer_model=self.tokenizer_model,
-            checkpoints=self.folder,
-            display=Display(),
-        )
-        return saver, inner, outer
+        kept = {"tokenizer_model": self.tokenizer_model, "checkpoints": self.folder}
+        return Saver(inner, outer, batches, self.settings, Display(), **kept), inner, outer
 
 
 @pytest.fixture
@@ -159,7 +153,7 @@ def test_ctrl_c_is_heeded_while_text_is_turned_into_tokens(device: Device) -> No
 def test_a_round_that_closes_while_a_checkpoint_is_written_is_saved_after_it(
     device: Device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who joins waits for it: the anchor of a round that was left out is one that nobody can follow from."""
+    """A joiner waits for it: the anchor of a round that was left out is one that nobody can follow from."""
     slow_disk, save = threading.Event(), checkpoint.save
 
     def save_slowly(*arguments: Any, **named: Any) -> Path:

@@ -64,7 +64,7 @@ def test_our_own_words_from_before_an_update_are_no_device_to_update() -> None:
     async def read() -> dict[str, tuple[dict[str, str], float]]:
         return entries
 
-    async def moved(peer: object) -> None:
+    async def moved(whom: object) -> None:
         raise AssertionError("nobody has")
 
     other_versions = OtherVersions()

@@ -284,8 +284,9 @@ def take_part(arguments: argparse.Namespace, settings: Settings, display: Displa
 
 
 def device_name(wanted: str | None) -> str:
-    """Return what others call this device: at most 64 letters that can be printed."""
-    return "".join(letter for letter in (wanted or socket.gethostname()) if letter.isprintable())[:64] or "peer"
+    """Return what others call this device: at most 64 letters that can be printed, and fit into an mDNS property."""
+    name = "".join(letter for letter in (wanted or socket.gethostname()) if letter.isprintable())[:64]
+    return name.encode()[:248].decode(errors="ignore") or "peer"
 
 
 def open_network(arguments: argparse.Namespace, settings: Settings, name: str, display: Display) -> Network:

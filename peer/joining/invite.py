@@ -112,5 +112,5 @@ def invite_of_running_peer(checkpoints: Path, run: str | None = None) -> Invite:
     address, trained = known
     if run not in (None, trained):
         raise InviteError(f"the peer that runs in {checkpoints} is in the run '{trained}', not in '{run}'")
-    kept = kept_checkpoints(checkpoints, trained)
+    kept = kept_checkpoints(checkpoints, trained) if is_run_name(trained) else []  # a bootstrap node trains none
     return Invite(address, trained, kept[0][1].run_id if kept else "")

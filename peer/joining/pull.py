@@ -50,6 +50,11 @@ class Puller:
 
     def __init__(self, into: Path) -> None:
         self._into = into
+        self._kept: Path | None = None
+
+    def keep(self, folder: Path) -> None:
+        """Keep that folder while others are taken: whoever was told of it may read it later."""
+        self._kept = folder
 
     def pull(self, address: str) -> Path:
         """Take the newest checkpoint of the peer at an address, or of an invite, and return its folder.
@@ -91,7 +96,7 @@ class Puller:
             folder: Path = unwrap(self._dht.run_coroutine(task))
             os.utime(folder)  # it is about to be read
             for other in folder.parent.iterdir():
-                if other != folder and other.stat().st_mtime < time.time() - READING_SECONDS:
+                if other not in (folder, self._kept) and other.stat().st_mtime < time.time() - READING_SECONDS:
                     shutil.rmtree(other, ignore_errors=True)
         return folder
 
@@ -179,6 +184,7 @@ def pull(arguments: argparse.Namespace) -> None:
             sys.stdout.buffer.write(os.fsencode(folder) + b"\n")
             sys.stdout.buffer.flush()
             shown = state
+            puller.keep(folder)
         if not arguments.follow:
             return
         time.sleep(FOLLOW_SECONDS)

@@ -42,7 +42,7 @@ class Address:
     def parse(cls, text: str) -> Self:
         """Return the address in a multiaddress: /ip4/HOST/tcp/PORT/p2p/PEER. Raises ValueError."""
         match = FORM.fullmatch(text)
-        if match is None or int(match[3]) > 65535 or not (match[1] != "ip4" or _is_ipv4(match[2])):
+        if match is None or int(match[3]) > 65535 or not _is_host(match[1], match[2]):
             raise no_address(text)
         return cls(match[2], int(match[3]), match[4], match[1])
 
@@ -69,10 +69,13 @@ def no_address(text: str) -> ValueError:
     return ValueError(f"{text!r} is no peer address; it looks like /ip4/192.168.0.10/tcp/23456/p2p/Qm…")
 
 
-def _is_ipv4(host: str) -> bool:
+def _is_host(protocol: str, host: str) -> bool:
     try:
-        IPv4Address(host)
-    except ValueError:
+        if protocol == "ip4":
+            IPv4Address(host)
+        else:
+            str(Multiaddr(f"/{protocol}/{host}"))
+    except Exception:  # the codecs of multiaddresses fail in many ways
         return False
     return True
 

@@ -1,7 +1,7 @@
 """Zeroconf (mDNS, RFC 6762): this device says where it is and hears where others are, with no address typed.
 
-Only addresses come from here. Who is a member and in which state is on the notice board (`peer/network/node.py`), which
-also works where multicast does not.
+Only addresses come from here. Who is a member and in which state is on the notice board (`peer/network/notices.py`),
+which also works where multicast does not.
 """
 
 from __future__ import annotations

@@ -91,7 +91,8 @@ class Notices:
         """Return the members after an entry of the board, which was written at `said`; anybody may have written it."""
         notice = parse_notice(address, value)
         if notice is None:
-            if (other := parse_other_version(address, value)) is not None:
+            other = parse_other_version(address, value)
+            if other is not None and other.peer != self._identity.peer:  # ours are from before an update
                 self._other_versions.hear_of(other)
         elif notice.peer != self._identity.peer:
             return apply(members, Heard(notice, said))

@@ -2,8 +2,8 @@
 
 A plain mDNS question (RFC 6762, 6.7: a "legacy" one, from a port of our own) goes to each address that shares the first
 three bytes with ours, whatever the netmask: where interfaces cannot be listed, nobody tells it. Who runs a peer answers
-with all of its properties. Only in private ranges, at a walking pace, and `peer/network/node.py` asks only while it is
-alone.
+with all of its properties. Only in private ranges, at a walking pace, and `peer/network/lan_search.py` asks only while
+it is alone.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Giving and taking state: a peer's newest checkpoint folder, file by file, and the means that followed it.
+"""Taking state: a peer's newest checkpoint folder, file by file, and the means that followed it.
 
-The donor reads from its disk, so giving never touches its training. A file comes in pieces from all who have the same
-one, and whoever breaks off is done without; the joiner checks every name, size and hash before a folder takes its place
-under `checkpoints/`. hivemind's protobuf envelopes carry JSON requests and raw chunks.
+The donor reads from its disk (`peer/state/serving.py`), so this never touches its training. A file comes in pieces from
+all who have the same one, and whoever breaks off is done without; the joiner checks every name, size and hash before a
+folder takes its place under `checkpoints/`. hivemind's protobuf envelopes carry JSON requests and raw chunks.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Sequence
 from pathlib import Path
 from typing import AsyncIterator, BinaryIO  # noqa: UP035 -- hivemind tells streams by typing's name
 
-from hivemind.p2p import P2P, PeerID
+from hivemind.p2p import P2P, P2PHandlerError, PeerID
 from hivemind.proto import runtime_pb2
 from hivemind.utils.asyncio import aiter_with_timeout
 
@@ -46,6 +46,7 @@ ANSWER_SECONDS = 20.0  # a donor that sends nothing for so long has left
 PARTIAL = ".fetch-"  # begins the name of what is on its way
 MAX_MEANS = 16  # taken in one go
 HEADER_BYTES = 2**20  # of a safetensors file, at most
+NOT_UNDERSTOOD = ("ValueError(", "ProtocolViolation(")  # begins what a donor says to a request that it cannot read
 SLOWEST = 10_000  # bytes a second of one request; who gives less has as good as left
 MEAN_HEADER_LIMIT = 2**16
 
@@ -60,6 +61,11 @@ async def fetch_manifest(p2p: P2P, donor: PeerID, run: str) -> Manifest:
         stub = StateService.get_stub(p2p, donor)
         answer = await stub.rpc_manifest(envelope(ManifestRequest(run=run)), timeout=ANSWER_SECONDS)
     except Exception as error:
+        if isinstance(error, P2PHandlerError) and str(error).startswith(NOT_UNDERSTOOD):
+            raise TransferError(
+                "the donor and this device do not understand each other, of which one may run an older version of "
+                "CellMind: bring both up to date (git pull)"
+            ) from error
         raise TransferError(f"the donor does not answer ({reason(error)})") from error
     if not answer.serialized_info:
         raise TransferError("the donor has no checkpoint yet")

@@ -15,7 +15,7 @@ from hivemind.proto import runtime_pb2
 from minigpt import checkpoint
 from minigpt.checkpoint.manifest import LOCAL, POSITION, CheckpointError, Manifest
 from peer.state import means
-from peer.wire import FileRequest, ManifestRequest, MeanRequest, PiecesRequest, parse
+from peer.wire import FileRequest, ManifestRequest, MeanRequest, PiecesRequest, ProtocolViolation, is_run_name, parse
 
 CHUNK_BYTES = 256 * 1024  # far below the 4 MiB that hivemind allows a message
 # Of a file, with a hash of its own. What is asked for at once waits in the donor's p2pd where the link is slow, and its
@@ -37,6 +37,8 @@ class StateService(ServicerBase):
 
     async def rpc_manifest(self, request: runtime_pb2.ExpertUID, context: P2PContext) -> runtime_pb2.ExpertInfo:
         """Return the newest folder's training.json without what is our own business; empty if there is none."""
+        if request.uid == "" or is_run_name(request.uid):  # as version 1 asks, whose user sees what is raised
+            raise ProtocolViolation("it runs a newer version of CellMind: update this device (git pull)")
         kept = kept_checkpoints(self.root, parse(ManifestRequest, request.uid).run or "*")
         content = b"" if not kept else kept[0][1].dump()
         return runtime_pb2.ExpertInfo(serialized_info=content)

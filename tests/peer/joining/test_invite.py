@@ -128,6 +128,9 @@ def test_a_running_peer_s_invite_has_its_address_and_its_run(
             assert invite_of_running_peer(tmp_path) == invite_of_running_peer(tmp_path, "cellmind") == invite
             own.write_text(json.dumps({"address": ADDRESS, "run": "other"}))
             assert invite_of_running_peer(tmp_path) == Invite(ADDRESS, "other"), "it has no state yet"
+            own.write_text(json.dumps({"address": ADDRESS, "run": ""}))
+            assert invite_of_running_peer(tmp_path) == Invite(ADDRESS), "a bootstrap node's is for any run"
+            own.write_text(json.dumps({"address": ADDRESS, "run": "other"}))
             with pytest.raises(InviteError, match="is in the run 'other', not in 'cellmind'"):
                 invite_of_running_peer(tmp_path, "cellmind")
             own.write_text("torn")

@@ -28,7 +28,7 @@ from minigpt import checkpoint
 from minigpt.checkpoint.manifest import Manifest
 from minigpt.model import MiniGPT
 from minigpt.settings import run_id
-from peer.joining.pull import is_newer, parse_arguments
+from peer.joining.pull import Puller, is_newer, parse_arguments
 from peer.state.serving import StateService
 from tests.lan import wait_until
 from tests.tiny import SETTINGS, save_model
@@ -202,6 +202,29 @@ def test_nothing_newer_is_shown_where_a_donor_is_behind() -> None:
     assert is_newer(at(3, 300), at(2, 200)) and is_newer(at(3, 300), at(2, 300))
     assert not is_newer(at(2, 200), at(2, 200)) and not is_newer(at(1, 100), at(2, 200))
     assert is_newer(at(1, 100, "cellmind-ba9876543210"), at(2, 200)), "another run"
+
+
+def test_a_folder_that_was_shown_stays_while_donors_that_are_behind_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever reads it may still be busy with the answer before."""
+    at_hand = [tmp_path / "cellmind" / f"round-{round}" for round in (2, 1, 1)]
+    shown = at_hand[0]
+
+    def run_coroutine(task: object) -> Path:
+        folder = at_hand.pop(0)
+        folder.mkdir(parents=True, exist_ok=True)
+        if shown.exists():
+            os.utime(shown, (0, 0))
+        return folder
+
+    puller = Puller(tmp_path)
+    monkeypatch.setattr(puller, "_dht", SimpleNamespace(run_coroutine=run_coroutine), raising=False)
+    address = "/ip4/127.0.0.1/tcp/1/p2p/QmZAmAb3czWsDcRtVyp34XrFKson3BrVkLTB4RoU7yKsw9"
+    puller.keep(puller.pull(address))
+    for _ in range(2):
+        puller.pull(address)
+        assert shown.exists()
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,7 @@ def test_whoever_types_another_kind_of_host_may(place: str) -> None:
     [
         *("", "192.168.0.10:23457", f"/ip4/192.168.0.10/udp/1/p2p/{PEER}", "/ip4/192.168.0.10/tcp/1", f"{TEXT}/", "/"),
         *(f"/ip4/{host}/tcp/1/p2p/{PEER}" for host in ("256.0.0.1", "1.2.3", "desk", "01.2.3.4", "")),
+        *(f"/{host}/tcp/1/p2p/{PEER}" for host in ("ip6/desk", "ip6/1.2.3.4", "dns4/a desk", "dns/..", "dns4/-a-")),
         *(f"/ip4/1.2.3.4/tcp/{port}/p2p/{PEER}" for port in ("65536", "-1", "x", "", "123456")),
         *(f"/ip4/1.2.3.4/tcp/1/p2p/{name}" for name in ("", "0", "a b", "a/b", "../..")),
     ],

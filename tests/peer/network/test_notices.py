@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import peer  # noqa: F401 -- first, for it tells hivemind how little to log
 
@@ -12,8 +14,13 @@ import peer  # noqa: F401 -- first, for it tells hivemind how little to log
 import pytest
 from hivemind.dht import DHTNode
 
+from peer.network import clock
 from peer.network.address import Address
+from peer.network.dht_board import Board
+from peer.network.identity import Identity
 from peer.network.node import Node
+from peer.network.notices import Notices
+from peer.network.other_versions import OtherVersions
 from peer.wire import Notice, Role, parse_notice
 
 QUIET = {"use_relay": False, "use_auto_relay": False, "nat_port_map": False, "auto_nat": False}
@@ -43,3 +50,24 @@ def test_a_notice_is_repeated_for_as_long_as_training_may_wait_for_others(
             await dht.shutdown()
 
     asyncio.run(work())
+
+
+def test_our_own_words_from_before_an_update_are_no_device_to_update() -> None:
+    """They stay on the board for some seconds after the older version has ended, and an update may take less."""
+    ours = Address("10.0.0.8", 23457, "QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5N")
+    theirs = Address("10.0.0.9", 23457, "QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5P")
+    entries = {
+        str(address): ({"peer": address.peer, "name": "desk", "address": str(address)}, clock.now() + 5)
+        for address in (ours, theirs)
+    }
+
+    async def read() -> dict[str, tuple[dict[str, str], float]]:
+        return entries
+
+    async def moved(whom: object) -> None:
+        raise AssertionError("nobody has")
+
+    other_versions = OtherVersions()
+    board = cast(Board, SimpleNamespace(read=read))
+    asyncio.run(Notices(board, Identity(ours), other_versions, moved).read())
+    assert [other.peer for other in other_versions.heard] == [theirs.peer]

@@ -30,6 +30,7 @@ from peer.state import fetching
 from peer.state.fetching import PARTIAL, TransferError, fetch, fetch_bytes, fetch_manifest, fetch_means
 from peer.state.serving import StateService
 from peer.state.verifying import verified
+from peer.wire import is_run_name
 from tests.lan import wait_until
 from tests.peer.state.donors import PIECE, RUN, another_donor, between_nodes, take
 
@@ -355,6 +356,36 @@ def test_nobody_home_and_nothing_to_give(donor_folder: Path, tmp_path: Path) -> 
             await fetch_manifest(joiner, donor.peer_id, "another-run")
         with pytest.raises(TransferError, match="does not answer"):
             await fetch_manifest(donor, joiner.peer_id, RUN)
+
+    between_nodes(donor_folder, work)
+
+
+class OfVersion1(StateService):
+    """Takes the name of a run alone, as all did before there was a version."""
+
+    async def rpc_manifest(self, request: runtime_pb2.ExpertUID, context: P2PContext) -> runtime_pb2.ExpertInfo:
+        if not is_run_name(request.uid or "any"):
+            raise ValueError(f"{request.uid!r} is no name of a run")
+        return runtime_pb2.ExpertInfo()
+
+
+OfVersion1.__name__ = StateService.__name__
+
+
+def test_who_asks_a_device_of_an_older_version_is_told_to_update(donor_folder: Path) -> None:
+    async def work(donor: P2P, joiner: P2P, service: StateService) -> None:
+        with pytest.raises(TransferError, match=r"older version of CellMind: bring both up to date \(git pull\)"):
+            await fetch_manifest(joiner, donor.peer_id, RUN)
+
+    between_nodes(donor_folder, work, OfVersion1)
+
+
+@pytest.mark.parametrize("asked_for", ["", RUN])
+def test_who_asks_with_an_older_version_is_told_to_update(donor_folder: Path, asked_for: str) -> None:
+    async def work(donor: P2P, joiner: P2P, service: StateService) -> None:
+        stub = StateService.get_stub(joiner, donor.peer_id)
+        with pytest.raises(P2PHandlerError, match=r"newer version of CellMind: update this device \(git pull\)"):
+            await stub.rpc_manifest(runtime_pb2.ExpertUID(uid=asked_for))
 
     between_nodes(donor_folder, work)
 

@@ -47,14 +47,15 @@ class Company:
         self._updated_at = now
 
     def shun(self, complaints: Sequence[tuple[str, str]]) -> Setback | None:
-        """Count peers that sent what cannot be for nobody, for a while, and name them.
+        """Count peers that sent what cannot be for nobody, from now on and for a while, and name them.
 
         :param complaints: peer ids, and what they sent
         """
-        for peer, _ in complaints:
-            self._shunned.add(peer, SHUN_SECONDS)
         if not complaints:
             return None
+        for peer, _ in complaints:
+            self._shunned.add(peer, SHUN_SECONDS)
+        self.others = [other for other in self.others if other.peer not in self._shunned]
         what = ", and ".join(f"{self.name_of(peer)} sent {what}" for peer, what in complaints)
         return Setback(f"{what}: exchanges go on without it for {SHUN_SECONDS / 60:.0f} minutes")
 

@@ -94,8 +94,8 @@ class BackgroundOuterLoop:
         if self._connection.renew():
             yield self._reconnected()
             return
-        yield from happened(self._company.shun(self._connection.averager.complaints()))
         self._company.update(view.notices)
+        yield from happened(self._company.shun(self._connection.averager.complaints()))
         self.state.contributions.update(self.others)
         if self._exchanging.under_way:
             yield from happened(self._look_after_exchange())

@@ -57,6 +57,7 @@ def test_who_is_shunned_is_nobody_until_its_time_is_over(clock: Clock) -> None:
     assert setback.reason == (
         "Ana sent noise, and Ben sent nothing but noise: exchanges go on without it for 10 minutes"
     )
+    assert names(company) == [], "from now on"
     company.update(here)
     assert names(company) == []
     clock.now += SHUN_SECONDS + 1

@@ -47,9 +47,9 @@ class Company:
         self._updated_at = now
 
     def shun(self, complaints: Sequence[tuple[str, str]]) -> Setback | None:
-        """Count peers that sent what cannot be for nobody, from now on and for a while, and name them.
+        """Leave peers out of `others` from now on and for a while; return the event that names them.
 
-        :param complaints: peer ids, and what they sent
+        :param complaints: ids of peers that sent what cannot be, and what it was
         """
         if not complaints:
             return None

@@ -165,8 +165,6 @@ class Trainer:
     def _step(self, left: int | None) -> None:
         """Make an inner step of `left` sequences at most, and count it."""
         if left is not None and self.settings.swarm.averaging == "background":  # else full rounds count
-            if left < self.batches.batch_size:
-                self.inner.uncompile()
             self.batches.shorten(left)
         started = time.monotonic()
         own = self.inner.updates * self.batches.batch_size

@@ -19,6 +19,7 @@ def replacing_all(paths: Sequence[Path], *, synced: bool = True) -> Iterator[lis
     they were, and nothing is left beside them. Raises OSError.
     """
     hidden = [path.with_name(f".{path.name}.{os.getpid()}.part") for path in paths]
+    _remove(hidden)  # of a process of this id that was killed: in a container it is often the same
     try:
         yield hidden
         if synced:
@@ -30,9 +31,13 @@ def replacing_all(paths: Sequence[Path], *, synced: bool = True) -> Iterator[lis
             for folder in {path.parent for path in paths}:
                 sync(folder)
     finally:
-        for part in hidden:
-            with suppress(OSError):  # renamed by now, or never written
-                part.unlink()
+        _remove(hidden)
+
+
+def _remove(hidden: Sequence[Path]) -> None:
+    for part in hidden:
+        with suppress(OSError):  # renamed by now, or never written
+            part.unlink()
 
 
 @contextmanager

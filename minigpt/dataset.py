@@ -181,6 +181,10 @@ class Batches:
         self.dataset, self.batch_size, self.position = dataset, batch_size, position
         self._most: int | None = None
 
+    def resize(self, batch_size: int) -> None:
+        """Give batches of so many sequences from now on."""
+        self.batch_size = batch_size
+
     def shorten(self, most: int) -> None:
         """Give batches of at most so many sequences, one at least, from now on."""
         self._most = max(1, most)

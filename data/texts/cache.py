@@ -191,5 +191,14 @@ def fingerprint(value: object) -> str:
 @cache
 def code_version() -> str:
     """Return a hash of all code of data: what another version has read is read again."""
-    files = sorted(Path(__file__).parents[1].rglob("*.py"))
+    files = code_files(Path(__file__).parents[1])
     return hashlib.sha256(b"\0".join(path.read_bytes() for path in files)).hexdigest()
+
+
+def code_files(package: Path) -> list[Path]:
+    """Return the files of a package and of its rooms. The exports in data/raw may have code among them, which is none.
+
+    They may also be many, so that they are not even looked through.
+    """
+    rooms = [package, *(room.parent for room in package.glob("*/__init__.py"))]
+    return sorted(path for room in rooms for path in room.glob("*.py"))

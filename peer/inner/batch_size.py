@@ -94,5 +94,5 @@ def step_within_memory(
                 "training needs more memory than this device has free, even with one sequence a step: "
                 "end other programs, or found a run with a smaller model (model.d_model, training.dataset.seq_len)"
             )
-        batches.batch_size //= 2
+        batches.resize(batches.batch_size // 2)
         note(f"memory ran out; sequences a step from now on: {batches.batch_size}")

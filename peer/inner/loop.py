@@ -53,6 +53,7 @@ class InnerLoop:
         self.parameters = list(self.model.parameters())
         self.optimizer: torch.optim.Optimizer = make_optimizer(parameter_groups(self.model))
         self.forward: Callable[..., Tensor] = self.model  # or what computes the same, faster or with others
+        self._compiled_for: int | None = None  # sequences in a batch; those of another size would be compiled anew
 
     @property
     def lr(self) -> float:
@@ -94,7 +95,8 @@ class InnerLoop:
     def backward(self) -> tuple[float, int]:
         """Add the gradients of the next batch to the parameters'; return its loss and its sequences."""
         input_ids, labels = next(self._batches)
-        return self._pass(self.forward, input_ids, labels), len(input_ids)
+        forward = self.forward if self._compiled_for in (None, len(input_ids)) else self.model
+        return self._pass(forward, input_ids, labels), len(input_ids)
 
     def clear_gradients(self) -> None:
         """Forget what backward passes have left, and free its memory."""
@@ -115,10 +117,6 @@ class InnerLoop:
         mask = mask_between_texts(input_ids) if self.block_attention else None
         with torch.autocast(self.device.type, dtype=self.autocast, enabled=self.autocast is not None):
             return forward(input_ids, labels, mask)
-
-    def uncompile(self) -> None:
-        """Go back to passes that are not compiled: for a few batches of another size that would take longer."""
-        self.forward = self.model
 
     @torch.no_grad()
     def losses_towards(self, there: Sequence[Tensor], shares: Sequence[float]) -> list[float]:
@@ -186,7 +184,7 @@ class InnerLoop:
             pass
 
     def compile_in_turns(self, batch_size: int) -> Iterator[float]:
-        """Compile the passes for batches of (batch_size, seq_len), and keep that if it is faster.
+        """Compile the passes for batches of (batch_size, seq_len), and keep that for such batches if it is faster.
 
         A turn makes one pass of either kind and gives out how many times as fast the compiled ones have been so far, so
         that training can go on between two turns. Where PyTorch's compiler fails, its error is raised and nothing has
@@ -213,4 +211,4 @@ class InnerLoop:
             gc.collect()
             give_back_freed_memory()
         if after < before:
-            self.forward = forward
+            self.forward, self._compiled_for = forward, batch_size

@@ -52,8 +52,8 @@ class PseudoGradientAverager(DecentralizedAverager):
     The class name is part of the handlers' names on the wire: whoever renames it talks to no older device.
 
     hivemind gives its averager no public hook for who may come into a group, how long a group waits, or what runs the
-    all-reduce. So this class overrides `_step`, `_run_allreduce_inplace_` and `_shutdown`, and turns the screws of
-    `_matchmaking` (all as of hivemind 1.1.12).
+    all-reduce. So this class overrides `_step`, `_run_allreduce_inplace_` and `_shutdown`, turns the screws of
+    `_matchmaking`, and has `_begin` in the place of `step` (all as of hivemind 1.1.12).
 
     :param size: how many numbers there are to average, a multiple of PART
     :param prefix: the run id; peers of other runs, or of another version of the protocol, never meet
@@ -143,7 +143,10 @@ class PseudoGradientAverager(DecentralizedAverager):
         return self._begin(gather, float(weight), 3 * patience + 5)
 
     def _begin(self, gather: dict[str, Any], weight: float, timeout: float) -> StepControl:
-        """hivemind's `step`, which waits for the child for ever (1.1.12): a child that dies cancels the exchange."""
+        """Begin an exchange as hivemind's `step` does, but do not wait for ever for a child that has died.
+
+        Then the exchange is cancelled.
+        """
         said = self.serializer.dumps([self.bandwidth, self.mode.value, self.serializer.dumps(gather)])
         control = StepControl(
             scheduled_time=get_dht_time() + MATCHMAKING_SECONDS,

@@ -96,8 +96,8 @@ class BackgroundOuterLoop:
         if self._process.renew():
             yield self._reconnected()
             return
-        yield from happened(self._peers.shun(self._process.averager.complaints()))
         self._peers.update(view.notices)
+        yield from happened(self._peers.shun(self._process.averager.complaints()))
         self.state.contributions.update(self.others)
         if self._exchanging.under_way:
             yield from happened(self._look_after_exchange())

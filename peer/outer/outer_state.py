@@ -157,8 +157,7 @@ class OuterState:
         """Take a newer anchor; keep what was trained beside it, as far as it was not trained there as well.
 
         Training of ours that the donor has not seen counts as if it had never been in our anchor: it is in what we give
-        next.
-        Where it does not fit the newer anchor, it is given up.
+        next. Where it does not fit the newer anchor, it is given up.
 
         :param others: peers that train, among which what we missed is divided
         :param pause: seconds between two exchanges: what we give next weighs no more than one of them

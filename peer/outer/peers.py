@@ -47,14 +47,15 @@ class Peers:
         self._updated_at = now
 
     def shun(self, complaints: Sequence[tuple[str, str]]) -> Setback | None:
-        """Count peers that sent what cannot be for nobody, for a while, and name them.
+        """Leave peers out of `others` from now on and for a while; return the event that names them.
 
-        :param complaints: peer ids, and what they sent
+        :param complaints: ids of peers that sent what cannot be, and what it was
         """
-        for peer, _ in complaints:
-            self._shunned.add(peer, SHUN_SECONDS)
         if not complaints:
             return None
+        for peer, _ in complaints:
+            self._shunned.add(peer, SHUN_SECONDS)
+        self.others = [other for other in self.others if other.peer not in self._shunned]
         what = ", and ".join(f"{self.name_of(peer)} sent {what}" for peer, what in complaints)
         return Setback(f"{what}: exchanges go on without it for {SHUN_SECONDS / 60:.0f} minutes")
 

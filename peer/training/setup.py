@@ -75,7 +75,7 @@ def set_up(
     device = pick_device()
     autocast = pick_autocast(device)
     batches = open_batches(run, sentencepiece, me.peer, display, stop)
-    batches.batch_size = affordable_batch(run, device, autocast, display)
+    batches.resize(affordable_batch(run, device, autocast, display))
     if options.share_data:
         me = me.model_copy(update={"gives_text": share_text(run, sentencepiece, network, display)})
     is_own_text = run.shared is None
@@ -87,7 +87,7 @@ def set_up(
         inner, outer, batches, settings, display, tokenizer_model=run.tokenizer_model, checkpoints=checkpoints
     )
     compiling = Compiling(inner, batches, settings, display, stop, network.expect_silence)
-    metrics = Metrics(checkpoints / settings.swarm.run / "metrics.jsonl", options.tensorboard)
+    metrics = Metrics(checkpoints / run.start.progress.run / "metrics.jsonl", options.tensorboard)  # beside the states
     evaluator = Evaluator(held_out, sentencepiece, autocast if device.type == "cpu" else None, inner.block_attention)
     other_runs = OtherRuns(network, settings, run.start.progress.run_id, display)
     display.note(introduction(me.name, inner, batches))

@@ -39,6 +39,7 @@ class Trainer:
     :param shared_text: the text that others share and this device trains on; None where it has its own
     :param deadline: of `time.monotonic`, after which it ends by itself; None for never
     :param rounds: of this device, after which it ends by itself; None for no end
+    :param epochs: of the swarm, after which it ends by itself
     """
 
     inner: InnerLoop
@@ -61,7 +62,7 @@ class Trainer:
     _rest: Rest | None = field(default=None, init=False)  # from training, under way
 
     def train(self) -> None:
-        """Train until Ctrl+C, or until its time or rounds are over, and keep the state.
+        """Train until Ctrl+C, or until its time, rounds or epochs are over, and keep the state.
 
         Raises OutOfMemory, and NetworkError: see `OuterLoop.tick`.
         """
@@ -126,6 +127,7 @@ class Trainer:
         self.display.note(
             f"the swarm has trained on its text {self.epochs}{already}: done (training.epochs; raise it for more)"
         )
+        self.outer.resume()  # who rests is in no exchange
         deadline = time.monotonic() + LAST_EXCHANGE_SECONDS
         while (
             self.outer.standing.offered
@@ -163,8 +165,6 @@ class Trainer:
     def _step(self, left: int | None) -> None:
         """Make an inner step of `left` sequences at most, and count it."""
         if left is not None and self.settings.swarm.averaging == "background":  # else full rounds count
-            if left < self.batches.batch_size:
-                self.inner.uncompile()
             self.batches.shorten(left)
         started = time.monotonic()
         own = self.inner.updates * self.batches.batch_size

@@ -5,6 +5,7 @@ import errno
 import os
 import subprocess
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,15 @@ def test_the_old_file_stands_until_the_new_one_is_whole(tmp_path: Path) -> None:
         assert path.read_text() == "old"
         assert part.parent == tmp_path and part.name.startswith("."), "a listing of the folder would show it"
     assert path.read_text() == "new"
+
+
+def test_what_a_killed_process_of_this_id_left_is_in_nobodys_way(tmp_path: Path) -> None:
+    with suppress(KeyboardInterrupt), atomic.replacing(tmp_path / "latest") as part:
+        raise KeyboardInterrupt
+    part.symlink_to("round-1")
+    with atomic.replacing(tmp_path / "latest") as part:
+        part.symlink_to(".")
+    assert (tmp_path / "latest").samefile(tmp_path)
 
 
 @pytest.mark.parametrize("fails", ["fsync", "replace"])

@@ -330,6 +330,13 @@ def test_whoever_knows_the_position_goes_on_whatever_the_batch_size(tmp_path: Pa
     assert rows == whole[:178]
 
 
+def test_batches_are_as_large_as_was_last_said(tmp_path: Path) -> None:
+    batches = Batches(TextDataset.packed(write_ids(tmp_path / "ids.npy", range(100)), 8, 1), 4)
+    assert len(next(batches)[0]) == 4
+    batches.resize(2)
+    assert (len(next(batches)[0]), batches.batch_size, batches.position) == (2, 2, 6)
+
+
 def test_batches_are_shortened_to_what_is_left(tmp_path: Path) -> None:
     batches = Batches(TextDataset.packed(write_ids(tmp_path / "ids.npy", range(100)), 8, 1), 4)
     sizes = []

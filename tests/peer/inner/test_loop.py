@@ -186,6 +186,24 @@ def test_a_donors_moments_make_no_steps_of_any_size() -> None:
     assert 0 < moved < 0.01
 
 
+def test_compiled_passes_take_batches_of_their_own_size_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch of another size would be compiled anew, which takes longer than its pass."""
+    sizes: list[int] = []
+
+    def compiled(input_ids: Tensor, labels: Tensor, mask: Tensor | None) -> Tensor:
+        sizes.append(len(input_ids))
+        return model.model.norm.weight.sum()  # faster than the model
+
+    monkeypatch.setattr(torch, "compile", lambda forward, dynamic: compiled)
+    model, batches = build(), sentences()
+    some = ((ids[:size], labels[:size]) for size, (ids, labels) in zip((4, 3, 1, 4), batches))
+    inner = loop(model, some)
+    inner.compile(BATCH)
+    sizes.clear()
+    assert [inner.step(RATE)[1] for _ in range(4)] == [4, 3, 1, 4]
+    assert sizes == [4, 4]
+
+
 @pytest.mark.lan
 def test_training_does_without_the_compiler() -> None:
     """Loading it took a third of a peer's start."""

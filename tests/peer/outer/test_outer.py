@@ -151,6 +151,19 @@ def test_who_sent_nonsense_is_named_and_nobody_to_us_for_a_while(nodes: list[DHT
         assert not outer.others
 
 
+def test_who_sends_nonsense_as_soon_as_it_is_here_is_named_as_well(nodes: list[DHT], tmp_path: Path) -> None:
+    def post(notice: Notice) -> View:
+        return View(notices=[notice.model_copy(update={"peer": nodes[1].peer_id.to_base58(), "name": "mate"})])
+
+    outer = start_outer(nodes[0], tmp_path, post=post)
+    try:
+        outer._connection.averager._complain(nodes[1].peer_id, "nothing but noise")
+        assert [getattr(event, "reason", "")[:28] for event in outer.tick(1.0)] == ["mate sent nothing but noise:"]
+        assert not outer.others
+    finally:
+        outer.stop()
+
+
 def test_an_exchange_that_hivemind_gives_up_is_a_setback(nodes: list[DHT], tmp_path: Path) -> None:
     with running(nodes[0], tmp_path, post=lambda notice: View()) as outer:
         control: MPFuture[Any] = MPFuture()

@@ -1,4 +1,4 @@
-"""The company of a device: who is here, who is shunned, and for how long it has been alone."""
+"""The peers of a device: who is here, who is shunned, and for how long it has been alone."""
 
 from __future__ import annotations
 
@@ -57,6 +57,7 @@ def test_who_is_shunned_is_nobody_until_its_time_is_over(clock: Clock) -> None:
     assert setback.reason == (
         "Ana sent noise, and Ben sent nothing but noise: exchanges go on without it for 10 minutes"
     )
+    assert names(peers) == [], "from now on"
     peers.update(here)
     assert names(peers) == []
     clock.now += SHUN_SECONDS + 1

@@ -11,6 +11,7 @@ from peer.outer.events import CaughtUp, Event, RoundClosed, Setback
 from peer.training import trainer
 from peer.training.epochs import Epochs
 from peer.training.trainer import Trainer
+from peer.wire import Role
 from tests.tiny import stand_in
 
 ALONE = RoundClosed(["desk"], 1.0)
@@ -158,3 +159,26 @@ def test_the_rate_is_that_of_the_swarm_and_its_company() -> None:
     device.outer.lr_factor = 2.0
     device.train()
     assert device.rates == [(2e-3, 4e-3)] * 2
+
+
+def test_a_device_that_rests_when_the_swarm_is_done_gives_what_it_has_trained(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trainer, "NAP_SECONDS", 0.0)
+    device = Device(*[Setback("no exchange yet")] * 9)
+    device.power.rest = Rest(Cause.BATTERY, "battery at 12 %", "at 40 % or on a charger")
+    device.trainer.epochs = Epochs(1, "run", range(8), True, 0.0)
+    device.outer.standing = stand_in(offered=4)
+    device.outer.others = [stand_in(role=Role.TRAINING, paused="")]
+    device.outer.finish = lambda: None
+    ticks, pauses = device.tick, list[str]()
+
+    def tick(tokens_per_second: float) -> Iterator[Event]:
+        pauses.append(device.paused)
+        device.outer.trained_by_all += 4  # by the other one
+        if len(pauses) > 2 and not device.paused:  # else no exchange comes about
+            device.outer.standing.offered = 0
+        return ticks(tokens_per_second)
+
+    device.outer.tick = tick
+    device.train()
+    assert pauses == ["battery at 12 %", "battery at 12 %", ""]
+    assert not device.stop.received

@@ -157,7 +157,7 @@ def test_who_sends_nonsense_as_soon_as_it_is_here_is_named_as_well(nodes: list[D
 
     outer = start_outer(nodes[0], tmp_path, post=post)
     try:
-        outer._connection.averager._complain(nodes[1].peer_id, "nothing but noise")
+        outer._process.averager._complain(nodes[1].peer_id, "nothing but noise")
         assert [getattr(event, "reason", "")[:28] for event in outer.tick(1.0)] == ["mate sent nothing but noise:"]
         assert not outer.others
     finally:

@@ -22,6 +22,8 @@ DISTRIBUTED_NOTICE = (
     'and no SSH to prepare; settings of the swarm have their place in "swarm"'
 )
 
+MOST_PROBLEMS = 20  # in one error; a file of another device may have thousands
+
 
 class SettingsError(ValueError):
     """Settings that cannot be used: a line for each problem, with the key, its value and what is allowed."""
@@ -180,13 +182,17 @@ def dump_settings(settings: Settings) -> str:
 def check(document: object, source: str) -> Settings:
     """Return the settings in a parsed `document`.
 
-    Raises SettingsError with a line for each thing that is wrong with it; each begins with `source`.
+    Raises SettingsError with a line for each thing that is wrong with it, MOST_PROBLEMS at the most; each begins with
+    `source`.
     """
     try:
         return Settings.model_validate(document)
     except ValidationError as error:
-        lines = (f"{source}: {printable(explain(problem))}" for problem in error.errors())
-        raise SettingsError("\n".join(lines)) from error
+        problems = error.errors()
+        lines = [printable(explain(problem)) for problem in problems[:MOST_PROBLEMS]]
+        if len(problems) > MOST_PROBLEMS:
+            lines.append(f"and {len(problems) - MOST_PROBLEMS} more")
+        raise SettingsError("\n".join(f"{source}: {line}" for line in lines)) from error
 
 
 def explain(problem: Any) -> str:

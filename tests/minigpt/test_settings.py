@@ -236,3 +236,10 @@ def test_a_misspelt_key_of_any_length_leaves_a_line_that_can_be_read() -> None:
     with pytest.raises(SettingsError) as refused:
         parse_settings(json.dumps({"x" * 50_000: 1}), "theirs")
     assert len(str(refused.value)) < 250
+
+
+def test_a_file_full_of_mistakes_does_not_fill_the_screen() -> None:
+    with pytest.raises(SettingsError) as refused:
+        parse_settings(json.dumps({f"x{number}": 1 for number in range(5000)}), "theirs")
+    lines = str(refused.value).splitlines()
+    assert len(lines) == 21 and lines[-1] == "theirs: and 4980 more"

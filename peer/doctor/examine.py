@@ -44,7 +44,7 @@ DISK_BYTES = 45  # a parameter: three checkpoints, and what moved them
 
 
 def examine(settings: Settings, host: str, port: int, checkpoints: Path, given: Sequence[str]) -> bool:
-    """Look, and print a table of what was found; whether all is fine.
+    """Look, print a table of what was found, and return True if all is fine.
 
     :param given: addresses that the user typed, of devices that should be there
     """
@@ -64,7 +64,7 @@ def examine(settings: Settings, host: str, port: int, checkpoints: Path, given: 
 
 
 def find(settings: Settings, host: str, port: int, checkpoints: Path, given: Sequence[str]) -> Findings:
-    """All that can be known from here, in some seconds."""
+    """Return all that can be known from here, in half a minute or so."""
     run, interfaces = settings.swarm.run, interfaces_here()
     known = [*given, *known_addresses(checkpoints)]
     is_running = runs_in(checkpoints)
@@ -129,7 +129,7 @@ async def listen(host: str) -> tuple[list[Device], str | None]:
 
 
 def merged(heard: list[Device], known: Sequence[str]) -> list[Device]:
-    """Everybody once: who is at several addresses was at the others earlier."""
+    """Return everybody once: who is at several addresses was at the others earlier."""
     devices = {device.peer: device for device in heard}
     for address in known:
         with suppress(ValueError):
@@ -139,7 +139,7 @@ def merged(heard: list[Device], known: Sequence[str]) -> list[Device]:
 
 
 def asked(view: View, run: str, peers: frozenset[str]) -> list[Device]:
-    """Those of these peers that were found by asking the neighbours one by one: without multicast."""
+    """Return those of these peers that were found by asking the neighbours one by one: without multicast."""
     found = [Device(address, name, run, answer=Answer.OPEN) for address, name in view.heard.items()]
     return [device for device in found if device.peer in peers]
 
@@ -180,7 +180,7 @@ def answers_ping(host: str) -> bool:
 
 
 def meet(run: str, host: str, port: int, addresses: list[str]) -> tuple[View, str | None]:
-    """Become acquainted with those that can be reached, as one that only looks; the view, and what the clocks say."""
+    """Meet those that can be reached, as one that only looks; return the view, and what the clocks say."""
     spoken: str | None = None
     with tempfile.TemporaryDirectory(prefix="cellmind-doctor-") as folder:
         network = Network(
@@ -207,7 +207,7 @@ def meet(run: str, host: str, port: int, addresses: list[str]) -> tuple[View, st
 
 
 class Patience:
-    """Decides how long to wait for those who may be here: not by the clock alone, for a device under load is slow."""
+    """The wait for those who may be here. It is not by the clock alone, for a device under load is slow."""
 
     def __init__(self) -> None:
         self._started = self._news_at = time.monotonic()

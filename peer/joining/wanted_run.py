@@ -14,7 +14,7 @@ from peer.wire import Notice
 
 @dataclass(frozen=True)
 class Wanted:
-    """The run that the user asked for, as typed.
+    """The run that the user asked for, as it was typed.
 
     :param settings: of this device; `settings.swarm.run` is the name of the run
     :param checkpoints: the folder where its state is kept

@@ -6,8 +6,9 @@ on each of them, share the passes. Devices with different chats pass over each o
 fast ones more often than the slow ones.
 
 On its notice a device says how many sequences its own text has. Texts of equal size are taken for the same text: two
-chats of one size to the sequence are rare, and nothing else about a text leaves its device. A device without text has
-no passes to count: it keeps the state for others until somebody ends it, since who comes next may have more text.
+chats of one size to the sequence are rare, and nothing else about a text leaves its device. A device with nothing to
+train on, no text of its own and none that others share, has no passes to count: it keeps the state for others until
+somebody ends it, since who comes next may have text.
 """
 
 from __future__ import annotations

@@ -102,7 +102,6 @@ class Puller:
 
     @cached_property
     def _dht(self) -> DHT:
-        leave_nothing_behind()
         keep_sockets_together()
         return DHT(start=True, client_mode=True, nat_port_map=False, auto_nat=False, use_relay=False)
 
@@ -216,6 +215,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> int:
     arguments = parse_arguments(argv)
+    leave_nothing_behind()
     stop = StopSignal()
     stop_when_unread()
 

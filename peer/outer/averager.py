@@ -28,8 +28,9 @@ from hivemind.averaging.group_info import GroupInfo
 from hivemind.averaging.partition import AllreduceException
 from hivemind.p2p import P2PContext, PeerID
 from hivemind.proto import averaging_pb2
-from hivemind.utils import MPFuture, get_dht_time
+from hivemind.utils import MPFuture
 
+from peer.network import clock
 from peer.outer.all_reduce import AgreeingRunner
 from peer.outer.matchmaking import KeptGroups
 from peer.outer.shunned import SHUN_SECONDS, Shunned
@@ -149,8 +150,8 @@ class PseudoGradientAverager(DecentralizedAverager):
         """
         said = self.serializer.dumps([self.bandwidth, self.mode.value, self.serializer.dumps(gather)])
         control = StepControl(
-            scheduled_time=get_dht_time() + MATCHMAKING_SECONDS,
-            deadline=get_dht_time() + timeout,
+            scheduled_time=clock.now() + MATCHMAKING_SECONDS,
+            deadline=clock.now() + timeout,
             allow_retries=False,
             weight=weight,
             data_for_gather=said,

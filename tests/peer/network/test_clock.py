@@ -26,12 +26,12 @@ def test_it_is_the_systems_time_until_others_say_otherwise() -> None:
     assert clock.now() == pytest.approx(time.time() - 3660.0, abs=1.0)
 
 
-def test_all_of_hivemind_reads_it() -> None:
+def test_all_of_hivemind_reads_it_and_of_ours() -> None:
     read_our_clock()
     stale = [
         name
         for name, module in sys.modules.items()
-        if name.startswith("hivemind") and getattr(module, "get_dht_time", clock.now) is not clock.now
+        if name.startswith(("hivemind", "peer")) and getattr(module, "get_dht_time", clock.now) is not clock.now
     ]
     assert not stale
     storage: TimedStorage[str, int] = TimedStorage()

@@ -29,6 +29,7 @@ from hivemind.proto.averaging_pb2 import AveragingData
 from hivemind.utils.mpfuture import MPFuture
 from torch import Tensor
 
+from peer.network import clock
 from peer.outer import averager as averager_module
 from peer.outer.all_reduce import WINDOW_BYTES, AgreeingRunner
 from peer.outer.averager import PseudoGradientAverager
@@ -207,6 +208,20 @@ def test_peers_that_nobody_can_call_leave_the_parts_to_one_that_can_be_called(st
 
     controls = [exchange(averager, 2, reachable=False, patience=1.0) for averager in averagers[:2]]
     assert [outcome(control) for control in controls] == [None, None], "nobody there puts the parts together"
+
+
+def test_an_exchange_is_begun_by_the_swarm_s_time(nodes: list[DHT], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A device whose own clock is hours behind found no group: its exchanges were over before they began."""
+    averager = PseudoGradientAverager(PART, nodes[0], next(runs))
+    try:
+        monkeypatch.setattr(clock._shift, "value", 3 * 3600.0)
+        given = encoded(torch.ones(PART), FINE)
+        options: dict[str, Any] = {"lineage": "aa", "samples": 1, "weight": 1, "steps": 1, "group_size": 2}
+        control = averager.exchange(given, **options, patience=PATIENCE)
+        assert control.deadline > clock.now()
+        control.cancel()
+    finally:
+        averager.shutdown()
 
 
 def test_a_full_group_starts_at_once(start: Start) -> None:

@@ -16,6 +16,8 @@ from minigpt.checkpoint import Checkpoint
 from tests.devices import REPOSITORY, TINY, Device, GentleDevice
 from tests.lan import HostProcess, Lan, requirements_missing
 
+pytestmark = pytest.mark.lan
+
 GUIDE = REPOSITORY.parent / "shared" / "guide"
 TOKENIZER = (  # the command that it shows, to the letter
     "--input data/for-tokenizer-training/textonly.txt --model-prefix minigpt --model-type bpe "

@@ -128,6 +128,7 @@ def test_rows_are_in_order_wherever_they_are_cut_for_pandas(tmp_path: Path, monk
     assert parse(tmp_path / "a.csv", content) == whole
 
 
+@pytest.mark.lan
 def test_a_large_table_is_read_in_little_memory(tmp_path: Path) -> None:
     script = (
         "import resource, sys; from pathlib import Path; from data.formats.detect import detect\n"
@@ -157,6 +158,7 @@ def test_a_large_table_is_read_in_little_memory(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "statement", ["import data.prepare, data.__main__", "import peer.__main__", "import minigpt.generate"]
 )
+@pytest.mark.lan
 def test_pandas_is_loaded_for_tables_alone(statement: str) -> None:
     script = f"import sys; {statement}; sys.exit('pandas' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], cwd=REPOSITORY).returncode == 0

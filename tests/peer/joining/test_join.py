@@ -355,6 +355,7 @@ def a_device_beside(donor: Network, folder: Path, said: Said) -> Iterator[Callab
         yield lambda: Presence(network, me, display, stop, time.monotonic() + 60.0)
 
 
+@pytest.mark.lan
 def test_a_state_is_taken_from_a_real_donor_and_gone_on_with(
     tmp_path: Path, tokenizer_model: Path, model: MiniGPT
 ) -> None:
@@ -381,6 +382,7 @@ def test_a_state_is_taken_from_a_real_donor_and_gone_on_with(
             sync(present(), other_folder)
 
 
+@pytest.mark.lan
 def test_only_the_state_is_taken_for_who_asks_for_no_more(
     tmp_path: Path, tokenizer_model: Path, model: MiniGPT
 ) -> None:

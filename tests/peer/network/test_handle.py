@@ -59,6 +59,7 @@ def test_whatever_a_donor_makes_a_task_raise_is_a_failed_transfer(network: Netwo
         wait_until(lambda: settings.poll() is not None, 15.0)
 
 
+@pytest.mark.lan
 def test_of_a_device_with_an_older_version_the_user_hears_once_and_nothing_else(
     network: Network, said: list[str]
 ) -> None:

@@ -23,6 +23,8 @@ from peer.network.hivemind_patches import daemon_of
 from peer.network.meeting import RETRY_SECONDS, Meetings
 from tests.lan import wait_until
 
+pytestmark = pytest.mark.lan
+
 ALONE: dict[str, Any] = {"use_relay": False, "use_auto_relay": False, "nat_port_map": False, "auto_nat": False}
 
 

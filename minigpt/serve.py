@@ -29,6 +29,20 @@ from minigpt.device import pick_device
 from minigpt.inference.decoding import InferenceModel
 from minigpt.inference.openai_api import ChatCompletionRequest, CompletionRequest, LoadedModel, Part, Reply
 
+
+def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
+    description = "Serve the newest checkpoint to the clients that OpenAI's models have."
+    parser = argparse.ArgumentParser("python -m minigpt.serve", description=description)
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="the address to listen at; default: 127.0.0.1, this device alone"
+    )
+    parser.add_argument("--port", metavar="N", type=number_between(int, 0, 65535), default=8000, help="default: 8000")
+    arguments = parser.parse_args(argv)
+    if not arguments.host:
+        parser.error("--host needs an address; 0.0.0.0 lets every device on this network ask")
+    return arguments
+
+
 try:
     import uvicorn
     from starlette.applications import Starlette
@@ -40,6 +54,8 @@ try:
     from starlette.routing import Route
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 except ImportError:
+    if {"-h", "--help"} & set(sys.argv[1:]):
+        parse_arguments(None)  # which needs none of them
     say("the server needs packages that are not installed: pip install -e '.[serve]'")
     sys.exit(2)
 
@@ -302,19 +318,6 @@ def build_app(service: Service, host: str) -> Starlette:
     )
     app.router.redirect_slashes = False  # to whatever name it was asked by
     return app
-
-
-def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    description = "Serve the newest checkpoint to the clients that OpenAI's models have."
-    parser = argparse.ArgumentParser("python -m minigpt.serve", description=description)
-    parser.add_argument(
-        "--host", default="127.0.0.1", help="the address to listen at; default: 127.0.0.1, this device alone"
-    )
-    parser.add_argument("--port", metavar="N", type=number_between(int, 0, 65535), default=8000, help="default: 8000")
-    arguments = parser.parse_args(argv)
-    if not arguments.host:
-        parser.error("--host needs an address; 0.0.0.0 lets every device on this network ask")
-    return arguments
 
 
 def main(argv: list[str] | None = None) -> int:

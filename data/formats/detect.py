@@ -82,6 +82,8 @@ def explain(path: Path) -> Iterator[str]:
     """Yield lines for the user: what a file was taken for, why, and its first ten messages."""
     sources, refused, _ = find([path])
     yield from refused
+    if not sources and not refused:
+        yield f"{path}: no chat export; photos, documents and the like are passed over"
     for source in sources:
         try:
             found = detect(source)

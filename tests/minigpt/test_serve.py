@@ -414,6 +414,11 @@ def test_a_port_that_is_taken(server: Server, capsys: pytest.CaptureFixture[str]
 def test_without_the_extra(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     monkeypatch.delitem(sys.modules, "minigpt.serve", raising=False)
+    monkeypatch.setattr(sys, "argv", ["serve", "--help"])
+    with pytest.raises(SystemExit) as helped:
+        runpy.run_module("minigpt.serve", run_name="__main__")
+    assert helped.value.code == 0 and "--port" in capsys.readouterr().out
+    monkeypatch.setattr(sys, "argv", ["serve"])
     with pytest.raises(SystemExit) as caught:
         runpy.run_module("minigpt.serve", run_name="__main__")
     assert caught.value.code == 2

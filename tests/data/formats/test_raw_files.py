@@ -16,6 +16,7 @@ import pytest
 
 from data.errors import DataError
 from data.formats import files
+from data.formats.detect import explain
 from data.formats.files import find
 from data.prepare import Summary, prepare
 from data.texts.cache import Cache
@@ -322,6 +323,12 @@ def test_ctrl_c_ends_the_processes_that_clean_many_messages(tmp_path: Path) -> N
     assert (process.returncode, told) == (130, "stopped; nothing was changed\n")
     assert wait(lambda: not any(Path(f"/proc/{pid}").exists() for pid in started)), "processes were left behind"
     assert not list((tmp_path / "out").rglob("*.part"))
+
+
+def test_explain_says_of_a_photo_that_it_is_none(tmp_path: Path) -> None:
+    photo = tmp_path / "photo.png"
+    photo.write_bytes(b"\x89PNG")
+    assert list(explain(photo)) == [f"{photo}: no chat export; photos, documents and the like are passed over"]
 
 
 def test_explain(tmp_path: Path) -> None:

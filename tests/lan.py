@@ -26,6 +26,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -363,7 +364,10 @@ class Lan:
     def _close(self) -> None:
         if os.getpid() != self._owner:  # in a fork of the owner, which got our exit handlers with everything else
             return
-        _remove([name for name in _namespaces() if name.startswith(self._prefix)])
+        ours = [name for name in _namespaces() if name.startswith(self._prefix)]
+        pids = _pids(ours)
+        _remove(ours)
+        _remove_sockets(pids)
         processes = [process for host in self.hosts for process in host.processes]
         wait_until(lambda: not any(process.running() for process in processes), GONE)  # leaves no zombie
         if self in _living:
@@ -447,6 +451,13 @@ def _remove(namespaces: list[str]) -> None:
         except LanError:
             if _path(namespace).exists():
                 raise
+
+
+def _remove_sockets(pids: Iterable[int]) -> None:
+    """Remove the folders of sockets of peers that were killed; else the next peer that starts would."""
+    for pid in pids:
+        for folder in Path(tempfile.gettempdir()).glob(f"cellmind-{pid}-*"):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _clean_up_at_the_end_of_the_process() -> None:

@@ -93,7 +93,7 @@ class Trainer:
             self.compiling.poll()
             self.round_log.poll()
             self.announcements.show_progress(self.round_log.current)
-        if self.epochs.over(self._trained, time.monotonic()) and not self.stop.received:
+        if self._is_done and not self.stop.received:
             self._finish(first_step)
 
     def _over(self, first_round: int) -> bool:
@@ -101,8 +101,13 @@ class Trainer:
             self.stop.received
             or (self.deadline is not None and time.monotonic() > self.deadline)
             or (self.rounds is not None and self.outer.progress.round - first_round >= self.rounds)
-            or self.epochs.over(self._trained, time.monotonic())
+            or self._is_done
         )
+
+    @property
+    def _is_done(self) -> bool:
+        """Return whether the epochs are over. Without epochs nothing is counted: this is asked after every step."""
+        return self.epochs.epochs is not None and self.epochs.over(self._trained, time.monotonic())
 
     @property
     def _trained(self) -> int:
@@ -115,6 +120,8 @@ class Trainer:
 
     def _sequences_left(self) -> int | None:
         """Return how many sequences the swarm is still to train; None if without end."""
+        if self.epochs.epochs is None:
+            return None
         self.epochs.update(self.network.view.notices)
         return self.epochs.left(self._trained)
 

@@ -125,7 +125,7 @@ def test_devices_with_one_chat_share_the_passes_and_who_comes_later_is_done_at_o
         assert all("the swarm has trained on its text 5 times: done" in one for one in said), said
         assert sequences(said[1]) == count, "the same text"
         trained = max(newest(device).progress.samples for device in devices[:2])
-        assert 0.9 * 5 * count <= trained <= 1.2 * 5 * count
+        assert 0.9 * 5 * count <= trained <= 1.6 * 5 * count
         own = [newest(device).progress.step * 3 for device in devices[:2]]
         assert max(own) < 5 * count, "each has trained a part of it"
 

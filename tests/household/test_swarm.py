@@ -155,6 +155,9 @@ def test_a_phone_comes_through_the_bootstrap_node_and_loses_its_battery(tmp_path
         assert not re.search("Traceback", desk_process.output() + late_process.output())
 
 
+@pytest.mark.xfail(
+    strict=False, reason="now and then two of three close a round without each other (issue 23 is open for this)"
+)
 def test_a_device_that_was_out_of_reach_or_asleep_takes_the_means_it_missed(tmp_path: Path, round_zero: Path) -> None:
     with Lan(hosts=3) as lan:
         devices = [GentleDevice(host, tmp_path / host.name) for host in lan.hosts]

@@ -3,20 +3,21 @@
 from setuptools import find_packages, setup
 
 GGUF = ["gguf>=0.17,<1"]  # what python -m minigpt.export needs
-SERVE = ["starlette>=1,<2", "uvicorn>=0.34,<1"]  # what python -m minigpt.serve needs
 TENSORBOARD = ["tensorboard>=2.18"]  # what python -m peer --tensorboard needs
 
 setup(
     name="cellmind",
-    version="0.1.0",
+    version="0.2.0",
     description="The devices on one Wi-Fi train a small GPT together on a group chat",
     python_requires=">=3.11,<3.14",  # hivemind forks its processes, which 3.14 no longer does by default
     packages=find_packages(include=["bootstrap*", "data*", "minigpt*", "peer*", "tokenizer*"]),
+    package_data={"peer.page": ["static/*", "static/uplot/*"]},  # what browsers load
     install_requires=[
         # from 2.11 on aarch64 wheels for Linux bring several GB of CUDA packages, and 2.10 is 140 MB larger: a phone
         "torch>=2.9,<2.10; sys_platform == 'linux' and platform_machine == 'aarch64'",
         "torch>=2.9,<2.14; sys_platform != 'linux' or platform_machine != 'aarch64'",
         "hivemind>=1.1.12,<1.2",  # DHT, P2P, averaging
+        "cryptography>=41",  # signed notices; hivemind brings it
         "numpy>=2,<2.4",  # hivemind's 8-bit codecs break on 2.4
         "zeroconf>=0.130",  # finding peers on the LAN
         "ifaddr>=0.2",  # naming this device's addresses; zeroconf brings it
@@ -28,6 +29,8 @@ setup(
         "json5>=0.9.25",  # comments in the settings
         "emoji>=2.10",  # emoji in chats, families and flags as one
         "rich>=13.7",  # terminal output
+        # the web server: pure Python and half a megabyte; uvicorn brings h11, whose states tell what a client owes
+        *("starlette>=1,<2", "uvicorn>=0.34,<1", "h11>=0.14,<1"),
         "psutil>=5.9; sys_platform == 'darwin'",  # battery and memory of a Mac; Linux has /sys and /proc to read
     ],
     extras_require={
@@ -35,11 +38,12 @@ setup(
             *("pytest>=8", "pytest-xdist>=3.6", "ruff>=0.9", "mypy>=1.14", "transformers>=5,<6", "openai>=2,<4"),
             # llama.cpp, to open what we export; elsewhere its tests are skipped
             "xllamacpp>=2026.10; sys_platform == 'linux' and platform_machine == 'x86_64'",
-            *(GGUF + SERVE + TENSORBOARD),
+            # the page's tests, in the distribution's own Chromium; where that is missing they are skipped
+            *("playwright>=1.49,<2", "axe-playwright-python>=0.1.7,<1"),
+            *(GGUF + TENSORBOARD),
         ],
         "benchmarks": ["matplotlib>=3.9"],  # draws time_to_loss.png
         "gguf": GGUF,
-        "serve": SERVE,
         "tensorboard": TENSORBOARD,
     },
 )

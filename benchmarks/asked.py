@@ -33,7 +33,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="cellmind-asked-") as folder, Lan(2, arguments.mbits) as lan:
         trainer, asker = devices = [Device(host, Path(folder) / host.name) for host in lan.hosts]
         prepare(devices, arguments.corpus)
-        process = trainer.start("peer", "--join", "--name", trainer.host.name, cpus=[0])
+        process = trainer.start("peer", "--join", "--no-page", "--name", trainer.host.name, cpus=[0])
         address = process.wait_for(r"/ip4/\S+", 300)[0]
         wait_until_compiled([process])
         with neighbour(asker.folder):

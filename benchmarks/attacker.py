@@ -35,7 +35,10 @@ from hivemind.utils import MSGPackSerializer
 from benchmarks.garbage import odd_bytes, shout
 from peer.network import clock
 from peer.network.address import Address
+from peer.network.answering import AnswerService
 from peer.network.hivemind_patches import connect
+from peer.network.knocks import KnockService
+from peer.network.porch import Porch
 from peer.network.reachability import CallBack
 from peer.outer.averager import PseudoGradientAverager
 from peer.state.serving import StateService
@@ -68,6 +71,14 @@ HANDLERS = (
     Handler(ShardService, "rpc_shards", runtime_pb2.ExpertUID, runtime_pb2.ExpertInfo),
     Handler(ShardService, "rpc_shard", runtime_pb2.ExpertUID, runtime_pb2.ExpertInfo, is_stream=True),
     Handler(CallBack, "rpc_call_back", runtime_pb2.ExpertUID, runtime_pb2.ExpertInfo),
+    Handler(AnswerService, "rpc_answer", runtime_pb2.ExpertUID, runtime_pb2.ExpertInfo, is_stream=True),
+    Handler(KnockService, "rpc_hear", runtime_pb2.ExpertUID, runtime_pb2.ExpertInfo),
+    Handler(KnockService, "rpc_decide", runtime_pb2.ExpertUID, runtime_pb2.ExpertInfo),
+    Handler(Porch, "rpc_renew", runtime_pb2.ExpertUID, runtime_pb2.ExpertInfo),
+    Handler(Porch, "rpc_take_household", runtime_pb2.ExpertUID, runtime_pb2.ExpertInfo),
+    Handler(Porch, "rpc_knock", runtime_pb2.ExpertUID, runtime_pb2.ExpertInfo),
+    Handler(Porch, "rpc_show", runtime_pb2.ExpertUID, runtime_pb2.ExpertInfo),
+    Handler(Porch, "rpc_ask", runtime_pb2.ExpertUID, runtime_pb2.ExpertInfo),
     Handler(
         PseudoGradientAverager, "rpc_join_group", averaging.JoinRequest, averaging.MessageFromLeader, is_stream=True
     ),

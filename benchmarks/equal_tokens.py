@@ -53,7 +53,7 @@ def measure(devices: list[Device], tokens: int) -> dict[str, Any]:
     """One swarm, until it has trained so many tokens."""
     cores = sorted(os.sched_getaffinity(0))
     processes = [
-        device.start("peer", "--join", "--name", device.host.name, cpus=[cores[number % len(cores)]])
+        device.start("peer", "--join", "--no-page", "--name", device.host.name, cpus=[cores[number % len(cores)]])
         for number, device in enumerate(devices)
     ]
     first = devices[0]

@@ -11,7 +11,7 @@ import socket
 import time
 from contextlib import suppress
 
-from peer.__main__ import DEFAULT_PORT
+from peer.command_line import DEFAULT_PORT
 
 MDNS_PORT = 5353
 PAUSE_SECONDS = 0.05

@@ -162,7 +162,15 @@ class Household:
                 (self.devices[fault.target[0]].folder / "checkpoints" / FILLER).unlink()
 
     def _start(self, number: int) -> None:
-        arguments = ["--step", str(self._step), "--join", "--name", self.devices[number].host.name]
+        arguments = [
+            "--step",
+            str(self._step),
+            "--join",
+            "--no-page",
+            "--go-on",
+            "--name",
+            self.devices[number].host.name,
+        ]
         if number % 2:
             arguments += ["--initial-peers", self._address]
         self._processes[number] = self.devices[number].start(PEER, *arguments)

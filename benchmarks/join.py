@@ -41,11 +41,11 @@ def main() -> None:
         shutil.rmtree(joiner.folder / "checkpoints")
         if share:
             shutil.rmtree(joiner.folder / "data")
-        processes = [first.start("peer", "--join", "--name", "first", *share, cpus=[0])]
+        processes = [first.start("peer", "--join", "--no-page", "--name", "first", *share, cpus=[0])]
         wait_until_compiled(processes)
         wait(lambda: False, time.time() + ALONE_SECONDS)
         began = time.time()
-        processes.append(joiner.start("peer", "--join", "--name", "joiner", cpus=[1]))
+        processes.append(joiner.start("peer", "--join", "--no-page", "--name", "joiner", cpus=[1]))
         taken_after = processes[1].wait_for(r"^joined run", LIMIT_SECONDS) and time.time() - began
         trains_after = processes[1].wait_for(r"^joiner trains", LIMIT_SECONDS) and time.time() - began
         speeds = speeds_before_and_during(first, began, began + taken_after)

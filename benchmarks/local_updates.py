@@ -19,7 +19,7 @@ from hivemind.compression import Float16Compression
 
 from benchmarks.ddp import bare_loop
 from peer.inner.compiling import worth_compiling
-from peer.inner.optimizer import make_optimizer, parameter_groups
+from peer.inner.optimizer import MuonAdamW, parameter_groups
 from peer.outer.synchronous import AVERAGING_SECONDS, MATCHMAKING_SECONDS
 
 
@@ -49,7 +49,7 @@ def main() -> None:
         target_batch_size=settings.swarm.samples_per_round,
         batch_size_per_step=training.batch_size,
         params=parameter_groups(inner.model),
-        optimizer=partial(make_optimizer, lr=training.lr),
+        optimizer=partial(MuonAdamW, lr=training.lr),
         use_local_updates=True,
         delay_state_averaging=True,
         matchmaking_time=MATCHMAKING_SECONDS,

@@ -38,7 +38,16 @@ def main() -> None:
             raw.mkdir()
             shutil.copyfile(arguments.corpus, raw / "corpus.txt")
         processes = [
-            device.start("peer", "--join", "--name", device.host.name, "--minutes", str(arguments.minutes), cpus=[core])
+            device.start(
+                "peer",
+                "--join",
+                "--no-page",
+                "--name",
+                device.host.name,
+                "--minutes",
+                str(arguments.minutes),
+                cpus=[core],
+            )
             for core, device in enumerate(devices)
         ]
         try:

@@ -40,7 +40,7 @@ def attacked(folder: Path, count: int, seed: int) -> Outcome:
     """Return how a training peer is after so many messages."""
     with Lan(hosts=2) as lan:
         device = Device(lan.hosts[0], folder, SETTINGS)
-        process = device.start(PEER, "--step", STEP_SECONDS, "--join", "--name", "host1")
+        process = device.start(PEER, "--step", STEP_SECONDS, "--join", "--no-page", "--go-on", "--name", "host1")
         address = process.wait_for(r"listens at (\S+)", START_SECONDS)[1]
         process.wait_for("^round 1", START_SECONDS)
         run_id = re.search(r"founded run (\S+)", process.output())

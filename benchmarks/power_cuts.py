@@ -75,7 +75,7 @@ def main() -> None:
 
 
 def start(devices: list[Device]) -> list[HostProcess]:
-    arguments = ["--step", str(STEP_SECONDS), "--join", "--name"]
+    arguments = ["--step", str(STEP_SECONDS), "--join", "--no-page", "--go-on", "--name"]
     return [device.start(PEER, *arguments, device.host.name) for device in devices]
 
 

@@ -99,7 +99,7 @@ def measure(folder: Path, peers: int, step: float) -> dict[str, Any]:
 
 
 def start(device: Device, step: float) -> Any:
-    return device.start(PEER, "--step", str(step), "--join", "--name", device.host.name)
+    return device.start(PEER, "--step", str(step), "--join", "--no-page", "--go-on", "--name", device.host.name)
 
 
 def in_full_company(device: Device, peers: int) -> bool:

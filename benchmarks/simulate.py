@@ -1,10 +1,11 @@
 """Simulates a swarm in one process: what is a way of exchanging worth, by its interval and its age?
 
     python -m benchmarks.simulate --corpus FILE --exchange swarm --peers 4 --every 6 --age 4
-    python -m benchmarks.simulate --corpus FILE --exchange swarm --speeds 1 4 --lr 1.2e-3
+    python -m benchmarks.simulate --corpus FILE --exchange swarm --speeds 1 4 --lr 4e-4
 
 A 2 M parameter MiniGPT, 8 x 128 tokens a step. Time is counted in steps of the fastest peer. No network, no clock: only
-what is learnt from what, and when.
+what is learnt from what, and when. Held-out loss is judged four times: of the parameters, and of their average over the
+last tenth of the training, which is what is asked for an answer.
 
 alone      one peer
 ideal      every step on the mean gradient of all peers, as torch.distributed does on a network without limits
@@ -28,14 +29,14 @@ from torch import Tensor
 from minigpt.model import MiniGPT
 from peer.inner.loop import CLIP_NORM
 from peer.inner.lr_schedule import learning_rate
-from peer.inner.optimizer import BETAS, WEIGHT_DECAY
-from peer.state.anchor import steps_of
+from peer.inner.optimizer import MuonAdamW, parameter_groups
+from peer.inner.weight_average import WeightAverage
+from peer.state.anchor import gain, steps_of
 
-Report: TypeAlias = Callable[[int, MiniGPT], None]  # of a step, and the model to judge
+Report: TypeAlias = Callable[[int, int, MiniGPT], None]  # of a step, sequences so far, and the model to judge
 
 WIDTH, HEADS, LAYERS, VOCABULARY, LENGTH, BATCH = 192, 4, 4, 2000, 128, 8
 HELD_OUT = 60_000  # tokens
-EPSILON = 1e-8
 
 
 def tokens(corpus: Path, cache: Path) -> Tensor:
@@ -66,13 +67,12 @@ def held_out(model: MiniGPT, source: Tensor) -> float:
 
 
 class Peer:
-    """One simulated device: its parameters, its AdamW, and what it has not given yet."""
+    """One simulated device: its parameters, its optimizer, and what it has not given yet."""
 
     def __init__(self, first: MiniGPT, seed: int, period: int):
         self.model, self.period = copy.deepcopy(first), period
         self.parameters = list(self.model.parameters())
-        self.m = [torch.zeros_like(p) for p in self.parameters]
-        self.v = [torch.zeros_like(p) for p in self.parameters]
+        self.optimizer = MuonAdamW(parameter_groups(self.model))
         self.given = [torch.zeros_like(p) for p in self.parameters]
         self.base: list[Tensor] = []  # where it stood when it gave last
         self.steps = self.since = 0
@@ -84,18 +84,14 @@ class Peer:
         torch.nn.utils.clip_grad_norm_(self.parameters, CLIP_NORM)
         return [p.grad.clone() for p in self.parameters if p.grad is not None]
 
-    @torch.no_grad()
-    def adamw(self, gradients: list[Tensor], rate: float, embedding: float = 1.0) -> None:
-        """One step; the embedding's rate is so many times the others'."""
+    def step(self, gradients: list[Tensor], rate: float, embedding: float = 1.0) -> None:
+        """Make one step; the embedding's rate is so many times the usual one."""
         self.steps += 1
-        bias1, bias2 = 1 - BETAS[0] ** self.steps, 1 - BETAS[1] ** self.steps
-        for p, m, v, g in zip(self.parameters, self.m, self.v, gradients):
-            m.lerp_(g, 1 - BETAS[0])
-            v.mul_(BETAS[1]).addcmul_(g, g, value=1 - BETAS[1])
-            own_rate = rate * embedding if p is self.model.model.embed_tokens.weight else rate
-            if p.dim() >= 2:
-                p.mul_(1 - WEIGHT_DECAY * own_rate)
-            p.addcdiv_(m, (v / bias2).sqrt_().add_(EPSILON), value=-own_rate / bias1)
+        for parameter, gradient in zip(self.parameters, gradients):
+            parameter.grad = gradient
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate * embedding if group["embedding"] else rate
+        self.optimizer.step()
 
 
 # peer/state/codec.py's steps of one size lose 0.1 % (2 bits) and 0.2 % (4 bits) more of the energy
@@ -126,7 +122,7 @@ def swarm(a: argparse.Namespace, peers: list[Peer], train: Tensor, report: Repor
         for p in peers:
             if tick % p.period == 0:
                 rate = learning_rate(a.lr, samples, p.steps * BATCH, a.warmup)
-                p.adamw(p.gradients(train), rate, a.embedding)
+                p.step(p.gradients(train), rate, a.embedding)
                 p.since += 1
                 samples += BATCH
         if pending is not None and tick >= pending[0]:
@@ -139,15 +135,15 @@ def swarm(a: argparse.Namespace, peers: list[Peer], train: Tensor, report: Repor
                     p.base[j].add_(parameters[j] - position[j])
         if tick % a.every == 0 and pending is None and all(p.since for p in peers):
             pending = (tick + a.age, *mean_move(a, peers))
-        report(tick, anchor)
+        report(tick, samples, peers[0].model)
 
 
 @torch.no_grad()
 def mean_move(a: argparse.Namespace, peers: list[Peer]) -> tuple[list[Tensor], list[list[Tensor]]]:
-    """Return the anchor's move and where peers stand: movement a step, weighted by steps, times about the most."""
+    """Return the anchor's move and where peers stand: movement a step, by steps, times `--gain` of the most."""
     stood = [[x.detach().clone() for x in p.parameters] for p in peers]
     steps = [p.since for p in peers]
-    count = steps_of((x, x) for x in steps)
+    count = steps_of((x, x) for x in steps) * (gain(steps) if a.gain is None else a.gain)
     moves = []
     for j in range(len(stood[0])):
         mean = torch.zeros_like(stood[0][j])
@@ -174,10 +170,10 @@ def variates(a: argparse.Namespace, peers: list[Peer], train: Tensor, report: Re
             g = gradients[i]
             if arrived is not None:
                 g = [x + mean - own for x, mean, own in zip(g, arrived[1], arrived[0][i])]
-            p.adamw(g, rate)
+            p.step(g, rate)
         if tick % a.every == 0:
             together(peers)
-        report(tick, peers[0].model)
+        report(tick, tick * BATCH * a.peers, peers[0].model)
 
 
 @torch.no_grad()
@@ -197,8 +193,8 @@ def ideal(a: argparse.Namespace, peers: list[Peer], train: Tensor, report: Repor
             first.data, mine = p.data, first.data
             gradients.append(first.gradients(train))
             first.data = mine
-        first.adamw([sum(g) / len(peers) for g in zip(*gradients)], rate)
-        report(tick, first.model)
+        first.step([sum(g) / len(peers) for g in zip(*gradients)], rate)
+        report(tick, tick * BATCH * len(peers), first.model)
 
 
 WAYS = {"swarm": swarm, "variates": variates, "ideal": ideal, "alone": ideal}
@@ -216,8 +212,9 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=480, help="of the fastest peer")
     parser.add_argument("--every", type=int, default=4, help="steps from one exchange to the next")
     parser.add_argument("--age", type=int, default=1, help="steps that an exchange takes")
-    parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument("--lr", type=float, default=3e-4)
     parser.add_argument("--embedding", type=float, default=1.0, help="the embedding's rate, in those of the others")
+    parser.add_argument("--gain", type=float, help="steps of the anchor, in those of the peers (as peers do)")
     parser.add_argument("--warmup", type=int, default=400, help="sequences")
     parser.add_argument("--seed", type=int, default=100)
     parser.add_argument("--bits", type=int, default=0)
@@ -232,15 +229,27 @@ def main() -> None:
         a.peers = 1
     speeds = a.speeds or [1] * a.peers
     peers = [Peer(first, a.seed + i, period) for i, period in enumerate(speeds)]
-    history, started = [], time.time()
+    history, averaged, started = [], [], time.time()
+    judged = copy.deepcopy(first)
+    average = WeightAverage(list(peers[0].model.parameters()))
+    before = 0
 
-    def report(tick: int, model: MiniGPT) -> None:
+    def report(tick: int, samples: int, model: MiniGPT) -> None:
+        nonlocal before
+        average.add(samples - before, samples)
+        before = samples
         if tick % (a.steps // 4) == 0:
             history.append(round(held_out(model, valid), 3))
+            for parameter, mean in zip(judged.parameters(), average.average):
+                parameter.data.copy_(mean)
+            averaged.append(round(held_out(judged, valid), 3))
 
     WAYS[a.exchange](a, peers, train, report)
     shown = {key: value for key, value in vars(a).items() if key not in ("corpus", "cache")}
-    print(json.dumps({**shown, "loss": history, "seconds": round(time.time() - started)}), flush=True)
+    print(
+        json.dumps({**shown, "loss": history, "averaged": averaged, "seconds": round(time.time() - started)}),
+        flush=True,
+    )
 
 
 if __name__ == "__main__":

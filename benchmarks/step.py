@@ -43,7 +43,7 @@ from minigpt.model import MiniGPT
 from peer.inner.compiling import worth_compiling
 from peer.inner.loop import CLIP_NORM, InnerLoop
 from peer.inner.lr_schedule import learning_rate
-from peer.inner.optimizer import BETAS, WEIGHT_DECAY
+from peer.inner.optimizer import BETAS
 
 VOCABULARY, WIDTH, HEADS, LAYERS, LENGTH, BATCH, DROPOUT = 8000, 512, 8, 6, 256, 4, 0.1
 LR = 3e-4
@@ -56,33 +56,35 @@ Step = Callable[[], float]
 
 
 class PlainBlock(nn.Module):
-    def __init__(self) -> None:
+    def __init__(self, dropout: float) -> None:
         super().__init__()
         self.ln_1, self.ln_2 = nn.LayerNorm(WIDTH), nn.LayerNorm(WIDTH)
         self.c_attn, self.c_proj = nn.Linear(WIDTH, 3 * WIDTH), nn.Linear(WIDTH, WIDTH)
         self.mlp = nn.Sequential(
-            nn.Linear(WIDTH, 4 * WIDTH), nn.GELU(), nn.Linear(4 * WIDTH, WIDTH), nn.Dropout(DROPOUT)
+            nn.Linear(WIDTH, 4 * WIDTH), nn.GELU(), nn.Linear(4 * WIDTH, WIDTH), nn.Dropout(dropout)
         )
-        self.dropout = nn.Dropout(DROPOUT)
+        self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         B, T, C = x.shape
         q, k, v = (y.view(B, T, HEADS, C // HEADS).transpose(1, 2) for y in self.c_attn(self.ln_1(x)).split(C, 2))
-        y = F.scaled_dot_product_attention(q, k, v, dropout_p=DROPOUT if self.training else 0.0, is_causal=True)
+        y = F.scaled_dot_product_attention(q, k, v, dropout_p=self.dropout.p if self.training else 0.0, is_causal=True)
         x = x + self.dropout(self.c_proj(y.transpose(1, 2).reshape(B, T, C)))
         return x + self.mlp(self.ln_2(x))
 
 
 class PlainGPT(nn.Module):
-    def __init__(self) -> None:
+    def __init__(self, dropout: float = DROPOUT) -> None:
         super().__init__()
         self.wte, self.wpe = nn.Embedding(VOCABULARY, WIDTH), nn.Embedding(LENGTH, WIDTH)
-        self.blocks = nn.Sequential(nn.Dropout(DROPOUT), *(PlainBlock() for _ in range(LAYERS)), nn.LayerNorm(WIDTH))
+        self.blocks = nn.Sequential(
+            nn.Dropout(dropout), *(PlainBlock(dropout) for _ in range(LAYERS)), nn.LayerNorm(WIDTH)
+        )
         for name, parameter in self.named_parameters():
             if parameter.dim() == 2:  # as nanoGPT does: PyTorch's own are so large that most of a softmax is denormal
                 nn.init.normal_(parameter, std=0.02 / (2 * LAYERS) ** 0.5 if name.endswith(INTO_THE_STREAM) else 0.02)
 
-    def forward(self, input_ids: Tensor, labels: Tensor) -> Tensor:
+    def forward(self, input_ids: Tensor, labels: Tensor, mask: Tensor | None = None) -> Tensor:
         x = self.blocks(self.wte(input_ids) + self.wpe(torch.arange(input_ids.shape[1])))
         logits = F.linear(x, self.wte.weight)
         return F.cross_entropy(logits.view(-1, VOCABULARY), labels.view(-1))
@@ -105,7 +107,7 @@ def our_step(autocast: torch.dtype | None, compiled: bool = False) -> tuple[Step
 
 def plain_step(autocast: torch.dtype | None, compiled: bool = False) -> tuple[Step, int]:
     model = PlainGPT()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=LR, betas=BETAS, weight_decay=WEIGHT_DECAY)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=LR, betas=BETAS, weight_decay=0.1)
     forward = torch.compile(model) if compiled else model
 
     def step() -> float:

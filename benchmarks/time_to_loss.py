@@ -79,7 +79,7 @@ def prepare(devices: list[Device], corpus: Path) -> None:
 def fill_compiler_cache(device: Device) -> None:
     """The compiler takes minutes of a core, once, and some seconds from then on: no way is to have that alone."""
     with kept([device]):
-        process = device.start("peer", "--join", "--name", device.host.name, cpus=[0])
+        process = device.start("peer", "--join", "--no-page", "--name", device.host.name, cpus=[0])
         wait_until_compiled([process])
         end([process])
 
@@ -114,7 +114,8 @@ def run(way: str, devices: list[Device], seconds: float, target: float) -> Curve
         if way.startswith("sync"):
             found_stock(devices, int(way.split()[1]))
         processes = [
-            device.start("peer", "--join", "--name", device.host.name, cpus=[core]) for core, device in enumerate(used)
+            device.start("peer", "--join", "--no-page", "--name", device.host.name, cpus=[core])
+            for core, device in enumerate(used)
         ]
         for process in processes:
             process.wait_for(r"trains [\d.]+ M parameters", 300)

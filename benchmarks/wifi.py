@@ -28,7 +28,7 @@ from typing import Any
 
 from benchmarks.time_to_loss import end, found, kept, neighbour, prepare, wait, wait_until_compiled
 from minigpt import checkpoint
-from peer.state.anchor import COARSE, FINE, MEAN_BITS, Anchor
+from peer.state.anchor import COARSE, FINE, MEAN_BITS, padded
 from peer.state.codec import bits_of, payload_bytes
 from peer.state.means import load
 from tests.devices import Device
@@ -180,7 +180,7 @@ def least_bytes(device: Device) -> tuple[float, int]:
     checkpoints = device.folder / "checkpoints"
     newest = checkpoint.newest(checkpoints, "cellmind")
     assert newest is not None
-    size = Anchor(newest.build_model(), 1.0).size
+    size = padded(newest.build_model().parameter_count())
     payloads = [load(path, size).payload for path in (checkpoints / "cellmind" / "history").glob("*.safetensors")]
     given = {MEAN_BITS[bits]: bits for bits in (COARSE, FINE)}
     total = 0.0

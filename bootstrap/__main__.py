@@ -11,19 +11,30 @@ import sys
 import time
 from pathlib import Path
 
+from data.private import close_to_others, keep_private
+from data.terminal import CommandParser, as_called
 from minigpt import heed_interrupts
+from peer.device.control import Control
 from peer.device.display import Display
 from peer.device.processes import StopSignal, leave, leave_nothing_behind
-from peer.joining.invite import Invite
+from peer.joining.invite import Invite, invite_argument
+from peer.joining.outside import lines_outside
+from peer.joining.owner_requests import OwnerRequests
 from peer.network.address import Address, NetworkError, check_addresses, check_port, host, lan_address, port
 from peer.network.handle import Network
+from peer.swarm.household import HouseholdError
 
 DEFAULT_PORT = 23456
+NAME = "bootstrap"
+LOCKED = (
+    "it belongs to a locked run; an invite, which has the key in it: "
+    "python -m peer --invite --checkpoints FOLDER, with the folder of --state"
+)
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     """Return what the command line says."""
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="python -m bootstrap",
         description="A node that trains nothing and gives other devices a first address; prints what to type on them.",
     )
@@ -37,6 +48,12 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         "--initial-peers", nargs="+", default=[], metavar="ADDRESS", help="other bootstrap nodes or peers to connect to"
     )
     parser.add_argument(
+        "--join",
+        type=invite_argument,
+        metavar="INVITE",
+        help="the invite of a locked run, - to be asked for it (without one, it knocks at one)",
+    )
+    parser.add_argument(
         "--state",
         type=Path,
         default=Path("checkpoints/bootstrap"),
@@ -46,49 +63,72 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def serve(arguments: argparse.Namespace, display: Display) -> int:
-    """Run the node until it is told to stop; return the exit code. Raises NetworkError."""
+    """Run the node until it is told to stop; return the exit code. Raises NetworkError and HouseholdError."""
     own = arguments.host or lan_address()
     check_port(own, arguments.port)
     check_addresses(arguments.initial_peers)
     leave_nothing_behind()
+    addresses = [arguments.join.address] if arguments.join else []
     network = Network(
         run="",
-        name="bootstrap",
+        name=NAME,
         host=own,
         port=arguments.port,
         checkpoints=arguments.state,
         report=display.note,
-        addresses=arguments.initial_peers,
+        addresses=[*addresses, *arguments.initial_peers],
         own_address=None if arguments.host else lan_address,
+        invited=arguments.join.household if arguments.join else None,
     )
     stop = StopSignal()
+    close_to_others([arguments.state], display.note)
+    control = Control(arguments.state, OwnerRequests(network, NAME).actions)
     try:
-        announced: Address | None = None
-        connected: list[str] = []
-        while not stop.received:
-            if network.address != announced:
-                announced = network.address
-                display.note(f"bootstrap node at {announced}")
-                display.invite(str(Invite(str(announced))))
-            view = network.post(None)
-            if len(view.connected) != len(connected):
-                connected = view.connected
-                display.note(f"{len(connected)} device(s) connected")
-            time.sleep(0.2)
+        look_on(network, display, stop)
     finally:
+        control.stop()
         network.stop()
     display.note("goodbye")
     return 0
 
 
+def look_on(network: Network, display: Display, stop: StopSignal) -> None:
+    """Say where the node is, who comes and goes, and who knocks; knock where there are locked runs alone."""
+    announced: tuple[Address, bool] | None = None
+    connected: list[str] = []
+    said: set[str] = set()
+    while not stop.received:
+        view = network.post(None)
+        if (network.address, view.locked) != announced:
+            announced = network.address, view.locked
+            display.note(f"bootstrap node at {network.address}")
+            if view.locked:
+                display.note(LOCKED)
+            else:
+                display.invite(str(Invite(str(network.address))))
+        shut = {Address.parse(door).peer for door in view.outside.doors}
+        here = [peer for peer in view.connected if peer not in shut]
+        if len(here) != len(connected):
+            connected = here
+            display.note(f"{len(connected)} device(s) connected")
+        if shut and not (view.locked or connected):
+            network.ask_in(True)
+        for line in lines_outside(view.outside):
+            if line not in said:
+                said.add(line)
+                display.note(line)
+        time.sleep(0.2)
+
+
 def main() -> int:
     """Return the exit code of the command."""
     heed_interrupts()
+    keep_private()
     arguments = parse_arguments()
     try:
         return serve(arguments, Display())
-    except NetworkError as error:
-        print(f"error: {error}", file=sys.stderr)
+    except (NetworkError, HouseholdError) as error:
+        print(as_called(f"error: {error}"), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130

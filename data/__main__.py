@@ -15,12 +15,13 @@ from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemaini
 from data.errors import DataError
 from data.formats.detect import explain
 from data.options import DataSettings, options_in
-from data.prepare import Progress, Report, prepare
-from data.terminal import exit_code
+from data.prepare import Progress, Report, prepare, private_places
+from data.private import close_to_others, keep_private
+from data.terminal import CommandParser, exit_code
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="python -m data",
         description="Reads chat exports (KakaoTalk, WhatsApp, LINE, Telegram, CSV with the columns Date,User,Message) "
         "and texts (a text a line, or JSON Lines with a text in each), also in folders and .zip files, cleans them, "
@@ -70,6 +71,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def main() -> int:
+    keep_private()
     return exit_code(partial(work, parse_arguments()), DataError)
 
 
@@ -80,6 +82,7 @@ def work(arguments: argparse.Namespace) -> None:
             _say(line)
     else:
         options = _options(arguments.keep_case, arguments.speakers)
+        close_to_others(dict.fromkeys([*private_places(), *private_places(arguments.output)]), _say)
         with _bar() as (note, progress):
             prepare(arguments.raw, arguments.output, note, progress, options=options, review=arguments.review)
 

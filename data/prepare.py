@@ -6,7 +6,7 @@ conversations (`data/texts/`), which are cleaned on all cores (`data/masking/`) 
 
     for-tokenizer-training/textonly.txt     every line of the texts in train.jsonl
     for-model-training/train.jsonl          nine conversations of ten
-    for-model-training/valid.jsonl          the tenth
+    for-model-training/valid.jsonl          the tenth, and more where that is too little to judge by
     .cache/                                 what was read, to be quicker the next time
 """
 
@@ -32,7 +32,7 @@ from data.masking.tags import CONTENT_TAGS
 from data.options import DataSettings
 from data.texts.cache import Cache, Entry, code_version, fingerprint
 from data.texts.conversations import Conversation, conversations
-from data.texts.duplicates import BANDS, held_out, keep
+from data.texts.duplicates import BANDS, ENOUGH, held_out, keep
 from data.texts.overlaps import group
 from data.texts.review import Samples, check_place
 from data.texts.workers import Text, all_texts
@@ -42,6 +42,7 @@ _TRAIN_FILE = Path("for-model-training/train.jsonl")
 _VALID_FILE = Path("for-model-training/valid.jsonl")
 _FILES = (_TOKENIZER_FILE, _TRAIN_FILE, _VALID_FILE)
 _CACHE = Path(".cache")
+_SAMPLES = Path("masked.json")  # in the cache, for the owner's page
 _ALIASES = Path("aliases.txt")
 _NOT_NAMES = Path("not-names.txt")
 
@@ -60,6 +61,7 @@ class Summary:
     broken: int  # not readable
     train: int  # texts written
     valid: int
+    beyond_a_tenth: int  # of the latter, so that there is enough to judge by
     same: int  # texts left out, since they are there already
     nearly_same: int
     characters: int  # in the texts written
@@ -96,7 +98,7 @@ def prepare(
     if review is None and (known := _unchanged(output, state)) is not None:
         _report_unchanged(known, told, report)
         return known
-    samples = None if review is None else Samples()
+    samples = Samples()
     try:
         entries = _read(sources, cache, progress)
         refused += [entry.refused for entry in entries if entry.refused]
@@ -114,8 +116,10 @@ def prepare(
         if written is None:
             raise DataError(f"nothing is left of the files in {told} once they are cleaned; put a chat export there")
         summary = Summary(**counts, **written, refused=tuple(refused))
-        _remember(output, state, options, summary)
-        if samples is not None and review is not None:
+        messages = {entry.name: entry.messages - repeated.get(entry.name, 0) for entry in used}
+        _remember(output, state, options, places, summary, messages)
+        samples.keep(cache.folder / _SAMPLES)
+        if review is not None:
             samples.write(review)
     except OSError as error:
         raise DataError(f"cannot write {error.filename or output}: {error.strerror}") from None
@@ -132,6 +136,8 @@ def _find(places: list[Path], cache: Cache) -> tuple[list[Source], list[str], in
     is_there = any(map(Path.exists, places))
     if is_there:  # a path that was mistyped is no wish to forget
         cache.forget_others(sources)
+        if not sources:
+            (cache.folder / _SAMPLES).unlink(missing_ok=True)
     if not sources and not (refused and is_there):
         raise DataError(f"no chat export in {', '.join(map(str, places))}; put one there")
     return sources, refused, passed_over
@@ -167,6 +173,7 @@ class _Scratch:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._conversation, self._exact, self._bands = array("L"), array("Q"), array("Q")
+        self._lengths = array("L")  # in characters
 
     def write(self, cleaned: Iterable[list[Text]]) -> None:
         """Write the texts of each conversation. Raises OSError."""
@@ -177,20 +184,24 @@ class _Scratch:
                     self._conversation.append(number)
                     self._exact.append(key)
                     self._bands.extend(likeness)
+                    self._lengths.append(len(text))
 
     def __len__(self) -> int:
         return len(self._exact)
 
-    def choose(self) -> tuple[np.ndarray, np.ndarray, int, int]:
+    def choose(self) -> tuple[np.ndarray, np.ndarray, dict[str, int]]:
         """Return which texts are kept and which of these are held out, each (texts,) bool.
 
-        Also returns how many were left out since they are there already, and how many since nearly the same are.
+        Also returns what a Summary says of that.
         """
         keys = np.frombuffer(self._exact, dtype=np.uint64)
         kept, same, nearly = keep(keys, np.frombuffer(self._bands, dtype=np.uint64).reshape(-1, BANDS))
         valid = np.zeros(len(kept), dtype=bool)
-        valid[kept] = held_out(np.frombuffer(self._conversation, dtype=np.uint64)[kept], keys[kept])
-        return kept, valid, same, nearly
+        conversation = np.frombuffer(self._conversation, dtype=np.uint64)[kept]
+        lengths = np.frombuffer(self._lengths, dtype=np.uint64)[kept]
+        valid[kept], beyond = held_out(conversation, keys[kept], lengths)
+        counts = {"train": int((kept & ~valid).sum()), "valid": int(valid.sum()), "beyond_a_tenth": beyond}
+        return kept, valid, {**counts, "same": same, "nearly_same": nearly}
 
 
 def _write_texts(cleaned: Iterable[list[Text]], scratch_folder: Path, output: Path) -> dict[str, Any] | None:
@@ -203,19 +214,12 @@ def _write_texts(cleaned: Iterable[list[Text]], scratch_folder: Path, output: Pa
         scratch.write(cleaned)
         if not len(scratch):
             return None
-        kept, valid, same, nearly = scratch.choose()
+        kept, valid, counts = scratch.choose()
         characters, masked = _write_chosen(scratch.path, output, kept, valid)
     finally:
         with suppress(OSError):
             scratch.path.unlink()
-    return {
-        "train": int((kept & ~valid).sum()),
-        "valid": int(valid.sum()),
-        "same": same,
-        "nearly_same": nearly,
-        "characters": characters,
-        "masked": masked,
-    }
+    return {**counts, "characters": characters, "masked": masked}
 
 
 def _with_progress(cut: Iterable[Conversation], total: int, progress: Progress) -> Iterator[Conversation]:
@@ -255,6 +259,12 @@ def _whole_files(paths: list[Path]) -> Iterator[list[TextIO]]:
         yield [opened.enter_context(part.open("w", encoding="utf-8", newline="\n")) for part in parts]
 
 
+def private_places(output: Path = Path("data")) -> list[Path]:
+    """Return where people's texts and names may lie in a folder: exports, what was made of them, and lists of names."""
+    made = [output / folder for folder in dict.fromkeys(file.parent for file in _FILES)]
+    return [output / "raw", output / _CACHE, *made, output / _ALIASES, output / _NOT_NAMES]
+
+
 def _written(output: Path) -> list[tuple[str, int, int]]:
     """Return name, size and time of change of the three files. Raises OSError if one is missing."""
     status = {path: (output / path).stat() for path in _FILES}
@@ -269,9 +279,45 @@ def prepared_with(output: Path = Path("data")) -> DataSettings | None:
         return None
 
 
-def _remember(output: Path, state: str, options: DataSettings, summary: Summary) -> None:
-    """Keep for the next call what this one has made of which state. Raises OSError."""
-    told = {"state": state, "options": options.model_dump(), "written": _written(output), "summary": vars(summary)}
+def prepared_from(output: Path = Path("data")) -> list[Path]:
+    """Return the files and folders that `prepare` made the texts under `output` of; none if others are there."""
+    try:
+        return [Path(place) for place in _remembered(output)["raw"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+
+
+def holds_out_too_little(output: Path = Path("data")) -> bool:
+    """Return whether the texts are of an earlier version of `prepare`, which held out a tenth however little it was."""
+    path, most_bytes = output / _VALID_FILE, 16 * ENOUGH
+    try:
+        if "beyond_a_tenth" in _remembered(output)["summary"] or path.stat().st_size > most_bytes:
+            return False
+        lines = path.read_text(encoding="utf-8").splitlines()
+        return sum(len(json.loads(line)["text"]) for line in lines) < ENOUGH
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def prepared_texts(output: Path = Path("data")) -> tuple[dict[str, int], dict[str, int]]:
+    """Return what `prepare` made the texts under `output` of: file -> messages used, and tag -> how often it is there.
+
+    Both are empty where other texts are there, or none.
+    """
+    try:
+        told = _remembered(output)
+        masked = {str(tag): int(count) for tag, count in told["summary"]["masked"].items() if count}
+        return {str(name): int(messages) for name, messages in told["files"].items()}, masked
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}, {}
+
+
+def _remember(
+    output: Path, state: str, options: DataSettings, places: list[Path], summary: Summary, messages: dict[str, int]
+) -> None:
+    """Keep for the next call, and for whoever asks, what this one has made of which state. Raises OSError."""
+    told: dict[str, Any] = {"state": state, "options": options.model_dump(), "raw": list(map(str, places))}
+    told |= {"written": _written(output), "summary": vars(summary), "files": messages}
     write_whole(output / _CACHE / "state.json", json.dumps(told, ensure_ascii=False) + "\n")
 
 
@@ -348,6 +394,7 @@ def _report_result(summary: Summary, output: Path, review: Path | None, report: 
     report(f"wrote {summary.characters:,} characters" + (left_out if summary.same + summary.nearly_same else ""))
     report(f"  {output / _TOKENIZER_FILE}")
     report(f"  {output / _TRAIN_FILE}: {summary.train:,} texts")
-    report(f"  {output / _VALID_FILE}: {summary.valid:,} texts")
+    more = f", {summary.beyond_a_tenth:,} of them beyond a tenth, so that there is enough to judge by"
+    report(f"  {output / _VALID_FILE}: {summary.valid:,} texts" + (more if summary.beyond_a_tenth else ""))
     if review is not None:
         report(f"  {review}: what was masked, before and after; nobody else should see it")

@@ -1,19 +1,41 @@
-"""A command's words in a terminal: text that others have a part in made fit for it, and the end of a command's work.
+"""A command's words in a terminal: its options, text that others have a part in made fit for it, and its end.
 
 Like `data/atomic.py` this is the ground floor of the house: it imports nothing of the project, so every package may
 import it.
 """
 
+import argparse
 import re
+import shlex
 import sys
 from collections.abc import Callable
+from typing import NoReturn
 
 _CONTROL = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_PYTHON = re.compile(r"(?<![\w./-])python -m (?=\w)")
 
 
 def printable(text: str) -> str:
     """Return the text in one line, without what a terminal would take for a command."""
     return _CONTROL.sub("\ufffd", text)
+
+
+def as_called(text: str) -> str:
+    """Return a text in which Python has the name that it was called by, as .venv/bin/python: a hint can be copied."""
+    return _PYTHON.sub(lambda _: f"{shlex.quote(sys.orig_argv[0])} -m ", text)
+
+
+class CommandParser(argparse.ArgumentParser):
+    """Reads a command's options; a mistake is said in two lines, and not below all the options that there are."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong, and end the program with code 2."""
+        mistake = message.removeprefix("argument ")
+        print(as_called(f"error: {mistake}\nall options: {self.prog} --help"), file=sys.stderr)
+        sys.exit(2)
+
+    def format_help(self) -> str:
+        return as_called(super().format_help())
 
 
 def exit_code(work: Callable[[], None], error: type[Exception]) -> int:
@@ -24,7 +46,7 @@ def exit_code(work: Callable[[], None], error: type[Exception]) -> int:
     try:
         work()
     except error as problem:
-        print(f"error: {problem}", file=sys.stderr)
+        print(as_called(f"error: {problem}"), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("stopped; nothing was changed", file=sys.stderr)

@@ -1,8 +1,8 @@
 """The model: settings, a Llama-shaped GPT, its texts as token ids, its checkpoints, and the commands that use it.
 
 `python -m minigpt.generate` talks to it, `.serve` lets programs do so, `.evaluate` compares checkpoints, `.export`
-writes llama.cpp's file. `checkpoint/` and `inference/` are rooms of their own. Nothing of peer must ever come in: a
-model knows of no other device.
+writes llama.cpp's file. `checkpoint/`, `inference/` and `serving/` are rooms of their own. Nothing of peer must ever
+come in: a model knows of no other device.
 """
 
 import os

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
+from data.terminal import as_called
 from minigpt import heed_interrupts
-from minigpt.checkpoint import Checkpoint, newest, read
+from minigpt.checkpoint import Checkpoint, best, newest, read
 from minigpt.checkpoint.manifest import CheckpointError
 
 CHECKPOINTS = Path("checkpoints")
@@ -35,19 +36,61 @@ class GuideMode(argparse.Action):
         parser.error(f"there is no --mode any more, each is a command now: {commands}")
 
 
-def find_checkpoint(folder: Path | None = None) -> Checkpoint:
-    """Return the checkpoint in `folder`, or the newest that there is. Raises CheckpointError."""
+def find_checkpoint(folder: Path | None = None, checkpoints: Path = CHECKPOINTS) -> Checkpoint:
+    """Return the checkpoint in `folder`, or the newest that there is under `checkpoints`. Raises CheckpointError."""
     if folder is not None:
         return read(folder)
-    found = newest(CHECKPOINTS, report=say)
+    found = newest(checkpoints, report=say)
     if found is None:
-        raise CheckpointError(f"no checkpoint under {CHECKPOINTS}/ yet: start training with python -m peer --join")
+        raise CheckpointError(f"no checkpoint under {checkpoints}/ yet: start training with python -m peer --join")
     return found
+
+
+def find_best(checkpoints: Path = CHECKPOINTS) -> tuple[Checkpoint, str]:
+    """Return the best state of the run that was trained last, and a line that says which one it is.
+
+    The best one has the lowest loss on texts that this device holds out, or is what another device called its best.
+    Where none was kept it is the newest, and the line is empty. Raises CheckpointError.
+    """
+    last = find_checkpoint(checkpoints=checkpoints)
+    found = best(checkpoints, last.progress, report=say)
+    if found is None or found.held_out is None:
+        return last, ""
+    word = " by another device's word" if found.is_taken else ""
+    line = f"round {found.progress.round}, held-out {found.held_out.nats:.2f}{word}"
+    if last.progress.round > found.progress.round:
+        line += f"; the newest is round {last.progress.round}: --newest"
+    return found, line
+
+
+def chosen_checkpoint(arguments: argparse.Namespace) -> Checkpoint:
+    """Return the checkpoint that the options `--checkpoint` and `--newest` ask for, and say which one is the best.
+
+    Raises CheckpointError.
+    """
+    if arguments.newest or arguments.checkpoint is not None:
+        return find_checkpoint(arguments.checkpoint)
+    found, line = find_best()
+    if line:
+        say(line)
+    return found
+
+
+def add_checkpoint_option(group: argparse._ActionsContainer) -> None:
+    """Add `--checkpoint`, which does not go together with `--newest`."""
+    group.add_argument(
+        "--checkpoint", metavar="FOLDER", type=Path, help="default: the best state of the run under checkpoints/"
+    )
+
+
+def add_newest_option(group: argparse._ActionsContainer) -> None:
+    """Add `--newest`."""
+    group.add_argument("--newest", action="store_true", help="the newest state, though an earlier one was better")
 
 
 def say(line: str) -> None:
     """Tell the user a line, at standard error: standard output is for what a command makes."""
-    print(line, file=sys.stderr, flush=True)
+    print(as_called(line), file=sys.stderr, flush=True)
 
 
 def exit_code(work: Callable[[], None], errors: tuple[type[Exception], ...]) -> int:

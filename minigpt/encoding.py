@@ -204,7 +204,7 @@ class Unfinished:
     @contextmanager
     def locked(self, wait: Callable[[], None]) -> Iterator[None]:
         """Give the block the file for itself; `wait` is called as long as another process has it."""
-        with os.fdopen(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666), "r+b") as self._file:
+        with os.fdopen(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600), "r+b") as self._file:
             while True:
                 try:
                     fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -16,10 +16,11 @@ from sentencepiece.sentencepiece_model_pb2 import ModelProto, TrainerSpec
 from torch import Tensor
 
 from data.atomic import replacing
+from data.terminal import CommandParser
 from minigpt import END_OF_TEXT, PADDING, START, UNKNOWN
 from minigpt.checkpoint import Checkpoint
 from minigpt.checkpoint.manifest import CheckpointError
-from minigpt.cli import exit_code, find_checkpoint
+from minigpt.cli import add_checkpoint_option, add_newest_option, chosen_checkpoint, exit_code
 from minigpt.model import NORM_EPSILON, ROPE_THETA, MiniGPT, swiglu_size
 
 # Our names of number formats, and GGUF's: of a matrix, and of a file that has most of its matrices in it.
@@ -139,10 +140,12 @@ def pair_neighbours(weight: Tensor, nhead: int) -> Tensor:
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser("python -m minigpt.export", description="Write a checkpoint as one file.")
+    parser = CommandParser("python -m minigpt.export", description="Write a checkpoint as one file.")
     parser.add_argument("file", metavar="FILE", type=Path, help="where to write it; a file of that name is replaced")
     parser.add_argument("--to", choices=["gguf"], required=True, help="gguf is for llama.cpp and what is built on it")
-    parser.add_argument("--checkpoint", metavar="FOLDER", type=Path, help="default: the newest under checkpoints/")
+    one_of = parser.add_mutually_exclusive_group()
+    add_checkpoint_option(one_of)
+    add_newest_option(one_of)
     parser.add_argument(
         "--type",
         choices=FORMATS,
@@ -156,7 +159,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parse_arguments(argv)
 
     def work() -> None:
-        write_gguf(find_checkpoint(arguments.checkpoint), arguments.file, arguments.type)
+        write_gguf(chosen_checkpoint(arguments), arguments.file, arguments.type)
         print(f"wrote {arguments.file}: {arguments.file.stat().st_size / 1e6:.1f} MB, {arguments.type}")
 
     return exit_code(work, (CheckpointError, ExportError))

@@ -1,12 +1,13 @@
 """Let a trained model continue a text: `python -m minigpt.generate --prompt "안녕 GPT!"`, or talk to it: `--chat`.
 
-Takes the newest checkpoint under checkpoints/ and writes the continuation to standard output as it comes; everything
-else that there is to say goes to standard error.
+Takes the best checkpoint under checkpoints/, or the newest, and writes the continuation to standard output as it comes;
+everything else that there is to say goes to standard error.
 """
 
 import argparse
 import io
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -18,11 +19,21 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
-from data.terminal import printable
+from data.terminal import CommandParser, printable
 from minigpt import START
 from minigpt.checkpoint import Checkpoint
 from minigpt.checkpoint.manifest import CheckpointError
-from minigpt.cli import CHECKPOINTS, GuideMode, exit_code, find_checkpoint, number_between, say
+from minigpt.cli import (
+    CHECKPOINTS,
+    GuideMode,
+    add_checkpoint_option,
+    add_newest_option,
+    chosen_checkpoint,
+    exit_code,
+    find_checkpoint,
+    number_between,
+    say,
+)
 from minigpt.device import pick_device
 from minigpt.inference.decoding import InferenceModel
 from minigpt.inference.prompts import PromptError, as_learnt, encode_message, encode_prompt, first_line
@@ -102,16 +113,25 @@ class Pull:
     def __init__(self, arguments: argparse.Namespace) -> None:
         command = [sys.executable, "-m", "peer.joining.pull", "--into", str(CHECKPOINTS / "from-peer")]
         command += ["--follow"] if arguments.follow else []
+        command += ["--newest"] if arguments.newest else []
         command += ["--", arguments.from_peer] if arguments.from_swarm is None else [f"--swarm={arguments.from_swarm}"]
         self._process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
 
     def newest(self) -> Path:
-        """Return the newest folder that has been taken since the last call; waits for one. Raises CheckpointError."""
+        """Return the newest folder that has been taken since the last call; waits for one. Raises CheckpointError.
+
+        What there is to say of it is passed on.
+        """
         assert self._process.stdout is not None and self._process.stderr is not None
         folders = os.read(self._process.stdout.fileno(), 2**16).splitlines()  # lines come whole, and may be several
         if folders:
+            said = b""
+            if select.select([self._process.stderr], [], [], 0)[0]:  # it was said before the folder was
+                said = os.read(self._process.stderr.fileno(), 2**16)
+            for line in said.decode(errors="replace").splitlines():
+                say(line)
             return Path(os.fsdecode(folders[-1]))
         reason = self._process.stderr.read().decode(errors="replace").strip()
         if self._process.wait() in (130, -signal.SIGINT):  # Ctrl+C came to it first
@@ -130,9 +150,9 @@ class Pull:
 
 @contextmanager
 def source(arguments: argparse.Namespace) -> Iterator[Callable[[], Checkpoint]]:
-    """Give a block a function that returns the newest checkpoint which the command line asks for."""
+    """Give a block a function that returns the checkpoint of now which the command line asks for."""
     if arguments.from_peer is None and arguments.from_swarm is None:
-        yield partial(find_checkpoint, arguments.checkpoint)
+        yield partial(chosen_checkpoint, arguments)
         return
     pull = Pull(arguments)
     try:
@@ -170,7 +190,7 @@ def read_prompt(arguments: argparse.Namespace) -> str:
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser("python -m minigpt.generate", description="Let a trained model continue a text.")
+    parser = CommandParser("python -m minigpt.generate", description="Let a trained model continue a text.")
     prompt = parser.add_mutually_exclusive_group(required=True)
     prompt.add_argument("--prompt", metavar="TEXT", help="the text to continue")
     prompt.add_argument(
@@ -178,11 +198,12 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     )
     prompt.add_argument("--chat", action="store_true", help="talk: every line that is typed is answered with a line")
     source = parser.add_mutually_exclusive_group()
-    source.add_argument("--checkpoint", metavar="FOLDER", type=Path, help="default: the newest under checkpoints/")
+    add_checkpoint_option(source)
     source.add_argument("--from-peer", metavar="ADDRESS", help="a running peer, as in the first line that it prints")
     source.add_argument(
         "--from-swarm", metavar="RUN", nargs="?", const="", help="a running peer on this network, of that run or of any"
     )
+    add_newest_option(parser)
     parser.add_argument(
         "--follow", action="store_true", help="answer again with every newer checkpoint, until Ctrl+C ends it"
     )
@@ -215,6 +236,9 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     arguments = parser.parse_args(argv)
     if arguments.follow and (arguments.chat or arguments.checkpoint is not None):
         parser.error("--follow answers a prompt as training goes on: not with --chat or --checkpoint")
+    if arguments.newest and arguments.checkpoint is not None:
+        parser.error("--checkpoint names a state and --newest another: choose one")
+    arguments.newest |= arguments.follow  # the best one may be the last for hours
     return arguments
 
 

@@ -22,6 +22,7 @@ DISTRIBUTED_NOTICE = (
     'and no SSH to prepare; settings of the swarm have their place in "swarm"'
 )
 
+LINKS = ("latest", "best")  # beside the runs' folders: no run can have such a name
 MOST_PROBLEMS = 20  # in one error; a file of another device may have thousands
 
 
@@ -38,6 +39,8 @@ class Section(BaseModel):
 class ModelSettings(Section):
     """The size of the model, and the share of each residual branch that training leaves out at random.
 
+    Where a file names none of `d_model`, `nhead` and `num_layers`, whoever founds a run chooses them.
+
     `checkpoint` is a checkpoint folder whose parameters a run begins with. Only the device that founds the run uses
     it, so it is that device's own: whoever joins takes the run's state as it is by then.
     """
@@ -45,8 +48,13 @@ class ModelSettings(Section):
     d_model: Annotated[int, Field(ge=8, le=16_384)] = 512
     nhead: Annotated[int, Field(ge=1, le=256)] = 8
     num_layers: Annotated[int, Field(ge=1, le=256)] = 6
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     checkpoint: Annotated[Path, Field(strict=False)] | None = None
+
+    @property
+    def names_size(self) -> bool:
+        """Whether the size was named, and is not what stands here where nothing is."""
+        return not self.model_fields_set.isdisjoint({"d_model", "nhead", "num_layers"})
 
     @model_validator(mode="after")
     def check_heads(self) -> Self:
@@ -79,7 +87,7 @@ class DatasetSettings(Section):
 
 
 class TrainingSettings(Section):
-    """The course of training: `batch_size` sequences a step, with `lr` once AdamW has seen `warmup_sequences`.
+    """The course of training: `batch_size` sequences a step, with `lr` once a device has trained `warmup_sequences`.
 
     After `epochs` passes of the whole swarm over its text this device is done; None is without end (see
     `peer/training/epochs.py`). It is each device's own, like `--minutes`: it says when a device leaves and nothing
@@ -94,11 +102,21 @@ class TrainingSettings(Section):
 
 
 class SwarmSettings(Section):
-    """The way the swarm works together. A round is `samples_per_round` sequences, trained by all peers together."""
+    """The way the swarm works together. A round is `samples_per_round` sequences, trained by all peers together.
+
+    `page` is each device's own: who may see its page, this device alone, or with a link others on this network too.
+    """
 
     run: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,40}$")] = "cellmind"
     averaging: Literal["background", "sync"] = "background"
     samples_per_round: Annotated[int, Field(ge=1, le=2**40)] = 256
+    page: Literal["loopback", "lan"] = "loopback"
+
+    @model_validator(mode="after")
+    def check_run(self) -> Self:
+        if self.run in LINKS:
+            raise ValueError(f'run is "{self.run}": checkpoints/{self.run} is a link, give the run another name')
+        return self
 
 
 class DeviceSettings(Section):

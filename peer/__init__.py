@@ -4,8 +4,8 @@
 
 The rooms, from the roof down; imports only go down. `training/` runs a device's part in a run. `outer/` exchanges with
 others, `joining/` brings a device into a run, `doctor/` says what keeps devices apart. `network/` finds and reaches
-others. `state/` is what a run agrees on, `inner/` one device's own steps. `swarm/` decides, `device/` is the device
-itself. `wire.py` has every message that crosses the network, and checks it.
+others. `state/` is what a run agrees on, `inner/` one device's own steps. `page/` is what the owner of a device sees.
+`swarm/` decides, `device/` is the device itself. `wire.py` has every message that crosses the network, and checks it.
 """
 
 import os

@@ -6,30 +6,59 @@ The same line on every device. A device that finds a run joins it; the first one
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import os
 import socket
 import sys
 import time
 import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+
+from data.private import close_to_others, keep_private
+from peer.page.process import PageProcess, started_early
+
+EARLY_PAGE = None
+if __name__ == "__main__":  # before what takes seconds to load
+    keep_private()
+    EARLY_PAGE = started_early(sys.argv[1:])
 
 import tokenizer
 from data.errors import DataError
+from data.prepare import private_places
+from data.terminal import as_called
 from minigpt import heed_interrupts
 from minigpt.checkpoint import reason
 from minigpt.checkpoint.manifest import CheckpointError
-from minigpt.cli import GuideMode, number_between
 from minigpt.encoding import DatasetError
-from minigpt.settings import Settings, SettingsError, load_settings
+from minigpt.settings import LINKS, Settings, SettingsError, load_settings
+from peer.command_line import DEFAULT_PORT, owner_asks, parse_arguments
+from peer.device.control import Action, Control, ControlError
+from peer.device.device_requests import DeviceRequests
 from peer.device.display import Display
+from peer.device.event_log import EventLog, KnownLine
+from peer.device.kind import device_kind
 from peer.device.memory import OutOfMemory
-from peer.device.processes import Stopped, StopSignal, give_way_to_training, leave, leave_nothing_behind
+from peer.device.processes import (
+    Stopped,
+    StopSignal,
+    give_way_to_training,
+    leave,
+    leave_nothing_behind,
+    start_anew,
+)
+from peer.device.wishes import Wishes
 from peer.doctor.examine import examine
 from peer.joining.errors import JoinError
-from peer.joining.invite import Invite, InviteError, invite_of_running_peer, parse_invite
+from peer.joining.invite import Invite, InviteError, invite_of_running_peer
 from peer.joining.join import join
+from peer.joining.outside import asks_in
+from peer.joining.owner_commands import LOCKED, OPEN, OwnerCommands
+from peer.joining.owner_requests import OwnerRequests
+from peer.joining.prepare_text import prepare_again
 from peer.joining.presence import Presence
+from peer.joining.questions import QuestionRequests
+from peer.joining.run import Run
 from peer.joining.take_state import sync
 from peer.joining.wanted_run import Wanted
 from peer.network.address import (
@@ -38,16 +67,22 @@ from peer.network.address import (
     check_addresses,
     check_port,
     free_port,
-    host,
     lan_address,
-    port,
 )
+from peer.network.folder import runs_in
 from peer.network.handle import Network
+from peer.page.asking import ask_for_page
+from peer.page.control import NotDone
+from peer.page.models import Said
+from peer.page.place import read_place
+from peer.page.report import write_report
+from peer.page.snapshots import Snapshots
+from peer.page.status_table import show_status
 from peer.state.fetching import TransferError
+from peer.swarm.household import HouseholdError
 from peer.training.setup import Options, set_up
 from peer.wire import Notice, Role
 
-DEFAULT_PORT = 23457
 NICENESS = 10  # whoever uses the device goes first
 USER_ERRORS = (
     DataError,
@@ -57,149 +92,26 @@ USER_ERRORS = (
     SettingsError,
     JoinError,
     NetworkError,
+    HouseholdError,
     OutOfMemory,
     InviteError,
     TransferError,
+    NotDone,
+    ControlError,
 )
 
 
-def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
-    """Return the command line's options. Ends the program with code 2 where they ask for nothing, or for too much."""
-    parser = argparse.ArgumentParser(
-        prog="python -m peer",
-        description="Train a small GPT together with the devices on this network. The same line on every device: "
-        "python -m peer --join. Ctrl+C ends it and keeps the state; the same line again goes on from there.",
-    )
-    add_joining_options(parser)
-    add_device_options(parser)
-    add_network_options(parser)
-    add_other_options(parser)
-    parser.add_argument("--mode", action=GuideMode)
-    parsed = parser.parse_args(arguments)
-    if (problem := contradiction(parsed)) is not None:
-        parser.error(problem)
-    if not (parsed.join or parsed.sync or parsed.doctor or parsed.invite):
-        parser.print_help()
-        parser.exit(2, "\nnothing to do: add --join, --sync, --doctor or --invite\n")
-    if isinstance(parsed.join, Invite):
-        parsed.run = parsed.join.run or parsed.run
-        parsed.initial_peers = [parsed.join.address, *parsed.initial_peers]
-    return parsed
-
-
-def contradiction(parsed: argparse.Namespace) -> str | None:
-    """Return what is wrong with options that do not go together, or cannot be had; None where nothing is."""
-    if parsed.tensorboard and importlib.util.find_spec("tensorboard") is None:
-        return "--tensorboard needs one more package: pip install -e '.[tensorboard]'"
-    if parsed.join and parsed.sync:
-        return "--join trains and --sync does not: choose one"
-    if parsed.sync and parsed.share_data:
-        return "--sync ends when it has the state, and shares nothing: leave --share-data out"
-    if isinstance(parsed.join, Invite) and parsed.run not in (None, parsed.join.run or parsed.run):
-        return f"the invite is for run '{parsed.join.run}', and --run says '{parsed.run}'"
-    return None
-
-
-def add_joining_options(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("joining")
-    group.add_argument(
-        "--join",
-        nargs="?",
-        type=invite,
-        const=True,
-        metavar="INVITE",
-        help="join the run of this network, or found it if there is none; with an invite, the run that it is for",
-    )
-    group.add_argument("--run", default=None, help="name of the run, if several share a network (default: cellmind)")
-    group.add_argument(
-        "--config", type=Path, default=None, help="settings that must hold (default: config.json, if there)"
-    )
-    group.add_argument(
-        "--averaging",
-        choices=("background", "sync"),
-        default=None,
-        help="background (default): nobody waits for the network; sync: one exact large batch, for fast networks",
-    )
-
-
-def add_device_options(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("this device")
-    group.add_argument("--name", default=None, help="what others call this device (default: its host name)")
-    group.add_argument("--minutes", type=positive, default=None, help="end by itself after so many minutes")
-    group.add_argument("--rounds", type=count, default=None, help="end by itself after so many rounds")
-    group.add_argument(
-        "--share-of-time",
-        type=number_between(float, 0.01, 1),
-        default=1.0,
-        metavar="SHARE",
-        help="train in so much of the time, such as 0.5, and rest between steps; a phone stays cooler (default: 1)",
-    )
-    group.add_argument(
-        "--share-data",
-        action="store_true",
-        help="let devices without text of their own train on this one's: whoever is on this network can then take the "
-        "cleaned chats, data/for-model-training/train.jsonl as token ids, and read them (default: they stay here)",
-    )
-    group.add_argument(
-        "--checkpoints", type=Path, default=Path("checkpoints"), help="where state is kept (default: %(default)s)"
-    )
-    group.add_argument(
-        "--tensorboard",
-        action="store_true",
-        help="write logs for TensorBoard as well: tensorboard --logdir checkpoints",
-    )
-
-
-def add_network_options(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("network")
-    group.add_argument(
-        "--initial-peers",
-        nargs="+",
-        default=[],
-        metavar="ADDRESS",
-        help="addresses of peers or bootstrap nodes, such as /ip4/192.168.0.10/tcp/23456/p2p/Qm…; "
-        "needed only where devices do not find each other by themselves",
-    )
-    group.add_argument(
-        "--host", type=host, default=None, help="this device's address on the LAN (default: found by itself)"
-    )
-    group.add_argument(
-        "--port", type=port, default=None, help=f"TCP port to listen on (default: {DEFAULT_PORT}, or a free one)"
-    )
-
-
-def add_other_options(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("other things it can do")
-    group.add_argument(
-        "--sync", action="store_true", help="only fetch the newest state of those who train into checkpoints/, and end"
-    )
-    group.add_argument(
-        "--doctor", action="store_true", help="say why devices do not find each other and what to do, and end"
-    )
-    group.add_argument(
-        "--invite", action="store_true", help="show an invite to the run that this device trains in, and end"
-    )
-
-
-def invite(text: str) -> Invite:
-    try:
-        return parse_invite(text)
-    except InviteError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-
-
-def positive(text: str) -> float:
-    value = float(text)
-    if not value > 0:
-        raise argparse.ArgumentTypeError(f"{text} is not more than 0")
-    return value
-
-
-def count(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{text} is less than 0")
-    return value
+def ask_peer(arguments: argparse.Namespace, display: Display) -> None:
+    """Ask the peer that runs here for what the command line says. Raises ControlError."""
+    commands = OwnerCommands(arguments.checkpoints, display.note)
+    if arguments.lock:
+        commands.lock(confirmed=arguments.yes)
+    elif arguments.unlock:
+        commands.unlock()
+    elif arguments.admit:
+        commands.admit(arguments.admit)
+    else:
+        commands.eject(arguments.eject)
 
 
 def settings_of(arguments: argparse.Namespace, display: Display) -> Settings:
@@ -216,71 +128,190 @@ def settings_of(arguments: argparse.Namespace, display: Display) -> Settings:
     try:
         return settings.model_copy(update={"swarm": type(settings.swarm).model_validate(swarm)})
     except ValueError as error:
-        raise SettingsError(f"--run {swarm['run']!r}: a run's name has 1 to 40 of a-z, 0-9 and '-'") from error
+        raise SettingsError(
+            f"--run {swarm['run']!r}: a run's name has 1 to 40 of a-z, 0-9 and '-', and is not {' or '.join(LINKS)}"
+        ) from error
 
 
 def run_peer(arguments: argparse.Namespace, display: Display) -> int:
     """Do what the command line asks for; return the exit code. Raises USER_ERRORS."""
+    if arguments.status:
+        show_status(arguments.checkpoints, runs_in(arguments.checkpoints), arguments.json, arguments.watch)
+        return 0
+    if arguments.report:
+        path, *others = arguments.report
+        done = "replaced" if path.exists() else "wrote"
+        write_report(path, [arguments.checkpoints, *others], arguments.names)
+        display.once(f"{done} {path}")
+        return 0
+    if arguments.page and not arguments.join:
+        show_page(arguments.checkpoints, arguments.page, display)
+        return 0
     if arguments.invite:
         display.invite(str(invite_of_running_peer(arguments.checkpoints, arguments.run)))
         return 0
+    if owner_asks(arguments):
+        ask_peer(arguments, display)
+        return 0
+    if arguments.join and not runs_in(arguments.checkpoints):
+        display.keep_lines(EventLog(arguments.checkpoints))
+    if arguments.sync and runs_in(arguments.checkpoints) and asks_in(arguments.checkpoints):
+        raise JoinError(
+            "the run is locked, and the peer that runs here asks to be let in: type the number that it shows on "
+            "a device that is in, python -m peer --admit NUMBER, and sync then"
+        )
     settings = settings_of(arguments, display)
     check_addresses(arguments.initial_peers)
     leave_nothing_behind()
     if arguments.doctor:
         own, listen = arguments.host or lan_address(), arguments.port or DEFAULT_PORT
         return 0 if examine(settings, own, listen, arguments.checkpoints, arguments.initial_peers) else 1
-    take_part(arguments, settings, display)
+    with page_of(arguments, display):
+        is_to_start_anew = take_part(arguments, settings, display)
+    if is_to_start_anew:
+        start_anew()
     return 0
 
 
-def take_part(arguments: argparse.Namespace, settings: Settings, display: Display) -> None:
-    """Take part in the run until Ctrl+C, or until the end that the command line sets."""
+@contextmanager
+def page_of(arguments: argparse.Namespace, display: Display) -> Iterator[None]:
+    """Serve the page while the block runs; where it cannot be, that is said, and the block runs without."""
+    page = EARLY_PAGE
+    if arguments.join and not arguments.no_page and not runs_in(arguments.checkpoints):
+        try:
+            page = page or PageProcess(arguments.checkpoints)
+            page.show(display.note)
+            display.note(KnownLine(f"page: {page.url}", "page", url=page.url))
+        except OSError as error:
+            display.note(f"the page is not served ({reason(error)}); training goes on without")
+    try:
+        yield
+    finally:
+        if page is not None:
+            page.stop()
+
+
+def show_page(checkpoints: Path, choice: str, display: Display) -> None:
+    """Say where the page of the peer that runs here is, on the LAN as well where that is asked for. Raises NotDone."""
+    url = read_place(checkpoints) if runs_in(checkpoints) else None
+    if url is None:
+        raise NotDone(f"no page is served from {checkpoints}: start one with python -m peer --join")
+    if choice == "here":
+        display.once(f"page: {url}")
+        return
+    show_link(ask_for_page(url, choice), display)
+
+
+def show_link(said: Said, display: Display) -> None:
+    """Show what the page has said, with its link."""
+    display.once(said.said)
+    if said.link:
+        display.code(said.link)
+
+
+def take_part(arguments: argparse.Namespace, settings: Settings, display: Display) -> bool:
+    """Take part in the run until Ctrl+C, or until the end that the command line sets.
+
+    Return True where new exports have come meanwhile, so that this device is to start anew with them.
+    """
     deadline = None if arguments.minutes is None else time.monotonic() + 60 * arguments.minutes
     name = device_name(arguments.name)
     network = open_network(arguments, settings, name, display)
     stop = StopSignal()
+    wishes = Wishes(arguments.checkpoints, arguments.share_of_time)
+    requests = (OwnerRequests(network, name), QuestionRequests(network), DeviceRequests(wishes))
+    actions = {name: action for request in requests for name, action in request.actions.items()}
+    control = open_control(arguments.checkpoints, actions, display)
+    to_prepare: Settings | None = None
     try:
-        display.note(f"{name} listens at {network.address}")
+        display.note(KnownLine(f"{name} listens at {network.address}", "listens", name=name, host=network.address.host))
+        close_to_others([arguments.checkpoints, *private_places(), *tokenizer.private_files()], display.note)
         if network.zeroconf_problem:
             display.note(f"devices on this network are not found by themselves here ({network.zeroconf_problem})")
-        me = Notice(peer=network.peer, name=name, address=str(network.address), role=Role.LOOKING)
-        presence = Presence(network, me, display, stop, deadline)
-        wanted = Wanted(
-            settings=settings,
-            checkpoints=arguments.checkpoints,
-            insists=arguments.config is not None,
-            given=tuple(arguments.initial_peers),
-            invite=arguments.join if isinstance(arguments.join, Invite) else None,
-        )
+        place = str(network.address)
+        me = Notice(peer=network.peer, name=name, address=place, role=Role.LOOKING, kind=device_kind())
+        snapshots = Snapshots(arguments.checkpoints, wishes, display.note)
+        presence = Presence(network, me, display, stop, deadline, None if arguments.sync else snapshots)
+        show_page_on_lan(arguments, settings, presence)
+        wanted = wanted_by(arguments, settings, wishes.share_of_time)
         if arguments.sync:
             sync(presence, wanted)
-            return
+            return False
         run = join(presence, wanted)
-        progress = run.start.progress
-        display.note(f"others join with --join {Invite(str(network.address), progress.run, progress.run_id)}")
-        options = Options(
-            deadline=deadline,
-            rounds=arguments.rounds,
-            share_data=arguments.share_data,
-            share_of_time=arguments.share_of_time,
-            tensorboard=arguments.tensorboard,
-        )
-        trainer = set_up(
-            run,
-            options,
-            network=network,
-            me=presence.me,
-            checkpoints=arguments.checkpoints,
-            display=display,
-            stop=stop,
-        )
+        for line in who_may_come_in(network, run):
+            display.note(line)
+        trainer = set_up(run, options_of(arguments, deadline), presence, snapshots, arguments.checkpoints)
         trainer.train()
+        to_prepare = run.settings if trainer.new_exports.came else None
     except Stopped:
         pass
     finally:
+        if control is not None:
+            control.stop()
         network.stop()
-    display.note("goodbye")
+    if to_prepare is not None and not stop.received:
+        prepare_again(to_prepare, display.note)
+    display.note(KnownLine("goodbye", "goodbye"))
+    return to_prepare is not None and not stop.received
+
+
+def open_control(checkpoints: Path, actions: Mapping[str, Action], display: Display) -> Control | None:
+    """Let the owner ask the running peer for something; say so and go on where this system has no unix sockets."""
+    try:
+        return Control(checkpoints, actions)
+    except OSError as error:
+        display.note(f"this peer cannot be asked for anything while it runs, such as to lock the run: {reason(error)}")
+        return None
+
+
+def wanted_by(arguments: argparse.Namespace, settings: Settings, share_of_time: float) -> Wanted:
+    """Return the run that the command line asks for."""
+    return Wanted(
+        settings=settings,
+        checkpoints=arguments.checkpoints,
+        insists=arguments.config is not None,
+        given=tuple(arguments.initial_peers),
+        invite=arguments.join if isinstance(arguments.join, Invite) else None,
+        size=arguments.size,
+        hours=arguments.hours,
+        share_of_time=share_of_time,
+        private=arguments.private,
+    )
+
+
+def options_of(arguments: argparse.Namespace, deadline: float | None) -> Options:
+    """Return how this device trains, as the command line says."""
+    return Options(
+        deadline=deadline,
+        rounds=arguments.rounds,
+        share_data=arguments.share_data,
+        tensorboard=arguments.tensorboard,
+        go_on=arguments.go_on,
+    )
+
+
+def show_page_on_lan(arguments: argparse.Namespace, settings: Settings, presence: Presence) -> None:
+    """Serve the page on the LAN as well, where the command line or the settings say so, and show its link."""
+    wanted = arguments.page == "lan" or (settings.swarm.page == "lan" and not arguments.no_page)
+    if not wanted or not arguments.join:
+        return
+    presence.refresh()  # writes down where on the LAN this device is
+    url = read_place(arguments.checkpoints)  # without a look at the folder's lock, which would let it go
+    try:
+        if url is not None:
+            show_link(ask_for_page(url, "lan"), presence.display)
+    except NotDone as error:
+        presence.say(f"the page is not served on this network: {error}")
+
+
+def who_may_come_in(network: Network, run: Run) -> list[str]:
+    """Return the lines that say how others come into the run, and whether everybody can."""
+    household = network.household
+    if household is not None and household.is_locked:
+        return [LOCKED]
+    progress = run.start.progress
+    invite = str(Invite(str(network.address), progress.run, progress.run_id))
+    return [KnownLine(f"others join with: python -m peer --join {invite}", "invite", invite=invite), OPEN]
 
 
 def device_name(wanted: str | None) -> str:
@@ -297,7 +328,7 @@ def open_network(arguments: argparse.Namespace, settings: Settings, name: str, d
     if arguments.port is not None:
         check_port(own, arguments.port)
     give_way_to_training()
-    os.nice(NICENESS)
+    os.nice(max(0, NICENESS - os.nice(0)))  # it may have been started anew
     return Network(
         run=settings.swarm.run,
         name=name,
@@ -307,18 +338,20 @@ def open_network(arguments: argparse.Namespace, settings: Settings, name: str, d
         report=display.note,
         addresses=arguments.initial_peers,
         own_address=None if arguments.host else lan_address,
+        invited=arguments.join.household if isinstance(arguments.join, Invite) else None,
     )
 
 
 def main() -> int:
     """Return the exit code: 0, 1 where something failed, 2 for what the user can mend, 130 after a second Ctrl+C."""
     heed_interrupts()
+    keep_private()
     arguments = parse_arguments()
     display = Display()
     try:
         return run_peer(arguments, display)
     except USER_ERRORS as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(as_called(f"error: {error}"), file=sys.stderr)
         return 2
     except OSError as error:
         print(f"error: {reason(error)}", file=sys.stderr)

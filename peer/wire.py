@@ -5,9 +5,10 @@ message is strict, so that "3" is no number, and says nothing that its model doe
 means, and whether it is believed, is decided in the rooms above.
 
 The file is below all rooms of `peer/`, and not in `peer/network/`: the rooms under the network, `swarm/` and `state/`,
-use these models too, and imports only go down. Two things are elsewhere. A checkpoint's manifest is a file's format as
-well as a message, and is in `minigpt/checkpoint/manifest.py`. The DHT's records, the matchmaking and the envelopes of
-everything else are hivemind's own protobuf messages.
+use these models too, and imports only go down. Some things are elsewhere. A locked run has its messages in
+`wire_household.py` and `wire_knocking.py`, and asking the model of another device in `wire_asking.py`. A checkpoint's
+manifest is a file's format as well as a message, and is in `minigpt/checkpoint/manifest.py`. The DHT's records, the
+matchmaking and the envelopes of everything else are hivemind's own protobuf messages.
 """
 
 from __future__ import annotations
@@ -25,12 +26,18 @@ from minigpt.checkpoint.manifest import SIZE_LIMITS, Count, Sha256, first_proble
 
 # To be raised by whoever changes what devices say to each other. Devices of two versions hear of each other, on the
 # notice board and by mDNS, which all versions have in common; they say so to their users and do nothing together.
-PROTOCOL_VERSION: Final = 2
+# 3: a number in a payload is in units of `movements_of_a_step`, and no longer in learning rates.
+# 4: notices are signed.
+# 5: changes of a household are signed, and what is said in the clear has no run id in it.
+PROTOCOL_VERSION: Final = 5
+FIRST_SIGNED_VERSION: Final = 4  # from this one on, all versions sign their notices in the same way
 
 MAX_SAMPLES = 2**24  # sequences that one peer gives in one exchange
 MAX_COUNT = 2**20  # steps of one exchange
 MAX_PEERS = 64  # in one exchange
+KEY_BYTES = 256  # of an identity's RSA key, and of a signature by it
 MAX_PROGRESS = 2**40  # of rounds, sequences or steps behind a state; more was made up, to be followed for ever
+NAMELESS = "a device"  # of a locked run, to whoever does not belong to it
 SHARD_BYTES = 2**20
 MOST_LISTED = 2**15  # shards of one peer: their list must fit in a message of 4 MiB
 
@@ -101,12 +108,17 @@ Name = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_printa
 Shown = Annotated[str, Field(max_length=64), AfterValidator(_printable)]  # to whoever reads of it
 RUN_NAME = "[a-z0-9-]{1,40}"
 RunName = Annotated[str, Field(pattern=f"^{RUN_NAME}$")]
+RunId = Annotated[str, Field(pattern=f"^{RUN_NAME}-[0-9a-f]{{12}}$")]
 Version = Annotated[int, Field(ge=1, lt=2**16)]  # of the protocol
 FileName = Annotated[str, AfterValidator(_of_a_checkpoint)]  # of a file in a checkpoint's folder
 Time = Annotated[float, Field(ge=0, lt=1e12, allow_inf_nan=False)]  # in the swarm's time, seconds
 Lineage = Annotated[str, Field(pattern="^[0-9a-f]{1,64}$")]
+Fingerprint = Annotated[str, Field(pattern="^([0-9a-f]{16})?$")]
 Bytes = Annotated[int, Field(ge=0, le=max(SIZE_LIMITS.values()))]  # of a file: an offset, or how many
+DeviceKind = Literal["phone", "laptop", "unknown"]
+Judgement = Literal["", "gains", "learnt"]  # of a device on its held-out loss; "" while it cannot tell
 State = tuple[int, int, str]  # (sequences behind it, round, lineage): see Notice.state
+WhichState = Literal["newest", "best"]  # of a donor's states; the best one is by its own held-out loss
 
 
 def is_run_name(text: str) -> bool:
@@ -131,7 +143,7 @@ class Role(enum.StrEnum):
 class Notice(Message):
     """The entry of a peer on the swarm's notice board (a DHT key with one subkey an address and a short expiry)."""
 
-    version: Literal[2] = PROTOCOL_VERSION  # of another one it is an OtherVersion
+    version: Literal[5] = PROTOCOL_VERSION  # of another one it is an OtherVersion
     peer: Base58
     name: Name
     address: Multiaddress | Literal[""]
@@ -150,7 +162,10 @@ class Notice(Message):
     ready: bool = False  # to exchange at its anchor
     pause: float = Field(default=0.0, ge=0, lt=1e4, allow_inf_nan=False)  # seconds that it needs between exchanges
     step_seconds: float = Field(default=0.0, ge=0, lt=1e6, allow_inf_nan=False)
+    judgement: Judgement = ""  # it has something to gain from its chats, or they are learnt
+    household: Fingerprint = ""  # of the household that it knows, see `peer/swarm/household.py`; "" for none
     paused: Shown = ""  # why it does not train now, such as "battery at 9 %"
+    kind: DeviceKind = "unknown"  # for people who look for it
 
     @property
     def has_state(self) -> bool:
@@ -163,12 +178,37 @@ class Notice(Message):
         return (self.trained, self.round, self.lineage)
 
 
+class Signature(BaseModel):
+    """The part of a notice that proves whose it is (`peer/network/signatures.py`)."""
+
+    model_config = ConfigDict(frozen=True, strict=True)  # the rest of the notice is beside it
+
+    key: Annotated[bytes, Field(min_length=KEY_BYTES, max_length=KEY_BYTES)]  # the modulus of the RSA key, big-endian
+    signature: Annotated[bytes, Field(min_length=KEY_BYTES, max_length=KEY_BYTES)]
+
+
+def parse_signature(value: object) -> Signature | None:
+    """Return the signature in what a peer left on the notice board; None where there is none."""
+    try:
+        return parse_value(Signature, value)
+    except ProtocolViolation:
+        return None
+
+
+def unsigned(value: Mapping[str, object]) -> dict[str, object]:
+    """Return what a peer left on the notice board without its signature: that is what the signature is about."""
+    return {name: content for name, content in value.items() if name not in Signature.model_fields}
+
+
 def parse_notice(address: str, value: object) -> Notice | None:
-    """Return the notice that a peer left under its own address; None if it is not one, or speaks for somebody else."""
+    """Return the notice that a peer left under its own address; None if it is not one, or speaks for somebody else.
+
+    Whether the signature that may be with it is right is not checked here.
+    """
     if not isinstance(value, dict) or "version" not in value:
         return None
     try:
-        notice = parse_value(Notice, value)
+        notice = parse_value(Notice, unsigned(value))
     except ProtocolViolation:
         return None
     is_its_own = notice.address == address and address.endswith(f"/p2p/{notice.peer}")
@@ -197,13 +237,24 @@ def parse_other_version(address: str, value: object) -> OtherVersion | None:
 
 
 class Announcement(Message):
-    """The properties that a peer announces by mDNS, all of them text there."""
+    """The properties that a peer announces by mDNS, all of them text there. In a locked run it says no names.
+
+    Everybody on the network hears it; that a device is there, and its peer id, whoever connects to it learns as well.
+    """
 
     version: Annotated[Version, Field(strict=False)] = PROTOCOL_VERSION
     address: Multiaddress
-    name: Name
-    run: RunName | Literal[""]  # that it trains; none for a bootstrap node
+    name: Name | Literal[""]
+    run: RunName | Literal[""]  # that it trains; none for a bootstrap node, and in a locked run
     started: Annotated[Time, Field(strict=False)]
+    tag: Fingerprint = ""  # of a locked run: the same on its devices, and says nothing to others
+
+    @model_validator(mode="after")
+    def check(self) -> Self:
+        """Refuse a device that has no name, or has one beside a tag."""
+        if bool(self.name) == bool(self.tag) or (self.tag and self.run):
+            raise ValueError("it says a name where it should not, or none where it should")
+        return self
 
     def properties(self) -> dict[str, str]:
         """Return them as text."""
@@ -215,7 +266,7 @@ class Announcement(Message):
         if self.version == PROTOCOL_VERSION:
             return None
         peer = self.address.rpartition("/p2p/")[2]
-        return OtherVersion(version=self.version, peer=peer, name=self.name, address=self.address)
+        return OtherVersion(version=self.version, peer=peer, name=self.name or NAMELESS, address=self.address)
 
 
 def parse_announcement(properties: Mapping[str, str | None]) -> Announcement:
@@ -261,8 +312,11 @@ Samples = Annotated[
 
 
 def exchange_prefix(run_id: str) -> str:
-    """Return the name under which hivemind's averagers of a run find each other: those of one protocol only."""
-    return f"{run_id}-v{PROTOCOL_VERSION}"
+    """Return the name under which hivemind's averagers of a run find each other: those of one protocol only.
+
+    Whoever asks p2pd is told it, so it says nothing: the hash in a run's id is of what strangers do not have.
+    """
+    return hashlib.sha256(f"exchanges of {run_id} by version {PROTOCOL_VERSION}".encode()).hexdigest()[:16]
 
 
 class MeanHeader(RootModel[tuple[Lineage, Samples, Annotated[int, Field(ge=1, le=MAX_COUNT)]]]):
@@ -295,9 +349,13 @@ class MeanHeader(RootModel[tuple[Lineage, Samples, Annotated[int, Field(ge=1, le
 
 
 class ManifestRequest(Message):
-    """A request for the manifest of the newest checkpoint (`minigpt/checkpoint/manifest.py`)."""
+    """A request for the manifest of the newest checkpoint, or of the best one (`minigpt/checkpoint/manifest.py`).
+
+    Who keeps no best one answers with the newest.
+    """
 
     run: RunName | Literal[""]  # "" for whatever it trains
+    state: WhichState
 
 
 class PiecesRequest(Message):

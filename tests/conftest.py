@@ -1,5 +1,6 @@
 """Fixtures of several test files: a tokenizer, a model, a folder with a checkpoint of it, a disk that is soon full."""
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -32,8 +33,18 @@ def model(processor: Any) -> MiniGPT:
 
 @pytest.fixture(scope="session")
 def round_zero(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A clone in which a run was founded and nothing was trained yet: see `tests.devices.Device.prepare`."""
-    return found(tmp_path_factory.mktemp("founder") / "clone")
+    """A clone in which a run was founded and nothing was trained yet: see `tests.devices.Device.prepare`.
+
+    Whichever of pytest's processes is the first to need it founds it for all.
+    """
+    for_all = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        for_all = for_all.parent
+    with (for_all / "founder.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (for_all / "founder").exists():
+            (for_all / "founder").symlink_to(found(tmp_path_factory.mktemp("clone") / "clone"))
+    return for_all / "founder"
 
 
 @pytest.fixture

@@ -41,13 +41,23 @@ def clone(folder: Path, settings: dict[str, Any] | None = None) -> Path:
 
 
 class Device:
-    """A clone on a host; `join` is what its owner types."""
+    """A clone on a host; `join` is what its owner types who wants it to train on when its few chats are learnt.
+
+    It serves no page: on the two cores of a test's devices each start of one more process counts.
+    """
 
     def __init__(self, host: Host, folder: Path, settings: dict[str, Any] | None = None):
         self.host, self.folder = host, clone(folder, settings)
 
+    def change(self, module: Path, before: str, after: str) -> None:
+        """Change a line of this clone's program, such as a constant, for all that is started from now on."""
+        path = self.folder / module.relative_to(REPOSITORY)
+        source = path.read_text(encoding="utf-8")
+        assert source.count(before) == 1, f"{before!r} is not once in {path}"
+        path.write_text(source.replace(before, after), encoding="utf-8")
+
     def join(self, *arguments: str) -> HostProcess:
-        return self.start("peer", "--join", "--name", self.host.name, *arguments)
+        return self.start("peer", "--join", "--no-page", "--go-on", "--name", self.host.name, *arguments)
 
     def start(self, module: str, *arguments: str, cpus: list[int] | None = None, log: str | None = None) -> HostProcess:
         """Start `python -m MODULE`; two at a time write to logs of different names."""
@@ -100,7 +110,7 @@ def found(folder: Path) -> Path:
     with Lan(hosts=1) as lan:
         founder = GentleDevice(lan.hosts[0], folder)
         process = founder.join("--rounds", "0")
-        assert process.wait(90) == 0, process.output()
+        assert process.wait(180) == 0, process.output()
     keep_round_zero(founder.folder / "checkpoints")
     return founder.folder
 
@@ -110,5 +120,6 @@ def keep_round_zero(checkpoints: Path) -> None:
     for folder in checkpoints.glob("cellmind/round-*"):
         if not folder.name.endswith("step-00000000"):
             shutil.rmtree(folder)
-    for name in (".lock", "address.json", "identity.key", "peers.json", "latest", "cellmind/metrics.jsonl"):
+    shutil.rmtree(checkpoints / "cellmind" / "best", ignore_errors=True)
+    for name in (".lock", "best", "address.json", "identity.key", "peers.json", "latest", "cellmind/metrics.jsonl"):
         (checkpoints / name).unlink(missing_ok=True)

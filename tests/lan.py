@@ -22,6 +22,7 @@ import itertools
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -35,8 +36,8 @@ from typing import TypeVar
 
 CLONE_NEWNET = 0x40000000  # <linux/sched.h>
 PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
-GRACE = 0.5  # seconds between SIGTERM and SIGKILL for what still runs when a LAN ends: nobody looks at it any more
-GONE = 5.0  # seconds that it takes at most until what was killed is gone
+GRACE = 0.1  # seconds between SIGTERM and SIGKILL for what still runs when a LAN ends: nobody looks at it any more
+GONE = 20.0  # seconds that it takes at most until what was killed is gone
 POLL = 0.05  # seconds between two looks at a condition
 QUEUE = "100ms"  # what a limited link holds back before it drops, as a home router does
 
@@ -174,7 +175,7 @@ class Host:
         self.processes.append(process)
         return process
 
-    def run(self, *command: str, timeout: float = 30.0) -> subprocess.CompletedProcess[str]:
+    def run(self, *command: str, timeout: float = 120.0) -> subprocess.CompletedProcess[str]:
         """Run a short command on this host to its end; subprocess.TimeoutExpired if it takes too long."""
         with open(_path(self._namespace)) as namespace:
             return subprocess.run(
@@ -186,6 +187,12 @@ class Host:
                 start_new_session=True,
                 preexec_fn=_enter(namespace.fileno(), None),
             )
+
+    def script(self, program: str, path: Path) -> Path:
+        """Write a script that runs a program on this host, for what starts programs by itself; return its path."""
+        path.write_text(f'#!/bin/sh\nexec nsenter --net={_path(self._namespace)} {shlex.quote(program)} "$@"\n')
+        path.chmod(0o755)
+        return path
 
     def pids(self) -> list[int]:
         """The processes on this host."""
@@ -420,6 +427,14 @@ def _start_time(pid: int) -> int | None:
 def is_running(pid: int) -> bool:
     """A zombie that nobody has looked at yet is no process any more."""
     return _start_time(pid) is not None
+
+
+def command_line(pid: int) -> str:
+    """Return the command line of a living process; "" for one that has ended, be it while we look."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
+    except OSError:
+        return ""
 
 
 def _is_abandoned(namespace: str) -> bool:

@@ -17,16 +17,20 @@ import pytest
 HOUSE = """
     tests, benchmarks
     peer.__main__
+    peer.command_line
     peer.training, bootstrap
     peer.outer, peer.joining, peer.doctor
     peer.network
     peer.state, peer.inner
+    peer.page
     peer.swarm, peer.device
+    peer.wire_knocking, peer.wire_asking
+    peer.wire_household
     peer.wire
     peer.__init__
     minigpt
     data, tokenizer
-    data.atomic, data.terminal
+    data.atomic, data.private, data.terminal
 """
 FLOORS = [line.strip().split(", ") for line in HOUSE.strip().splitlines()]
 HEIGHT = {room: -number for number, rooms in enumerate(FLOORS) for room in rooms}

@@ -202,6 +202,11 @@ def _explained(error: RuntimeError, vocab_size: int) -> TokenizerError:
     return TokenizerError(f"sentencepiece cannot train {vocab_size:,} pieces: {error}")
 
 
+def private_files(output_dir: Path = Path("tokenizer"), model_prefix: str = "minigpt") -> list[Path]:
+    """Return the files of a tokenizer that hold pieces of people's texts."""
+    return [output_dir / name for name in (f"{model_prefix}.model", f"{model_prefix}.vocab", "tokenizer.model")]
+
+
 def _save(model: bytes, output_dir: Path, model_prefix: str) -> Path:
     """Write <prefix>.vocab (a piece and its score a line) and what Hugging Face asks for, then <prefix>.model."""
     processor = sentencepiece.SentencePieceProcessor(model_proto=model)

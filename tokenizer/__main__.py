@@ -5,8 +5,9 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from data.terminal import exit_code
-from tokenizer import MODEL_TYPES, TokenizerError, load, train
+from data.private import close_to_others, keep_private
+from data.terminal import CommandParser, exit_code
+from tokenizer import MODEL_TYPES, TokenizerError, load, private_files, train
 from tokenizer.report import report
 
 TRAINING_TEXT = Path("data/for-tokenizer-training/textonly.txt")
@@ -14,7 +15,7 @@ HELD_OUT_TEXT = Path("data/for-model-training/valid.jsonl")
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="python -m tokenizer",
         description="Trains a sentencepiece tokenizer on clean text and writes PREFIX.model and PREFIX.vocab, and "
         "beside them what makes the folder a Hugging Face tokenizer.",
@@ -55,6 +56,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def main() -> int:
+    keep_private()
     return exit_code(partial(work, parse_arguments()), TokenizerError)
 
 
@@ -64,6 +66,7 @@ def work(arguments: argparse.Namespace) -> None:
         model = arguments.output_dir / f"{arguments.model_prefix}.model"
         print(report(model, arguments.input or HELD_OUT_TEXT))
         return
+    close_to_others(private_files(arguments.output_dir, arguments.model_prefix), print)
     path = train(
         arguments.input or TRAINING_TEXT,
         model_prefix=arguments.model_prefix,

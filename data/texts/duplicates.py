@@ -4,10 +4,11 @@ Texts of fewer than SHORT letters and digits are the same if these are, whatever
 repeated (`ㅋㅋ!` is `ㅋㅋㅋㅋ`). Longer ones are compared by MinHash: of the runs of five letters in each, the smallest
 under BANDS x ROWS hash functions; two texts are nearly the same if all ROWS of one band agree. Of pairs that share 95 %
 of their runs, more than 99 % are found, of 80 % six in ten, and of 50 % one in fifty. All that is kept in memory of
-a text are BANDS + 2 numbers.
+a text are BANDS + 3 numbers.
 """
 
 import re
+from itertools import chain
 
 import numpy as np
 
@@ -17,6 +18,9 @@ SHORT = 50  # letters and digits
 BANDS, ROWS = 5, 8
 RUN = 5  # letters
 HELD_OUT = 10  # one conversation in so many is for validation
+ENOUGH = 2_500  # characters held out: 500 tokens at least, in which a gain can be told from chance
+TARGET, MOST = 4, 3  # where a tenth is less than that, it becomes a fourth of all characters, and never over a third
+LEAST = 500  # characters: with fewer to be held out at most, nothing is worth being judged by them
 
 _BETWEEN = re.compile(r"[\W_]+")
 _REPEATED = re.compile(r"([^\d])\1+")
@@ -62,14 +66,35 @@ def _first(keys: np.ndarray) -> np.ndarray:
     return first
 
 
-def held_out(conversation: np.ndarray, exact: np.ndarray) -> np.ndarray:
-    """Return which texts are for validation, (texts,) bool, by their conversations' numbers and their own hashes.
+def held_out(conversation: np.ndarray, exact: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, int]:
+    """Return which texts are for validation, (texts,) bool, and how many of them are beyond the usual tenth.
 
     A whole conversation goes one way or the other. Its first text's hash decides, so the same texts are always split
     the same way, and more texts later change little. Of two conversations or more, one is held out; of one, none is.
+
+    Where that is too little to judge by, and there is enough text, more conversations are held out; where these are too
+    long, or there is one alone, it is single texts.
+
+    :param conversation: (texts,), the number of each text's conversation
+    :param exact: (texts,), a hash of each text
+    :param lengths: (texts,), in characters
     """
     numbers, first, inverse = np.unique(conversation, return_index=True, return_inverse=True)
     count = max(1, len(numbers) // HELD_OUT) if len(numbers) > 1 else 0
-    chosen = np.zeros(len(numbers), dtype=bool)
-    chosen[np.argsort(exact[first], kind="stable")[:count]] = True
-    return chosen[inverse]
+    order = np.argsort(exact[first], kind="stable")
+    usual = np.isin(inverse, order[:count])
+    total = int(lengths.sum())
+    target = min(ENOUGH, total // TARGET)
+    if target < LEAST or lengths[usual].sum() >= target:
+        return usual, 0
+    valid = usual.copy()
+    texts_of = (np.flatnonzero(inverse == number) for number in order[count:])
+    alone = (np.array([text]) for text in np.argsort(exact, kind="stable"))
+    for texts in chain(texts_of, alone):
+        more = valid.copy()
+        more[texts] = True
+        if lengths[more].sum() <= total // MOST:
+            valid = more
+        if lengths[valid].sum() >= target:
+            break
+    return valid, int((valid & ~usual).sum())

@@ -4,6 +4,7 @@ They hold what the masks hide, so they go to a file of their own, far from what 
 read.
 """
 
+import json
 import os
 import re
 from collections.abc import Iterable, Sequence
@@ -16,6 +17,7 @@ from data.texts.cache import hash64
 
 PER_TAG = 20
 _LONGEST = 2000  # characters of a message that are shown
+FEW, _SHORT = 4, 300  # of a tag that are kept, and characters of them
 _TAG = re.compile("|".join(CONTENT_TAGS))
 _TITLE = "What was masked, before and after. This file holds people's data: it is for nobody else's eyes."
 
@@ -48,6 +50,19 @@ class Samples:
         kept[key] = sample
         if len(kept) > PER_TAG:
             del kept[max(kept)]
+
+    def keep(self, path: Path) -> None:
+        """Keep a few of them beside what else is kept of the exports, for the owner's page alone. Raises OSError."""
+        few = [
+            {"tag": tag, "before": before[:_SHORT], "after": after[:_SHORT]}
+            for tag in CONTENT_TAGS
+            for _, (before, after) in sorted(self._of_tag.get(tag, {}).items())[:FEW]
+        ]
+        umask = os.umask(0o077)
+        try:
+            write_whole(path, json.dumps(few, ensure_ascii=False), synced=False)
+        finally:
+            os.umask(umask)
 
     def write(self, path: Path) -> None:
         """Write them to a file that only its owner may read. Raises OSError."""

@@ -9,7 +9,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from minigpt.checkpoint.manifest import Progress
+from minigpt.checkpoint.manifest import HeldOutLoss, Progress
 from minigpt.settings import Settings
 
 CARD = "README.md"
@@ -31,7 +31,7 @@ them: pass it on only to those who may read them.
 | run | {run_id} |
 | parameters | {parameters:,} in {layers} layers of width {width} |
 | trained on | {sequences:,} sequences of {seq_len} tokens: {tokens:,} tokens |
-{devices}{losses}
+{devices}{held_out}{losses}
 ## How to use it
 
 With transformers, where `FOLDER` is this folder:
@@ -52,7 +52,9 @@ python -m minigpt.export --checkpoint FOLDER --to gguf model.gguf
 """
 
 
-def model_card(progress: Progress, settings: Settings, parameters: int, metrics: Path) -> str:
+def model_card(
+    progress: Progress, settings: Settings, parameters: int, metrics: Path, held_out: HeldOutLoss | None = None
+) -> str:
     """Return the card of a model with so many parameters; its device wrote down the rounds so far in `metrics`."""
     rounds = read_rounds(metrics, progress)
     seq_len = settings.training.dataset.seq_len
@@ -68,6 +70,7 @@ def model_card(progress: Progress, settings: Settings, parameters: int, metrics:
         seq_len=seq_len,
         tokens=progress.samples * seq_len,
         devices=f"| devices | at most {devices} in a round |\n" if devices else "",
+        held_out=f"| held-out loss | {held_out.nats:.3f} ({held_out.bits:.3f} bits/byte) |\n" if held_out else "",
         losses=loss_table(rounds),
     )
 

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from data.terminal import printable
 
 MODEL, OPTIMIZER, LOCAL = "model.safetensors", "optimizer.safetensors", "local.safetensors"
+AVERAGE = "average.safetensors"
 MODEL_CONFIG, SETTINGS, MANIFEST = "config.json", "settings.json", "training.json"
 TOKENIZER, TOKENIZER_CONFIG = "tokenizer.model", "tokenizer_config.json"
 POSITION = "position.json"
@@ -22,13 +23,14 @@ SIZE_LIMITS = {
     MODEL: 2**36,
     OPTIMIZER: 2**36,
     LOCAL: 2**35,
+    AVERAGE: 2**35,
     MODEL_CONFIG: 2**16,
     SETTINGS: 2**16,
     TOKENIZER: 2**26,
     TOKENIZER_CONFIG: 2**16,
     POSITION: 2**16,
 }
-OPTIONAL = {OPTIMIZER, LOCAL, POSITION}
+OPTIONAL = {OPTIMIZER, LOCAL, AVERAGE, POSITION}
 MANIFEST_LIMIT = 2**16
 
 
@@ -54,6 +56,11 @@ class Progress:
     updates: int = 0
 
     @property
+    def age(self) -> tuple[int, int, int]:
+        """Order the states of one device in one run: the later one is the larger."""
+        return (self.round, self.samples, self.step)
+
+    @property
     def lineage_or_version(self) -> str:
         """The name that peers call the anchor by: its lineage, or its version where no mean has led to it yet."""
         return self.lineage or self.version
@@ -61,6 +68,7 @@ class Progress:
 
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Count = Annotated[int, Field(ge=0, lt=2**53)]
+Loss = Annotated[float, Field(ge=0, lt=1e6, allow_inf_nan=False)]
 
 
 class FileEntry(BaseModel):
@@ -90,13 +98,28 @@ class Standing(BaseModel):
 
 
 class Position(BaseModel):
-    """The place of a device in its own texts (its dataset's name, and the next sequence's number) and in the swarm."""
+    """The place of a device in its own texts (its dataset's name, and the next sequence's number) and in the swarm.
+
+    With a best state, `held_out` names the texts that it was judged on. So many sequences are `averaged` in the weight
+    average, where that was kept.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     dataset: str
     sequence: Count
+    held_out: str = ""
     standing: Standing = Standing()
+    averaged: Count = 0
+
+
+class HeldOutLoss(BaseModel):
+    """The loss of the model in a checkpoint on texts that its device holds out."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    nats: Loss  # per token
+    bits: Loss  # per byte
 
 
 class Manifest(BaseModel):
@@ -114,6 +137,7 @@ class Manifest(BaseModel):
     lineage: Annotated[str, Field(pattern="^([0-9a-f]{64})?$")] = ""
     updates: Count = 0
     time: Annotated[float, Field(ge=0, allow_inf_nan=False)]  # Unix seconds
+    held_out: HeldOutLoss | None = None  # of a best state
     files: dict[str, FileEntry]
 
     @model_validator(mode="after")
@@ -128,8 +152,8 @@ class Manifest(BaseModel):
         return self
 
     def dump(self) -> bytes:
-        """Return the bytes of a `training.json`."""
-        return self.model_dump_json(indent=2, by_alias=True).encode()
+        """Return the bytes of a `training.json`. A loss that is not there is left out: devices of before know none."""
+        return self.model_dump_json(indent=2, by_alias=True, exclude_none=True).encode()
 
     @property
     def progress(self) -> Progress:

@@ -16,6 +16,7 @@ from torch import Tensor
 import tokenizer
 from data.terminal import printable
 from minigpt.checkpoint.manifest import (
+    AVERAGE,
     LOCAL,
     MANIFEST,
     MANIFEST_LIMIT,
@@ -27,6 +28,7 @@ from minigpt.checkpoint.manifest import (
     TOKENIZER,
     CheckpointError,
     FileEntry,
+    HeldOutLoss,
     Manifest,
     Position,
     Progress,
@@ -35,7 +37,8 @@ from minigpt.checkpoint.manifest import (
 from minigpt.model import MiniGPT
 from minigpt.settings import Settings, SettingsError, parse_settings
 
-MOMENTS = ("exp_avg", "exp_avg_sq")  # of AdamW
+MOMENTS = ("exp_avg", "exp_avg_sq")
+BEST = "best"  # the folder of a run's best state, and the link to it
 TEMPORARY = ".incoming-"  # begins the name of a folder that is being written or thrown away
 
 
@@ -48,6 +51,12 @@ class Checkpoint:
     settings: Settings
     files: Mapping[str, FileEntry]
     vocab_size: int
+    held_out: HeldOutLoss | None = None  # of a best state
+
+    @property
+    def is_taken(self) -> bool:
+        """Return whether another device gave it: its place in its texts stays with the device that wrote it."""
+        return POSITION not in self.files
 
     def parameters(self) -> dict[str, Tensor]:
         """Return the anchor, float32: finite, of the settings' shapes, and with the hash that it should have."""
@@ -57,15 +66,31 @@ class Checkpoint:
         return parameters
 
     def optimizer(self) -> dict[str, Tensor] | None:
-        """Return AdamW's moments, float32, `exp_avg.<name>` and `exp_avg_sq.<name>`, or None if they were not kept."""
+        """Return the optimizer's moments, float32, `exp_avg.<name>` and `exp_avg_sq.<name>` (`moments_of` tells which).
+
+        None if they were not kept. A checkpoint from before Muon has squares of all matrices: they are left out.
+        """
+        if OPTIMIZER not in self.files:
+            return None
         shapes = expected_shapes(self.settings, self.vocab_size)
-        moments = {f"{moment}.{name}": shape for moment in MOMENTS for name, shape in shapes.items()}
-        return self.load(OPTIMIZER, moments, torch.bfloat16) if OPTIMIZER in self.files else None
+        wanted = {f"{moment}.{name}": shape for name, shape in shapes.items() for moment in moments_of(name)}
+        of_adamw = {f"{moment}.{name}": shape for name, shape in shapes.items() for moment in MOMENTS}
+        try:
+            is_older = tensor_shapes(self.folder / OPTIMIZER).keys() == of_adamw.keys()
+        except (OSError, SafetensorError) as error:
+            raise CheckpointError(f"{self.folder}: {OPTIMIZER} cannot be read: {reason(error)}") from error
+        moments = self.load(OPTIMIZER, of_adamw if is_older else wanted, torch.bfloat16)
+        return {name: moments[name] for name in wanted}
 
     def local(self) -> dict[str, Tensor] | None:
         """Return this device's parameters minus the anchor as float32, or None if they were not kept."""
         shapes = expected_shapes(self.settings, self.vocab_size)
         return self.load(LOCAL, shapes, torch.bfloat16) if LOCAL in self.files else None
+
+    def average(self) -> dict[str, Tensor] | None:
+        """Return this device's weight average minus the anchor as float32, or None if it was not kept."""
+        shapes = expected_shapes(self.settings, self.vocab_size)
+        return self.load(AVERAGE, shapes, torch.bfloat16) if AVERAGE in self.files else None
 
     def position(self) -> Position | None:
         """Return this device's place in its own texts and in the swarm, or None if it was not kept."""
@@ -146,7 +171,7 @@ def read(folder: Path) -> Checkpoint:
         raise CheckpointError(f"{folder}: {'; '.join(str(error).splitlines())}") from error
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{folder} cannot be read: {reason(error)}") from error
-    return Checkpoint(real, manifest.progress, settings, manifest.files, vocab_size)
+    return Checkpoint(real, manifest.progress, settings, manifest.files, vocab_size, manifest.held_out)
 
 
 def newest(
@@ -170,6 +195,26 @@ def newest(
         before = folders  # a running peer has pruned all that were listed: there are newer ones
 
 
+def best(root: Path, progress: Progress, report: Callable[[str], None] = print) -> Checkpoint | None:
+    """Return the state of that run under `root` with the lowest held-out loss, or None if none was kept whole.
+
+    Where one was taken of another device, whose word that is, it is the later one of the two.
+    """
+    return newest(root, f"{progress.run}/{BEST}", report, run_id=progress.run_id)
+
+
+def best_states(root: Path, progress: Progress, report: Callable[[str], None] = print) -> list[Checkpoint]:
+    """Return what of that run is kept whole under `root` as best, the latest first: our own, and one that was taken."""
+    found: list[Checkpoint] = []
+    for folder in (root / progress.run / BEST).glob("round-*"):
+        try:
+            found.append(read(folder))
+        except CheckpointError as error:
+            report(f"passed over {error}")
+    ours = [state for state in found if state.progress.run_id == progress.run_id]
+    return sorted(ours, key=lambda state: state.progress.age, reverse=True)
+
+
 def newest_of(
     folders: list[Path], root: Path, run: str | None, report: Callable[[str], None], run_id: str | None
 ) -> Checkpoint | None:
@@ -184,7 +229,7 @@ def newest_of(
 
     def age(folder: Path) -> tuple[float, ...]:
         found = manifests[folder]
-        return (found.round, found.samples, found.step) if run else (found.time,)
+        return found.progress.age if run else (found.time,)
 
     candidates = sorted(manifests, key=age, reverse=True)
     if run is None:
@@ -279,10 +324,20 @@ def expected_shapes(settings: Settings, vocab_size: int) -> dict[str, torch.Size
     return {name: parameter.shape for name, parameter in model.named_parameters()}
 
 
+def moments_of(parameter: str) -> tuple[str, ...]:
+    """Return which moments the optimizer keeps of a parameter: of a layer's matrices Muon keeps the mean alone."""
+    return MOMENTS[:1] if parameter.endswith("_proj.weight") else MOMENTS
+
+
+def tensor_shapes(path: Path) -> dict[str, torch.Size]:
+    """Return the names and shapes in the header of a safetensors file."""
+    with safe_open(path, framework="pt") as file:
+        return {name: torch.Size(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 -- it is no mapping
+
+
 def check_shapes(path: Path, expected: Mapping[str, torch.Size]) -> None:
     """Compare the header of a safetensors file with what should be in it. Raises CheckpointError."""
-    with safe_open(path, framework="pt") as file:
-        found = {name: torch.Size(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 -- it is no mapping
+    found = tensor_shapes(path)
     for name in sorted(expected.keys() | found.keys()):
         if expected.get(name) != found.get(name):
             here, there = (list(shapes[name]) if name in shapes else "missing" for shapes in (found, expected))

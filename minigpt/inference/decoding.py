@@ -61,43 +61,58 @@ def product(*weights: Tensor) -> Product:
 class Decoding:
     """The keys and values of what a model has read: of `used` tokens so far, with room for its seq_len.
 
-    Whoever sets `used` to less has it forget the last ones.
+    Whoever sets `used` to less has it forget the last ones. `read` is for one text. `read_rows` is for several, equally
+    long, which share the reading of the weights.
+
+    :param room: tokens of each text, seq_len at most and by default
     """
 
-    def __init__(self, model: InferenceModel) -> None:
+    def __init__(self, model: InferenceModel, rows: int = 1, room: int | None = None) -> None:
         self._model = model
-        head_size = model.d_model // model.nhead
-        self._kept = model.words.new_empty(len(model.layers), 2, 1, model.nhead, model.seq_len, head_size)
+        head_size, room = model.d_model // model.nhead, room or model.seq_len
+        self._kept = model.words.new_empty(len(model.layers), 2, rows, model.nhead, room, head_size)
         self.used = 0
 
-    @torch.inference_mode()
     def read(self, ids: Sequence[int], count: int) -> Tensor:
         """Read `ids`, which follow all that came before; return float32 logits (count, V) of what follows the last."""
-        model, T, start, last = self._model, len(ids), self.used, len(self._model.layers) - 1
+        return self._read(torch.tensor([ids]), count)[0]
+
+    def read_rows(self, ids: Sequence[int]) -> Tensor:
+        """Read the next id of each text; return float32 logits (rows, V) of what follows."""
+        return self._read(torch.tensor(ids)[:, None], 1)[:, 0]
+
+    def keep_rows(self, rows: Sequence[int]) -> None:
+        """Forget all texts but these, which are rows 0, 1, … from now on."""
+        self._kept = self._kept[:, :, list(rows)]
+
+    @torch.inference_mode()
+    def _read(self, ids: Tensor, count: int) -> Tensor:
+        """Read ids (B, T); return float32 logits (B, count, V)."""
+        model, T, start, last = self._model, ids.shape[1], self.used, len(self._model.layers) - 1
         self.used = end = start + T
         cosines, sines = model.rotation
         rotation, device = (cosines[start:end], sines[start:end]), model.words.device
         # a single token sees all that there are; several see what came before them, and of themselves no later one
         mask = torch.ones(T, end, dtype=torch.bool, device=device).tril(start) if T > 1 else None
-        x = F.embedding(torch.tensor([ids], device=device), model.words)  # (1, T, C)
+        x = F.embedding(ids.to(device), model.words)  # (B, T, C)
         for number in range(len(model.layers)):
             x = self._layer(number, x, count if number == last else T, rotation, mask)
-        return model.logits(F.rms_norm(x[0], (model.d_model,), model.norm, NORM_EPSILON)).float()
+        return model.logits(F.rms_norm(x, (model.d_model,), model.norm, NORM_EPSILON)).float()
 
     def _layer(self, number: int, x: Tensor, count: int, rotation: Rotation, mask: Tensor | None) -> Tensor:
-        """Take x (1, T, C) through a layer; return the last (1, count, C). Later tokens will see all T of them."""
-        model, (keys, values), T, end = self._model, self._kept[number], x.shape[1], self.used
+        """Take x (B, T, C) through a layer; return the last (B, count, C). Later tokens will see all T of them."""
+        model, (keys, values), (B, T, _), end = self._model, self._kept[number], x.shape, self.used
         norm, query_key_value, out, second_norm, gate_up, down = model.layers[number]
         start, width = end - T, (model.d_model,)
-        h = query_key_value(F.rms_norm(x, width, norm, NORM_EPSILON)).view(1, T, 3 * model.nhead, -1).transpose(1, 2)
+        h = query_key_value(F.rms_norm(x, width, norm, NORM_EPSILON)).view(B, T, 3 * model.nhead, -1).transpose(1, 2)
         turned, values[:, :, start:end] = turn(h[:, : 2 * model.nhead], *rotation), h[:, 2 * model.nhead :]
-        q, keys[:, :, start:end] = turned.chunk(2, dim=1)  # (1, nh, T, hs)
+        q, keys[:, :, start:end] = turned.chunk(2, dim=1)  # (B, nh, T, hs)
         if count < T:
             x, q = x[:, -count:], q[:, :, -count:]
         is_causal = count == T > 1 and not start
         mask = None if mask is None or count == 1 or is_causal else mask[-count:]
         y = F.scaled_dot_product_attention(q, keys[:, :, :end], values[:, :, :end], attn_mask=mask, is_causal=is_causal)
-        x += out(y.transpose(1, 2).reshape(1, count, -1))
+        x += out(y.transpose(1, 2).reshape(B, count, -1))
         gate, up = gate_up(F.rms_norm(x, width, second_norm, NORM_EPSILON)).chunk(2, dim=-1)
         x += down(F.silu(gate).mul_(up))
         return x

@@ -1,6 +1,6 @@
 """Requests of OpenAI's clients, checked, and a model's answers in the format that they know.
 
-No sockets here: `python -m minigpt.serve` has them.
+No sockets here: `minigpt/serving/` has them.
 """
 
 import json

@@ -106,6 +106,34 @@ def generate(
         yield id
 
 
+def generate_texts(
+    model: InferenceModel, seeds: Sequence[int], *, max_new_tokens: int, temperature: float
+) -> list[list[int]]:
+    """Return for each seed the ids of a text that the model has begun: those that `generate` yields, up to rounding.
+
+    They are computed side by side, in a fraction of the time. `max_new_tokens` is the model's seq_len at most.
+    """
+    texts: list[list[int]] = [[] for _ in seeds]
+    randoms = [torch.Generator(model.words.device).manual_seed(seed) for seed in seeds]
+    going = list(range(len(seeds)))
+    decoding = Decoding(model, rows=len(going), room=max_new_tokens)
+    last = [START for _ in going]
+    for _ in range(max_new_tokens):
+        drawn = [
+            sample(logits, temperature, None, None, randoms[text])
+            for text, logits in zip(going, decoding.read_rows(last), strict=True)
+        ]
+        rows = [row for row, id in enumerate(drawn) if id != END_OF_TEXT]
+        if not rows:
+            break
+        if len(rows) < len(going):
+            decoding.keep_rows(rows)
+        going, last = [going[row] for row in rows], [drawn[row] for row in rows]
+        for text, id in zip(going, last, strict=True):
+            texts[text].append(id)
+    return texts
+
+
 @torch.inference_mode()
 def sample(logits: Tensor, temperature: float, top_k: int | None, top_p: float | None, random: torch.Generator) -> int:
     """Return an id drawn by logits (V,), from the `top_k` likeliest or the likeliest that make up `top_p` together."""

@@ -14,6 +14,9 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 from rich.table import Column
 
+from data.terminal import as_called
+from peer.device.event_log import EventLog, KnownLine
+
 LINE_SECONDS = 60.0  # between two lines of how far a round is, where nobody watches
 
 
@@ -56,17 +59,45 @@ class Display:
         self._task = self._bar.add_task("", total=1, status="", visible=False)
         self._live = self._console.is_terminal
         self._next_line = time.monotonic() + LINE_SECONDS
+        self._log: EventLog | None = None
 
-    def note(self, text: str) -> None:
+    def keep_lines(self, log: EventLog) -> None:
+        """From now on keep the lines in a log as well."""
+        self._log = log
+
+    def note(self, line: str) -> None:
         """Print a line, above the bar if there is one."""
+        text = as_called(line)
         self._console.print(text)
+        self._console.file.flush()
+        if self._log is not None:
+            self._log.add(text, line)
+
+    def once(self, text: str) -> None:
+        """Print what is for the eyes of now alone, and is kept in no log: whoever has it can join, or look."""
+        self._console.print(as_called(text))
         self._console.file.flush()
 
     def invite(self, invite: str) -> None:
-        """Print what to type on another device, and draw a code for its camera where a terminal can show one."""
-        self.note(f"on the other devices:\n\n    .venv/bin/python -m peer --join {invite}\n")
+        """Print what to type on another device, and draw a code for its camera."""
+        lines = f"on the other devices:\n\n    .venv/bin/python -m peer --join {invite}\n"
+        if not invite.startswith("CM1-"):
+            lines += (
+                "\nwhoever has it can join. Where others use a device as well, type --join - there, and the invite\n"
+                "when it is asked for: else they see it in ps, and it stays in the shell's history\n"
+            )
+        self.once(lines)
+        self._draw(invite)
+
+    def code(self, link: str) -> None:
+        """Print a link, and draw a code for the camera of another device."""
+        self.once(f"\n    {link}\n")
+        self._draw(link)
+
+    def _draw(self, text: str) -> None:
+        """Draw a QR code where the terminal can show one."""
         drawing = io.StringIO()
-        segno.make(invite, micro=False).terminal(drawing, compact=True)
+        segno.make(text, micro=False).terminal(drawing, compact=True)
         wide_enough = self._console.width > drawing.getvalue().index("\n")
         if self._console.is_terminal and self._console.encoding.startswith("utf") and wide_enough:
             self._console.print(drawing.getvalue(), style="bright_white on black")  # whatever the terminal's own are
@@ -81,15 +112,20 @@ class Display:
             yield
 
     def progress(self, round: int, done: int, total: int, status: str) -> None:
-        """Show how far the round is, in sequences of the whole swarm; where there is no bar, in a line a minute."""
+        """Show how far the round is, in sequences of the whole swarm; where there is no bar, in a line a minute.
+
+        More may be trained than it takes, before the exchange that ends it: then it is as good as over.
+        """
+        done = min(done, total)
         if not self._live and time.monotonic() > self._next_line:
             self._next_line = time.monotonic() + LINE_SECONDS
-            self.note(f"in round {round}: {done} of {total} sequences · {status}")
+            text = f"in round {round}: {done} of {total} sequences · {status}"
+            self.note(KnownLine(text, "progress", round=round, done=done, total=total))
         if self._live:
             self._bar.update(
                 self._task,
                 description=f"round {round}",
-                completed=min(done, total),
+                completed=done,
                 total=total,
                 status=status,
                 visible=True,

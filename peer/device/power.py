@@ -38,6 +38,9 @@ class Cause(enum.Enum):
     BATTERY = "battery"
     BATTERY_HEAT = "the battery's heat"
     PROCESSOR_HEAT = "the processor's heat"
+    LEARNT = "nothing left to learn"
+    OWNER = "the owner's pause"
+    QUIET_HOURS = "quiet hours"
 
 
 @dataclass(frozen=True)
@@ -85,8 +88,12 @@ class Breather:
     """The rest between steps that keeps them to a share of the time, above 0 and up to 1."""
 
     def __init__(self, share: float):
-        self._rest_a_second = 1 / share - 1  # of work
         self._until = 0.0
+        self.keep_to(share)
+
+    def keep_to(self, share: float) -> None:
+        """Take another share of the time, from the next step on."""
+        self._rest_a_second = 1 / share - 1  # of work
 
     def worked(self, started: float, ended: float) -> None:
         """Take in a step, which began and ended at these seconds of `time.monotonic`."""

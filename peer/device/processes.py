@@ -7,16 +7,20 @@ import ctypes
 import multiprocessing
 import os
 import select
+import shutil
 import signal
 import stat
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
+from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, NoReturn
 
+SOCKETS = "cellmind-"  # begins the name of a folder of sockets; the owner's pid follows
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
@@ -96,8 +100,34 @@ def is_alive(pid: int) -> bool:
     return True
 
 
+def socket_folder() -> Path:
+    """Return a new folder for unix sockets that only our user may enter (mkdtemp(3): mode 0700).
+
+    It is gone at the end of this process, or at the next start of any where this one is killed.
+    """
+    for folder in Path(tempfile.gettempdir()).glob(f"{SOCKETS}*"):
+        pid = folder.name.removeprefix(SOCKETS).partition("-")[0]
+        if pid.isdecimal() and not is_alive(int(pid)):
+            shutil.rmtree(folder, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix=f"{SOCKETS}{os.getpid()}-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
 def leave(code: int) -> NoReturn:
     """End the program now: hivemind's threads would hold the interpreter for seconds, or for ever after an error."""
+    _clean_up()
+    os._exit(code)
+
+
+def start_anew() -> NoReturn:
+    """Begin the program again in this process, with the same command line."""
+    _clean_up()
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+
+
+def _clean_up() -> None:
+    """End all children, and do what is to be done at the program's end."""
     for child in multiprocessing.active_children():
         child.kill()
     atexit._run_exitfuncs()
@@ -105,7 +135,6 @@ def leave(code: int) -> NoReturn:
         with suppress(OSError, ValueError):  # whoever read it may be gone
             if output is not None:
                 output.flush()
-    os._exit(code)
 
 
 class Stopped(Exception):

@@ -54,12 +54,15 @@ class Findings:
     interface: str = ""  # that has it, "" where the system lets nobody look
     interfaces: dict[str, str] = field(default_factory=dict)  # all of them: address -> interface
     port: int = 0
-    port_is_taken: bool = False  # by another program than a peer
+    port_is_taken: bool = False
+    peer_here: Device | None = None  # that has the port: it runs on this device
     multicast_problem: str | None = None  # why it cannot be used at all
     devices: list[Device] = field(default_factory=list)
     met: frozenset[str] = frozenset()  # peer ids of those we are connected to
     reachable: bool | None = None  # whether others can open a connection to us; None: nobody has tried
     clock: str | None = None  # how our clock differs from the others', if it does
+    shut: frozenset[str] = frozenset()  # peer ids of those in a locked run, of which we have no key, or an old one
+    has_key: bool = False  # of a locked run, in checkpoints/
     run: str = ""
     run_id: str = ""  # of the run in checkpoints/, "" for none
     notices: list[Notice] = field(default_factory=list)  # of the run's name
@@ -84,7 +87,7 @@ class Check:
 
 def judge(found: Findings) -> list[Check]:
     """All checks; those whose state is MEND say what to do."""
-    checks = (address, port, neighbours, multicast, incoming, clocks, versions, runs, memory, disk)
+    checks = (address, port, neighbours, multicast, incoming, keys, clocks, versions, runs, memory, disk)
     return [check(found) for check in checks]
 
 
@@ -118,6 +121,9 @@ def is_of_a_lan(address: str) -> bool:
 
 
 def port(found: Findings) -> Check:
+    if found.peer_here is not None:
+        name = f", {found.peer_here.name}" if found.peer_here.name else ""
+        return Check("port", State.FINE, f"TCP {found.port} is held by the peer that runs here{name}")
     if found.port_is_taken:
         mend = "end that program, or choose another port with --port and let firewalls pass it"
         return Check("port", State.MEND, f"another program listens on TCP {found.port}", mend)
@@ -183,6 +189,21 @@ def incoming(found: Findings) -> Check:
     return Check(what, State.FINE, "the others can open them")
 
 
+def keys(found: Findings) -> Check:
+    what = "key"
+    if found.shut:
+        shut = named(device for device in found.devices if device.peer in found.shut)
+        key = "the key here is another one" if found.has_key else "there is no key here"
+        mend = (
+            "start python -m peer --join, and let somebody who is in type the number that it shows; "
+            "or take an invite of theirs (python -m peer --invite)"
+        )
+        return Check(what, State.MEND, f"the run of {shut} is locked, and {key}", mend)
+    if found.has_key and not found.met:
+        return Check(what, State.UNKNOWN, "this run is locked, and nobody was there to compare keys with")
+    return Check(what, State.FINE, "fits the others'" if found.has_key else "none is needed")
+
+
 def clocks(found: Findings) -> Check:
     if found.clock:
         return Check("clock", State.MEND, found.clock, "let both devices set date and time automatically")
@@ -229,7 +250,7 @@ def runs(found: Findings) -> Check:
 
 
 def memory(found: Findings) -> Check:
-    return enough("memory", found.memory, "end other programs, or found a run with a smaller model (model.d_model)")
+    return enough("memory", found.memory, "end other programs, or found a run with a smaller model (--size small)")
 
 
 def disk(found: Findings) -> Check:

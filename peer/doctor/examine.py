@@ -19,6 +19,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from data.terminal import as_called
 from minigpt import checkpoint
 from minigpt.checkpoint.manifest import CheckpointError
 from minigpt.model import MiniGPT
@@ -29,10 +30,13 @@ from peer.inner.batch_size import FIXED_BYTES
 from peer.network import clock
 from peer.network.address import Address, NetworkError, check_port, free_port, interfaces_here
 from peer.network.discovery import Listener
-from peer.network.folder import known_addresses, runs_in
+from peer.network.folder import known_addresses, last_address, runs_in
 from peer.network.handle import Network
+from peer.network.household_file import kept_household
+from peer.network.meeting import LOCKED
 from peer.network.node import View
 from peer.wire import Announcement
+from peer.wire_household import Household
 
 LISTEN_SECONDS = (4.0, 10.0)  # for announcements: shortest, and longest where nothing is heard
 MEET_SECONDS = 16.0  # without any news of those that answer, after which no more is expected
@@ -44,7 +48,7 @@ DISK_BYTES = 45  # a parameter: three checkpoints, and what moved them
 
 
 def examine(settings: Settings, host: str, port: int, checkpoints: Path, given: Sequence[str]) -> bool:
-    """Look, print a table of what was found, and return True if all is fine.
+    """Look, print a table of what was found, and return True if all is fine. Raises HouseholdError.
 
     :param given: addresses that the user typed, of devices that should be there
     """
@@ -53,39 +57,46 @@ def examine(settings: Settings, host: str, port: int, checkpoints: Path, given: 
     checks = judge(find(settings, host, port, checkpoints, given))
     table = Table(box=None, pad_edge=False, show_header=False)
     for check in checks:
-        table.add_row(check.what, check.state.value, check.found + (f"\n→ {check.mend}" if check.mend else ""))
+        mend = as_called(f"\n→ {check.mend}") if check.mend else ""
+        table.add_row(check.what, check.state.value, f"{as_called(check.found)}{mend}")
     console.print(table)
     worst = first_to_mend(checks)
     if worst is None:
         console.print("fine")
         return True
-    console.print(f"first to mend: {worst.what}: {worst.found}; {worst.mend}", soft_wrap=True)
+    console.print(as_called(f"first to mend: {worst.what}: {worst.found}; {worst.mend}"), soft_wrap=True)
     return False
 
 
 def find(settings: Settings, host: str, port: int, checkpoints: Path, given: Sequence[str]) -> Findings:
-    """Return all that can be known from here, in half a minute or so."""
+    """Return all that can be known from here, in half a minute or so. Raises HouseholdError."""
     run, interfaces = settings.swarm.run, interfaces_here()
     known = [*given, *known_addresses(checkpoints)]
     is_running = runs_in(checkpoints)
-    port_is_taken = not is_running and is_taken(host, port)
     needed = 0 if is_running else PROGRAM_BYTES + FIXED_BYTES * parameters_of(settings)  # it has what it needs
     heard, problem = asyncio.run(listen(host))
+    peer_here = peer_of(checkpoints, heard) if is_running else peer_at(host, port, heard)
+    if peer_here is not None:
+        port = Address.parse(peer_here.address).port
     everybody = merged(heard, known)
     ours = {device.peer for device in everybody if Address.parse(device.address).host == host}  # a peer that runs here
     devices = asyncio.run(dial_all([device for device in everybody if device.peer not in ours]))
-    view, seen_clock = meet(run, host, free_port(host, port), [device.address for device in devices])
+    household = kept_household(checkpoints, run, report=lambda line: None)
+    view, seen_clock = meet(run, host, free_port(host, port), [device.address for device in devices], household)
     met = frozenset(view.connected) - ours
     return Findings(
         host=host,
         interface=interfaces.get(host, ""),
         interfaces=interfaces,
         port=port,
-        port_is_taken=port_is_taken,
+        port_is_taken=not is_running and is_taken(host, port),
+        peer_here=peer_here,
         multicast_problem=problem,
         devices=[*devices, *asked(view, run, met - {device.peer for device in devices})],
         met=met,
         reachable=view.reachable if view.tried else None,
+        shut=frozenset(Address.parse(address).peer for address, why in view.refused.items() if why == LOCKED),
+        has_key=household is not None and household.is_locked,
         clock=seen_clock,
         run=run,
         run_id=run_here(checkpoints, run),
@@ -94,6 +105,22 @@ def find(settings: Settings, host: str, port: int, checkpoints: Path, given: Seq
         memory=(available_memory(torch.device("cpu")), needed),
         disk=(free_disk(checkpoints), DISK_BYTES * parameters_of(settings)),
     )
+
+
+def peer_of(checkpoints: Path, heard: list[Device]) -> Device | None:
+    """Return the peer that runs in that folder, with its name if that was heard; None if its address is not known."""
+    kept = last_address(checkpoints)
+    with suppress(ValueError):
+        own = Address.parse(kept[0]) if kept is not None else None
+        if own is not None:
+            return next((device for device in heard if device.peer == own.peer), Device(str(own)))
+    return None
+
+
+def peer_at(host: str, port: int, heard: list[Device]) -> Device | None:
+    """Return the peer that listens at that port of this device, and runs in another folder; None where none does."""
+    places = {(place.host, place.port): device for device in heard for place in [Address.parse(device.address)]}
+    return places.get((host, port))
 
 
 def is_taken(host: str, port: int) -> bool:
@@ -179,8 +206,11 @@ def answers_ping(host: str) -> bool:
     return False
 
 
-def meet(run: str, host: str, port: int, addresses: list[str]) -> tuple[View, str | None]:
-    """Meet those that can be reached, as one that only looks; return the view, and what the clocks say."""
+def meet(run: str, host: str, port: int, addresses: list[str], household: Household | None) -> tuple[View, str | None]:
+    """Meet those that can be reached, as one that only looks; return the view, and what the clocks say.
+
+    :param household: whose key this device has, if it has one
+    """
     spoken: str | None = None
     with tempfile.TemporaryDirectory(prefix="cellmind-doctor-") as folder:
         network = Network(
@@ -191,6 +221,7 @@ def meet(run: str, host: str, port: int, addresses: list[str]) -> tuple[View, st
             checkpoints=Path(folder),
             report=lambda line: None,
             addresses=addresses,
+            invited=household,
         )
         try:
             patience = Patience()

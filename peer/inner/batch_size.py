@@ -20,7 +20,7 @@ from peer.inner.loop import InnerLoop
 
 # bytes a parameter that a peer comes to while it trains in company, all its processes together (docs/benchmarks.md)
 FIXED_BYTES = 60
-LEAST_BYTES = 16  # of them it cannot do without: itself, its gradient and AdamW's two moments, in float32
+LEAST_BYTES = 16  # of them it cannot do without: itself, its gradient, its moment and its average, in float32
 PEAK = 1.6  # of what the forward pass keeps for the backward pass, with what the latter needs beside it
 KEPT_FREE = 0.2  # of the memory that is available, for whoever else uses the device
 
@@ -50,7 +50,7 @@ def check_room(settings: Settings, vocab_size: int, available: int | None) -> No
         raise OutOfMemory(
             f"training a model of {parameters / 1e6:,.0f} M parameters takes more than {needed / 1e9:,.1f} GB, and "
             f"{available / 1e9:,.1f} GB are free: end other programs, or found a run with a smaller model "
-            "(model.d_model, model.num_layers)"
+            "(--size small, or model.d_model, model.num_layers)"
         )
 
 
@@ -75,16 +75,14 @@ def kept_bytes(model: MiniGPT, autocast: torch.dtype | None) -> int:
     return sum(kept.values())
 
 
-def step_within_memory(
-    inner: InnerLoop, lr: float, embedding_lr: float, batches: Batches, note: Callable[[str], None]
-) -> tuple[float, int]:
+def step_within_memory(inner: InnerLoop, lr: float, batches: Batches, note: Callable[[str], None]) -> tuple[float, int]:
     """Make an inner step, from now on with half the sequences if there is no memory for so many.
 
     Return what `InnerLoop.step` returns. Raises OutOfMemory where there is no memory for one sequence.
     """
     while True:
         try:
-            return inner.step(lr, embedding_lr)
+            return inner.step(lr)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -92,7 +90,7 @@ def step_within_memory(
         if batches.batch_size == 1:
             raise OutOfMemory(
                 "training needs more memory than this device has free, even with one sequence a step: "
-                "end other programs, or found a run with a smaller model (model.d_model, training.dataset.seq_len)"
+                "end other programs, or found a run with a smaller model (--size small, or training.dataset.seq_len)"
             )
         batches.resize(batches.batch_size // 2)
         note(f"memory ran out; sequences a step from now on: {batches.batch_size}")

@@ -33,6 +33,7 @@ from minigpt.dataset import Batches
 from minigpt.model import MiniGPT
 from minigpt.settings import ModelSettings, Settings
 from peer.device.display import Display
+from peer.device.event_log import KnownLine
 from peer.device.memory import available_memory
 from peer.device.processes import StopSignal
 from peer.inner import loop
@@ -67,7 +68,7 @@ class Compiling:
         self._gain = 1.0
         self._process: subprocess.Popen[bytes] | None = None
         if batches.dataset.is_packed and worth_compiling(inner) and is_room(inner):
-            display.note("the model is being compiled for this processor while it trains")
+            display.note(KnownLine("the model is being compiled for this processor while it trains", "compiling"))
             self._errors = tempfile.TemporaryFile()  # noqa: SIM115 -- of the process, and gone with this one
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "peer.inner.compiling", job(inner, batches.batch_size, settings.model)],
@@ -111,9 +112,9 @@ class Compiling:
         except StopIteration:
             self._turns = None
             self._display.note(
-                f"compiled: {self._gain:.2f} times as fast"
+                KnownLine(f"compiled: {self._gain:.2f} times as fast", "compiled", gain=self._gain)
                 if self._gain > 1
-                else "compiled it is no faster: left as it was"
+                else KnownLine("compiled it is no faster: left as it was", "compiled_in_vain")
             )
         except Exception as error:  # PyTorch's compiler fails in ways of its own
             self._turns = None

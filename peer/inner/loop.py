@@ -1,7 +1,7 @@
 """The inner loop: one device's own training steps, at its own speed, with no network in sight.
 
-A step is `InnerLoop.step`. Its learning rates are from `lr_schedule.py`, its AdamW is from `optimizer.py`, and how many
-sequences it takes is decided in `batch_size.py`.
+A step is `InnerLoop.step`. Its learning rates are from `lr_schedule.py`, its optimizer is from `optimizer.py`, and how
+many sequences it takes is decided in `batch_size.py`.
 """
 
 from __future__ import annotations
@@ -11,14 +11,18 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import chain
+from copy import copy, deepcopy
+from itertools import islice
 
 import torch
 from torch import Tensor
 
+from minigpt.checkpoint import moments_of
 from minigpt.device import give_back_freed_memory, keep_freed_memory
 from minigpt.model import MiniGPT, mask_between_texts
-from peer.inner.optimizer import gradient_norm, make_optimizer, parameter_groups
+from peer.inner.optimizer import MuonAdamW, gradient_norm, parameter_groups
+from peer.inner.regularization import Regularization, noised
+from peer.inner.weight_average import WeightAverage
 
 CLIP_NORM = 1.0
 PASSES = 4  # of each kind, to tell which is faster: the first is slow, and one of the others may be disturbed
@@ -26,9 +30,9 @@ JUDGING_BATCHES = 2
 
 
 class InnerLoop:
-    """The model in training, its AdamW and its batches.
+    """The model in training, its optimizer and its batches.
 
-    :param batches: endless (input_ids, labels), each (B, T) int64 on the CPU
+    :param batches: endless (input_ids, labels), each (B, T) int64 on the CPU; a copy goes on by itself
     :param autocast: number format for matrix products, or None for float32
     :param block_attention: no token sees another text of its sequence
     :param steps: made before, where a run goes on
@@ -51,25 +55,27 @@ class InnerLoop:
         self.step_seconds = 0.0  # smoothed
         self.waited_seconds = 0.0  # for the network, since it was last asked; only synchronous averaging waits
         self.parameters = list(self.model.parameters())
-        self.optimizer: torch.optim.Optimizer = make_optimizer(parameter_groups(self.model))
+        self.optimizer: torch.optim.Optimizer = MuonAdamW(
+            parameter_groups(self.model), number_format=self.autocast or torch.float32
+        )
+        self.average = WeightAverage(self.parameters)
+        self.regularization = Regularization.after(0.0)  # of the next steps
         self.forward: Callable[..., Tensor] = self.model  # or what computes the same, faster or with others
         self._compiled_for: int | None = None  # sequences in a batch; those of another size would be compiled anew
 
     @property
     def lr(self) -> float:
-        """The learning rate of the last step. The embedding may have had another."""
-        return float(next(group["lr"] for group in self.optimizer.param_groups if not group["embedding"]))
+        """The learning rate of the last step."""
+        return float(self.optimizer.param_groups[0]["lr"])
 
     @property
     def updates(self) -> int:
-        """The AdamW steps behind the moments."""
-        state = next(iter(self.optimizer.state.values()), None)
-        return 0 if state is None else int(state["step"])
+        """The steps behind the moments."""
+        # the matrices' count is that of their turns
+        return max((int(state["step"]) for state in self.optimizer.state.values()), default=0)
 
-    def step(self, lr: float, embedding_lr: float | None = None) -> tuple[float, int]:
-        """Make one AdamW step; return its loss in nats per token, and its sequences.
-
-        `embedding_lr` is the learning rate of the embedding; left out, it is `lr`.
+    def step(self, lr: float) -> tuple[float, int]:
+        """Make one step of the optimizer; return its loss in nats per token, and its sequences.
 
         A step whose loss or gradient is not finite changes nothing and returns a loss of NaN and no sequences.
         """
@@ -80,12 +86,24 @@ class InnerLoop:
         if not math.isnan(value):
             if norm > CLIP_NORM:
                 torch.nn.utils.clip_grads_with_norm_(self.parameters, CLIP_NORM, torch.tensor(norm))
-            for group in self.optimizer.param_groups:
-                group["lr"] = lr if embedding_lr is None or not group["embedding"] else embedding_lr
+            self._set_groups(lr)
             self.optimizer.step()
         self.clear_gradients()
         self.stepped(time.perf_counter() - started)
         return value, 0 if math.isnan(value) else sequences
+
+    def _set_groups(self, lr: float) -> None:
+        """Tell the optimizer's groups the learning rate, and their weight decays."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        self.set_weight_decays()
+
+    def set_weight_decays(self) -> None:
+        """Tell the optimizer's groups how much their weights decay."""
+        for group in self.optimizer.param_groups:
+            if group["weight_decay"] or group["embedding"]:
+                decay = self.regularization
+                group["weight_decay"] = decay.embedding_decay if group["embedding"] else decay.weight_decay
 
     def stepped(self, seconds: float) -> None:
         """Count one more step, which took so long."""
@@ -96,7 +114,7 @@ class InnerLoop:
         """Add the gradients of the next batch to the parameters'; return its loss and its sequences."""
         input_ids, labels = next(self._batches)
         forward = self.forward if self._compiled_for in (None, len(input_ids)) else self.model
-        return self._pass(forward, input_ids, labels), len(input_ids)
+        return self._pass(forward, noised(input_ids, self.regularization.noise), labels), len(input_ids)
 
     def clear_gradients(self) -> None:
         """Forget what backward passes have left, and free its memory."""
@@ -125,8 +143,7 @@ class InnerLoop:
         :param shares: of that way, from 0 (here) to 1 (there)
         """
         here = [parameter.clone() for parameter in self.parameters]
-        batches = [next(self._batches) for _ in range(JUDGING_BATCHES)]
-        self._batches = chain(batches, self._batches)  # they are trained on all the same
+        batches = list(islice(copy(self._batches), JUDGING_BATCHES))  # ours stay where they are
         losses = []
         self.model.eval()
         try:
@@ -141,9 +158,10 @@ class InnerLoop:
 
     @torch.no_grad()
     def reset(self, parameters: Sequence[Tensor]) -> None:
-        """Go back to parameters that were sound, and forget AdamW's moments."""
+        """Go back to parameters that were sound, and forget the optimizer's moments."""
         self.go_to(parameters)
         self.optimizer.state.clear()
+        self.average.begin()
 
     @torch.no_grad()
     def go_to(self, parameters: Sequence[Tensor]) -> None:
@@ -152,31 +170,41 @@ class InnerLoop:
             parameter.copy_(other)
 
     @torch.no_grad()
+    def averaged_model(self) -> MiniGPT:
+        """Return a model of its own, on the CPU, with the average of the parameters: what is to be judged and asked."""
+        model = deepcopy(self.model).cpu().eval()
+        for parameter, average in zip(model.parameters(), self.average.average):
+            parameter.copy_(average)
+        return model
+
+    @torch.no_grad()
     def moments(self) -> dict[str, Tensor]:
-        """Return AdamW's two moments as `exp_avg.NAME` and `exp_avg_sq.NAME`: bfloat16 copies on the CPU."""
+        """Return the optimizer's moments as `exp_avg.NAME` and `exp_avg_sq.NAME`: bfloat16 copies on the CPU."""
         return {
             f"{moment}.{name}": self.optimizer.state[parameter][moment].to("cpu", torch.bfloat16, copy=True)
             for name, parameter in self.model.named_parameters()
+            for moment in moments_of(name)
             if parameter in self.optimizer.state
-            for moment in ("exp_avg", "exp_avg_sq")
         }
 
     @torch.no_grad()
     def load_moments(self, moments: Mapping[str, Tensor], updates: int) -> None:
-        """Go on with moments of our own from before, or with a donor's.
+        """Go on with moments of our own from before, or with a donor's, which cannot make steps of any size.
 
-        By BETAS a mean is at most 1.2 times the root of the mean square; a larger one would make steps of any size.
+        Gradients are clipped: neither their mean nor the root of their mean square is larger than CLIP_NORM. And by
+        BETAS the mean is at most 1.2 times that root.
 
-        :param updates: AdamW steps behind them
+        :param updates: steps behind them
         """
         for name, parameter in self.model.named_parameters():
-            mean, square = moments[f"exp_avg.{name}"].to(parameter), moments[f"exp_avg_sq.{name}"].to(parameter)
-            most = 2 * square.clamp_(min=0).sqrt()
-            self.optimizer.state[parameter] = {
-                "step": torch.tensor(float(max(1, updates)), device=parameter.device),
-                "exp_avg": mean.clamp_(-most, most),
-                "exp_avg_sq": square,
-            }
+            state = {moment: moments[f"{moment}.{name}"].to(parameter) for moment in moments_of(name)}
+            mean = state["exp_avg"]
+            mean.clamp_(-CLIP_NORM, CLIP_NORM).mul_(min(1.0, CLIP_NORM / max(CLIP_NORM, float(mean.norm()))))
+            if (square := state.get("exp_avg_sq")) is not None:
+                most = 2 * square.clamp_(0, CLIP_NORM**2).sqrt()
+                mean.clamp_(-most, most)
+            step = torch.tensor(float(max(1, updates)), device=parameter.device)
+            self.optimizer.state[parameter] = {"step": step, **state}
 
     def compile(self, batch_size: int) -> None:
         """Compile the passes for such batches at once: all turns of `compile_in_turns`."""

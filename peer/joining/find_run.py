@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import time
 
+from peer.device.event_log import KnownLine
 from peer.joining.errors import JoinError
 from peer.joining.invite import Invite
+from peer.joining.outside import HOW_TO_FOUND, lines_outside
 from peer.joining.presence import Presence
 from peer.joining.wanted_run import Wanted
 from peer.network.address import Address
+from peer.network.household_file import household_path, mark_path
 from peer.network.meeting import ANOTHER_DEVICE
 from peer.network.node import View
 from peer.swarm.membership import Start, can_give, decide_start
@@ -16,23 +19,32 @@ from peer.wire import Notice, Role
 
 LOOK_SECONDS = 3.0  # before a run is founded because nobody answers
 MEET_SECONDS = 10.0  # longest, where somebody was heard of but is not on the notice board yet
+SHUT_SECONDS = 5.0  # after which a door that an invite does not open has another key
 UNANSWERED_SECONDS = 15.0  # after which an address that was given and does not answer is an error
 
 
 def join_or_found(presence: Presence, wanted: Wanted) -> Start:
     """Watch the notice board until it is clear which of the two to do. Raises JoinError and Stopped."""
     presence.announce(role=Role.LOOKING)
-    presence.say(f"looking for devices that train '{wanted.run}' on this network …")
-    began = time.monotonic()
+    text = f"looking for devices that train '{wanted.run}' on this network …"
+    presence.say(KnownLine(text, "looking_for", run=wanted.run))
+    began, was_in = time.monotonic(), False
     while True:
         view = presence.refresh()
+        if view.locked and not was_in:  # let in a moment ago: those who are inside have not been met yet
+            began, was_in = time.monotonic(), True
         elapsed = time.monotonic() - began
         start = decide(presence.me, wanted, view, elapsed)
         if start in (Start.JOIN, Start.FOUND):
+            presence.network.ask_in(False)
             return start
+        if start is Start.KNOCK:
+            knock(presence, view)
         if start is Start.WAIT:
             presence.say_once("another device is founding the run; waiting for it …")
-        elif elapsed > UNANSWERED_SECONDS and any(notice.has_state for notice in _meant(wanted, view)):
+        elif elapsed > UNANSWERED_SECONDS and any(
+            notice.has_state for notice in (*_meant(wanted, view), *_beyond_reach(presence.me, wanted, view))
+        ):
             presence.say_once("waiting for a device that is within reach to have the state of those who train …")
 
 
@@ -43,11 +55,15 @@ def decide(me: Notice, wanted: Wanted, view: View, elapsed: float) -> Start:
 
     :param elapsed: seconds since we began to look
     """
-    meant = _meant(wanted, view)
+    meant = [*_meant(wanted, view), *_beyond_reach(me, wanted, view)]
+    if _is_shut_out(wanted, view, meant, elapsed):
+        return Start.KNOCK
     seen_all = _has_seen_all(wanted, view, meant, elapsed)
     if wanted.invite is not None and not _is_verified(wanted.invite, view) and elapsed < UNANSWERED_SECONDS:
         return Start.LOOK
     start = decide_start(me, meant, seen_all)
+    if start in (Start.FOUND, Start.WAIT) and view.outside.doors and not _is_founded(meant):  # others may knock as well
+        return Start.KNOCK
     if start is Start.JOIN and not donors(me, wanted, view):
         if elapsed > UNANSWERED_SECONDS and not any(notice.reachable for notice in meant):
             raise JoinError(_out_of_reach(me, meant))
@@ -72,25 +88,81 @@ def find_donor(presence: Presence, wanted: Wanted) -> Notice:
         if time.monotonic() - began > UNANSWERED_SECONDS:
             if wanted.given and not view.connected:
                 raise JoinError(_unanswered(wanted, view))
+            if view.outside.doors and not view.locked:
+                raise JoinError(
+                    "there is a locked run on this network, and this device has no key: join it first, by "
+                    "python -m peer --join"
+                )
             raise JoinError(
                 f"nobody trains '{wanted.run}' on this network; start python -m peer --join on a device, "
                 "or give the address of one that runs with --initial-peers"
             )
 
 
+def come_back(presence: Presence, wanted: Wanted) -> None:
+    """Ask to be let in again where this device was ejected from its run; wait until it is. Raises Stopped."""
+    while (view := presence.refresh()).ejected:
+        presence.say_once(
+            "until it is let in it does not train; to go on without the others instead, end it with Ctrl+C, and rm "
+            f"{household_path(wanted.checkpoints, wanted.run)} {mark_path(wanted.checkpoints, wanted.run)}"
+        )
+        presence.network.ask_in(True)
+        for line in lines_outside(view.outside):
+            presence.say_once(line)
+
+
+def knock(presence: Presence, view: View) -> None:
+    """Ask to be let in, and tell the user by which number: people inside are shown the same."""
+    presence.network.ask_in(True)
+    lines = lines_outside(view.outside)
+    for line in (*lines, HOW_TO_FOUND) if lines else ():
+        presence.say_once(line)
+
+
+def _is_shut_out(wanted: Wanted, view: View, meant: list[Notice], elapsed: float) -> bool:
+    """Return whether the device that the user named is of a locked run.
+
+    Raises JoinError where an invite was to open it.
+    """
+    named = [address for address in wanted.given if address in view.outside.doors]
+    if not named or any(notice.has_state for notice in meant):
+        return False
+    if wanted.invite is None or wanted.invite.address not in named:
+        return True
+    knock = "or leave the invite out and knock: python -m peer --join"
+    if not wanted.invite.key:
+        raise JoinError(f"the run of this invite is locked by now: ask for a new invite, {knock}")
+    if elapsed > SHUT_SECONDS:
+        raise JoinError(f"the run of this invite has a new key since it was made: ask for a new invite, {knock}")
+    return False
+
+
+def _is_founded(meant: list[Notice]) -> bool:
+    return any(notice.role == Role.FOUNDING for notice in meant)
+
+
 def _meant(wanted: Wanted, view: View) -> list[Notice]:
     return [notice for notice in view.notices if wanted.includes(notice)]
 
 
+def _beyond_reach(me: Notice, wanted: Wanted, view: View) -> list[Notice]:
+    """Return those that are meant and cannot prove to be there: neither they nor we let connections in."""
+    unproved = [notice for notice in view.unproved if wanted.includes(notice)]
+    return [notice for notice in unproved if not notice.reachable and not me.reachable]
+
+
 def _has_seen_all(wanted: Wanted, view: View, meant: list[Notice], elapsed: float) -> bool:
     """Return whether nobody else is to be waited for. Raises JoinError if those whom the user named are not there."""
-    if wanted.run_id or (wanted.given and not view.connected):  # then founding another run is not what was meant
+    if (
+        wanted.run_id or view.locked or (wanted.given and not view.connected)
+    ):  # then founding another run is not what was meant
         if elapsed > UNANSWERED_SECONDS and not any(notice.has_state for notice in meant):
             raise JoinError(_unanswered(wanted, view))
         return False
     seen = {notice.peer for notice in view.notices}
-    unseen = [address for address in view.heard if Address.parse(address).peer not in seen]
-    return elapsed > (MEET_SECONDS if unseen else LOOK_SECONDS) and view.searched
+    unseen = any(Address.parse(address).peer not in seen for address in view.heard)
+    unproved = any(wanted.includes(notice) for notice in view.unproved)
+    return elapsed > (MEET_SECONDS if unseen or unproved else LOOK_SECONDS) and view.searched
 
 
 def _is_verified(invite: Invite, view: View) -> bool:
@@ -104,6 +176,12 @@ def _is_verified(invite: Invite, view: View) -> bool:
 
 
 def _unanswered(wanted: Wanted, view: View) -> str:
+    if view.locked:
+        return (
+            "this device belongs to a locked run, and nobody who has its state is within reach: start it again when "
+            f"one of them is on, or leave that run for good: rm {household_path(wanted.checkpoints, wanted.run)} "
+            f"{mark_path(wanted.checkpoints, wanted.run)}"
+        )
     if view.connected:
         others = {notice.run_id: notice.name for notice in view.notices if notice.role == Role.TRAINING}
         trained = ", ".join(f"{name} trains {run_id}" for run_id, name in others.items()) or "nobody trains it"

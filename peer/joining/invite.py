@@ -2,34 +2,49 @@
 
     python -m peer --invite              # on a device that trains: shows it, with a QR code
     python -m peer --join CM1-BJGQ…      # on another one
+    python -m peer --join -              # the same, asked for: it is seen in no list of programs, and in no history
 
 CM, the version of the format, and in base32 (no character of which is taken for another, in any case): IPv4 address,
 port, the SHA-256 of the public key that the peer proves to have when it is connected to, the hash in the run's id
-(zeros while there is none), the run's name (none for a bootstrap node), and a checksum. It is no key: it lets nobody in
-who could not come without it.
+(zeros while there is none), the run's name (none for a bootstrap node), and a checksum.
+
+CM1 is for an open run, and no key: it lets nobody in who could not come without it. CM2 is for a locked one, and has
+the household's key and its epoch before the name: whoever has it can join.
 """
 
 from __future__ import annotations
 
+import argparse
 import base64
 import binascii
 import hashlib
+import os
 import re
 import struct
-from dataclasses import dataclass
+import sys
+from dataclasses import dataclass, field
+from getpass import getpass
 from ipaddress import IPv4Address
 from pathlib import Path
 
 from hivemind.p2p import PeerID
 
+from peer.joining.outside import asks_in
 from peer.network.address import Address
 from peer.network.folder import last_address, runs_in
+from peer.network.household_file import kept_household
 from peer.state.serving import kept_checkpoints
+from peer.swarm.household import is_ejected
 from peer.wire import is_run_name
+from peer.wire_household import Household
 
-VERSION = 1
+OPEN, LOCKED = 1, 2  # versions: of an invite to an open run, and to a locked one
 HEAD = struct.Struct(">4sH32s6s")  # address, port, fingerprint, hash of the run
+KEY = struct.Struct(">32sQ")  # key of the household, and its epoch
 CHECKSUM = 4  # bytes
+ASKED_FOR = "-"  # in the place of an invite
+MOST_LETTERS = 4096  # of an invite that is read
+KEPT = "CELLMIND_INVITE"  # variable of the environment
 SHA256 = b"\x12\x20"  # begins a peer id that is the SHA-256 of a public key (multihash)
 
 
@@ -44,20 +59,32 @@ class Invite:
     :param address: multiaddr of the peer, /ip4/ADDRESS/tcp/PORT/p2p/PEER
     :param run: name of the run, "" where any will do
     :param run_id: the run itself, "" while there is none yet
+    :param key: of the household whose run is locked, in hexadecimal; "" for an open run
+    :param epoch: of the key; 0 for an open run
     """
 
     address: str
     run: str = ""
     run_id: str = ""
+    key: str = field(default="", repr=False)
+    epoch: int = 0
+
+    @property
+    def household(self) -> Household | None:
+        """The household that it lets into, which knows nobody yet; None where the run is open."""
+        return Household(run_id=self.run_id, epoch=self.epoch, key=self.key) if self.key else None
 
     def __str__(self) -> str:
         address = Address.parse(self.address)
         run_hash = bytes.fromhex(self.run_id.rpartition("-")[2]).ljust(6, b"\0")
         fingerprint = address.peer_id.to_bytes().removeprefix(SHA256)
         assert len(fingerprint) == 32, "hivemind's identities are RSA keys, and their ids hashes"
-        payload = HEAD.pack(IPv4Address(address.host).packed, address.port, fingerprint, run_hash) + self.run.encode()
+        payload = HEAD.pack(IPv4Address(address.host).packed, address.port, fingerprint, run_hash)
+        if self.key:
+            payload += KEY.pack(bytes.fromhex(self.key), self.epoch)
+        payload += self.run.encode()
         word = base64.b32encode(payload + _checksum(payload)).decode().rstrip("=")
-        return f"CM{VERSION}-{word}"
+        return f"CM{LOCKED if self.key else OPEN}-{word}"
 
 
 def parse_invite(text: str) -> Invite:
@@ -65,25 +92,58 @@ def parse_invite(text: str) -> Invite:
     match = re.fullmatch(r"CM([0-9])(.*)", re.sub(r"[\s-]", "", text).upper())
     if match is None:
         raise InviteError(
-            f"{text[:40]!r} is no invite: one begins with CM{VERSION}- and is shown by python -m peer --invite "
-            "(the address of a peer goes behind --initial-peers)"
+            f"{text[:40]!r} is no invite: one begins with CM{OPEN}- or CM{LOCKED}- and is shown by "
+            "python -m peer --invite (the address of a peer goes behind --initial-peers)"
         )
     version = int(match[1])
-    if version != VERSION:
+    if version not in (OPEN, LOCKED):
         which = "an older version of CellMind; bring the device that showed it up to date"
-        if version > VERSION:
+        if version > LOCKED:
             which = "a newer version of CellMind; bring this device up to date"
         raise InviteError(f"this invite is of {which} (git pull) and ask for a new one")
     payload = _payload(match[2])
     if payload is None:
         raise InviteError("this invite is cut short or has a wrong letter: its checksum is wrong; copy it once more")
     host, port, fingerprint, run_hash = HEAD.unpack(payload[: HEAD.size])
-    run = payload[HEAD.size :].decode("ascii", errors="replace")
+    key, epoch, name = "", 0, payload[HEAD.size :]
+    if version == LOCKED:
+        if len(name) < KEY.size:
+            raise InviteError("this invite has no whole key in it; ask for a new one")
+        secret, epoch = KEY.unpack(name[: KEY.size])
+        key, name = secret.hex(), name[KEY.size :]
+    run = name.decode("ascii", errors="replace")
     if port == 0 or not (run == "" or is_run_name(run)):
         raise InviteError("this invite names no port, or no name of a run; ask for a new one")
     peer = PeerID(SHA256 + fingerprint).to_base58()
     run_id = f"{run}-{run_hash.hex()}" if run and any(run_hash) else ""
-    return Invite(str(Address(str(IPv4Address(host)), port, peer)), run, run_id)
+    if version == LOCKED and not (run_id and epoch):
+        raise InviteError("this invite has a key, and no run that it is for; ask for a new one")
+    return Invite(str(Address(str(IPv4Address(host)), port, peer)), run, run_id, key, epoch)
+
+
+def invite_argument(text: str) -> Invite:
+    """Return the invite in an argument of a command line; "-" has it asked for. Raises ArgumentTypeError."""
+    try:
+        return parse_invite(_asked_for() if text == ASKED_FOR else text)
+    except InviteError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _asked_for() -> str:
+    """Return the invite that a person types, unseen, or the first line of standard input.
+
+    It is kept for when this process starts anew by the same command line: other users cannot read its environment.
+    """
+    if KEPT not in os.environ:
+        is_person = sys.stdin is not None and sys.stdin.isatty()
+        try:
+            typed = getpass("invite (it is not shown): ") if is_person else sys.stdin.readline(MOST_LETTERS)
+        except (EOFError, AttributeError, UnicodeDecodeError):  # AttributeError: no standard input at all
+            typed = ""
+        if not typed.strip():
+            raise InviteError("there is no invite on standard input, where - has it looked for")
+        os.environ[KEPT] = typed.strip().replace("\0", "")
+    return os.environ[KEPT]
 
 
 def _payload(word: str) -> bytes | None:
@@ -101,7 +161,10 @@ def _checksum(payload: bytes) -> bytes:
 
 
 def invite_of_running_peer(checkpoints: Path, run: str | None = None) -> Invite:
-    """Return the invite of the peer that runs in a folder. Raises InviteError if none does, or in another run."""
+    """Return the invite of the peer that runs in a folder. Raises InviteError if none does, or in another run.
+
+    Raises HouseholdError where its run is locked, and the household that is kept there cannot be used.
+    """
     if not runs_in(checkpoints):
         raise InviteError(
             f"no peer runs in {checkpoints}; start one with python -m peer --join, and ask again while it runs"
@@ -112,5 +175,15 @@ def invite_of_running_peer(checkpoints: Path, run: str | None = None) -> Invite:
     address, trained = known
     if run not in (None, trained):
         raise InviteError(f"the peer that runs in {checkpoints} is in the run '{trained}', not in '{run}'")
+    household = kept_household(checkpoints, trained, report=lambda line: None)
+    if is_ejected(household, Address.parse(address).peer):
+        raise InviteError(
+            "this device was ejected, and its key opens nothing any more: ask a device that is in for its invite"
+        )
+    if household is not None and household.is_locked:
+        run_id = household.run_id
+        return Invite(address, run_id.rpartition("-")[0], run_id, household.key, household.epoch)
     kept = kept_checkpoints(checkpoints, trained) if is_run_name(trained) else []  # a bootstrap node trains none
+    if not kept and asks_in(checkpoints):
+        raise InviteError("this device is in no run yet, and asks to be let in: ask a device that is in for its invite")
     return Invite(address, trained, kept[0][1].run_id if kept else "")

@@ -10,8 +10,9 @@ from __future__ import annotations
 from minigpt import checkpoint
 from minigpt.checkpoint import Checkpoint
 from minigpt.checkpoint.manifest import TOKENIZER
+from peer.device.event_log import KnownLine
 from peer.joining.errors import JoinError
-from peer.joining.find_run import join_or_found
+from peer.joining.find_run import come_back, join_or_found
 from peer.joining.found_run import found
 from peer.joining.prepare_text import has_text
 from peer.joining.presence import Presence
@@ -19,6 +20,7 @@ from peer.joining.run import Run, keep_tokenizer
 from peer.joining.take_state import take_run
 from peer.joining.wait_for_text import wait_for_text
 from peer.joining.wanted_run import Wanted
+from peer.swarm.household import is_ejected
 from peer.swarm.membership import Start
 
 
@@ -28,6 +30,8 @@ def join(presence: Presence, wanted: Wanted) -> Run:
     Raises JoinError, DataError, TokenizerError, OutOfMemory, CheckpointError and Stopped.
     """
     newest = checkpoint.newest(wanted.checkpoints, wanted.run, report=presence.say)
+    if is_ejected(presence.network.household, presence.network.peer):
+        come_back(presence, wanted)
     run = resume(presence, wanted, newest) if newest is not None else _take_or_found(presence, wanted)
     return run if run.has_text else wait_for_text(presence, wanted, run)
 
@@ -49,7 +53,8 @@ def resume(presence: Presence, wanted: Wanted, newest: Checkpoint) -> Run:
             "mixed with it; choose another folder with --checkpoints"
         )
     settings = wanted.settings_in(newest.settings, f"the run in {newest.folder}", presence.say)
-    presence.say(f"going on with run {progress.run_id} from round {progress.round} ({newest.folder.name})")
+    text = f"going on with run {progress.run_id} from round {progress.round} ({newest.folder.name})"
+    presence.say(KnownLine(text, "goes_on_with", run_id=progress.run_id, round=progress.round))
     text_is_here = has_text(presence, settings, wanted.run_folder)
     tokenizer_model = keep_tokenizer(newest.folder / TOKENIZER, wanted.run_folder)
     return Run(settings, tokenizer_model, newest, "resumed", text_is_here)

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import tokenizer
 from data.errors import DataError
-from data.prepare import prepare, prepared_with
+from data.prepare import holds_out_too_little, prepare, prepared_from, prepared_with
 from minigpt.checkpoint import Checkpoint
 from minigpt.checkpoint.manifest import TOKENIZER
 from minigpt.settings import DatasetSettings, Settings, TokenizerSettings
 from peer.joining.errors import JoinError
 from peer.joining.presence import Presence
-from peer.joining.shared_text import kept_text, only_samples
+from peer.joining.shared_text import RAW, kept_text, only_samples
 
 USUAL_TOKENIZERS = (TokenizerSettings().model_path, Path("tokenizer/tokenizer.model"))  # the latter is the guide's
 TOKENIZER_TEXT = Path("data/for-tokenizer-training/textonly.txt")
@@ -49,10 +49,26 @@ def prepare_text(settings: Settings, report: Callable[[str], None]) -> None:
         raise JoinError(f"training.dataset.path is {path}, which does not exist. Correct it in the settings.")
     if path.exists():
         found = prepared_with()
+        if found == settings.data and is_made_of_raw(settings) and holds_out_too_little():
+            report("too little text is held out here to judge by: cutting the texts anew")
+            prepare_again(settings, report)
         if found in (None, settings.data):
             return
         report("the texts here were prepared in another way than this run's: preparing them again")
     prepare(report=report, options=settings.data)
+
+
+def is_made_of_raw(settings: Settings) -> bool:
+    """Return whether the training text is what was made of `data/raw`, so that it can be made anew of what is there."""
+    return settings.training.dataset.path == DatasetSettings().path and prepared_from() == [RAW]
+
+
+def prepare_again(settings: Settings, report: Callable[[str], None]) -> None:
+    """Clean `data/raw` anew, with what has come into it; where that fails, the text is as it was, and that is said."""
+    try:
+        prepare(report=report, options=settings.data)
+    except DataError as error:
+        report(f"the text stays as it was: {error}")
 
 
 def find_tokenizer(settings: Settings, given: Checkpoint | None, report: Callable[[str], None]) -> Path:

@@ -9,6 +9,7 @@ from pathlib import Path
 from minigpt import checkpoint
 from minigpt.checkpoint import Checkpoint
 from minigpt.checkpoint.manifest import OPTIMIZER, CheckpointError
+from peer.device.event_log import KnownLine
 from peer.joining.presence import Presence
 from peer.network.child_calls import Pending
 from peer.state.fetching import TransferError
@@ -65,7 +66,9 @@ class Relay:
             if folder is None:
                 return
             self._keep(folder)
-            self._presence.say(f"keeps the state of {self._donor.name} for others: round {self.start.progress.round}")
+            name, round = self._donor.name, self.start.progress.round
+            line = f"keeps the state of {name} for others: round {round}"
+            self._presence.say(KnownLine(line, "keeps_state", name=name, round=round))
             self._problem = ""
         except (TransferError, CheckpointError, OSError) as error:
             if str(error) != self._problem:
@@ -76,5 +79,5 @@ class Relay:
 
     def _keep(self, folder: Path) -> None:
         state = self.start = verified(folder)[0]
-        checkpoint.point_latest(self._checkpoints, self._checkpoints / state.progress.run / folder.name)
+        checkpoint.point_at(self._checkpoints / "latest", self._checkpoints / state.progress.run / folder.name)
         checkpoint.prune(self._checkpoints, state.progress, KEPT)

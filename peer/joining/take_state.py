@@ -1,4 +1,4 @@
-"""Taking a run from a device that trains it: its settings, its tokenizer and its newest state."""
+"""Taking a run from a device that trains it: its settings, its tokenizer and its newest state, or its best one."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from minigpt import checkpoint
 from minigpt.checkpoint import Checkpoint
 from minigpt.checkpoint.manifest import SETTINGS, TOKENIZER, CheckpointError, Manifest
 from minigpt.settings import SettingsError, parse_settings
+from peer.device.event_log import KnownLine
 from peer.joining.errors import JoinError
 from peer.joining.find_run import donors, find_donor
 from peer.joining.prepare_text import has_text
@@ -17,7 +18,7 @@ from peer.joining.run import Run, keep_tokenizer
 from peer.joining.wanted_run import Wanted
 from peer.state.fetching import TransferError
 from peer.state.verifying import verified
-from peer.wire import Notice, Role
+from peer.wire import Notice, Role, WhichState
 
 ATTEMPTS = 20
 RETRY_SECONDS = 1.0
@@ -51,7 +52,9 @@ def _take_run_from(donor: Notice, presence: Presence, wanted: Wanted) -> Run:
     if settings.swarm.averaging == "background":
         _wait_until_shared(donor, presence)
     state = take_state(donor, manifest, presence, wanted.checkpoints)
-    presence.say(f"joined run {state.progress.run_id} at round {state.progress.round} through {donor.name}")
+    run_id, round = state.progress.run_id, state.progress.round
+    text = f"joined run {run_id} at round {round} through {donor.name}"
+    presence.say(KnownLine(text, "joined_run", run_id=run_id, round=round, name=donor.name))
     tokenizer_model = keep_tokenizer(state.folder / TOKENIZER, wanted.run_folder)
     return Run(settings, tokenizer_model, state, "joined", text_is_here)
 
@@ -65,12 +68,14 @@ def _wait_until_shared(donor: Notice, presence: Presence) -> None:
             return
 
 
-def take_state(donor: Notice, manifest: Manifest, presence: Presence, checkpoints: Path) -> Checkpoint:
-    """Take the donor's newest state of the manifest's run, which may be newer than the manifest by now.
+def take_state(
+    donor: Notice, manifest: Manifest, presence: Presence, checkpoints: Path, which: WhichState = "newest"
+) -> Checkpoint:
+    """Take the donor's newest or best state of the manifest's run, which may be newer than the manifest by now.
 
     Raises TransferError, CheckpointError and Stopped.
     """
-    state = presence.network.fetch(donor.peer, manifest.run_id, checkpoints)
+    state = presence.network.fetch(donor.peer, manifest.run_id, checkpoints, state=which)
     total = sum(entry.size for entry in manifest.files.values())
     before = presence.network.view.bytes_received
     with presence.display.bytes(f"taking the model from {donor.name}", total) as advance:
@@ -80,27 +85,58 @@ def take_state(donor: Notice, manifest: Manifest, presence: Presence, checkpoint
 
 
 def sync(presence: Presence, wanted: Wanted) -> None:
-    """Bring the swarm's newest state into `checkpoints/`, without training.
+    """Bring the swarm's newest state into `checkpoints/`, without training, and the best one of who gives it.
 
     Raises JoinError, CheckpointError and Stopped.
     """
-    mine = checkpoint.newest(wanted.checkpoints, wanted.run, report=presence.say)
     for _ in range(ATTEMPTS):
+        mine = checkpoint.newest(wanted.checkpoints, wanted.run, report=presence.say)
         donor = find_donor(presence, wanted)
         try:
             manifest = presence.network.fetch_manifest(donor.peer, wanted.run)
-            if mine is not None and not _is_news(manifest, mine, donor, presence, wanted):
-                return
-            state = take_state(donor, manifest, presence, wanted.checkpoints)
+            if mine is None or _is_news(manifest, mine, donor, presence, wanted):
+                _take_newest(donor, manifest, presence, wanted)
         except (TransferError, CheckpointError) as error:
             _put_off(presence, donor, error)
             continue
-        keep_tokenizer(state.folder / TOKENIZER, wanted.run_folder)
-        folder = wanted.run_folder / state.folder.name
-        checkpoint.point_latest(wanted.checkpoints, folder)
-        presence.say(f"the newest state of {donor.name}, round {state.progress.round}, is in {folder}")
+        try:
+            _take_best(donor, manifest, presence, wanted)
+        except (TransferError, CheckpointError) as error:
+            presence.say(f"the best state of {donor.name} was not taken: {error}")
         return
     raise JoinError("no state could be taken from the devices that train; try again later")
+
+
+def _take_newest(donor: Notice, manifest: Manifest, presence: Presence, wanted: Wanted) -> None:
+    """Take the state that training would go on with, and let `latest` lead to it."""
+    state = take_state(donor, manifest, presence, wanted.checkpoints)
+    keep_tokenizer(state.folder / TOKENIZER, wanted.run_folder)
+    folder = wanted.run_folder / state.folder.name
+    checkpoint.point_at(wanted.checkpoints / "latest", folder)
+    presence.say(f"the newest state of {donor.name}, round {state.progress.round}, is in {folder}")
+
+
+def _take_best(donor: Notice, newest: Manifest, presence: Presence, wanted: Wanted) -> None:
+    """Take the state that the donor calls its best, where it is later than the best one here: it is what is asked then.
+
+    It is no more than the donor's word. Our own best one stays beside it, and the next training judges both.
+    """
+    manifest = presence.network.fetch_manifest(donor.peer, wanted.run, "best")
+    if manifest.run_id != newest.run_id:
+        raise TransferError(f"it is of run {manifest.run_id}, and the newest of {newest.run_id}")
+    mine = checkpoint.best(wanted.checkpoints, newest.progress, presence.say)
+    if manifest.held_out is None or (mine is not None and mine.progress.age >= manifest.progress.age):
+        return
+    state = take_state(donor, manifest, presence, wanted.checkpoints, "best")
+    if state.held_out is None:
+        return  # it has none any more, and gave its newest
+    folder = wanted.run_folder / checkpoint.BEST / state.folder.name
+    checkpoint.point_at(wanted.checkpoints / checkpoint.BEST, folder)
+    for other in checkpoint.best_states(wanted.checkpoints, state.progress, presence.say):
+        if other.is_taken and other.folder.name != folder.name:
+            checkpoint.discard(other.folder)
+    loss = f"held-out {state.held_out.nats:.2f}"
+    presence.say(f"the best state of {donor.name}, by its own word: round {state.progress.round}, {loss}, in {folder}")
 
 
 def _is_news(manifest: Manifest, mine: Checkpoint, donor: Notice, presence: Presence, wanted: Wanted) -> bool:

@@ -12,6 +12,8 @@ from hivemind.utils import MPFuture
 from minigpt.encoding import DatasetError
 from peer.state.fetching import TransferError, reason
 from peer.state.means import MeanError
+from peer.swarm.household import HouseholdError
+from peer.swarm.knocking import KnockRefused
 
 LOST = "the network part of this device ended unexpectedly"
 CHECK_SECONDS = 1.0  # between two looks whether the process that is waited for still lives
@@ -44,6 +46,8 @@ def fails_softly(work: Callable[Asked, Awaitable[Answer]]) -> Callable[Asked, Aw
             return await work(*arguments, **keywords)
         except MeanError as error:
             return Failure(MeanError, str(error))
+        except (HouseholdError, KnockRefused) as error:
+            return Failure(type(error), str(error))
         except OSError as error:
             return Failure(OSError, str(error))
         except (TransferError, DatasetError) as error:

@@ -2,8 +2,8 @@
 
 hivemind counts expirations in Unix time and wants all clocks within 3 s of each other; phones and old laptops are not
 that exact. So every process of a peer reads the time here, and hivemind in it (`peer/network/hivemind_patches.py`): the
-device's clock as it was at the start, counted on by one that never jumps, and shifted to the time of the swarm when the
-first peer is met (`peer/network/common_time.py`).
+device's clock as it was at the start, counted on by one that never jumps, and shifted to the time that those who are
+here agree on (`peer/network/common_time.py`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import multiprocessing as mp
 import time
 
-AGREEMENT_SECONDS = 1.0  # two clocks no further apart are one: hivemind allows for 3 s, a busy device answers late
+from peer.swarm.clocks import SAME_SECONDS
 
 _shift = mp.Value("d", 0.0)  # children inherit it, and see it change
 
@@ -26,7 +26,12 @@ _began = time.time() - _steady()
 
 def now() -> float:
     """Return the swarm's time, Unix seconds."""
-    return _steady() + _began + shift()
+    return own() + shift()
+
+
+def own() -> float:
+    """Return the time by this device's own clock, Unix seconds, whatever the swarm's is."""
+    return _steady() + _began
 
 
 def shift() -> float:
@@ -41,7 +46,7 @@ def shift_by(seconds: float) -> None:
 
 def difference(shift: float) -> str | None:
     """Return what to tell people of a clock that was shifted by so much; None if it is nothing to speak of."""
-    if abs(shift) <= AGREEMENT_SECONDS:
+    if abs(shift) <= SAME_SECONDS:
         return None
     return f"this device's clock is {spoken(shift)} {'behind' if shift > 0 else 'ahead of'} the others': theirs is used"
 

@@ -1,54 +1,77 @@
-"""Agreeing on the swarm's time with those that are met (`peer/network/clock.py` keeps it)."""
+"""Agreeing on the swarm's time with those that have proved to be here (`peer/network/clock.py` keeps it)."""
 
 from __future__ import annotations
 
+import random
 import time
 
 from hivemind.dht import DHTNode
 from hivemind.p2p import PeerID
-from hivemind.proto import dht_pb2
 
 from peer.network import clock
+from peer.network.proofs import Proofs
+from peer.swarm.clocks import agreed_time, believed, is_same, is_shared
 
-ANSWER_SECONDS = 5.0
-PATIENCE_SECONDS = 5.0  # that the device with the lower peer id waits for a newcomer to take its time
-MAX_DIFFERENCE_SECONDS = 100 * 365 * 86_400.0  # a phone without a battery begins in 1970
+FAR_SECONDS = 60.0  # in which clocks that are more than a day off are not believed, though there are no others
+PATIENCE_SECONDS = 5.0  # that those with whom we share no time have to take ours, where it is theirs to move
+# Before we leave a time that somebody shares with us: a newcomer comes over to ours meanwhile, and of two that would
+# change places one is first.
+RELUCTANCE_SECONDS = (2.0, 8.0)
 
 
 class CommonTime:
-    """The agreement of one node with the others on what time it is."""
+    """The agreement of one node with the others on what time it is (`peer/swarm/clocks.py` decides).
 
-    def __init__(self, dht: DHTNode):
-        self._dht = dht
-        self._is_shared = False  # with anybody
-        self._disagreed: dict[PeerID, float] = {}  # since when somebody's clock differs from ours
+    :param proofs: of who is here, and what time it is there
+    """
 
-    def is_alone(self) -> None:
-        """Take in that nobody is connected: the only one with whom the time was shared may have had it wrong."""
-        self._is_shared = False
+    def __init__(self, dht: DHTNode, proofs: Proofs):
+        self._dht, self._proofs = dht, proofs
+        self._known: frozenset[str] = frozenset()  # peer ids
+        self._differs_since: float | None = None  # of `time.monotonic`: when more than half of the others began to
+        self._reluctance = 0.0  # seconds, drawn anew whenever they begin to
+
+    def know(self, peers: frozenset[str]) -> None:
+        """Agree with these alone from now on, while any of them is here: they have trained with us."""
+        self._known = peers
 
     async def agree(self, peer: PeerID) -> None:
-        """Take the time of the first one we meet, or let it take ours. Raises ConnectionError as long as they differ.
+        """Take a peer's time, or let it take ours. Raises ConnectionError as long as they differ.
 
-        Whoever shares the time with others keeps it; of two that do not, the one with the higher peer id moves first.
         Nobody is stored with, or stored for, before: what expires in the future of a wrong clock would stay for hours.
         """
-        asked = clock.now()
-        answer = await self._dht.protocol.get_stub(peer).rpc_ping(dht_pb2.PingRequest(), timeout=ANSWER_SECONDS)
-        answered = clock.now()
-        ahead = answer.dht_time - (asked + answered) / 2
-        if not abs(ahead) < MAX_DIFFERENCE_SECONDS:  # also where it is not a number
-            raise ConnectionError("its clock shows no time at all")
-        if abs(ahead) <= clock.AGREEMENT_SECONDS + (answered - asked) / 2:
-            self._is_shared = True
-            self._disagreed.pop(peer, None)
-            return
-        since = self._disagreed.setdefault(peer, time.monotonic())
-        is_higher = self._dht.peer_id.to_base58() > peer.to_base58()
-        ours_to_move = is_higher or time.monotonic() > since + PATIENCE_SECONDS
-        if self._is_shared or not ours_to_move:
+        theirs = await self._proofs.ask(peer)
+        if not is_same(theirs, clock.shift()):
+            self.settle()
+        ahead = theirs - clock.shift()
+        if not is_same(ahead, 0.0):
             raise ConnectionError(f"its clock is {clock.spoken(ahead)} {'ahead of' if ahead > 0 else 'behind'} ours")
-        clock.shift_by(ahead)
-        self._dht.protocol.storage.clear()
-        self._is_shared = True
-        self._disagreed.clear()
+
+    async def keep(self) -> None:
+        """Ask those whose answers are old what time it is there, and go by what most say."""
+        self._proofs.renew()
+        self.settle()
+
+    def settle(self) -> None:
+        """Go by the time that those who are here agree on, where that is another one than ours."""
+        here, current, now = self._proofs.clocks, clock.shift(), time.monotonic()
+        here = {peer: theirs for peer, theirs in here.items() if peer in self._known} or here
+        clocks = believed(current, here)
+        agreeing = sum(is_same(current, theirs) for theirs in clocks.values())
+        if 2 * agreeing > len(clocks) or not here:
+            self._differs_since = None
+            return
+        if self._differs_since is None:
+            self._differs_since, self._reluctance = now, random.uniform(*RELUCTANCE_SECONDS)
+        waited = now - self._differs_since
+        if not clocks:
+            clocks, waited = here, waited - FAR_SECONDS
+            if waited < 0:
+                return
+        if is_shared(current, clocks.values()) and waited < self._reluctance:
+            return
+        wanted = agreed_time(self._dht.peer_id.to_base58(), current, clocks, patient=waited < PATIENCE_SECONDS)
+        if wanted != current:
+            clock.shift_by(wanted - current)
+            self._dht.protocol.storage.clear()
+            self._differs_since = None

@@ -30,6 +30,7 @@ class Board:
 
     def __init__(self, node: DHTNode, key: str):
         self._node, self._key = node, DHTID.generate(source=key)
+        self.key = self._key.to_bytes()
         self._keepers: list[PeerID] = []
         self._searched_at = -math.inf
         self._entries = 0  # on the board when it was last read

@@ -1,7 +1,8 @@
-"""The records that the DHT keeps for others, and believes of others: small, short-lived and readable ones.
+"""The records that the DHT keeps for others, and believes of others: small, short-lived, readable and signed ones.
 
 Without this a single odd value makes hivemind's search fail for everybody who looks at the notice board, and a plain
-value in the board's place keeps all notices out of it, for as long as its sender likes.
+value in the board's place keeps all notices out of it, for as long as its sender likes. And without signatures anybody
+could put another notice in the place of a device's own.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ from hivemind.dht.validation import DHTRecord, RecordValidatorBase
 from hivemind.utils import MSGPackSerializer
 
 from peer.network import clock
+from peer.network.signatures import Signers
 from peer.swarm.membership import FUTURE_SECONDS, SILENCE_SECONDS
 
-MAX_RECORD_BYTES = 4096  # a notice has some 500
+MAX_RECORD_BYTES = 4096  # a notice has some 1,000, with its signature
 MAX_LIFE_SECONDS = 3600.0
 MAX_STORED_BYTES = 16_000_000  # of everybody
 
@@ -33,6 +35,7 @@ class SoundRecords(RecordValidatorBase):
 
     def __init__(self, board: str):
         self._board = DHTID.generate(source=board).to_bytes()
+        self._signers = Signers()
 
     def validate(self, record: DHTRecord) -> bool:
         """Return whether an honest peer can have stored that."""
@@ -44,11 +47,13 @@ class SoundRecords(RecordValidatorBase):
             return False
         is_plain = record.subkey == DHTProtocol.IS_REGULAR_VALUE
         try:
-            MSGPackSerializer.loads(record.value)
+            value = MSGPackSerializer.loads(record.value)
             subkey = None if is_plain else MSGPackSerializer.loads(record.subkey)
             hash(subkey)
         except Exception:  # msgpack and its extensions fail in many ways
             return False
+        if isinstance(subkey, str) and "/p2p/" in subkey:  # an address, on the board of whatever run
+            return self._signers.admit(record.key, subkey, value, record.expiration_time)
         return isinstance(subkey, str) if on_the_board else True
 
 

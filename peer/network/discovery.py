@@ -86,22 +86,32 @@ class Discovery(Listener):
     """Announces one peer, and reports every other one."""
 
     def __init__(self, announced: Announcement, found: Found):
-        address = Address.parse(announced.address)
-        # unique on the LAN, also where a peer's identity is not
-        label = f"{address.peer[-20:]}-{address.host.replace('.', '-')}"
-        super().__init__(address.host, found)
-        self._info = AsyncServiceInfo(
-            SERVICE_TYPE,
-            f"{label}.{SERVICE_TYPE}",  # the readable name is a property
-            port=address.port,
-            parsed_addresses=[address.host],
-            properties=announced.properties(),
-            server=f"cellmind-{label.lower()}.local.",
-        )
-        self._own_service = self._info.name
+        super().__init__(Address.parse(announced.address).host, found)
+        self._announced = announced
+        self._own_service = service(announced).name
 
     async def start(self) -> None:
         """Announce ourselves and listen. Raises OSError where multicast DNS cannot be used at all."""
         await super().start()
         assert self._zeroconf is not None
-        await self._zeroconf.async_register_service(self._info)
+        await self._zeroconf.async_register_service(service(self._announced))
+
+    async def announce(self, announced: Announcement) -> None:
+        """Announce something else from now on, to those as well who have heard what was before."""
+        if self._zeroconf is not None:
+            await self._zeroconf.async_update_service(service(announced))
+
+
+def service(announced: Announcement) -> AsyncServiceInfo:
+    """Return the service by which a peer is announced."""
+    address = Address.parse(announced.address)
+    # unique on the LAN, also where a peer's identity is not
+    label = f"{address.peer[-20:]}-{address.host.replace('.', '-')}"
+    return AsyncServiceInfo(
+        SERVICE_TYPE,
+        f"{label}.{SERVICE_TYPE}",  # the readable name is a property
+        port=address.port,
+        parsed_addresses=[address.host],
+        properties=announced.properties(),
+        server=f"cellmind-{label.lower()}.local.",
+    )

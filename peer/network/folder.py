@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
-from data.atomic import write_whole
+from hivemind.proto import crypto_pb2
+from hivemind.utils.crypto import RSAPrivateKey
+
+from data.atomic import replacing, write_whole
 from peer.network.address import NetworkError
 
 MAX_REMEMBERED = 50
 PEERS, OWN_ADDRESS = "peers.json", "address.json"  # addresses of others, and ours, beside the runs
+NAMES = "names.json"  # of the members of a locked run
+IDENTITY = "identity.key"  # the device's own
 
 
 def lock_folder(folder: Path) -> TextIO:
@@ -54,9 +61,33 @@ def known_addresses(folder: Path) -> list[str]:
         return []
 
 
+def make_identity(path: Path) -> None:
+    """Make the key that says who this device is: whole or not there, and its owner's alone from the first moment.
+
+    It is the file that p2pd reads. hivemind would write it for everybody to read, and restrict it then. Raises OSError.
+    """
+    key = crypto_pb2.PrivateKey(key_type=crypto_pb2.KeyType.RSA, data=RSAPrivateKey().to_bytes())
+    with replacing(path) as part, open(part, "xb", opener=partial(os.open, mode=0o400)) as file:
+        file.write(key.SerializeToString())
+
+
 def keep_addresses(folder: Path, addresses: list[str]) -> None:
     """Keep the addresses of those whom the peer in that folder has met."""
     _write_json(folder / PEERS, {"addresses": addresses})
+
+
+def known_names(folder: Path) -> dict[str, str]:
+    """Return peer id -> name of the members that the peer in that folder has met in a locked run."""
+    try:
+        names = json.loads((folder / NAMES).read_text())
+        return {peer: name for peer, name in names.items() if isinstance(name, str)}
+    except (OSError, ValueError, AttributeError):
+        return {}
+
+
+def keep_names(folder: Path, names: dict[str, str]) -> None:
+    """Keep the names of members: one that is away can be ejected by its name."""
+    _write_json(folder / NAMES, names)
 
 
 def keep_own_address(folder: Path, address: str, run: str) -> None:

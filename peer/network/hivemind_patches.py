@@ -5,19 +5,16 @@ each function names what it touches, so that it can be looked up in the new sour
 
 Elsewhere are only what subclasses of hivemind's averager override (`peer/outer/`); two settings that hivemind reads
 while it is imported (`peer/__init__.py`); and public attributes of its DHT node, its storage, blacklist and routing
-table (`dht_board.py`, `dht_records.py`, `meeting.py`, `common_time.py`).
+table (`dht_board.py`, `dht_records.py`, `meeting.py`, `proofs.py`, `common_time.py`).
 """
 
 from __future__ import annotations
 
 import asyncio
-import atexit
 import multiprocessing
 import os
 import pickle
-import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Iterable
 from contextlib import suppress
@@ -32,29 +29,24 @@ from hivemind.p2p import P2P, PeerID
 from hivemind.proto import dht_pb2
 from hivemind.utils.mpfuture import MPFuture, SharedBytes
 from hivemind.utils.multiaddr import Multiaddr
+from hivemind.utils.timed_storage import TimedStorage
 
-from peer.device.processes import is_alive
+from peer.device.processes import socket_folder
 from peer.network import clock
 from peer.network.address import Address, NetworkError
 from peer.network.dht_records import SoundRecords, board_of
+from peer.network.door import Door, Doorway, of_this_process, put_up
+from peer.network.folder import make_identity
 
 # ---------------------------------------------------------------------- p2pd, and the connections that it keeps
 
-SOCKETS = "cellmind-"  # begins the name of a folder of sockets; the owner's pid follows
-
 
 def keep_sockets_together() -> None:
-    """Give hivemind's unix sockets a folder of this process; gone at the end, or at the next start after a kill.
+    """Give hivemind's unix sockets a folder of this process.
 
     Changes `P2P._UNIX_SOCKET_PREFIX`: hivemind puts them into /tmp, and leaves them there where a process is killed.
     """
-    for folder in Path(tempfile.gettempdir()).glob(f"{SOCKETS}*"):
-        pid = folder.name.removeprefix(SOCKETS).partition("-")[0]
-        if pid.isdecimal() and not is_alive(int(pid)):
-            shutil.rmtree(folder, ignore_errors=True)
-    folder = Path(tempfile.mkdtemp(prefix=f"{SOCKETS}{os.getpid()}-"))
-    P2P._UNIX_SOCKET_PREFIX = f"/unix{folder}/"
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    P2P._UNIX_SOCKET_PREFIX = f"/unix{socket_folder()}/"
 
 
 def dial_from_other_ports() -> None:
@@ -78,6 +70,29 @@ async def connect(p2p: P2P, address: Address) -> None:
 async def disconnect(p2p: P2P, peer: PeerID) -> None:
     """Close the connections to a peer. Uses `P2P._client`: hivemind never closes one."""
     await p2p._client.disconnect(peer)
+
+
+def pass_the_door(door: Door) -> None:
+    """Let all that hivemind says and hears pass that door, in this process and in those that it forks from now on.
+
+    Changes `P2P._ping_daemon`, which `P2P.create` and `P2P.replicate` call last, to put a `Doorway` in the place of
+    `P2P._client`: hivemind's own authorizer covers the DHT alone, binds no token to a peer, and no stream.
+    """
+    put_up(door)
+    P2P._ping_daemon = _ping_daemon_and_stand_in_the_door
+
+
+async def _ping_daemon_and_stand_in_the_door(p2p: P2P) -> None:
+    p2p.peer_id, p2p._visible_maddrs = await p2p._client.identify()
+    p2p._client = Doorway(p2p._client, p2p.peer_id, of_this_process())
+    if p2p._child is not None:  # the DHT's process
+        await p2p._client.answer_proofs()
+
+
+def doorway_of(p2p: P2P) -> Doorway:
+    """Return where a process of ours passes the door. Uses `P2P._client`."""
+    doorway: Doorway = p2p._client
+    return doorway
 
 
 def daemon_of(p2p: P2P) -> asyncio.subprocess.Process | None:
@@ -187,19 +202,50 @@ def answer_from_the_first_moment() -> None:
     DHTProtocol.node_info = of_itself
 
 
+# ---------------------------------------------------------------------- what is stored
+
+
+def keep_the_newer() -> None:
+    """Let what was said earlier, and comes later, not shorten the life of what is stored.
+
+    Changes `TimedStorage.store`, which takes note of when the older one expires before it finds that it is older, and
+    forgets the newer one then: whoever repeats a notice of seconds ago would silence its device.
+    """
+    if TimedStorage.store is not _store_newer:
+        TimedStorage.store = _store_newer
+
+
+_store = TimedStorage.store
+
+
+def _store_newer(storage: TimedStorage[Any, Any], key: Any, value: Any, expiration_time: float) -> bool:
+    known = storage.data.get(key)
+    if known is not None and known.expiration_time >= expiration_time:
+        return False
+    stored: bool = _store(storage, key, value, expiration_time)
+    return stored
+
+
 # ---------------------------------------------------------------------- all of it at once
 
 STARTUP_SECONDS = 60.0
 
 
-def start_dht(host: str, port: int, identity: Path, run: str) -> DHT:
-    """Start a DHT node that listens on `host:port` under a kept identity. Raises NetworkError."""
-    identity.parent.mkdir(parents=True, exist_ok=True)
+def start_dht(host: str, port: int, identity: Path, run: str, door: Door) -> DHT:
+    """Start a DHT node that listens on `host:port` under a kept identity, behind a door. Raises NetworkError."""
+    try:
+        identity.parent.mkdir(parents=True, exist_ok=True)
+        if not identity.exists():
+            make_identity(identity)
+    except OSError as error:
+        raise NetworkError(f"{identity} cannot be kept, which says who this device is: {error.strerror}") from error
     keep_sockets_together()
     dial_from_other_ports()
     outlive_the_dead()
     read_our_clock()
     answer_from_the_first_moment()
+    pass_the_door(door)
+    keep_the_newer()
     try:
         return PatientDHT(
             start=True,

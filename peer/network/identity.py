@@ -11,10 +11,13 @@ from peer.network import clock
 from peer.network.address import Address
 from peer.network.hivemind_patches import connect
 from peer.network.meeting import CONNECT_SECONDS
+from peer.network.reachability import try_port
 from peer.swarm.membership import is_earlier_twin
 from peer.wire import Notice, Role
 
-TWIN_SECONDS = 30.0  # between two looks at somebody who says to have our identity
+TWIN_SECONDS = 30.0  # between two looks at whoever says to have our identity; each is a p2pd of its own
+LONGEST_SECONDS = 1800.0  # the same once nobody at an address had it, again and again
+MOST_ADDRESSES = 256  # that are kept in mind; more is somebody playing tricks
 
 
 class Identity:
@@ -29,6 +32,7 @@ class Identity:
         self._began = time.monotonic()
         self._suspected: str | None = None  # address of a device that seems to be one
         self._not_asked_before = 0.0
+        self._failures: dict[str, tuple[int, float]] = {}  # host -> how often it was none, and until when it rests
 
     @property
     def started(self) -> float:
@@ -38,7 +42,9 @@ class Identity:
     def hear_of(self, other: Notice) -> None:
         """Take in that somebody says to have our identity: if it was there first, we take another (`handle.py`)."""
         me = other.model_copy(update={"address": self.address, "started": round(self.started, 1)})
-        if other.role != Role.LEFT and other.address != self.address and is_earlier_twin(other, me):
+        if other.role == Role.LEFT or other.address == self.address or not is_earlier_twin(other, me):
+            return
+        if time.monotonic() >= self._failures.get(Address.parse(other.address).host, (0, 0.0))[1]:
             self._suspected = other.address
 
     async def ask_twin(self) -> None:
@@ -49,10 +55,22 @@ class Identity:
         if self._suspected is None or time.monotonic() < self._not_asked_before:
             return
         address, self._suspected = self._suspected, None
-        self._not_asked_before = time.monotonic() + TWIN_SECONDS
+        place = Address.parse(address)
+        self._was_none(place.host)  # unless it proves to be one
+        await try_port(place.host, place.port, CONNECT_SECONDS)  # which is cheaper than a p2pd
         asker = await P2P.create(auto_nat=False, nat_port_map=False, use_relay=False)
         try:
-            await asyncio.wait_for(connect(asker, Address.parse(address)), CONNECT_SECONDS)
+            await asyncio.wait_for(connect(asker, place), CONNECT_SECONDS)
             self.twin = address
         finally:
             await asker.shutdown()
+
+    def _was_none(self, host: str) -> None:
+        """Let a host rest, twice as long each time; and everybody longer, the more of them say so in vain."""
+        failures = self._failures.pop(host, (0, 0.0))[0] + 1
+        while len(self._failures) >= MOST_ADDRESSES:
+            del self._failures[next(iter(self._failures))]
+        now = time.monotonic()
+        self._failures[host] = failures, now + min(TWIN_SECONDS * 2**failures, LONGEST_SECONDS)
+        in_vain = sum(count for count, _ in self._failures.values())
+        self._not_asked_before = now + min(TWIN_SECONDS * max(1, in_vain // 4), LONGEST_SECONDS)

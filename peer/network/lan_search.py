@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from peer.network.address import Address
 from peer.network.discovery import Discovery
@@ -10,7 +11,7 @@ from peer.network.identity import Identity
 from peer.network.meeting import MAX_ADDRESSES, Meetings
 from peer.network.other_versions import OtherVersions
 from peer.network.subnet_scan import probe
-from peer.wire import Announcement, Notice, Role
+from peer.wire import NAMELESS, Announcement, Notice, Role
 
 FIRST_PROBE_SECONDS = 1.0  # that others have to be found in before the neighbours are asked one by one
 PROBE_SECONDS = (60.0, 3600.0)  # first and longest pause before that is done again
@@ -22,12 +23,23 @@ class LanSearch:
 
     :param run: name of the run; only devices of that name are `heard`, but all are met
     :param host: our own address on the network
+    :param tag: tells what our devices are known by in a locked run; "" in an open one
     """
 
-    def __init__(self, run: str, host: str, identity: Identity, meetings: Meetings, other_versions: OtherVersions):
-        self._run, self._host = run, host
+    def __init__(
+        self,
+        run: str,
+        host: str,
+        identity: Identity,
+        meetings: Meetings,
+        other_versions: OtherVersions,
+        tag: Callable[[], str],
+    ):
+        self._run, self._host, self._tag = run, host, tag
         self._identity, self._meetings, self._other_versions = identity, meetings, other_versions
+        self._name = self._announced_tag = ""
         self.heard: dict[str, str] = {}  # multiaddress -> name
+        self.tags: dict[str, str] = {}  # multiaddress -> tag of its locked run, whichever that is
         self.is_over = False  # whoever can be found here has had time to be
         self._discovery: Discovery | None = None
         self._asked = time.monotonic()
@@ -35,14 +47,27 @@ class LanSearch:
 
     async def start(self, name: str) -> str | None:
         """Announce ourselves and listen; return why zeroconf cannot be used here, if it cannot."""
-        mine = Announcement(address=self._identity.address, name=name, run=self._run, started=self._identity.started)
-        discovery = Discovery(mine, self.on_found)
+        self._name = name
+        announcement = self._announcement()
+        discovery = Discovery(announcement, self.on_found)
         try:
             await discovery.start()
         except OSError as error:
             return str(error)
-        self._discovery = discovery
+        self._discovery, self._announced_tag = discovery, announcement.tag
         return None
+
+    def _announcement(self) -> Announcement:
+        tag, started = self._tag(), round(self._identity.started, 1)
+        name, run = ("", "") if tag else (self._name, self._run)
+        return Announcement(address=self._identity.address, name=name, run=run, started=started, tag=tag)
+
+    async def announce(self) -> None:
+        """Announce what holds now, where it is something else: the run was locked, or opened, or has a new key."""
+        if self._discovery is not None and self._tag() != self._announced_tag:
+            announcement = self._announcement()
+            await self._discovery.announce(announcement)
+            self._announced_tag = announcement.tag
 
     async def stop(self) -> None:
         """Take our announcement back."""
@@ -59,15 +84,18 @@ class LanSearch:
         if Address.parse(address).peer == self._identity.peer:
             peer, started = self._identity.peer, announced.started
             self._identity.hear_of(
-                Notice(peer=peer, name=announced.name, address=address, role=Role.LOOKING, started=started)
+                Notice(peer=peer, name=announced.name or NAMELESS, address=address, role=Role.LOOKING, started=started)
             )
             return
         if announced.other_version is not None:
-            if announced.run == self._run:
+            if announced.run == self._run or announced.tag:
                 self._other_versions.hear_of(announced.other_version)
             return
         self._meetings.remember(address)
         self._meetings.dial_soon(address)
+        self.tags.pop(address, None)
+        if announced.tag and len(self.tags) < MAX_ADDRESSES:
+            self.tags[address] = announced.tag
         if announced.run == self._run and len(self.heard) < MAX_ADDRESSES:
             self.heard[address] = announced.name
 

@@ -14,8 +14,10 @@ from hivemind.p2p import PeerID
 from peer.network.address import Address
 from peer.network.common_time import CommonTime
 from peer.network.dht_board import search_again
+from peer.network.door import Door
 from peer.network.hivemind_patches import connect, disconnect
-from peer.network.reachability import knock
+from peer.network.proofs import Proofs
+from peer.network.reachability import try_port
 
 CONNECT_SECONDS = 5.0
 MEET_SECONDS = 60.0  # that a meeting takes at most
@@ -24,6 +26,7 @@ MEET_SECONDS = 60.0  # that a meeting takes at most
 RETRY_SECONDS = (2.0, 10.0, 60.0)
 FULL_SECONDS = 1.0  # between two addresses that make room for others
 MAX_ADDRESSES = 256  # heard of and kept in mind
+LOCKED = "its run is locked"  # why an address could not be reached that answers to those who have the key
 ANOTHER_DEVICE = "another device answers there"  # why an address with a peer id could not be reached
 
 
@@ -46,11 +49,12 @@ class Attempt:
 class Meetings:
     """The addresses that one node dials, and whom it is connected to."""
 
-    def __init__(self, dht: DHTNode):
-        self._dht, self._time = dht, CommonTime(dht)
+    def __init__(self, dht: DHTNode, door: Door):
+        self._dht, self._door, self.proofs = dht, door, Proofs(dht)
+        self.time = CommonTime(dht, self.proofs)
         self.addresses: dict[str, Attempt] = {}  # by multiaddress
         self.refused: dict[str, str] = {}  # multiaddress -> why it could not be reached
-        self.connected: list[str] = []  # peer ids
+        self.connected: list[str] = []  # peer ids, of a locked run those of whoever has the key
         self._full_until = 0.0
 
     def remember(self, address: str) -> None:
@@ -70,6 +74,24 @@ class Meetings:
             self.refused.pop(given_up, None)
         self.addresses[address] = Attempt()
 
+    @property
+    def shut(self) -> list[str]:
+        """The addresses of devices of a locked run, as far as we have called there and have no key."""
+        return [address for address, why in self.refused.items() if why == LOCKED]
+
+    async def host_of(self, peer: PeerID) -> str:
+        """Return the address that a peer is connected from, "" where it is not."""
+        for info in await self._dht.p2p.list_peers():
+            if info.peer_id == peer:
+                return next((str(address["ip4"]) for address in info.addrs if "ip4" in address), "")
+        return ""
+
+    def begin_anew(self) -> None:
+        """Meet everybody once more, without a pause: there is another key."""
+        self.refused.clear()
+        for attempt in self.addresses.values():
+            attempt.not_before, attempt.pause = 0.0, RETRY_SECONDS[0]
+
     def dial_soon(self, address: str) -> None:
         """Dial an address without a pause, if it is kept in mind: somebody has just been heard there."""
         if address in self.addresses:
@@ -77,9 +99,13 @@ class Meetings:
 
     async def meet_all(self, addresses: Iterable[str]) -> None:
         """Begin to meet all whose time has come, these among them. Raises what p2pd fails with."""
-        self.connected = [info.peer_id.to_base58() for info in await self._dht.p2p.list_peers()]
-        if not self.connected:
-            self._time.is_alone()
+        connected = [info.peer_id for info in await self._dht.p2p.list_peers()]
+        self.connected = [peer.to_base58() for peer in connected if self._door.lets_in(peer)]
+        self.proofs.saw(self.connected)
+        self.begin(addresses)
+
+    def begin(self, addresses: Iterable[str]) -> None:
+        """Begin to meet all whose time has come, these among them."""
         for address in addresses:
             self.remember(address)
         now = time.monotonic()
@@ -101,19 +127,22 @@ class Meetings:
                 attempt.not_before = time.monotonic() + attempt.pause
         except Exception as error:
             if address in self.addresses:
-                self.refused[address] = _reason(error)
+                # an address that anybody made up may have no peer id that can be read
+                is_locked = address.rpartition("/")[2] in {peer.to_base58() for peer in self._door.refused}
+                self.refused[address] = LOCKED if is_locked else _reason(error)
             attempt.not_before = time.monotonic() + attempt.pause
             attempt.pause = min(2 * attempt.pause, RETRY_SECONDS[1 if attempt.met else 2])
 
     async def _become_acquainted(self, address: Address) -> None:
         """Raises whatever keeps them from each other."""
         peer, connected = address.peer_id, address.peer in self.connected
-        if connected and peer in self._dht.protocol.routing_table:
+        is_proved = address.peer in self.proofs.proved
+        if connected and is_proved and peer in self._dht.protocol.routing_table:
             return
         if not connected and address.protocol == "ip4":  # each failed call makes p2pd wait longer, up to 5 minutes
-            await knock(address.host, address.port, CONNECT_SECONDS)
+            await try_port(address.host, address.port, CONNECT_SECONDS)
         await asyncio.wait_for(connect(self._dht.p2p, address), CONNECT_SECONDS)
-        await self._time.agree(peer)
+        await self.time.agree(peer)
         if await self._dht.protocol.call_ping(peer) is None:
             raise ConnectionError("something listens there, but it is no DHT node")
         await self._dht.find_nearest_nodes([self._dht.node_id])
@@ -127,6 +156,7 @@ class Meetings:
 
     def stop(self) -> None:
         """End what is under way."""
+        self.proofs.stop()
         for attempt in self.addresses.values():
             if attempt.task is not None:
                 attempt.task.cancel()

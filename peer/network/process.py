@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -9,8 +10,11 @@ from typing import Any
 
 from peer.network.address import Address
 from peer.network.child_calls import Pending
+from peer.network.door import Door
 from peer.network.hivemind_patches import start_dht
 from peer.network.node import call_node, start_node
+from peer.network.signatures import Signer
+from peer.wire_household import Household
 
 GOODBYE_SECONDS = 2.0
 
@@ -21,31 +25,42 @@ class NodeProcess:
     :param identity: the file that the device's key is kept in
     """
 
-    def __init__(self, host: str, port: int, identity: Path, run: str):
-        self.dht = start_dht(host, port, identity, run)
+    def __init__(self, host: str, port: int, identity: Path, run: str, door: Door):
+        if identity.exists():
+            Signer(identity)  # tells what is wrong with it
+        self.dht = start_dht(host, port, identity, run, door)
         self.address = Address(host, port, self.dht.peer_id.to_base58())
         self._run = run
+        self._asking = threading.Lock()  # the training loop and the control channel ask, each on a thread of its own
 
     @property
     def is_alive(self) -> bool:
         """Return whether the process lives."""
         return bool(self.dht.is_alive())
 
-    def start_node(self, name: str, checkpoints: Path, known: list[str]) -> str | None:
+    def start_node(self, name: str, checkpoints: Path, known: list[str], household: Household | None) -> str | None:
         """Create the node and start it; return why zeroconf cannot be used here, if it cannot. Waits.
 
         :param name: what people call the device; "" for one that only looks, and does not announce itself
         :param known: multiaddresses to begin with
+        :param household: that this device belongs to, if it does
         """
         start = partial(
-            start_node, run=self._run, name=name, address=self.address, checkpoints=checkpoints, known=known
+            start_node,
+            run=self._run,
+            name=name,
+            address=self.address,
+            checkpoints=checkpoints,
+            known=known,
+            household=household,
         )
         return Pending[str | None](self.dht.run_coroutine(start, return_future=True), self.dht.is_alive).wait()
 
     def begin(self, method: str, **arguments: Any) -> Pending[Any]:
         """Begin to call a method of the node, one of `Node.methods`."""
         call = partial(call_node, method=method, arguments=arguments)
-        return Pending(self.dht.run_coroutine(call, return_future=True), self.dht.is_alive)
+        with self._asking:
+            return Pending(self.dht.run_coroutine(call, return_future=True), self.dht.is_alive)
 
     def call(self, method: str, **arguments: Any) -> Any:
         """Call a method of the node. Waits; raises what it fails with, and TransferError if the process ends."""

@@ -70,13 +70,13 @@ class CallBack(ServicerBase):
 async def accepts(host: str, port: int) -> bool:
     """Return whether a TCP connection to that port can be opened."""
     try:
-        await knock(host, port, CALL_SECONDS)
+        await try_port(host, port, CALL_SECONDS)
     except OSError:
         return False
     return True
 
 
-async def knock(host: str, port: int, seconds: float) -> None:
+async def try_port(host: str, port: int, seconds: float) -> None:
     """Open a TCP connection to that port, and close it. Raises OSError with what the system says, or TimeoutError."""
     _, writer = await asyncio.wait_for(asyncio.open_connection(host, port), seconds)
     writer.close()

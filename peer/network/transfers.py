@@ -12,7 +12,7 @@ from minigpt.checkpoint.manifest import SETTINGS, Manifest
 from peer.state.fetching import TransferError, fetch, fetch_bytes, fetch_manifest, fetch_means, is_followed
 from peer.state.serving import StateService
 from peer.state.shards import Gathering, KeptShards, ShardService, Stock
-from peer.wire import State
+from peer.wire import State, WhichState
 
 MAX_DONORS = 4  # that state is taken from at once
 
@@ -20,7 +20,7 @@ MAX_DONORS = 4  # that state is taken from at once
 class Transfers:
     """The transfers of one node.
 
-    :param checkpoints: the folder whose newest checkpoint others may take
+    :param checkpoints: the folder whose newest and best checkpoint others may take
     :param others_of: tells of a run and a donor who else may have what the donor has
     """
 
@@ -33,9 +33,9 @@ class Transfers:
         """Begin to give our state to whoever asks."""
         await self.service.add_p2p_handlers(self._p2p)
 
-    async def fetch_manifest(self, peer: str, run: str) -> Manifest:
-        """Take the manifest of the donor's newest checkpoint."""
-        return await fetch_manifest(self._p2p, PeerID.from_base58(peer), run)
+    async def fetch_manifest(self, peer: str, run: str, state: WhichState = "newest") -> Manifest:
+        """Take the manifest of the donor's newest or best checkpoint."""
+        return await fetch_manifest(self._p2p, PeerID.from_base58(peer), run, state)
 
     async def fetch_bytes(self, peer: str, manifest: Manifest, name: str) -> bytes:
         """Take one small file of it."""
@@ -58,10 +58,11 @@ class Transfers:
         skip: tuple[str, ...],
         newer_than: State | None,
         or_followed: bool,
+        state: WhichState = "newest",
     ) -> Path:
-        """Take the donor's newest checkpoint of that run, with the help of others; see `Network.fetch`."""
+        """Take the donor's newest or best checkpoint of that run, with the help of others; see `Network.fetch`."""
         donor, run = PeerID.from_base58(peer), run_id.rpartition("-")[0]
-        manifest = await fetch_manifest(self._p2p, donor, run)
+        manifest = await fetch_manifest(self._p2p, donor, run, state)
         if manifest.run_id != run_id:
             raise TransferError(f"it has a state of run {manifest.run_id}, and this is {run_id}")
         progress = manifest.progress

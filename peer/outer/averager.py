@@ -29,22 +29,27 @@ from hivemind.averaging.partition import AllreduceException
 from hivemind.p2p import P2PContext, PeerID
 from hivemind.proto import averaging_pb2
 from hivemind.utils import MPFuture
+from hivemind.utils.asyncio import cancel_and_wait
 
 from peer.network import clock
 from peer.outer.all_reduce import AgreeingRunner
+from peer.outer.leaders import Company, Following, StallingLeaders
 from peer.outer.matchmaking import KeptGroups
 from peer.outer.shunned import SHUN_SECONDS, Shunned
 from peer.outer.traffic import Traffic
 from peer.state.anchor import FINE, MEAN_BITS
 from peer.state.codec import PART, bits_of, payload_bytes
+from peer.swarm.grouping import full_group
 from peer.wire import MAX_PEERS, Declared, ProtocolViolation, exchange_prefix, parse_value
 
 MATCHMAKING_SECONDS = 4.0  # that a group waits for an expected peer that does not come
+LOOK_SECONDS = 0.25  # between two looks at a group that does not begin
 MAX_GROUP = MAX_PEERS  # that a group waits for at most
 # A peer that sends no part for so long is left out of the first exchange; of a later one, if it sends none for as long
 # as the whole exchange before took, but for SHORTEST_TIMEOUT at least.
 CHUNK_TIMEOUT = 15.0  # seconds
 SHORTEST_TIMEOUT = 3.0  # seconds
+TIMEOUTS = 3  # that an exchange in which nothing moves is given
 
 
 class PseudoGradientAverager(DecentralizedAverager):
@@ -69,6 +74,10 @@ class PseudoGradientAverager(DecentralizedAverager):
         self._complaints: mp.SimpleQueue[tuple[str, str]] = mp.SimpleQueue()
         self._shunned = Shunned()  # in the child process
         self._searches: set[asyncio.Task[Any] | None] = set()  # for groups, in the child process
+        self._stalling = StallingLeaders()  # in the child process
+        # in the child process, of the exchange at hand: the others, and how many peers the best informed expects
+        self._company, self._expected = Company(*(frozenset[str](),) * 3, most=1), 0
+        self._has_left = False  # a leader that did not begin
         interrupt = signal.getsignal(signal.SIGINT)
         super().__init__(
             [torch.zeros(payload_bytes(size, MEAN_BITS[FINE]), dtype=torch.uint8)],
@@ -113,6 +122,7 @@ class PseudoGradientAverager(DecentralizedAverager):
         steps: int,
         group_size: int,
         patience: float,
+        company: Company,
         reachable: bool = True,
     ) -> StepControl:
         """Begin to average what is given with up to `group_size` peers at the same anchor.
@@ -127,6 +137,7 @@ class PseudoGradientAverager(DecentralizedAverager):
             with 0 we only take
         :param steps: in which the sequences that weigh were trained
         :param patience: seconds to wait for expected peers that do not come; the group starts as soon as it is full
+        :param company: who may lead us, and who is waited for
         :param reachable: whether others can open a connection to us; else we come to somebody else's group, and others
             are the reducers
         """
@@ -141,9 +152,9 @@ class PseudoGradientAverager(DecentralizedAverager):
             "patience": patience,
         }
         self.mode = AveragingMode.NODE if reachable else AveragingMode.CLIENT
-        return self._begin(gather, float(weight), 3 * patience + 5)
+        return self._begin(gather, float(weight), 3 * patience + 5, company)
 
-    def _begin(self, gather: dict[str, Any], weight: float, timeout: float) -> StepControl:
+    def _begin(self, gather: dict[str, Any], weight: float, timeout: float, company: Company) -> StepControl:
         """Begin an exchange as hivemind's `step` does, but do not wait for ever for a child that has died.
 
         Then the exchange is cancelled.
@@ -157,7 +168,7 @@ class PseudoGradientAverager(DecentralizedAverager):
             data_for_gather=said,
         )
         taken_on: MPFuture = MPFuture()
-        self._outer_pipe.send(("_step", [], {"step": control, "future_for_init": taken_on}))
+        self._outer_pipe.send(("_step", [], {"step": control, "future_for_init": taken_on, "company": company}))
         while True:
             try:
                 control.attach(*taken_on.result(timeout=0.5))
@@ -192,25 +203,43 @@ class PseudoGradientAverager(DecentralizedAverager):
     async def rpc_join_group(
         self, request: averaging_pb2.JoinRequest, context: P2PContext
     ) -> AsyncIterator[averaging_pb2.MessageFromLeader]:
-        """Wait for as many peers as the best informed of the group expects: notices reach some later than others."""
+        """Wait for as many peers as the best informed of the group expects: notices reach some later than others.
+
+        But for no more than can come as far as we know: who expects more may have made that up. A stranger's word does
+        not count.
+        """
         if context.remote_id.to_base58() in self._shunned:
             yield averaging_pb2.MessageFromLeader(code=averaging_pb2.NOT_LOOKING_FOR_GROUP)
             return
         with suppress(Exception):  # it is complained of where it would be used
             declared = parse_value(Declared, self.serializer.loads(self.serializer.loads(request.gather)[2]))
-            if request.schema_hash == self._matchmaking.schema_hash:
-                size = max(self._matchmaking.target_group_size or 0, declared.group_size)
-                self._matchmaking.target_group_size = min(size, MAX_GROUP)
+            is_believed = context.remote_id.to_base58() in self._company.leaders
+            if is_believed and request.schema_hash == self._matchmaking.schema_hash:
+                self._expected = max(self._expected, declared.group_size)
         async for message in super().rpc_join_group(request, context):
             yield message
+
+    def _reasons_to_reject(self, request: averaging_pb2.JoinRequest, context: P2PContext) -> Any:
+        """Refuse a peer as hivemind does, but let nobody take the place of those that are waited for.
+
+        hivemind asks this with its lock held, just before it counts whether the group is full.
+        """
+        matchmaking = self._matchmaking
+        there = {peer.to_base58() for peer in (*matchmaking.current_followers, context.remote_id)}
+        expected = min(self._expected, self._company.most)
+        matchmaking.target_group_size = min(MAX_GROUP, full_group(self._company.awaited, there, expected))
+        return type(matchmaking)._check_reasons_to_reject(matchmaking, request, context)
 
     def _complain(self, peer: PeerID, what: str) -> None:
         """Shun a peer for what it sent, and tell the training process."""
         self._shunned.add(peer.to_base58(), SHUN_SECONDS)
         self._complaints.put((peer.to_base58(), what))
 
-    async def _step(self, *, step: StepControl, future_for_init: MPFuture) -> None:
+    async def _step(self, *, step: StepControl, future_for_init: MPFuture, company: Company) -> None:
         """Tell hivemind's matchmaking which group this exchange is to have, and let it look for that."""
+        shunned = frozenset(peer for peer in company.everybody if peer in self._shunned)
+        self._company, self._expected = company.without(self._stalling.now | shunned), 0
+        self._has_left = False
         _, mode, gather = self.serializer.loads(step.data_for_gather)
         wanted = self.serializer.loads(gather)
         matchmaking = self._matchmaking
@@ -219,11 +248,13 @@ class PseudoGradientAverager(DecentralizedAverager):
         # peers at another anchor are turned away by hivemind's own schema check
         matchmaking.schema_hash = hashlib.sha256(self.schema_hash + wanted["lineage"].encode()).digest()
         matchmaking.client_mode = mode == AveragingMode.CLIENT.value
-        matchmaking.target_group_size = wanted["group_size"]
+        matchmaking.target_group_size = full_group(self._company.awaited, (), 0)
         matchmaking.min_matchmaking_time = wanted["patience"]
         matchmaking.potential_leaders.min_matchmaking_time = wanted["patience"]
         matchmaking.request_timeout = wanted["patience"] / 2
+        matchmaking._check_reasons_to_reject = self._reasons_to_reject
         matchmaking.potential_leaders.pop_next_leader = self._next_leader
+        matchmaking._request_join_group = self._ask_for_a_place
         matchmaking.look_for_group = self._look_for_group
         try:
             await super()._step(step=step, future_for_init=future_for_init)
@@ -243,12 +274,55 @@ class PseudoGradientAverager(DecentralizedAverager):
             self._searches.discard(task)
 
     async def _next_leader(self) -> PeerID:
-        """Return the next peer to ask for a place in its group, none that is shunned."""
+        """Return the next peer to ask for a place in its group: one that may lead us, and is not shunned."""
         leaders = self._matchmaking.potential_leaders
         while True:
             leader: PeerID = await type(leaders).pop_next_leader(leaders)
-            if leader.to_base58() not in self._shunned:
+            if self._may_lead(leader):
                 return leader
+
+    def _may_lead(self, peer: PeerID) -> bool:
+        return peer.to_base58() in self._company.leaders and peer.to_base58() not in self._shunned
+
+    async def _ask_for_a_place(self, leader: PeerID) -> GroupInfo | None:
+        """Ask a peer for a place in its group, and wait until it begins; None where nothing came of it.
+
+        hivemind waits as long as the leader likes. We leave one that does not begin, and for a while it neither leads
+        us nor is waited for.
+        """
+        matchmaking = self._matchmaking
+        if not self._may_lead(leader):  # another leader has sent us there
+            return None
+        request = asyncio.create_task(type(matchmaking)._request_join_group(matchmaking, leader))
+        try:
+            following = Following(self._company.everybody, self.seconds)
+            while not request.done():
+                await asyncio.wait({request}, timeout=LOOK_SECONDS)
+                if matchmaking.current_leader != leader or not following.is_worth_a_look:
+                    continue
+                looking = await self._looking()
+                if not request.done() and following.is_to_be_left(looking):
+                    self._leave(leader.to_base58())
+                    return None
+            group: GroupInfo | None = request.result()
+        finally:
+            await cancel_and_wait(request)
+        if group is None and self._has_left:  # it may be about to leave the same leader: it is asked again
+            attempts = matchmaking.potential_leaders.past_attempts
+            attempts.difference_update([attempt for attempt in attempts if attempt[0] == leader])
+        return group
+
+    def _leave(self, leader: str) -> None:
+        """Go on without a leader that does not begin."""
+        self._has_left = True
+        self._stalling.add(leader)
+        self._company = self._company.without([leader])
+
+    async def _looking(self) -> set[str]:
+        """Return the peer ids of those that look for a group."""
+        groups = self._matchmaking.group_key_manager
+        found = await groups.get_averagers(groups.current_key, only_active=True)
+        return {peer.to_base58() for peer, _ in found}
 
     async def _shutdown(self, timeout: float | None) -> None:
         """End exchanges in flight, then all the rest as hivemind does.
@@ -295,7 +369,7 @@ class PseudoGradientAverager(DecentralizedAverager):
             **kwargs,
         )
         self._running_groups[group_id].set_result(runner)
-        averages = await self._unless_it_stalls(runner.averages(), 3 * timeout)
+        averages = await self._unless_it_stalls(runner.averages(), TIMEOUTS * timeout)
         if runner.tensor_part_container.failed_size:
             raise AllreduceException("a peer left in the middle of the exchange")
         for tensor, average in zip(tensors, averages):
@@ -314,12 +388,17 @@ class PseudoGradientAverager(DecentralizedAverager):
     async def _unless_it_stalls(self, work: Awaitable[list[torch.Tensor]], patience: float) -> list[torch.Tensor]:
         """Return the result of an all-reduce. Raise AllreduceException if no byte of it moves for `patience` seconds.
 
-        hivemind's own timeouts miss some faults of two peers at once.
+        hivemind's own timeouts miss some faults of two peers at once. And who has slept for longer than the others wait
+        for a part may find all of the mean in its sockets, while they have gone on without it: then it is not for us.
         """
         task = asyncio.ensure_future(work)
-        moved, since = -1, time.monotonic()
+        moved, since, awake = -1, time.monotonic(), clock.now()
         while not task.done():
             await asyncio.wait({task}, timeout=patience / 15)
+            slept, awake = clock.now() - awake, clock.now()
+            if slept > patience / TIMEOUTS:
+                task.cancel()
+                raise AllreduceException("this device was asleep in the middle of the exchange")
             if self.traffic.total != moved:
                 moved, since = self.traffic.total, time.monotonic()
             elif time.monotonic() - since > patience:

@@ -2,7 +2,7 @@
 
 The means that we missed lead from our anchor to that of now (`peer/state/means.py`). Where the swarm's anchor does not
 come from ours by means, the newer anchor itself is taken. Nothing of it is believed before it was checked, and a donor
-that cannot show what it claims is not asked again for a while, so that it keeps nobody from going on.
+that cannot show what it claims is not asked again for a while (`doubts.py`), so that it keeps nobody from going on.
 """
 
 from __future__ import annotations
@@ -15,15 +15,12 @@ from torch import Tensor
 
 from minigpt.checkpoint.manifest import OPTIMIZER, Progress
 from peer.network.handle import Network
-from peer.outer.shunned import Shunned
+from peer.outer.doubts import WRITING_SECONDS, Doubts
 from peer.state.fetching import TransferError
 from peer.state.means import Mean, load
 from peer.state.verifying import verified
 from peer.swarm.membership import newer_state
-from peer.wire import Notice
-
-DOUBT_SECONDS = 10.0  # in which a newer anchor that could not be taken keeps nobody from going on with the others
-WRITING_SECONDS = 1.0  # the same for one that its donor has not written yet: that takes a moment
+from peer.wire import Notice, State
 
 
 class NotTaken(Exception):
@@ -38,6 +35,11 @@ class NewerAnchor:
     progress: Progress
     parameters: Mapping[str, Tensor]  # by name
 
+    @property
+    def state(self) -> State:
+        """Where it is in the order of states; see `Notice.state`."""
+        return (self.progress.samples, self.progress.round, self.progress.lineage_or_version)
+
 
 class CatchingUp:
     """Takes what we missed, in at most one transfer at a time, and keeps missed means until the anchor has moved.
@@ -45,14 +47,18 @@ class CatchingUp:
     :param checkpoints: the folder of all runs, which newer anchors are taken into; means go into the run's own folder
     :param size: numbers in a mean
     :param missed: files of means that are here already, in order
+    :param doubts: about those that claim to be ahead
     """
 
-    def __init__(self, network: Network, checkpoints: Path, run: str, size: int, missed: Sequence[Path]):
+    def __init__(
+        self, network: Network, checkpoints: Path, run: str, size: int, missed: Sequence[Path], doubts: Doubts
+    ):
         self._network, self._checkpoints, self._run, self._size = network, checkpoints, run, size
         self._missed = list(missed)  # files of means that our anchor has not been moved by yet, in order
+        self.began_at = ""  # lineage of our anchor at the beginning of the last transfer
         self._donor: Notice | None = None
         self._poll: Callable[[], list[Path] | NewerAnchor | None] | None = None
-        self._doubted = Shunned()  # peers whose newer anchor could not be taken
+        self._doubts = doubts
         self._strayed = False  # the swarm's anchor does not come from ours by means alone
 
     @property
@@ -66,8 +72,17 @@ class CatchingUp:
         return bool(self._missed)
 
     def ahead(self, me: Notice, others: Iterable[Notice]) -> Notice | None:
-        """Return the peer with the newest anchor, if it is newer than ours and the peer is to be asked for it."""
-        return newer_state(me, [other for other in others if other.peer not in self._doubted])
+        """Return the peer with the newest anchor, if it is newer than ours and the peer is to be asked for it.
+
+        Those that we know are asked before strangers, who may say what they like.
+        """
+        asked = [other for other in others if self._doubts.asks(other.peer)]
+        return newer_state(me, [other for other in asked if self._doubts.knows(other.peer)]) or newer_state(me, asked)
+
+    def gives_way_to(self, donor: Notice | None) -> bool:
+        """Return whether the transfer under way is a stranger's, who may let us wait, and that donor is one we know."""
+        stranger = self._donor is not None and not self._doubts.knows(self._donor.peer)
+        return stranger and donor is not None and self._doubts.knows(donor.peer)
 
     def begin(self, donor: Notice, me: Notice, shared: bool) -> None:
         """Begin to take the means that we missed from the donor; where means would not lead on, its newer anchor.
@@ -77,12 +92,12 @@ class CatchingUp:
         :param me: our notice
         :param shared: whether our anchor is one that others have followed
         """
-        self._donor = donor
+        self._donor, self.began_at = donor, me.lineage
         if shared and not self._strayed:
             means = self._network.fetch_means(donor.peer, self._checkpoints / self._run, me.lineage, self._size)
             self._poll = lambda: self._means(means.poll())
         elif not donor.sharing:
-            self._doubted.add(donor.peer, WRITING_SECONDS)
+            self._doubts.broken(donor.peer, WRITING_SECONDS)
         else:
             state = self._network.fetch(
                 donor.peer,
@@ -104,11 +119,13 @@ class CatchingUp:
             arrived = self._poll()
         except (TransferError, OSError, ValueError) as error:  # MeanError and CheckpointError are ValueErrors
             self._poll = None
-            self._doubted.add(self._donor.peer, DOUBT_SECONDS)
+            self._doubts.broken(self._donor.peer)
             self._strayed = isinstance(error, ValueError)
             raise NotTaken(f"the newer state of {self._donor.name} could not be taken: {error}") from error
         if arrived is not None:
             self._poll = None
+        if arrived:
+            self._doubts.kept(self._donor.peer)
         if isinstance(arrived, list):
             self._missed = arrived
             return None
@@ -120,8 +137,12 @@ class CatchingUp:
 
     def stray(self) -> None:
         """Forget the means that are here, which do not lead on: the next time, the newer anchor is asked for."""
-        self._missed = []
+        self.forget()
         self._strayed = True
+
+    def forget(self) -> None:
+        """Forget the means that are here: our anchor has moved on without them."""
+        self._missed = []
 
     def _means(self, paths: list[Path] | None) -> list[Path] | None:
         """Take in the files of means, once they are here."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -11,6 +12,7 @@ class RoundClosed:
 
     peers: list[str]  # names, our own first
     share: float  # of the round's sequences that were ours
+    shares: Mapping[str, float] = field(default_factory=dict, compare=False)  # of each by peer id, where it is known
 
 
 @dataclass(frozen=True)

@@ -23,9 +23,10 @@ WHOLE_COST = 2.0  # times the measured cost: with p2pd's, and with what all of i
 USE = 0.4  # own sequences that one of another device is worth (docs/log.md, "a quarter of a device")
 MIN_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 300.0  # that a group keeps to for one of its peers, whatever that one says
-# While somebody is on the way to our anchor it moves more rarely, and the more so the longer they take: the first pause
-# with others at our anchor, the first pause without, and the longest.
-CATCHING_UP_SECONDS = (5.0, 120.0, 120.0)
+LONGEST_PAUSE_OF_STRANGERS = 15.0  # the same for one that has been in no exchange with us yet
+# While somebody is on the way to our anchor it moves more rarely, and the more so the longer they take: the first
+# pause, and the longest, which is the only one without others at our anchor.
+CATCHING_UP_SECONDS = (5.0, 120.0)
 FINE_SHARE = 0.25  # of the time that the movement was trained in: sending it in eight bits may take so much
 FINE_SECONDS = 120.0  # of that time that count at most: all others are in the same exchange
 
@@ -77,7 +78,7 @@ class ExchangeSchedule:
             self._coarse_costs.append(self._cost)
             self.pause = max(MIN_PAUSE_SECONDS, self._coarse_cost / COST_SHARE)
         self._cost, self._is_usual = 0.0, True
-        self._slow_pause = min(2 * self._slow_pause, CATCHING_UP_SECONDS[2])
+        self._slow_pause = min(2 * self._slow_pause, CATCHING_UP_SECONDS[1])
 
     def balance(self, cores: int) -> tuple[float, float] | None:
         """Return what exchanges take from a device's speed and what they bring it, as shares of its own speed.
@@ -92,16 +93,28 @@ class ExchangeSchedule:
         interval = max(MIN_PAUSE_SECONDS, (times[-1] - times[0]) / (COST_MEMORY - 1))
         return WHOLE_COST * self._coarse_cost / interval / cores, USE * median(brought)
 
-    def pause_with(self, mates: Sequence[Notice], somebody_is_awaited: bool) -> float:
+    def pause_with(self, mates: Sequence[Notice], somebody_is_awaited: bool, trusted: frozenset[str]) -> float:
         """Return the seconds from the last move of the anchor to the next exchange: the longest that anybody needs.
 
         :param somebody_is_awaited: somebody is on the way to our anchor
+        :param trusted: peer ids of those that have been in an exchange with us
         """
         if not somebody_is_awaited:
             self._slow_pause = 0.0
+        elif not mates:
+            return max(self.pause, CATCHING_UP_SECONDS[1])
         elif not self._slow_pause:
-            self._slow_pause = CATCHING_UP_SECONDS[0 if mates else 1]
-        return max(self.pause, self._slow_pause, *(min(mate.pause, LONGEST_PAUSE_SECONDS) for mate in mates))
+            self._slow_pause = CATCHING_UP_SECONDS[0]
+        return max(self._slow_pause, self.longest_pause(mates, trusted))
+
+    def longest_pause(self, mates: Sequence[Notice], trusted: frozenset[str]) -> float:
+        """Return the seconds that the exchanges of a group need from one to the next, where nobody is on the way."""
+        longest = {True: LONGEST_PAUSE_SECONDS, False: LONGEST_PAUSE_OF_STRANGERS}
+        return max([self.pause, *(min(mate.pause, longest[mate.peer in trusted]) for mate in mates)])
+
+    def pause_to_tell(self, newcomers_are_awaited: bool) -> float:
+        """Return the pause that others are to keep to: a longer one where we know of newcomers, and they do not."""
+        return max(self.pause, self._slow_pause, CATCHING_UP_SECONDS[0]) if newcomers_are_awaited else self.pause
 
     def bits(self, trained_seconds: float, peers: int) -> int:
         """Return the bits a number in which a pseudo-gradient is to be given, COARSE or FINE.

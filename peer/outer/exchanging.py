@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
+from typing import Any
 
 from hivemind.averaging.control import StepControl
 
 from data.terminal import printable
 from peer.outer.averager import MATCHMAKING_SECONDS, MAX_GROUP
 from peer.outer.averager_process import AveragerProcess
+from peer.outer.doubts import Doubts
 from peer.outer.exchange_schedule import ExchangeSchedule
+from peer.outer.leaders import Company
+from peer.outer.newcomers import Newcomers
 from peer.outer.pseudo_gradient import Given
 from peer.state.anchor import steps_of
 from peer.state.means import Mean
@@ -34,6 +38,8 @@ class Flight:
 
     control: StepControl
     lineage: str  # of the anchor that its mean is to move
+    awaited: list[str]  # ids of the peers that are waited for
+    began: float  # of `time.monotonic`
     moved: int  # bytes, to and fro
     processor_seconds: float
 
@@ -41,9 +47,9 @@ class Flight:
 class Exchanging:
     """Begins exchanges, looks after the one in flight, and tells the schedule what it has cost."""
 
-    def __init__(self, process: AveragerProcess, schedule: ExchangeSchedule):
+    def __init__(self, process: AveragerProcess, schedule: ExchangeSchedule, doubts: Doubts, newcomers: Newcomers):
         self.seconds = 0.0  # that the last exchange took, once its group was there
-        self._process, self._schedule = process, schedule
+        self._process, self._schedule, self._doubts, self._newcomers = process, schedule, doubts, newcomers
         self._flight: Flight | None = None
 
     @property
@@ -51,15 +57,18 @@ class Exchanging:
         """True while an exchange is in flight."""
         return self._flight is not None
 
-    def begin(self, given: Given, lineage: str, me: Notice, mates: Sequence[Notice]) -> None:
+    def begin(self, given: Given, lineage: str, me: Notice, mates: Sequence[Notice], company: Sequence[Notice]) -> None:
         """Begin an exchange with peers at our anchor.
 
         :param lineage: of the anchor
         :param me: our notice
+        :param mates: those that are waited for
+        :param company: all others that train in our run: who of them stands where may have changed
         """
         averager = self._process.averager
-        slowest = max([me.step_seconds, *(mate.step_seconds for mate in mates)])
-        moved = averager.traffic.total
+        trusted = [mate.step_seconds for mate in mates if self._doubts.trusts(mate.peer)]
+        slowest = max([me.step_seconds, *trusted])
+        moved, awaited = averager.traffic.total, [mate.peer for mate in mates]
         control = averager.exchange(
             given.payload,
             lineage=lineage,
@@ -69,9 +78,21 @@ class Exchanging:
             group_size=min(len(mates) + 1, MAX_GROUP),
             # a phone looks up only between two long steps
             patience=min(MAX_PATIENCE, max(MATCHMAKING_SECONDS, 2 * slowest + 2)),
+            company=self._company(me, awaited, company),
             reachable=me.reachable,
         )
-        self._flight = Flight(control, lineage, moved, averager.processor_seconds)
+        self._flight = Flight(control, lineage, awaited, time.monotonic(), moved, averager.processor_seconds)
+
+    def _company(self, me: Notice, awaited: Collection[str], company: Sequence[Notice]) -> Company:
+        """Return the others as an exchange is to take them; see `begin`.
+
+        Strangers do not lead us where we wait for somebody that we know, and one of us can be reached and so lead.
+        """
+        everybody = frozenset(other.peer for other in company)
+        known = frozenset(filter(self._doubts.knows, everybody))
+        one_can_lead = me.reachable or any(other.reachable for other in company if other.peer in known)
+        leaders = known if one_can_lead and not known.isdisjoint(awaited) else everybody
+        return Company(everybody, frozenset(awaited), leaders, most=1 + sum(map(self._doubts.awaits, everybody)))
 
     @property
     def looks_for_a_group(self) -> bool:
@@ -83,12 +104,13 @@ class Exchanging:
         if self._flight is not None:
             self._flight.control.cancel()
 
-    def poll(self, me: str) -> Mean | None:
+    def poll(self, me: str, company: Sequence[Notice]) -> Mean | None:
         """Return the mean that the exchange in flight came to; None while it is in flight, or where it was given up.
 
         Raise NotExchanged where it came to nothing.
 
         :param me: our peer id
+        :param company: all others that train in our run
         """
         if self._flight is None or not self._flight.control.done():
             return None
@@ -97,17 +119,36 @@ class Exchanging:
             declared = {peer.to_base58(): given for peer, given in flight.control.result().items()}
             samples = {peer: int(given["samples"]) for peer, given in declared.items()}
             steps = steps_of([(int(given["weight"]), int(given["steps"])) for given in declared.values()])
-            # as many as the best informed of them expected, so that all of a group come to the same conclusion
-            expected = max(min(int(given["group_size"]), MAX_GROUP) for given in declared.values())
-            if not is_quorum(len(samples), expected):
+            self._charge(flight, samples)
+            self._doubts.exchanged(samples, flight.awaited)
+            if not is_quorum(len(samples), expected := self._expected(declared, me, company)):
+                self._doubts.in_vain(samples, (other.peer for other in company))
                 raise ValueError(f"{len(samples)} of {expected} devices came")
         except CancelledError:  # by `cancel`
             return None
         except (Exception, asyncio.CancelledError) as error:  # the latter by hivemind
             raise NotExchanged(f"an exchange did not come together ({reason(error)})") from error
+        self._doubts.moved(peer for peer in samples if peer != me)
         self._measure(flight, samples, me)
         payload = self._process.averager.mean(declared.values())
         return Mean(flight.lineage, samples, min(max(1, steps), MAX_COUNT), payload)
+
+    def _charge(self, flight: Flight, came: Collection[str]) -> None:
+        """Let newcomers pay for the time that an exchange with those that we know has waited for them in vain."""
+        knows_somebody = any(map(self._doubts.knows, flight.awaited))
+        if knows_somebody and any(not self._doubts.knows(peer) and peer not in came for peer in flight.awaited):
+            self._newcomers.cost(max(0.0, time.monotonic() - flight.began - self._process.averager.seconds))
+
+    def _expected(self, declared: dict[str, Any], me: str, company: Sequence[Notice]) -> int:
+        """Return how many were to come to an exchange: as many as the best informed of it expected.
+
+        So all of a group come to the same conclusion. But what strangers declare is believed only where we know nobody
+        of it, and there are no more than there are: one of them may have made that up.
+        """
+        known = [given for peer, given in declared.items() if self._doubts.knows(peer)]
+        believed = [*known, declared[me]] if known and me in declared else list(declared.values())
+        most = min(MAX_GROUP, 1 + sum(self._doubts.counts(other.peer) for other in company))
+        return min(most, max(int(given["group_size"]) for given in believed))
 
     def _measure(self, flight: Flight, samples: dict[str, int], me: str) -> None:
         """Tell the schedule what a successful exchange has cost, and brought."""

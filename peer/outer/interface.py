@@ -10,7 +10,7 @@ from minigpt.checkpoint.manifest import Progress, Standing
 from minigpt.model import MiniGPT
 from peer.outer.events import Event, RoundClosed
 from peer.outer.traffic import Traffic
-from peer.wire import Notice
+from peer.wire import Judgement, Notice
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,10 @@ class OuterLoop(Protocol):
         """True where others cannot follow us from our newest checkpoint, so that another one is needed now."""
 
     @property
+    def is_shared(self) -> bool:
+        """True where the anchor is a state of its own, which others follow."""
+
+    @property
     def others(self) -> list[Notice]:
         """The other peers of our run that are here, training or about to."""
 
@@ -55,10 +59,6 @@ class OuterLoop(Protocol):
     @property
     def round_progress(self) -> int:
         """The sequences among them that belong to the round at hand."""
-
-    @property
-    def lr_factor(self) -> float:
-        """The factor of the learning rate that comes from the company of others."""
 
     @property
     def exchange_report(self) -> ExchangeReport | None:
@@ -79,8 +79,20 @@ class OuterLoop(Protocol):
         :param tokens_per_second: at which this device trains
         """
 
+    def go_back(self) -> bool:
+        """Go back to the anchor, give nothing of what was trained since, and forget the optimizer's moments.
+
+        Return False where that cannot be now, for an exchange has part of it.
+        """
+
     def checkpoint_saved(self, samples: int) -> None:
         """Take in that a checkpoint with so many sequences behind it is whole on the disk."""
+
+    def tell(self, judgement: Judgement) -> None:
+        """Tell the others whether this device has something to gain from its chats."""
+
+    def hurry(self) -> None:
+        """Exchange as soon as others do, and not when the next exchange can be afforded."""
 
     def pause(self, why: str) -> None:
         """Tell the others that this device does not train now, and why, such as "battery at 9 %"."""

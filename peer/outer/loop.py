@@ -12,6 +12,7 @@ moves the anchor.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,16 +23,18 @@ from minigpt.checkpoint.manifest import Progress, Standing
 from minigpt.model import MiniGPT
 from minigpt.settings import Settings
 from peer.inner.loop import InnerLoop
-from peer.inner.lr_schedule import lr_factor
 from peer.network.handle import Network
 from peer.network.node import View
 from peer.outer.averager import PseudoGradientAverager
 from peer.outer.averager_process import AveragerProcess
 from peer.outer.catching_up import CatchingUp, NewerAnchor, NotTaken
+from peer.outer.doubts import Doubts
 from peer.outer.events import CaughtUp, Event, Reconnected, RoundClosed, Setback
 from peer.outer.exchange_schedule import ExchangeSchedule
 from peer.outer.exchanging import Exchanging, NotExchanged, reason
 from peer.outer.interface import ExchangeReport
+from peer.outer.newcomers import Newcomers
+from peer.outer.offers import Offers
 from peer.outer.outer_state import OuterState, StartingPoint, Tally
 from peer.outer.peers import REUNION_SECONDS, Peers
 from peer.outer.traffic import Traffic
@@ -40,11 +43,13 @@ from peer.swarm.grouping import (
     can_exchange,
     expected_group,
     groupmates,
+    holds_us_up,
     in_company,
+    mates_among,
     somebody_falters,
     wait_for_somebody,
 )
-from peer.wire import MAX_COUNT, Notice, Role
+from peer.wire import MAX_COUNT, Judgement, Notice, Role
 
 PAUSE_SECONDS = 1.0  # after a failed exchange or transfer
 
@@ -76,10 +81,13 @@ class BackgroundOuterLoop:
         self._run_folder = checkpoints / progress.run
         self._me = me
         self._peers = Peers(me.run_id)
+        self._offers = Offers(self.progress.lineage, self._samples_per_round)
         self._process = AveragerProcess(network, averager, me.run_id)
         self._schedule = ExchangeSchedule(self.state.anchor.size)
-        self._exchanging = Exchanging(self._process, self._schedule)
-        self._catching_up = CatchingUp(network, checkpoints, progress.run, self.state.anchor.size, start.missed)
+        self._doubts, self._newcomers = Doubts(), Newcomers()
+        self._exchanging = Exchanging(self._process, self._schedule, self._doubts, self._newcomers)
+        size = self.state.anchor.size
+        self._catching_up = CatchingUp(network, checkpoints, progress.run, size, start.missed, self._doubts)
         self._saved_samples = progress.samples  # behind the newest checkpoint on the disk
         # sequences behind the first anchor that others can follow by means; None while we are alone
         self._shared_from: int | None = progress.samples
@@ -97,8 +105,12 @@ class BackgroundOuterLoop:
             yield self._reconnected()
             return
         self._peers.update(view.notices)
+        self._newcomers.took(view.took)
+        self._newcomers.hold_up(False)
+        self.network.know(self._known)
         yield from happened(self._peers.shun(self._process.averager.complaints()))
         self.state.contributions.update(self.others)
+        self._offers.update(self.others, self.progress.samples, self.state.pseudo_gradient.samples)
         if self._exchanging.under_way:
             yield from happened(self._look_after_exchange())
             return
@@ -106,16 +118,21 @@ class BackgroundOuterLoop:
             yield from happened(self._look_after_transfer())
         while self._catching_up.has_means:  # a round that closes is told before the next mean moves its anchor
             yield from happened(self._take_mean())
-        if not self._catching_up.under_way and time.monotonic() >= self._not_before:
+        if time.monotonic() >= self._not_before:
             yield from happened(self._decide(view.suspected))
 
     def _decide(self, suspected: frozenset[str]) -> Event | None:
-        """Catch up, exchange, or close a round alone: whichever is due, with nothing under way."""
+        """Catch up, exchange, or close a round alone: whichever is due, with no exchange under way."""
         me = self._notice()
-        donor = None if self._paused else self._catching_up.ahead(me, self.others)  # who rests catches up afterwards
-        if donor is not None:
+        # who rests catches up afterwards
+        donor = None if self._paused else self._catching_up.ahead(me, self.others)
+        if self._catching_up.under_way and not self._catching_up.gives_way_to(donor):
+            if holds_us_up(me, self.others, self._trusted, self._known):
+                return None
+        elif donor is not None:
             self._catching_up.begin(donor, me, self.is_shared)
-        elif in_company(me, self.others) and can_exchange(me, self.others):
+            return None
+        if in_company(me, self.others) and can_exchange(me, self.others):
             self._peers.met()
             if not self.is_shared:
                 return self._share()
@@ -132,17 +149,33 @@ class BackgroundOuterLoop:
     def _exchange_when_ready(self, me: Notice, suspected: frozenset[str]) -> Event | None:
         """Exchange with everybody at our anchor, once we and any of them are ready to."""
         now, last_group = time.monotonic(), self._peers.last_group
-        mates = expected_group(me, self.others, self._peers.recent_group)
+        here = expected_group(me, self.others, self._peers.recent_group)
+        newcomers = self._on_the_way
+        awaited = frozenset(mate.peer for mate in here if self._doubts.awaits(mate.peer))
+        mates = mates_among(here, awaited, self._known, newcomers)
         if not mates and self._peers.has_just_caught_up:
             return None  # whoever gave the means that we took is at our anchor, or ahead: their notices are older
-        waits = wait_for_somebody(mates, self.others, suspected)
-        due = self._moved_at + self._schedule.pause_with(mates, waits)
-        if now < due + REUNION_SECONDS and somebody_falters(mates, self.others, suspected):
+        coming = [other for other in self.others if other not in here]
+        if mates:  # without any, there is no exchange to be held up
+            coming = [other for other in coming if other.peer in self._known | newcomers]
+        self._newcomers.are_awaited = any(other.peer in newcomers for other in coming)
+        waits = wait_for_somebody(mates, [*mates, *coming], suspected)
+        due = self._moved_at + self._schedule.pause_with(mates, waits, self._trusted)
+        self._newcomers.hold_up(now < due and now >= self._due_without_newcomers(mates, coming, suspected))
+        if now < due + REUNION_SECONDS and somebody_falters(mates, self.others, suspected, self._trusted):
             return None
         self._ready = now >= due
         if self._ready and (not mates or any(mate.ready or mate.peer in last_group for mate in mates)):
             return self._give(mates)
         return None
+
+    def _due_without_newcomers(self, mates: list[Notice], coming: list[Notice], suspected: frozenset[str]) -> float:
+        """Return when we would exchange with those that we know, were nobody else here: never, where that is nobody."""
+        known = [mate for mate in mates if mate.peer in self._known]
+        known_coming = [other for other in coming if other.peer in self._known]
+        if not known or wait_for_somebody(known, [*known, *known_coming], suspected):
+            return math.inf
+        return self._moved_at + self._schedule.longest_pause(known, self._trusted)
 
     # ------------------------------------------------------------------ exchanging
 
@@ -153,7 +186,7 @@ class BackgroundOuterLoop:
         if given is None:
             return None
         if mates:
-            self._exchanging.begin(given, self.progress.lineage, self._notice(), mates)
+            self._exchanging.begin(given, self.progress.lineage, self._notice(), mates, self._awake)
             return None
         payload = self.state.anchor.agree_alone(given.payload)
         samples = {self._me.peer: given.samples}
@@ -164,10 +197,13 @@ class BackgroundOuterLoop:
 
         While we look for a group, the others may have found theirs without us: then their mean is what we need.
         """
-        if self._exchanging.looks_for_a_group and self._catching_up.ahead(self._notice(), self.others) is not None:
+        me = self._notice()
+        is_ahead = self._catching_up.ahead(me, self.others) is not None
+        is_behind = is_ahead and holds_us_up(me, self.others, self._trusted, self._known)
+        if self._exchanging.looks_for_a_group and is_behind:
             self._exchanging.cancel()
         try:
-            mean = self._exchanging.poll(self._me.peer)
+            mean = self._exchanging.poll(self._me.peer, self._awake)
         except NotExchanged as error:
             return self._set_back(str(error))
         return None if mean is None else self._move(mean)
@@ -194,13 +230,15 @@ class BackgroundOuterLoop:
     def _advance(self, mean: Mean) -> RoundClosed | None:
         """Move the anchor by a mean. Raise ValueError, with the anchor as it was, for one that cannot be."""
         closed = self.state.advance(mean, self._me.peer)
+        self._offers.anchor_moved(self.progress.lineage, mean.samples)
         self._moved_at, self._ready = time.monotonic(), False
         return None if closed is None else self._round_closed(closed)
 
     def _round_closed(self, tally: Tally) -> RoundClosed:
         """Return the event of a round that has closed with this tally: our name and the others', and our share."""
         others = sorted(self._peers.name_of(peer) for peer in tally.peers if peer != self._me.peer)
-        return RoundClosed([self._me.name, *others], tally.share(self._me.peer))
+        shares = {peer: tally.share(peer) for peer in tally.peers}
+        return RoundClosed([self._me.name, *others], tally.share(self._me.peer), shares)
 
     def _set_back(self, why: str) -> Setback:
         """Rest for a moment before anything new begins; return the event that tells why."""
@@ -214,14 +252,21 @@ class BackgroundOuterLoop:
         try:
             newer = self._catching_up.poll()
         except NotTaken as error:
-            return self._set_back(str(error))
-        return None if newer is None else self._take(newer)
+            return Setback(f"{error}; it is tried again")  # and meanwhile all else goes on
+        has_moved = self._catching_up.began_at != self.progress.lineage  # meanwhile, and perhaps beyond that
+        if newer is None or (has_moved and newer.state <= self._notice().state):
+            return None
+        return self._take(newer)
 
     def _take_mean(self) -> Event | None:
         """Move the anchor by the first of the means that we had missed."""
-        self._peers.fell_behind()
         try:
-            closed = self._advance(self._catching_up.next_mean())
+            mean = self._catching_up.next_mean()
+            if mean.previous != self.progress.lineage:  # we have moved meanwhile
+                self._catching_up.forget()
+                return None
+            self._peers.fell_behind()
+            closed = self._advance(mean)
         except ValueError as error:  # MeanErrors are
             self._catching_up.stray()
             return self._set_back(f"what was missed could not be taken: {reason(error)}")
@@ -232,14 +277,18 @@ class BackgroundOuterLoop:
     def _take(self, newer: NewerAnchor) -> CaughtUp:
         """Take a newer anchor, which others can follow by means from now on."""
         self._shared_from, self._moved_at = newer.progress.samples, time.monotonic()
-        training = sum(other.role == Role.TRAINING and not other.paused for other in self.others)
-        return self.state.take(newer, training, self._schedule.pause)
+        event = self.state.take(newer, len(self._awake), self._schedule.pause)
+        self._offers.begin(self.progress.lineage)
+        return event
 
     # ------------------------------------------------------------------ alone, and no longer alone
 
     def _close_round_alone(self) -> RoundClosed | None:
         """Let what we are now become the anchor, and a round be over; None where our parameters are no numbers."""
-        return RoundClosed([self._me.name], 1.0) if self.state.close_round_alone() else None
+        if not self.state.close_round_alone():
+            return None
+        self._offers.begin(self.progress.lineage)
+        return RoundClosed([self._me.name], 1.0, {self._me.peer: 1.0})
 
     def _share(self) -> RoundClosed | None:
         """Let the anchor be a state of its own from now on, for somebody came; it begins with what we are now.
@@ -271,7 +320,7 @@ class BackgroundOuterLoop:
                 "lineage": self.progress.lineage,
                 "trained": self.progress.samples,
                 "offered": self.state.pseudo_gradient.samples,
-                "pause": self._schedule.pause,
+                "pause": self._schedule.pause_to_tell(self._newcomers.are_awaited),
                 "ready": self._ready,
                 "paused": self._paused,
                 "reachable": self.network.view.reachable,
@@ -304,8 +353,29 @@ class BackgroundOuterLoop:
         return self._peers.others
 
     @property
+    def _awake(self) -> list[Notice]:
+        """The other peers of our run that train now."""
+        return [other for other in self.others if other.role == Role.TRAINING and not other.paused]
+
+    @property
+    def _trusted(self) -> frozenset[str]:
+        """The peer ids of those whose claims have held so far."""
+        return frozenset(other.peer for other in self.others if self._doubts.trusts(other.peer))
+
+    @property
+    def _known(self) -> frozenset[str]:
+        """The peer ids of those that have moved the anchor with us."""
+        return frozenset(other.peer for other in self.others if self._doubts.knows(other.peer))
+
+    @property
+    def _on_the_way(self) -> frozenset[str]:
+        """The peer ids of strangers that may hold us up, for they are on the way."""
+        pause = self._schedule.pause
+        strangers = (other.peer for other in self.others if not self._doubts.knows(other.peer))
+        return frozenset(peer for peer in strangers if self._newcomers.has(peer, pause))
+
+    @property
     def is_shared(self) -> bool:
-        """True where the anchor is a state of its own, which others follow."""
         return self._shared_from is not None
 
     @property
@@ -315,27 +385,21 @@ class BackgroundOuterLoop:
 
     @property
     def trained_by_all(self) -> int:
-        """The sequences that the swarm has trained in this run; nobody is believed more than a round of them."""
-        mates = groupmates(self._notice(), self.others)
-        offered = sum(min(mate.offered, self._samples_per_round) for mate in mates)
-        return self.progress.samples + self.state.pseudo_gradient.samples + offered
+        """The sequences that the swarm has trained in this run, as far as others are believed."""
+        own = self.state.pseudo_gradient
+        by_ahead = self._offers.ahead + own.samples - (own.given.samples if own.given is not None else 0)
+        return max(self.progress.samples + own.samples + self._offers.samples, by_ahead)
 
     @property
     def round_progress(self) -> int:
         return self.trained_by_all - self.state.tally.began_at
 
     @property
-    def lr_factor(self) -> float:
-        mates = expected_group(self._notice(), self.others, self._peers.last_group) if self.is_shared else []
-        if not mates:
-            return 1.0
-        return lr_factor([self._me.tokens_per_second, *(mate.tokens_per_second for mate in mates)])
-
-    @property
     def exchange_report(self) -> ExchangeReport:
         me = self._notice()
-        balance = self._schedule.balance(torch.get_num_threads())
-        return ExchangeReport(self._exchanging.seconds, balance, [me, *groupmates(me, self.others)])
+        mates = groupmates(me, self.others)
+        group = [me, *mates] if len(mates) == len(self._awake) else []  # who waits for somebody tells a longer pause
+        return ExchangeReport(self._exchanging.seconds, self._schedule.balance(torch.get_num_threads()), group)
 
     @property
     def traffic(self) -> Traffic:
@@ -344,8 +408,22 @@ class BackgroundOuterLoop:
     def trained(self, sequences: int) -> None:
         self.state.pseudo_gradient.trained(sequences)
 
+    def go_back(self) -> bool:
+        if self._exchanging.looks_for_a_group:
+            self._exchanging.cancel()
+        if self._exchanging.under_way:  # the group has what we gave, and its mean comes in a moment
+            return False
+        self.state.go_back()
+        return True
+
     def checkpoint_saved(self, samples: int) -> None:
         self._saved_samples = samples
+
+    def tell(self, judgement: Judgement) -> None:
+        self._me = self._me.model_copy(update={"judgement": judgement})
+
+    def hurry(self) -> None:
+        self._moved_at = 0.0
 
     def pause(self, why: str) -> None:
         self._paused = why

@@ -18,6 +18,7 @@ from minigpt.checkpoint.manifest import Progress, Standing
 from minigpt.model import MiniGPT
 from minigpt.settings import Settings
 from peer.inner.loop import InnerLoop
+from peer.inner.optimizer import movements_of_a_step
 from peer.outer.catching_up import NewerAnchor
 from peer.outer.events import CaughtUp
 from peer.outer.pseudo_gradient import PseudoGradient
@@ -73,7 +74,7 @@ class OuterState:
             standing = standing.model_copy(update={"offered": 0, "beside": 0, "steps": 0})
         self.inner = inner
         self.anchor_model = start.anchor_model.eval()
-        self.anchor = Anchor(start.anchor_model, settings.training.lr)
+        self.anchor = Anchor(start.anchor_model, movements_of_a_step(start.anchor_model, settings.training.lr))
         self.progress = replace(start.progress, lineage=start.progress.lineage_or_version)
         self.contributions = Contributions(standing)
         self.pseudo_gradient = PseudoGradient(inner, self.anchor, standing)
@@ -104,7 +105,7 @@ class OuterState:
         own, samples = self.pseudo_gradient, mean.samples.get(me, 0)
         is_in_it = own.given is not None and me in mean.samples
         before = [] if is_in_it else snapshot(self.anchor.parameters)
-        self.anchor.move(mean.payload, mean.count)
+        self.anchor.move(mean.payload, mean.steps)
         if is_in_it:
             own.arrived()
         else:
@@ -130,8 +131,7 @@ class OuterState:
         """
         own = self.pseudo_gradient
         if not all(math.isfinite(parameter.detach().sum()) for parameter in self.inner.parameters):
-            self.inner.reset(self.anchor.parameters)
-            own.drop()
+            self.go_back()
             return False
         self.anchor.begin(self.inner.parameters)
         trained, version = own.samples, self._version()
@@ -146,6 +146,13 @@ class OuterState:
         self.tally = Tally(self.progress.samples)
         self._remember_anchor(trained)
         return True
+
+    def go_back(self) -> None:
+        """Go back to the anchor, and forget what was trained since, together with what is left of it to be given."""
+        self.inner.reset(self.anchor.parameters)
+        self.anchor.begin(self.anchor.parameters)
+        self.pseudo_gradient.drop()
+        self._remember_anchor()
 
     def begin(self) -> None:
         """Begin at the anchor of now: nothing has been given at it, and nothing was trained since."""

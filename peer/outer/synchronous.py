@@ -10,9 +10,10 @@ import signal
 import threading
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import hivemind
 import torch
@@ -20,17 +21,18 @@ from hivemind.compression import Float16Compression
 
 from minigpt import checkpoint
 from minigpt.checkpoint.manifest import Progress, Standing
+from minigpt.device import pick_autocast
 from minigpt.model import MiniGPT
 from minigpt.settings import Settings
 from peer.device.processes import StopSignal
 from peer.inner.loop import InnerLoop
 from peer.inner.lr_schedule import learning_rate
-from peer.inner.optimizer import make_optimizer, parameter_groups
+from peer.inner.optimizer import MuonAdamW, parameter_groups
 from peer.network.address import NetworkError
 from peer.network.handle import Network
 from peer.outer.events import Event, RoundClosed
 from peer.outer.traffic import Traffic
-from peer.wire import Notice, Role, exchange_prefix
+from peer.wire import Judgement, Notice, Role, exchange_prefix
 
 MATCHMAKING_SECONDS = 3.0
 AVERAGING_SECONDS = 60.0
@@ -54,7 +56,7 @@ class SynchronousInner(InnerLoop):
             target_batch_size=per_round,
             batch_size_per_step=settings.training.batch_size,
             params=parameter_groups(self.model),
-            optimizer=partial(make_optimizer, lr=settings.training.lr),
+            optimizer=partial(self._begun_optimizer, lr=settings.training.lr, rounds=progress.round),
             scheduler=partial(
                 torch.optim.lr_scheduler.LambdaLR,
                 # the step of a round is made at its end
@@ -72,14 +74,29 @@ class SynchronousInner(InnerLoop):
         self.joint_optimizer.state_averager.local_epoch = progress.round
         self.optimizer = self.joint_optimizer.opt
 
-    def step(self, lr: float, embedding_lr: float | None = None) -> tuple[float, int]:
+    def _begun_optimizer(self, groups: Iterable[dict[str, Any]], lr: float, rounds: int) -> MuonAdamW:
+        """Return the optimizer with all of its averages, after so many rounds of a step each.
+
+        Without averages hivemind makes a step of its own to have them: no gradient moves anything, but weights decay.
+        """
+        optimizer = MuonAdamW(groups, lr=lr, number_format=self._format_on_cpu())
+        optimizer.begin_as_after(rounds)
+        return optimizer
+
+    def _format_on_cpu(self) -> torch.dtype:
+        """Return the optimizer's number format. hivemind keeps it on the CPU, wherever the model is."""
+        autocast = self.autocast if self.device.type == "cpu" else pick_autocast(torch.device("cpu"))
+        return autocast or torch.float32
+
+    def step(self, lr: float) -> tuple[float, int]:
         """Add the gradients of one batch; at the end of a round, wait for everybody's and step with their mean.
 
-        Return (nats per token, sequences). The learning rates are left to hivemind's schedule.
+        Return (nats per token, sequences). The learning rate is left to hivemind's schedule.
         """
         started = time.perf_counter()
         loss, sequences = self.backward()
         ours_until = time.perf_counter()
+        self.set_weight_decays()
         with self._stop.interrupts():
             self.joint_optimizer.step(batch_size=sequences)
         self.waited_seconds += time.perf_counter() - ours_until
@@ -130,17 +147,17 @@ class SynchronousOuterLoop:
         return True
 
     @property
+    def is_shared(self) -> bool:
+        """Always: the step of a round is everybody's."""
+        return True
+
+    @property
     def trained_by_all(self) -> int:
         return self.progress.samples + self.round_progress
 
     @property
     def round_progress(self) -> int:
         return int(self.inner.joint_optimizer.tracker.global_progress.samples_accumulated)
-
-    @property
-    def lr_factor(self) -> float:
-        """One: the batch of a round is as large as the settings say, in whatever company."""
-        return 1.0
 
     @property
     def exchange_report(self) -> None:
@@ -155,8 +172,18 @@ class SynchronousOuterLoop:
     def trained(self, sequences: int) -> None:
         self._trained += sequences
 
+    def go_back(self) -> bool:
+        """Do nothing: parameters, moments and rates are hivemind's, the same on all devices."""
+        return False
+
     def checkpoint_saved(self, samples: int) -> None:
         """Do nothing: the others take the newest checkpoint, whichever that is."""
+
+    def tell(self, judgement: Judgement) -> None:
+        self._me = self._me.model_copy(update={"judgement": judgement})
+
+    def hurry(self) -> None:
+        """Do nothing: every step is made together."""
 
     def pause(self, why: str) -> None:
         self._paused = why
@@ -198,7 +225,7 @@ class SynchronousOuterLoop:
         share, self._trained = min(1.0, self._trained / trained), 0
         anchor = checkpoint.parameter_hash(dict(self.anchor_model.named_parameters()))
         self.progress = replace(self.progress, round=round, samples=self.progress.samples + trained, version=anchor)
-        return RoundClosed([self._me.name, *(other.name for other in self.others)], share)
+        return RoundClosed([self._me.name, *(other.name for other in self.others)], share, {self._me.peer: share})
 
     def finish(self) -> None:
         """Do nothing: what was trained since the last round's step is in no parameters yet."""

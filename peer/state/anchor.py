@@ -7,8 +7,9 @@ where the link allows it, both take eight. Nobody waits for the mean: when it is
 anchor moved relative to where the peer was when it gave, and keeps what it has trained since (arXiv 2501.18512).
 
 The mean is of the movement in one step, weighted by sequences. The anchor makes about as many steps of it as the peer
-that trained most. So a slow peer adds what its gradients say, and does not hold a fast one back. This holds for a short
-way, which leads on in the same direction; after a long way the mean is taken as it is, as averaged parameters are.
+that trained most. So a slow peer adds what its gradients say, and does not hold a fast one back. In company it makes
+some more of them (`gain`). This holds for a short way, which leads on in the same direction; after a long way the mean
+is taken as it is, as averaged parameters are.
 
 What a peer trained while others moved the anchor without it does not lead on from where they are now: both began at the
 same place. Such a peer stays where it is, and gives the way from the anchor of now to there. So the anchor is never
@@ -28,7 +29,8 @@ from peer.state.codec import PART, bits_of, decode, encode, payload_bytes
 COARSE, FINE = 2, 8  # bits a number in what a peer gives
 MEAN_BITS = {COARSE: 4, FINE: 8}  # bits a number in the mean, by the fewest bits that one of its peers gives
 LONG = 32  # steps, from which on a way is a long one
-LIMIT = 30.0  # learning rates a step, root mean square: AdamW moves a number by one or two at most
+MOST_GAIN = 1.5  # times the steps of the peer that trained most, which the anchor makes in company
+LIMIT = 30.0  # times what a step moves a number, root mean square: by one or two at most
 MAX_MOVE = 20.0  # of the anchor's norm: a tiny model may well move by five times that while a joiner takes its state
 CHUNK = 2**16  # numbers that go through all arithmetic while they are in the processor's cache
 
@@ -42,15 +44,16 @@ class Anchor:
     """The anchor's parameters, and what this peer's payloads could not say yet.
 
     :param model: on the CPU, whose parameters become the anchor's: they are read and moved in place
-    :param lr: the run's learning rate, the unit in which the movement of a step is given
+    :param units: for each parameter, how far one step moves its numbers: movement is given in that unit
     """
 
-    def __init__(self, model: nn.Module, lr: float):
-        self._lr = lr
+    def __init__(self, model: nn.Module, units: Sequence[float]):
+        self._units = units
         self.parameters = [parameter.detach() for parameter in model.parameters()]
-        self.size = padded(sum(parameter.numel() for parameter in self.parameters))  # numbers in a payload
+        self._numbers = sum(parameter.numel() for parameter in self.parameters)
+        self.size = padded(self._numbers)  # numbers in a payload
         self._decoded = torch.zeros(self.size)  # what a payload says: a number for every parameter, and padding
-        self._residual = torch.zeros(self.size)  # what the payloads given so far could not say
+        self._residual = torch.zeros(self.size)  # what the payloads so far could not say, in units
 
     @torch.no_grad()
     def begin(self, parameters: Sequence[Tensor]) -> None:
@@ -69,14 +72,14 @@ class Anchor:
         :param parameters: this peer's, which are so many steps away from the anchor
         :param bits: of each number, COARSE or FINE
         """
-        for residual, anchored, parameter in self._chunks(self._residual, self.parameters, parameters):
-            residual.add_(parameter).sub_(anchored)
-        torch.mul(self._residual, 1 / self._stride(steps), out=self._decoded)
+        for unit, (residual, anchored, parameter) in self._chunks(self._residual, self.parameters, parameters):
+            residual.add_(parameter - anchored, alpha=1 / unit)
+        torch.mul(self._residual, 1 / stride(steps), out=self._decoded)
         payload = torch.empty(payload_bytes(self.size, bits), dtype=torch.uint8)
         # after a while apart, a long way may count as few steps, and be longer than LIMIT lets others believe
         encode(self._decoded, bits, payload, LIMIT)
         self._decode(payload)
-        self._residual.sub_(self._decoded, alpha=self._stride(steps))
+        self._residual.sub_(self._decoded, alpha=stride(steps))
         return payload
 
     @torch.no_grad()
@@ -87,9 +90,9 @@ class Anchor:
         :param anchor: the anchor's parameters at that time
         """
         self._decode(payload)
-        self._residual.add_(self._decoded, alpha=self._stride(steps))
-        for residual, anchored, parameter in self._chunks(self._residual, anchor, given_at):
-            residual.sub_(parameter).add_(anchored)
+        self._residual.add_(self._decoded, alpha=stride(steps))
+        for unit, (residual, anchored, parameter) in self._chunks(self._residual, anchor, given_at):
+            residual.sub_(parameter - anchored, alpha=1 / unit)
 
     def agree_alone(self, given: Tensor) -> Tensor:
         """Return the payload of the mean of what one peer gave."""
@@ -99,28 +102,25 @@ class Anchor:
         return payload
 
     @torch.no_grad()
-    def move(self, payload: Tensor, steps: int) -> None:
+    def move(self, payload: Tensor, steps: float) -> None:
         """Move the anchor by `steps` times the mean in the payload, to the same bits on every peer.
 
         Raise ValueError, with the anchor as it was, for a mean that no honest peers can have moved by.
         """
         self._decode(payload)
-        norm = float(self._decoded.norm())
-        size = norm / math.sqrt(len(self._decoded))
+        size = float(self._decoded.norm()) / math.sqrt(len(self._decoded))
         if not size <= LIMIT:  # also where it is not a number
-            raise ValueError(f"the mean movement a step is {size:.3g} learning rates, and {LIMIT:g} are not believable")
-        anchor_norm = math.sqrt(sum(float(parameter.norm()) ** 2 for parameter in self.parameters))
-        way = norm * self._stride(steps)
+            raise ValueError(f"the mean movement is {size:.3g} times a step, and {LIMIT:g} are not believable")
+        for unit, (numbers, _) in self._chunks(self._decoded, self.parameters):
+            numbers.mul_(unit * stride(steps))  # apart from the sum: in one, the last bit is the processor's affair
+        way = float(self._decoded[: self._numbers].norm())
+        anchor_norm = math.hypot(*(float(parameter.norm()) for parameter in self.parameters))
         if way > MAX_MOVE * anchor_norm:
             raise ValueError(
-                f"{steps} steps of the mean movement are {way:.3g}, and the anchor itself {anchor_norm:.3g}"
+                f"{steps:.0f} steps of the mean movement are {way:.3g}, and the anchor itself {anchor_norm:.3g}"
             )
-        for numbers, anchored in self._chunks(self._decoded.mul_(self._stride(steps)), self.parameters):
+        for _, (numbers, anchored) in self._chunks(self._decoded, self.parameters):
             anchored.add_(numbers)
-
-    def _stride(self, steps: int) -> float:
-        """Return the distance that a 1 in the payload of so many steps means: beyond LONG it does not lead on."""
-        return min(steps, LONG) * self._lr
 
     def _decode(self, payload: Tensor) -> int:
         """Decode a payload into `_decoded`; return its bits a number."""
@@ -129,14 +129,19 @@ class Anchor:
         decode(payload, bits, self._decoded)
         return bits
 
-    def _chunks(self, flat: Tensor, *lists: Sequence[Tensor]) -> Iterator[tuple[Tensor, ...]]:
-        """Yield, chunk by chunk, what belongs together in a flat tensor and in lists of tensors; all of them views."""
+    def _chunks(self, flat: Tensor, *lists: Sequence[Tensor]) -> Iterator[tuple[float, tuple[Tensor, ...]]]:
+        """Yield what belongs together, chunk by chunk: the unit, and views of a flat tensor and of lists of tensors."""
         at = 0
-        for tensors in zip(*lists):
+        for unit, *tensors in zip(self._units, *lists):
             size = tensors[0].numel()
             parts = [flat[at : at + size], *(tensor.detach().cpu().view(-1) for tensor in tensors)]
-            yield from zip(*(part.split(CHUNK) for part in parts))
+            yield from ((unit, chunks) for chunks in zip(*(part.split(CHUNK) for part in parts)))
             at += size
+
+
+def stride(steps: float) -> float:
+    """Return how many steps a movement of so many is taken for: a way beyond LONG does not lead on."""
+    return min(steps, LONG)
 
 
 @torch.no_grad()
@@ -154,6 +159,19 @@ def follow(parameters: Sequence[Tensor], anchor: Anchor, origin: Sequence[Tensor
     """
     for parameter, anchored, begin in zip(parameters, anchor.parameters, origin):
         parameter.add_(anchored.to(parameter.device) - begin.to(parameter.device), alpha=share)
+
+
+def gain(samples: Iterable[int]) -> float:
+    """Return how many times as many steps the anchor makes where a mean is of so many sequences of each peer.
+
+    A step of Muon is of one length, however much of it is noise. Of the mean of several peers' steps less is noise, and
+    so it is shorter than any of them; made as long again, it leads further (docs/log.md, "a longer outer step").
+    """
+    samples = list(samples)
+    equal_ones = sum(samples) ** 2 / max(
+        1, sum(count**2 for count in samples)
+    )  # that have as little noise in their mean
+    return min(MOST_GAIN, math.sqrt(max(1.0, equal_ones)))
 
 
 def steps_of(group: Iterable[tuple[int, int]]) -> int:

@@ -1,4 +1,4 @@
-"""Taking state: a peer's newest checkpoint folder, file by file, and the means that followed it.
+"""Taking state: a peer's newest or best checkpoint folder, file by file, and the means that followed it.
 
 The donor reads from its disk (`peer/state/serving.py`), so this never touches its training. A file comes in pieces from
 all who have the same one, and whoever breaks off is done without; the joiner checks every name, size and hash before a
@@ -39,7 +39,7 @@ from peer.state.anchor import FINE
 from peer.state.codec import payload_bytes
 from peer.state.serving import OWN_BUSINESS, PIECE_BYTES, StateService, piece_digests, without
 from peer.state.verifying import is_kept, is_whole
-from peer.wire import MAX_PROGRESS, FileRequest, ManifestRequest, MeanRequest, Message, PiecesRequest
+from peer.wire import MAX_PROGRESS, FileRequest, ManifestRequest, MeanRequest, Message, PiecesRequest, WhichState
 
 REQUESTS_AT_ONCE = 2  # to a donor, so that its link is not idle between two pieces
 ANSWER_SECONDS = 20.0  # a donor that sends nothing for so long has left
@@ -55,11 +55,15 @@ class TransferError(Exception):
     """State could not be taken from this donor; the message says why."""
 
 
-async def fetch_manifest(p2p: P2P, donor: PeerID, run: str) -> Manifest:
-    """Return what the donor's newest checkpoint of `run` ("" for whatever it trains) holds. Raises TransferError."""
+async def fetch_manifest(p2p: P2P, donor: PeerID, run: str, state: WhichState = "newest") -> Manifest:
+    """Return what the donor's newest checkpoint of `run` ("" for whatever it trains) holds. Raises TransferError.
+
+    Asked for its best one, it gives that where it keeps one. Its held-out loss, by which it can be told from the
+    newest, is no more than what the donor says.
+    """
     try:
         stub = StateService.get_stub(p2p, donor)
-        answer = await stub.rpc_manifest(envelope(ManifestRequest(run=run)), timeout=ANSWER_SECONDS)
+        answer = await stub.rpc_manifest(envelope(ManifestRequest(run=run, state=state)), timeout=ANSWER_SECONDS)
     except Exception as error:
         if isinstance(error, P2PHandlerError) and str(error).startswith(NOT_UNDERSTOOD):
             raise TransferError(
@@ -78,6 +82,8 @@ async def fetch_manifest(p2p: P2P, donor: PeerID, run: str) -> Manifest:
         raise TransferError("the donor's manifest speaks of impossibly much training")
     if run and manifest.run != run:
         raise TransferError(f"the donor answers for run {manifest.run!r} instead of {run!r}")
+    if state == "newest" and manifest.held_out is not None:
+        raise TransferError("the donor answers with its best state, and was asked for its newest")
     return manifest
 
 
@@ -100,24 +106,27 @@ async def fetch(
 ) -> Path:
     """Take the files of the first donor's manifest, checked, into `root/run/round-…-step-…`; returns that folder.
 
-    The other donors give what they have of the same. AdamW's moments are the first one's alone: where it leaves before
-    they are here, the state comes without them. A broken transfer leaves what has arrived, and the next one for the
-    same anchor goes on from there. Raises TransferError, and OSError where the disk does not take it.
+    A best state goes into `root/run/best/`, for it is not where training goes on.
+
+    The other donors give what they have of the same. The optimizer's moments are the first one's alone: where it leaves
+    before they are here, the state comes without them. A broken transfer leaves what has arrived, and the next one for
+    the same anchor goes on from there. Raises TransferError, and OSError where the disk does not take it.
     """
     manifest = without(manifest, skip)
-    run = root / manifest.run
-    target = run / checkpoint.folder_name(manifest.progress)
+    place = root / manifest.run if manifest.held_out is None else root / manifest.run / checkpoint.BEST
+    target = place / checkpoint.folder_name(manifest.progress)
     if is_kept(target, manifest):
         return target
-    partial = run / f"{PARTIAL}{manifest.version[:16]}"
-    for old in run.glob(f"{PARTIAL}*"):
+    partial = place / f"{PARTIAL}{manifest.version[:16]}"
+    for old in place.glob(f"{PARTIAL}*"):
         if old != partial:
             shutil.rmtree(old, ignore_errors=True)
     partial.mkdir(parents=True, exist_ok=True)
     files = [_File(p2p, manifest, name, partial / name, service) for name in manifest.files]
     for file in files:
         await file.ask_for_hashes(donors)  # of all first: from now on the donors keep them
-    for file in sorted(files, key=lambda file: manifest.files[file.name].size):  # small ones tell how large a model is
+    # small ones tell how large a model is, and moments are of no use without it
+    for file in sorted(files, key=lambda file: (file.name == OPTIMIZER, manifest.files[file.name].size)):
         if file.name == MODEL and manifest.files[MODEL].size > (most := most_bytes(partial)):
             raise TransferError(
                 f"its model has {manifest.files[MODEL].size:,} bytes, and at most {most:,} fit its settings"
@@ -133,10 +142,10 @@ async def fetch(
     sync(partial / MANIFEST)
     if target.exists():
         if is_whole(target):  # ours may be all that we have, and what has come is yet to be looked at
-            raise TransferError("its newest state goes by the name of one that is here; the next one will not")
+            raise TransferError("its state goes by the name of one that is here; the next one will not")
         checkpoint.discard(target)
     partial.rename(target)
-    sync(run)
+    sync(place)
     return target
 
 

@@ -21,12 +21,13 @@ from torch import Tensor
 
 from data.atomic import replacing
 from data.terminal import printable
-from peer.state.anchor import LIMIT, MEAN_BITS
+from peer.state.anchor import LIMIT, MEAN_BITS, gain
 from peer.state.codec import bits_of, is_valid
 from peer.wire import MeanHeader, parse
 
 FOLDER = "history"
-NUMBERS = "code"  # the payload's name in the file, which histories on disk have had from the first
+# The payload's name in the file. A "code", of before, counts in learning rates: it would move an anchor elsewhere.
+NUMBERS = "movement"
 KEPT_BYTES = 256 * 2**20
 KEPT_SHARE = 0.25
 
@@ -41,7 +42,7 @@ class Mean:
 
     previous: str  # lineage of the anchor that it moves
     samples: dict[str, int]  # peer id -> sequences that it contributed
-    count: int  # steps that the anchor makes of it
+    count: int  # steps of the peers that are in it, about as many as those of the one that trained most
     payload: Tensor  # uint8, as peer/state/codec.py has it
 
     @property
@@ -50,6 +51,11 @@ class Mean:
         digest = hashlib.sha256(self._header().encode())
         digest.update(self.payload.numpy().data)
         return digest.hexdigest()
+
+    @property
+    def steps(self) -> float:
+        """Return how many steps the anchor makes of it."""
+        return self.count * gain(self.samples.values())
 
     def _header(self) -> str:
         return json.dumps([self.previous, sorted(self.samples.items()), self.count])

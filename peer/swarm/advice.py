@@ -11,7 +11,8 @@ from peer.wire import Notice
 
 SLOW_EXCHANGE_SECONDS = 2.0  # of a tiny model that is many steps, and nobody's loss
 SLOW_EXCHANGE_STEPS = 16  # in simulation, what arrives up to 4 steps late is worth as much as what is 2 late
-MUCH_LONGER = 2.0  # than what the others need between exchanges
+MUCH_LONGER = 10.0  # than what the others need between exchanges,
+LONG_SECONDS = 10.0  # and long enough to matter
 NOTICEABLE = 0.02  # of a device's speed
 
 
@@ -35,9 +36,9 @@ def advice(
     held_up = held_up_by(group)
     if held_up is not None:
         slowest, others = held_up
-        needs = f"{slowest.name} needs {slowest.pause:.0f} s from one exchange to the next"
-        rest = f"the others would need {others:.0f} s"
-        yield slowest.peer, f"{needs}, and {rest}: they learn from each other more rarely than without it"
+        rare = f"{slowest.name} makes exchanges rare: one every {slowest.pause:.0f} s"
+        often = f"the others could have one every {max(1.0, others):.0f} s"
+        yield slowest.peer, f"{rare}, where {often}; plug it in, or end other programs on it"
 
 
 def held_up_by(group: Iterable[Notice]) -> tuple[Notice, float] | None:
@@ -46,6 +47,6 @@ def held_up_by(group: Iterable[Notice]) -> tuple[Notice, float] | None:
     None where nobody does, or where there are not two others at least.
     """
     members = sorted(group, key=lambda member: member.pause)
-    if len(members) < 3 or members[-1].pause <= MUCH_LONGER * members[-2].pause:
+    if len(members) < 3 or members[-1].pause <= max(MUCH_LONGER * members[-2].pause, LONG_SECONDS):
         return None
     return members[-1], members[-2].pause

@@ -59,7 +59,8 @@ class Members:
 def apply(members: Members, event: Heard | Passed) -> Members:
     """Return the members after an event. Words may come late and out of order: the newest of a peer counts, once."""
     if isinstance(event, Passed):
-        kept = {peer: heard for peer, heard in members.newest.items() if event.now < heard.said + SILENCE_SECONDS}
+        began, until = event.now - SILENCE_SECONDS, event.now + FUTURE_SECONDS  # the clock may have been set back
+        kept = {peer: heard for peer, heard in members.newest.items() if began < heard.said <= until}
         return Members(kept, event.now)
     known = members.newest.get(event.notice.peer)
     is_news = event.said > known.said if known is not None else len(members.newest) < MAX_MEMBERS
@@ -74,6 +75,7 @@ class Start(enum.Enum):
     LOOK = "look on"
     WAIT = "wait for the founder"
     JOIN = "join"
+    KNOCK = "knock at a locked run"
     FOUND = "found"
 
 
@@ -121,14 +123,3 @@ def came_and_left(before: Iterable[Notice], now: Iterable[Notice]) -> tuple[list
 def is_earlier_twin(other: Notice, me: Notice) -> bool:
     """Return whether the other one has our identity, and we, who started later, are to take another."""
     return other.peer == me.peer and (other.started, other.address) < (me.started, me.address)
-
-
-def with_distinct_names(others: list[Notice], me: Notice | None) -> list[Notice]:
-    """Return the others; of devices with one name the first to start keeps it, the next ones are "name (2)", "(3)"."""
-    known = others if me is None else [*others, me]
-    counts: dict[str, int] = {}
-    names: dict[str, str] = {}
-    for notice in sorted(known, key=lambda notice: (notice.started, notice.peer)):
-        count = counts[notice.name] = counts.get(notice.name, 0) + 1
-        names[notice.peer] = notice.name if count == 1 else f"{notice.name} ({count})"
-    return [notice.model_copy(update={"name": names[notice.peer]}) for notice in others]

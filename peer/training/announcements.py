@@ -8,7 +8,9 @@ from __future__ import annotations
 import time
 
 from peer.device.display import Display
+from peer.device.event_log import KnownLine
 from peer.inner.loop import InnerLoop
+from peer.joining.outside import lines_outside
 from peer.network import clock
 from peer.network.address import Address
 from peer.network.handle import Network
@@ -21,6 +23,7 @@ from peer.training.round_log import RoundAtHand
 from peer.wire import Notice
 
 BAR_SECONDS = 0.5
+CHANGE_SECONDS = 30.0  # that a household has to hear that its run was locked or opened
 
 
 class Announcements:
@@ -41,6 +44,9 @@ class Announcements:
         self._others: list[Notice] = []  # who was here
         self._clock_shift = network.view.clock_shift
         self._advised: set[str] = set()  # of what, and of whom
+        self._shut: dict[str, float] = {}  # addresses of locked devices, and since when
+        self._saw_doors = False  # of a locked run
+        self._said_outside: set[str] = set()  # lines of a device that asks to be let in again
         self._setback: Setback | None = None  # the last one
         self._bar_at = 0.0
 
@@ -48,13 +54,19 @@ class Announcements:
         """Say what has changed since the last call; never waits."""
         self._say_membership()
         self._say_clock()
+        if self._network.view.ejected:
+            self._ask_in()
+        else:
+            self._network.ask_in(False)
+            self._say_doors()
         self._other_runs.update(self._network.view.notices)
         self._advise()
 
     def say(self, event: CaughtUp | Reconnected | Setback) -> None:
         """Say what happened in the outer loop."""
         if isinstance(event, CaughtUp):
-            self._display.note(f"took the newer state of {event.donor}: round {self._outer.progress.round}")
+            round, text = self._outer.progress.round, f"took the newer state of {event.donor}: round "
+            self._display.note(KnownLine(f"{text}{round}", "took_state", name=event.donor, round=round))
             if event.apart:
                 self._display.note(
                     f"what this device has learnt since {event.donor} was out of reach, from {event.apart:,} "
@@ -66,7 +78,8 @@ class Announcements:
                     "state and is given up"
                 )
         elif isinstance(event, Reconnected):
-            self._display.note(f"the network part of this device was started again, at {event.address}")
+            text = f"the network part of this device was started again, at {event.address}"
+            self._display.note(KnownLine(text, "network_again", address=event.address))
         elif event != self._setback:
             self._display.note(event.reason)
             self._setback = event  # which may repeat every second until it is overcome
@@ -88,17 +101,45 @@ class Announcements:
         others = self._outer.others
         came, left = came_and_left(self._others, others)
         for notice in came:
-            self._display.note(f"{notice.name} is here ({Address.parse(notice.address).host})")
+            host = Address.parse(notice.address).host
+            self._display.note(KnownLine(f"{notice.name} is here ({host})", "joined", name=notice.name, host=host))
         for notice in left:
-            self._display.note(f"{notice.name} left")
+            self._display.note(KnownLine(f"{notice.name} left", "left", name=notice.name))
         for notice in pauses_changed(self._others, others):
-            self._display.note(f"{notice.name} {f'rests: {notice.paused}' if notice.paused else 'trains again'}")
+            text, kind = (f"rests: {notice.paused}", "rests") if notice.paused else ("trains again", "trains_again")
+            self._display.note(KnownLine(f"{notice.name} {text}", kind, name=notice.name, why=notice.paused))
         self._others = others
 
     def _say_clock(self) -> None:
         if self._network.view.clock_shift != self._clock_shift:
             self._clock_shift = self._network.view.clock_shift
             self._display.note(clock.difference(self._clock_shift) or "this device's clock is right again")
+
+    def _ask_in(self) -> None:
+        """Ask to be let in again where this device was ejected; what it has of the run stays as it is until then."""
+        self._network.ask_in(True)
+        for line in lines_outside(self._network.view.outside):
+            if line not in self._said_outside:
+                self._said_outside.add(line)
+                self._display.note(line)
+
+    def _say_doors(self) -> None:
+        """Say once that there are devices whose run is locked, where this one has no key: they may be its own.
+
+        A lock, and its end, take some seconds to reach all of a household.
+        """
+        view, now = self._network.view, time.monotonic()
+        here = {notice.peer for notice in view.notices}
+        doors = [door for door in view.outside.doors if not view.locked and Address.parse(door).peer not in here]
+        self._shut = {door: self._shut.get(door, now) for door in doors}
+        shut = [door for door, since in self._shut.items() if now >= since + CHANGE_SECONDS]
+        if shut and not self._saw_doors:
+            self._saw_doors = True
+            hosts = ", ".join(dict.fromkeys(Address.parse(door).host for door in shut))
+            self._display.note(
+                f"a locked run is trained at {hosts}, and this device has no key of it. If it is yours, end this with "
+                "Ctrl+C, and start it with an invite of theirs (python -m peer --invite)"
+            )
 
     def _advise(self) -> None:
         report = self._outer.exchange_report

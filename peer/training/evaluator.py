@@ -1,4 +1,7 @@
-"""The anchor's loss on held-out text, and samples of what it writes: found out beside the training, not in its way."""
+"""The model's loss on held-out text, and samples of what it writes: found out beside the training, not in its way.
+
+The best one by that loss is kept (`peer/training/best_state.py`), on the same thread and out of the same share of time.
+"""
 
 from __future__ import annotations
 
@@ -6,20 +9,23 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import takewhile
 from typing import Any
 
 import torch
 
 from minigpt import PADDING, START
+from minigpt.checkpoint.manifest import CheckpointError, HeldOutLoss, Progress
 from minigpt.device import give_back_freed_memory
 from minigpt.held_out import HeldOut
 from minigpt.inference.decoding import InferenceModel
 from minigpt.inference.sampling import Sampling, generate, stream_text
 from minigpt.model import MiniGPT
 from peer.device.memory import is_out_of_memory
+from peer.training.best_state import BestState
 
 SHARE = 0.005  # of the processor's time, at most,
 FIRST_SECONDS = 3.0  # and so many of the processor's seconds besides: who has just begun wants to see that it learns
@@ -27,50 +33,75 @@ NICER = 5  # than training: where cores are few, training gets three times as mu
 PROMPTS = 3  # one of them empty
 PROMPT_TOKENS = 6
 SAMPLE_TOKENS = 40
+MOST_NATS = 1000.0  # a token; above it, training has gone astray, and no state is worth keeping
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The loss of an anchor on held-out text, and samples of what it writes."""
+    """The loss of a model on held-out text, and samples of what it writes."""
 
-    held_out: tuple[float, float] | None  # nats a token, bits a byte; None without such text, or memory for it
-    samples: list[dict[str, str]]  # each with a prompt and the text that follows it
+    progress: Progress  # behind the model
+    held_out: HeldOutLoss | None = None  # None without such text, or memory for it
+    samples: Sequence[dict[str, str]] = ()  # each with a prompt and the text that follows it
+    problem: str = ""  # why it was not kept, though it is the best one
+    right_share: float | None = None  # of the tokens of these texts that were its first guess
 
 
 class Evaluator:
-    """Judges anchors on a thread of its own: one core, a lower priority, and no more often than SHARE allows.
+    """Judges models on a thread of its own: one core, a lower priority, and no more often than a share of time allows.
 
     :param held_out: the texts to judge by, whose first words are the prompts of the samples as well
+    :param best: keeps the best of them; None where there are no texts to tell by
     :param autocast: number format for matrix products on the CPU, or None for float32
     :param block_attention: no token sees another text of its sequence, as in training
     """
 
     def __init__(
-        self, held_out: HeldOut | None, tokenizer: Any, autocast: torch.dtype | None, block_attention: bool = False
+        self,
+        held_out: HeldOut | None,
+        best: BestState | None,
+        tokenizer: Any,
+        autocast: torch.dtype | None,
+        block_attention: bool = False,
     ):
-        self._held_out, self._tokenizer, self._autocast = held_out, tokenizer, autocast
+        self._held_out, self._best, self._tokenizer, self._autocast = held_out, best, tokenizer, autocast
         self._block_attention = block_attention
         self._prompts = [[START], *(openings(held_out) if held_out is not None else [])]
         self._cores = torch.get_num_threads()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="evaluation", initializer=stand_back)
         self._running: Future[tuple[Verdict, float]] | None = None
-        self._since, self._spent = time.monotonic(), 0.0  # processor seconds
+        self._since, self._spent, self._last = time.monotonic(), 0.0, 0.0  # the latter processor seconds
+        self._writes, self._spent_writing = False, 0.0  # samples with the verdict under way, and all such verdicts
 
     @property
     def busy(self) -> bool:
-        """True while an anchor is being judged."""
+        """True while a model is being judged."""
         return self._running is not None
 
-    def begin(self, anchor: MiniGPT, samples: bool = True) -> bool:
-        """Begin to judge an anchor that nobody changes any more; return False where its turn has not come.
+    def has_time(self, share: float = SHARE, more: int = 0) -> bool:
+        """Return whether the next model's turn has come, in so large a share of the processor's time.
 
-        :param samples: have it write samples as well
+        :param more: models besides that there is to be time for afterwards
+        """
+        allowed = FIRST_SECONDS + share * self._cores * (time.monotonic() - self._since)
+        return not self.busy and self._spent + more * self._last <= allowed
+
+    def has_time_to_write(self) -> bool:
+        """Return whether the next samples' turn has come.
+
+        They have the usual share to themselves: where texts are judged more often, nothing would be left of it.
         """
         allowed = FIRST_SECONDS + SHARE * self._cores * (time.monotonic() - self._since)
-        if self.busy or self._spent > allowed:
-            return False
-        self._running = self._thread.submit(self._judge, anchor, self._prompts if samples else [])
-        return True
+        return not self.busy and self._spent_writing <= allowed
+
+    def begin(self, model: MiniGPT, progress: Progress, *, samples: bool = True) -> None:
+        """Begin to judge a model that nobody changes any more, with nothing under way.
+
+        :param progress: behind the model
+        :param samples: have it write samples as well
+        """
+        self._writes = samples
+        self._running = self._thread.submit(self._judge, model, progress, self._prompts if samples else [])
 
     def poll(self) -> Verdict | None:
         """Return the verdict once it is there, and None before; never wait."""
@@ -79,29 +110,38 @@ class Evaluator:
         verdict, seconds = self._running.result()
         self._running = None
         give_back_freed_memory()
-        self._spent += seconds
+        self._spent, self._last = self._spent + seconds, seconds
+        self._spent_writing += seconds if self._writes else 0.0
         return verdict
 
-    def _judge(self, anchor: MiniGPT, prompts: list[list[int]]) -> tuple[Verdict, float]:
+    def _judge(self, model: MiniGPT, progress: Progress, prompts: list[list[int]]) -> tuple[Verdict, float]:
         """Return the verdict, and the processor's seconds that it took. Runs on the thread."""
         started = time.thread_time()
         try:
-            verdict = self._verdict(anchor, prompts)
+            verdict = self._verdict(model, progress, prompts)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-            verdict = Verdict(None, [])  # training goes first; the next anchor may be luckier
+            verdict = Verdict(progress)  # training goes first; the next one may be luckier
         return verdict, time.thread_time() - started
 
-    def _verdict(self, anchor: MiniGPT, prompts: list[list[int]]) -> Verdict:
-        held_out = None
+    def _verdict(self, model: MiniGPT, progress: Progress, prompts: list[list[int]]) -> Verdict:
+        verdict = Verdict(progress)
         if self._held_out is not None:
-            held_out = self._held_out.evaluate(anchor, self._autocast, self._block_attention)
-        samples = []
+            loss = judge(model, self._held_out, self._autocast, self._block_attention)
+            verdict = replace(verdict, held_out=loss)
+            if self._best is not None and loss is not None:
+                try:
+                    self._best.judged(model, progress, loss)
+                except CheckpointError as error:
+                    verdict = replace(verdict, problem=str(error))
         if prompts:
-            model = InferenceModel(anchor)
-            samples = [self._sample(model, prompt) for prompt in prompts]
-        return Verdict(held_out, samples)
+            asked = InferenceModel(model)
+            verdict = replace(verdict, samples=[self._sample(asked, prompt) for prompt in prompts])
+            if self._held_out is not None:
+                right = self._held_out.right_share(model, self._autocast, self._block_attention)
+                verdict = replace(verdict, right_share=right)
+        return verdict
 
     def _sample(self, model: InferenceModel, prompt: list[int]) -> dict[str, str]:
         """Return what the model writes after a prompt.
@@ -111,6 +151,12 @@ class Evaluator:
         ids = generate(model, prompt, max_new_tokens=SAMPLE_TOKENS, sampling=Sampling(seed=1))
         prompt_text, text = ("".join(stream_text(self._tokenizer, some)) for some in (prompt, ids))
         return {"prompt": prompt_text, "text": text}
+
+
+def judge(model: MiniGPT, held_out: HeldOut, autocast: torch.dtype | None, block_attention: bool) -> HeldOutLoss | None:
+    """Return the model's loss on held-out texts; None where it is no number any more."""
+    nats, bits = held_out.evaluate(model, autocast, block_attention)
+    return HeldOutLoss(nats=nats, bits=bits) if nats < MOST_NATS else None
 
 
 def openings(held_out: HeldOut) -> list[list[int]]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +43,7 @@ class Metrics:
                     self._board.add_scalar(key, number, entry["tokens"])
             self._board.flush()
 
-    def write_samples(self, entry: dict[str, object], samples: list[dict[str, str]]) -> None:
+    def write_samples(self, entry: dict[str, object], samples: Sequence[dict[str, str]]) -> None:
         """Append to samples.jsonl what the model writes after the prompts, at that line of metrics. Raises OSError."""
         known = {key: entry[key] for key in ("time", "run_id", "round", "checkpoint")}
         append(self._path.with_name("samples.jsonl"), {**known, "samples": samples})
@@ -51,6 +53,13 @@ class Metrics:
 
 
 def append(path: Path, entry: dict[str, object]) -> None:
-    """Append an entry to a file of JSON lines. Raises OSError."""
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(entry, ensure_ascii=False) + "\n")
+    """Append an entry to a file of JSON lines. Raises OSError.
+
+    A line that a full disk or an end without warning has cut short is ended first, so that it is alone in being broken.
+    """
+    with path.open("a+b") as file:
+        if file.tell():
+            file.seek(-1, os.SEEK_END)
+            if file.read(1) != b"\n":
+                file.write(b"\n")
+        file.write((json.dumps(entry, ensure_ascii=False) + "\n").encode())

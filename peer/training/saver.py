@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from copy import deepcopy
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,7 +19,6 @@ import torch
 from minigpt import checkpoint
 from minigpt.checkpoint.manifest import CheckpointError, Position
 from minigpt.dataset import Batches
-from minigpt.model import MiniGPT
 from minigpt.settings import Settings, with_identity_of
 from peer.device.display import Display
 from peer.inner.loop import InnerLoop
@@ -59,11 +57,10 @@ class Saver:
         """True once another checkpoint can be afforded."""
         return time.monotonic() >= self._due
 
-    def save(self, wait: bool = False, copy: MiniGPT | None = None) -> None:
+    def save(self, wait: bool = False) -> None:
         """Begin to save the newest state. While an earlier one is being written, its turn comes after that.
 
         :param wait: until it is on the disk
-        :param copy: of the anchor as it is now, which nobody will change; made here if there is none
         """
         if self._pending is not None:
             if not (wait or self._pending.done()):
@@ -73,8 +70,7 @@ class Saver:
         self._began, started = time.monotonic(), time.thread_time()
         self._due = self._began + LONGEST_SECONDS  # until it is known what it costs
         inner, outer = self._inner, self._outer
-        copy = deepcopy(outer.anchor_model) if copy is None else copy
-        anchor = {name: parameter.detach() for name, parameter in copy.named_parameters()}
+        anchor = {name: parameter.detach().clone() for name, parameter in outer.anchor_model.named_parameters()}
         progress = replace(outer.progress, step=inner.steps, updates=inner.updates)
         if wait or self._again:  # perhaps in the middle of a round
             progress = replace(progress, version=checkpoint.parameter_hash(anchor))
@@ -83,6 +79,10 @@ class Saver:
         local = None  # alone, at the end of a round, the anchor is where we are
         if not all(torch.equal(parameter, anchor[name]) for name, parameter in own.items()):
             local = {name: (parameter - anchor[name]).to(torch.bfloat16) for name, parameter in own.items()}
+        average = None
+        if wait:  # before that nobody goes on with it, but after an end without warning
+            pairs = zip(own, inner.average.average, strict=True)
+            average = {name: (parameter.cpu() - anchor[name]).to(torch.bfloat16) for name, parameter in pairs}
         self._pending_samples = outer.progress.samples
         write = partial(
             checkpoint.save,
@@ -94,8 +94,12 @@ class Saver:
             tokenizer_model=self._tokenizer_model,
             optimizer=inner.moments() or None,
             local=local,
+            average=average,
             position=Position(
-                dataset=self._batches.dataset.name, sequence=self._batches.position, standing=outer.standing
+                dataset=self._batches.dataset.name,
+                sequence=self._batches.position,
+                standing=outer.standing,
+                averaged=inner.average.sequences,
             ),
         )
         self._pending = self._thread.submit(write_timed, write, time.thread_time() - started)

@@ -19,7 +19,8 @@ from data.masking.tags import TAGS
 from data.prepare import Summary, prepare
 from data.texts.cache import hash64
 from data.texts.conversations import LONGEST_TEXT, conversations, texts
-from data.texts.duplicates import BANDS, held_out, keep, likeness
+from data.texts.duplicates import BANDS, ENOUGH, held_out, keep, likeness
+from peer.training.learnt import FEWEST_TOKENS
 
 REPOSITORY = Path(__file__).parents[2]
 HEADER = "Date,User,Message\n"
@@ -171,7 +172,9 @@ def test_a_tenth_of_the_conversations_is_held_out_and_always_the_same() -> None:
     def choose(hashes: list[int]) -> set[int]:
         conversation = np.repeat(np.arange(len(hashes)), 3)  # three texts each
         exact = np.array([hash + text for hash in hashes for text in range(3)], dtype=np.uint64)
-        chosen = held_out(conversation, exact).reshape(-1, 3)
+        texts, beyond = held_out(conversation, exact, np.full(len(exact), 100))
+        chosen = texts.reshape(-1, 3)
+        assert beyond == 0
         assert (chosen.all(axis=1) == chosen.any(axis=1)).all(), "a conversation was torn"
         return {hashes[index] for index in np.flatnonzero(chosen[:, 0])}
 
@@ -179,6 +182,34 @@ def test_a_tenth_of_the_conversations_is_held_out_and_always_the_same() -> None:
     assert len(choose(hashes)) == 20
     assert choose(hashes[::-1]) == choose(hashes)
     assert [len(choose(hashes[:count])) for count in (1, 2)] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "characters", "beyond"),
+    [
+        ([[500]] * 40, 2500, 1),  # conversations of a text each: a tenth is 2,000
+        ([[500] * 4] * 9, 4000, 4),
+        ([[2000] * 20], 4000, 2),  # one conversation alone
+        ([[2000] * 12, [2000] * 12], 24000, 0),
+        ([[100] * 60], 1500, 15),  # a fourth, for there is no more
+        ([[2000, 2000]], 0, 0),  # one of them would be half of all
+        ([[90] * 20], 0, 0),
+    ],
+)
+def test_where_a_tenth_is_too_little_to_judge_by_more_is_held_out(
+    sizes: list[list[int]], characters: int, beyond: int
+) -> None:
+    lengths = np.array([size for conversation in sizes for size in conversation])
+    conversation = np.repeat(np.arange(len(sizes)), [len(conversation) for conversation in sizes])
+    exact = np.array([hash64(f"글 {number}") for number in range(len(lengths))], dtype=np.uint64)
+    valid, more = held_out(conversation, exact, lengths)
+    assert (lengths[valid].sum(), more) == (characters, beyond)
+    back, _ = held_out(conversation[::-1], exact[::-1], lengths[::-1])
+    assert set(exact[::-1][back]) == set(exact[valid]) or len(sizes) > 1, "the same texts, in whatever order they come"
+
+
+def test_enough_held_out_is_enough_for_the_devices_that_judge() -> None:
+    assert ENOUGH >= 4.5 * FEWEST_TOKENS, "characters a token, which few languages and vocabularies reach"
 
 
 def test_repeated_and_nearly_repeated_texts_are_kept_once() -> None:

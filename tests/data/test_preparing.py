@@ -8,13 +8,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from data.errors import DataError
 from data.masking.cleaning import Cleaner, Plan
 from data.masking.tags import SPEAKERS
 from data.options import DataSettings
-from data.prepare import Summary, prepare, prepared_with
+from data.prepare import Summary, prepare, prepared_texts, prepared_with
 from data.texts.conversations import LONGEST_TEXT, texts
 from data.texts.review import PER_TAG, Samples
 from minigpt.settings import Settings
@@ -131,6 +132,23 @@ def test_review_does_not_come_near_the_training_data_or_replace_a_file(folder: P
     assert not Path("data/for-model-training").exists()
 
 
+def test_a_few_samples_and_the_counts_are_kept_for_the_owners_page(folder: Path) -> None:
+    assert prepared_texts() == ({}, {})
+    run()
+    files, masked = prepared_texts()
+    assert files == {"data/raw/chat.csv": 36} and masked["<PHONE>"] and "<CARD>" not in masked
+    kept = Path("data/.cache/masked.json")
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    samples = json.loads(kept.read_text(encoding="utf-8"))
+    assert {"tag": "<PHOTO>", "before": "사진", "after": "<PHOTO>"} in samples
+    Path("data/for-model-training/train.jsonl").write_text('{"text": "mine"}\n')
+    assert prepared_texts() == ({}, {}), "these are others"
+    Path("data/raw/chat.csv").unlink()
+    with pytest.raises(DataError):
+        run()
+    assert not kept.exists(), "they go when the export goes"
+
+
 def test_samples_are_few_and_do_not_depend_on_their_order() -> None:
     pairs = [(f"전화 {number}", "전화 <PHONE>") for number in range(100)]
     some, others, merged = Samples(), Samples(), Samples()
@@ -156,6 +174,52 @@ def test_command_line_takes_its_defaults_from_the_settings(folder: Path) -> None
     failed = command()
     assert failed.returncode == 2
     assert failed.stderr.startswith("error: config.json: data.lower_case") and failed.stderr.count("\n") == 1
+
+
+@pytest.fixture
+def long_talk(folder: Path) -> None:
+    """A chat in which nobody was silent for an hour: one conversation."""
+    said = "{}분 {}초에 한 말은 이것이고 저것은 아니다"
+    times = [(minute, second) for minute in range(60) for second in range(0, 60, 7)]
+    rows = [f"2026-05-01 09:{time[0]:02d}:{time[1]:02d},김철수,{said.format(*time)}" for time in times]
+    Path("data/raw/chat.csv").write_text("Date,User,Message\n" + "\n".join(rows) + "\n", encoding="utf-8")
+
+
+def lines_of(name: str) -> list[str]:
+    return Path(f"data/for-model-training/{name}.jsonl").read_text(encoding="utf-8").splitlines()
+
+
+def test_of_one_long_conversation_something_is_held_out_and_that_is_said(long_talk: None) -> None:
+    said: list[str] = []
+    summary = prepare(report=said.append)
+    train, valid = lines_of("train"), lines_of("valid")
+    assert summary.valid == summary.beyond_a_tenth == len(valid) > 0 and summary.train == len(train) > len(valid)
+    assert not set(train) & set(valid)
+    assert said[-1].endswith(f"texts, {len(valid)} of them beyond a tenth, so that there is enough to judge by")
+    assert run() == summary, "and nothing has changed"
+
+
+def test_texts_of_an_earlier_version_with_too_little_held_out_are_cut_anew(
+    long_talk: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as before:
+        before.setattr("data.prepare.held_out", lambda conversation, exact, lengths: (np.zeros(len(exact), bool), 0))
+        run()
+    state = Path("data/.cache/state.json")
+    told = json.loads(state.read_text(encoding="utf-8"))
+    assert told["summary"].pop("beyond_a_tenth") == 0 and lines_of("valid") == []
+    state.write_text(json.dumps(told), encoding="utf-8")
+    said: list[str] = []
+    chat = Path("data/raw/chat.csv").rename("chat.csv")
+    prepare_text(Settings(), said.append)
+    assert said[0] == "too little text is held out here to judge by: cutting the texts anew"
+    assert said[-1].startswith("the text stays as it was: no chat export in data/raw")
+    chat.rename("data/raw/chat.csv")
+    prepare_text(Settings(), said.append)
+    assert lines_of("valid") and not set(lines_of("train")) & set(lines_of("valid"))
+    said.clear()
+    prepare_text(Settings(), said.append)
+    assert said == []
 
 
 def test_a_joiner_prepares_its_text_as_the_run_does(folder: Path) -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-import peer.__main__
+import peer.command_line
+from data.terminal import as_called
 from minigpt import checkpoint, generate
 from minigpt.checkpoint import Checkpoint
 from tests.devices import REPOSITORY, TINY, Device, GentleDevice
@@ -23,7 +24,7 @@ TOKENIZER = (  # the command that it shows, to the letter
     "--input data/for-tokenizer-training/textonly.txt --model-prefix minigpt --model-type bpe "
     "--vocab-size 8000 --character-coverage 0.9995 --output-dir tokenizer"
 )
-START = 90.0  # seconds
+START = 180.0  # seconds
 SECONDS = 240.0  # of a whole run, on a machine that does other things as well
 on_a_lan = pytest.mark.skipif(requirements_missing() is not None, reason=f"no test LAN: {requirements_missing()}")
 
@@ -89,9 +90,12 @@ def epochs(count: int, **model: object) -> str:
 
 
 @on_a_lan
-def test_a_lonely_device_stops_after_so_many_passes_and_goes_on_when_asked_for_more(tmp_path: Path) -> None:
+def test_a_lonely_device_stops_after_so_many_passes_and_goes_on_when_asked_for_more(
+    tmp_path: Path, round_zero: Path
+) -> None:
     with Lan(hosts=1) as lan:
         device = Device(lan.hosts[0], tmp_path / "device")
+        device.prepare(round_zero, with_run=False)
         config = device.folder / "config.json"
         config.write_text(epochs(1))
         said = ended(device.join())
@@ -113,30 +117,34 @@ def test_a_lonely_device_stops_after_so_many_passes_and_goes_on_when_asked_for_m
 
 
 @on_a_lan
-def test_devices_with_one_chat_share_the_passes_and_who_comes_later_is_done_at_once(tmp_path: Path) -> None:
+def test_devices_with_one_chat_share_the_passes_and_who_comes_later_is_done_at_once(
+    tmp_path: Path, round_zero: Path
+) -> None:
     with Lan(hosts=3) as lan:
         devices = [GentleDevice(host, tmp_path / host.name) for host in lan.hosts]
         for device in devices:
-            (device.folder / "config.json").write_text(epochs(5))
-        first = devices[0].join()
-        first.wait_for(" trains .* sequences of", START)
-        said = [ended(process) for process in (devices[1].join(), first)]
+            device.prepare(round_zero, with_run=False)
+            (device.folder / "config.json").write_text(epochs(3))
+        said = [ended(process) for process in [device.join() for device in devices[:2]]]
         count = sequences(said[0])
-        assert all("the swarm has trained on its text 5 times: done" in one for one in said), said
+        assert all("the swarm has trained on its text 3 times: done" in one for one in said), said
         assert sequences(said[1]) == count, "the same text"
         trained = max(newest(device).progress.samples for device in devices[:2])
-        assert 0.9 * 5 * count <= trained <= 1.6 * 5 * count
+        assert 0.9 * 3 * count <= trained <= 1.2 * 3 * count
         own = [newest(device).progress.step * 3 for device in devices[:2]]
-        assert max(own) < 5 * count, "each has trained a part of it"
+        assert max(own) < 3 * count, "each has trained a part of it"
 
+        donor = newest(devices[0]).progress.samples  # the last steps of the other one may be in its own state alone
         (devices[0].folder / "config.json").write_text(epochs(50))
         devices[0].join().wait_for("going on with run", START)
         late = ended(devices[2].join())
-        assert "joined run" in late and "the swarm has trained on its text 5 times already: done" in late
-        assert newest(devices[2]).progress.samples >= trained
+        assert "joined run" in late and "the swarm has trained on its text 3 times already: done" in late
+        assert newest(devices[2]).progress.samples >= donor
 
 
-@pytest.mark.parametrize("parse", [peer.__main__.parse_arguments, generate.parse_arguments], ids=["peer", "generate"])
+@pytest.mark.parametrize(
+    "parse", [peer.command_line.parse_arguments, generate.parse_arguments], ids=["peer", "generate"]
+)
 @pytest.mark.parametrize(
     ("typed", "said"),
     [
@@ -153,4 +161,4 @@ def test_the_guides_modes_are_told_by_the_commands_of_now(
     with pytest.raises(SystemExit) as ended:
         parse(typed.split())
     assert ended.value.code == 2
-    assert said in capsys.readouterr().err
+    assert as_called(said) in capsys.readouterr().err

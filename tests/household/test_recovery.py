@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 
 from tests.devices import Device, GentleDevice
-from tests.lan import HostProcess, Lan, requirements_missing, wait_until
+from tests.lan import HostProcess, Lan, command_line, requirements_missing, wait_until
 
 pytestmark = [
     pytest.mark.lan,
     pytest.mark.skipif(requirements_missing() is not None, reason=f"no test LAN: {requirements_missing()}"),
 ]
 
-START = 90.0  # seconds; a machine that runs other things as well starts three peers in half of it
+START = 180.0  # seconds; a machine that runs other things as well starts three peers in half of it
 
 
 def in_company(device: Device) -> list[dict[str, Any]]:
@@ -34,7 +34,7 @@ def closes_rounds_in_company(device: Device, count: int, timeout: float) -> bool
 def children(pid: int, named: str = "") -> list[int]:
     """Living child processes of a process, those with a command line that holds `named`."""
     listed = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    lines = {int(child): Path(f"/proc/{child}/cmdline").read_text() for child in listed}
+    lines = {int(child): command_line(int(child)) for child in listed}
     return [child for child, line in lines.items() if line and named in line]  # a zombie has none
 
 
@@ -61,13 +61,13 @@ def test_a_network_part_that_dies_is_started_again(tmp_path: Path, round_zero: P
         again = r"the network part of this device was started again, at 10\.77\.0\.12"
         for count, victim in enumerate((dht_of, p2pd_of, averager_of), start=1):
             os.kill(victim(second), signal.SIGKILL)
-            second.wait_for(rf"(?s)({again}.*){{{count}}}", 15)
-            assert closes_rounds_in_company(devices[1], 2, 60), second.output()
+            second.wait_for(rf"(?s)({again}.*){{{count}}}", START)
+            assert closes_rounds_in_company(devices[1], 2, START), second.output()
         sent = [line["bytes_sent"] for line in devices[1].metrics()]
         assert sent == sorted(sent), "what was sent before counts on"
         os.killpg(second.pid, signal.SIGINT)
-        assert second.wait(15) == 0
-        assert not lan.hosts[1].pids()
+        assert second.wait(60) == 0
+        assert wait_until(lambda: not lan.hosts[1].pids(), 30)
         assert "Traceback" not in first.output() + second.output()
 
 
@@ -88,8 +88,8 @@ def test_a_device_joins_once_there_is_a_network_and_follows_its_address(tmp_path
         assert len(set(re.findall(r"founded run (\S+)", first.output() + second.output()))) == 1
 
         lan.hosts[1].move("10.77.0.112")
-        second.wait_for(r"the network part of this device was started again, at 10\.77\.0\.112", 15)
-        assert closes_rounds_in_company(devices[1], 2, 60), second.output()
+        second.wait_for(r"the network part of this device was started again, at 10\.77\.0\.112", START)
+        assert closes_rounds_in_company(devices[1], 2, START), second.output()
         assert first.running()
         assert "Traceback" not in first.output() + second.output()
 
@@ -103,11 +103,11 @@ def test_two_halves_of_a_swarm_become_one_again(tmp_path: Path, round_zero: Path
         peers = [device.join() for device in devices]
         assert wait_until(lambda: anchors_of(devices[0], together), START), peers[0].output()
         lan.partition(lan.hosts[:2])
-        peers[0].wait_for("(?s)^host3 left.*^host4 left|^host4 left.*^host3 left", 20)
+        peers[0].wait_for("(?s)^host3 left.*^host4 left|^host4 left.*^host3 left", START)
         for device, half in zip(devices, (together[:2], together[:2], together[2:], together[2:])):
-            assert wait_until(lambda: anchors_of(device, half), 30), f"{device.host.name} does not go on"  # noqa: B023
+            assert wait_until(lambda: anchors_of(device, half), START), f"{device.host.name} does not go on"  # noqa: B023
         lan.heal()
-        before = max(anchors_of(devices[0], together))
+        before = max(round for device in devices for round in anchors_of(device, together))
         one_again = lambda: set.intersection(*(set(anchors_of(device, together, before)) for device in devices))  # noqa: E731
         assert wait_until(one_again, START), peers[0].output()
         for round in one_again():

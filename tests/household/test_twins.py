@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 import peer  # noqa: F401 -- first, for it tells hivemind how little to log
@@ -11,19 +12,21 @@ import peer  # noqa: F401 -- first, for it tells hivemind how little to log
 # isort: split
 
 import pytest
-from hivemind.dht import DHTNode
 
 from peer.network import clock
 from peer.network.address import Address
+from peer.network.folder import IDENTITY
 from peer.network.node import Node
+from peer.network.signatures import Signer
 from peer.swarm.membership import SILENCE_SECONDS
 from peer.wire import Notice, Role
 from tests.devices import GentleDevice
+from tests.dht import node_in
 from tests.lan import Lan, requirements_missing
 
 pytestmark = pytest.mark.lan
 
-START = 90.0  # seconds; a machine that runs other things as well starts three peers in half of it
+START = 180.0  # seconds; a machine that runs other things as well starts three peers in half of it
 
 
 @pytest.mark.skipif(requirements_missing() is not None, reason=f"no test LAN: {requirements_missing()}")
@@ -32,10 +35,11 @@ def test_of_two_with_one_identity_the_later_one_takes_another(tmp_path: Path, ro
         first, second = (GentleDevice(host, tmp_path / host.name) for host in lan.hosts)
         first.prepare(round_zero)
         second.prepare(round_zero, with_run=False)
-        earlier = first.start("peer", "--join", "--name", "desk")
+        earlier = first.join("--name", "desk")
         earlier.wait_for("^desk trains", START)
-        shutil.copytree(first.folder / "checkpoints", second.folder / "checkpoints", dirs_exist_ok=True)
-        later = second.start("peer", "--join", "--name", "desk")
+        with suppress(shutil.Error):  # of what is written and removed just then
+            shutil.copytree(first.folder / "checkpoints", second.folder / "checkpoints", dirs_exist_ok=True)
+        later = second.join("--name", "desk")
         later.wait_for(
             r"the device at 10\.77\.0\.11 has the same identity, from a copied identity\.key: "
             "this one goes on with a new one",
@@ -61,7 +65,7 @@ def test_where_multicast_does_not_reach_the_notice_board_tells_whom_to_ask(
     """`ago`: seconds since the notice was left; `started`: seconds that its peer began before us."""
 
     async def work() -> str | None:
-        dht = await DHTNode.create(use_relay=False, use_auto_relay=False, nat_port_map=False, auto_nat=False)
+        dht = await node_in(tmp_path)
         try:
             own = dht.peer_id.to_base58()
             node = Node(dht, "cellmind", Address("10.77.0.98", 23457, own), tmp_path)
@@ -74,7 +78,9 @@ def test_where_multicast_does_not_reach_the_notice_board_tells_whom_to_ask(
                 started=node.identity.started - started,
             )
             expiration = clock.now() + SILENCE_SECONDS - ago
-            await node.notices.board.post(other.address, other.model_dump(mode="json"), expiration)
+            board = node.notices.board
+            signed = Signer(tmp_path / IDENTITY).signed(board.key, other.model_dump(mode="json"), expiration)
+            await board.post(other.address, signed, expiration)
             await node.notices.read()
             assert node.notices.members.here == [], "it is nobody else"
             assert node.identity.twin is None, "nothing is proved yet"

@@ -172,6 +172,18 @@ def test_held_out_loss_is_the_models_own(tmp_path: Path, processor: Any) -> None
     assert model.training
 
 
+def test_how_often_the_first_guess_is_right(tmp_path: Path, processor: Any) -> None:
+    model = build_model(processor.get_piece_size()).train()
+    held_out = HeldOut.from_file(write_jsonl(tmp_path / "valid.jsonl", LINES), processor, seq_len=16)
+    rows = [model.eval()(row[None])[0].argmax(-1) for row in held_out.input_ids]
+    model.train()
+    right = sum(int((guessed == labels).sum()) for guessed, labels in zip(rows, held_out.labels))
+    assert held_out.right_share(model) == pytest.approx(right / held_out.tokens)
+    assert model.training
+    nothing = HeldOut(held_out.input_ids, torch.full_like(held_out.labels, IGNORED), 1)
+    assert nothing.right_share(model) is None
+
+
 def test_held_out_stops_at_max_tokens(tmp_path: Path, processor: Any) -> None:
     path = write_jsonl(tmp_path / "valid.jsonl", LINES * 20)
     held_out = HeldOut.from_file(path, processor, seq_len=16, max_tokens=40)

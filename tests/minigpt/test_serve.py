@@ -2,44 +2,27 @@
 
 import json
 import os
-import runpy
 import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
-from http.client import HTTPConnection, HTTPResponse
+from contextlib import ExitStack, closing
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
-import torch
 
-from minigpt import END_OF_TEXT, START
+from minigpt import START
 from minigpt.inference.decoding import InferenceModel
 from minigpt.inference.prompts import encode_message
 from minigpt.inference.sampling import Sampling, generate, stream_text
 from minigpt.model import MiniGPT
 from tests.lan import wait_until
+from tests.minigpt.server import Server, lean, serving
 from tests.tiny import build_model, save_model
 
-pytest.importorskip("uvicorn", reason="the server's packages are not installed: pip install -e '.[dev]'")
 openai = pytest.importorskip("openai", reason="the client is not installed: pip install -e '.[dev]'")
-
-REPOSITORY = Path(__file__).parents[2]
-# the command itself, with less patience for slow clients than people have
-PROGRAM = "import sys, minigpt.serve as serve; serve.BODY_SECONDS = 2.0; sys.exit(serve.main())"
-
-
-def lean(model: MiniGPT, end: float) -> MiniGPT:
-    """Give every token the same number in one place, and the end of a text another: it comes surely, or never."""
-    with torch.no_grad():
-        model.model.embed_tokens.weight[:, 0] = 5
-        model.model.embed_tokens.weight[END_OF_TEXT, 0] = end
-    return model
 
 
 @pytest.fixture(scope="module")
@@ -52,55 +35,6 @@ def endless(processor: Any) -> MiniGPT:
 def silent(processor: Any) -> MiniGPT:
     """A model that has nothing to say."""
     return lean(build_model(processor.get_piece_size()), 50)
-
-
-class Server:
-    """A running server in a folder; its log is what it printed."""
-
-    def __init__(self, folder: Path) -> None:
-        self.log = folder / "serve.log"
-        environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
-        with self.log.open("w") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-c", PROGRAM, "--port", "0"],
-                cwd=folder,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
-        wait_until(lambda: "listens at" in self.said() or self.process.poll() is not None, 60)
-        self.url = self.said().partition("listens at ")[2].partition(";")[0]
-        self.port = urlsplit(self.url).port
-        self.client = openai.OpenAI(base_url=self.url, api_key="none", timeout=30, max_retries=0)
-
-    def said(self) -> str:
-        return self.log.read_text()
-
-    def request(self, method: str, path: str, content: bytes | dict[str, Any] = b"") -> tuple[HTTPResponse, bytes]:
-        """A request with no client's help, and the response with its body."""
-        with closing(HTTPConnection("127.0.0.1", self.port, timeout=30)) as connection:
-            body = content if isinstance(content, bytes) else json.dumps(content).encode()
-            connection.request(method, f"/v1/{path}", body)
-            response = connection.getresponse()
-            return response, response.read()
-
-    def complete(self, **more: Any) -> Any:
-        return self.client.completions.create(**{"model": "cellmind", "prompt": "안녕", "max_tokens": 8, **more})
-
-    def chat(self, *messages: Any, **more: Any) -> Any:
-        turns = [{"role": "user", "content": message} for message in messages]
-        return self.client.chat.completions.create(**{"model": "cellmind", "messages": turns, "max_tokens": 8, **more})
-
-
-@contextmanager
-def serving(folder: Path) -> Iterator[Server]:
-    server = Server(folder)
-    try:
-        yield server
-    finally:
-        server.process.kill()
-        server.process.wait(10)
 
 
 @pytest.fixture(scope="module")
@@ -310,7 +244,7 @@ def test_what_is_no_text_in_a_message_is_named(server: Server) -> None:
     ],
 )
 def test_a_page_on_the_web_learns_nothing(server: Server, headers: dict[str, str], status: int) -> None:
-    with closing(HTTPConnection("127.0.0.1", server.port, timeout=30)) as connection:
+    with closing(HTTPConnection("127.0.0.1", server.port, timeout=120)) as connection:
         connection.request("GET", "/v1/models", headers=headers)
         assert connection.getresponse().status == status
 
@@ -332,12 +266,12 @@ def test_the_client_knows_its_errors(server: Server) -> None:
 
 def test_slow_and_cut_off_bodies(server: Server) -> None:
     head = b"POST /v1/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100\r\n\r\n{"
-    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as slow:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as slow:
         with socket.create_connection(("127.0.0.1", server.port)) as cut_off:
             cut_off.sendall(head)
         slow.sendall(head)
         assert slow.recv(1000).startswith(b"HTTP/1.1 408 ")
-    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as nonsense:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as nonsense:
         nonsense.sendall(b"\x16\x03\x01 nonsense\r\n\r\n")
         assert nonsense.recv(1000).startswith(b"HTTP/1.1 400 ")
     assert server.complete().choices[0].text
@@ -357,10 +291,10 @@ def test_so_many_and_no_more_and_nothing_for_those_who_left(server: Server, stre
                 f"POST /v1/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(content)}\r\n\r\n".encode()
             )
             client.sendall(content.encode())
-        assert wait_until(refused, 10)
+        assert wait_until(refused, 60)
         with pytest.raises(openai.RateLimitError, match="16 requests"):
             server.complete()
-    assert wait_until(lambda: not refused(), 10)
+    assert wait_until(lambda: not refused(), 60)
 
 
 # -- a server's life
@@ -397,7 +331,7 @@ def test_from_no_checkpoint_to_the_newest(
         assert next(running).choices[0].text, "an answer goes on as it began"
 
         server.process.send_signal(signal.SIGINT)
-        assert server.process.wait(5) == 0
+        assert server.process.wait(30) == 0
         with pytest.raises(Exception, match=r"incomplete chunked read|Connection error"):
             list(running)
         assert "Traceback" not in server.said()
@@ -409,17 +343,3 @@ def test_a_port_that_is_taken(server: Server, capsys: pytest.CaptureFixture[str]
     assert main(["--port", str(server.port)]) == 2
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1 and lines[0].startswith("cannot listen at 127.0.0.1: Address already in use")
-
-
-def test_without_the_extra(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setitem(sys.modules, "uvicorn", None)
-    monkeypatch.delitem(sys.modules, "minigpt.serve", raising=False)
-    monkeypatch.setattr(sys, "argv", ["serve", "--help"])
-    with pytest.raises(SystemExit) as helped:
-        runpy.run_module("minigpt.serve", run_name="__main__")
-    assert helped.value.code == 0 and "--port" in capsys.readouterr().out
-    monkeypatch.setattr(sys, "argv", ["serve"])
-    with pytest.raises(SystemExit) as caught:
-        runpy.run_module("minigpt.serve", run_name="__main__")
-    assert caught.value.code == 2
-    assert capsys.readouterr().err == "the server needs packages that are not installed: pip install -e '.[serve]'\n"

@@ -41,10 +41,11 @@ def test_shipped_file_holds_the_defaults() -> None:
 
 
 def test_shipped_file_names_and_explains_every_key() -> None:
-    explained = re.findall(r'^\s*"(\w+)": [^{\n]*//\s*\S', SHIPPED.read_text(encoding="utf-8"), re.MULTILINE)
+    shipped = SHIPPED.read_text(encoding="utf-8")
+    explained = re.findall(r'^\s*(?:// )?"(\w+)": [^{\n]*//\s*\S', shipped, re.MULTILINE)
     keys = re.findall(r'"(\w+)": [^{]', Settings().model_dump_json(indent=2))
     assert sorted(explained) == sorted(keys)
-    korean = re.findall(r'^\s*// .*[가-힣].*\n\s*"(\w+)": [^{]', SHIPPED.read_text(encoding="utf-8"), re.MULTILINE)
+    korean = re.findall(r'^\s*// .*[가-힣].*\n\s*(?:// )?"(\w+)": [^{]', shipped, re.MULTILINE)
     assert korean == explained, "in Korean a line above"
 
 
@@ -83,13 +84,21 @@ def test_the_guides_own_file_is_accepted_and_only_distributed_is_ignored(tmp_pat
     assert '"distributed" is no longer needed and is ignored' in notice
     assert (loaded.training.epochs, loaded.model.checkpoint) == (3, Path("checkpoints/latest.pt"))
     assert loaded.tokenizer.model_path == Path("tokenizer/tokenizer.model")
-    assert run_id(loaded, "ab" * 32) == run_id(Settings(), "ab" * 32), "a run of the defaults, which others can join"
+    defaults = settings(model={"dropout": 0.1})  # of the guide's day
+    assert run_id(loaded, "ab" * 32) == run_id(defaults, "ab" * 32), "a run that others can join"
 
 
 def test_two_heads_too_many(tmp_path: Path) -> None:
     assert refused(tmp_path, '{"model": {"d_model": 500, "nhead": 8}}') == [
         "model.d_model is 500: it must be divisible by nhead, which is 8"
     ]
+
+
+@pytest.mark.parametrize("name", ["latest", "best"])
+def test_no_run_is_called_as_the_link_beside_it(tmp_path: Path, name: str) -> None:
+    """Its folder would stand where the link belongs, or its rounds go into what the link leads to."""
+    [line] = refused(tmp_path, json.dumps({"swarm": {"run": name}}))
+    assert line == f'swarm.run is "{name}": checkpoints/{name} is a link, give the run another name'
 
 
 def test_every_problem_has_a_line_with_key_value_and_what_is_allowed(tmp_path: Path) -> None:
@@ -170,8 +179,10 @@ def test_what_is_left_out_is_not_dumped_either() -> None:
 
 
 def test_run_id_follows_what_is_shared_and_nothing_else() -> None:
+    assert run_id(settings(model={"dropout": 0.1}), "ab" * 32) == "cellmind-81e8b2405fbb", (
+        "runs that exist keep their id"
+    )
     base = run_id(Settings(), "ab" * 32)
-    assert base == "cellmind-81e8b2405fbb", "runs that exist keep their id"
     own = settings(
         model={"checkpoint": "checkpoints/latest"},
         tokenizer={"model_path": "elsewhere.model"},
@@ -180,7 +191,7 @@ def test_run_id_follows_what_is_shared_and_nothing_else() -> None:
     assert run_id(own, "ab" * 32) == base
     assert run_id(Settings(), "cd" * 32) != base
     shared = [
-        settings(model={"dropout": 0.0}),
+        settings(model={"dropout": 0.2}),
         settings(tokenizer={"vocab_size": 4000}),
         settings(training={"dataset": {"seq_len": 128}}),
         settings(training={"lr": 1e-3}),

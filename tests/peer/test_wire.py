@@ -11,10 +11,11 @@ import pytest
 from pydantic import BaseModel
 
 from minigpt.checkpoint.manifest import MODEL
-from peer import wire
+from peer import wire, wire_asking, wire_household, wire_knocking
 from peer.network.other_versions import what_to_update
 from peer.state.anchor import MEAN_BITS
 from peer.wire import (
+    KEY_BYTES,
     MAX_COUNT,
     MAX_PEERS,
     MAX_SAMPLES,
@@ -35,6 +36,7 @@ from peer.wire import (
     Role,
     ShardList,
     ShardRequest,
+    Signature,
     exchange_prefix,
     hash_of,
     is_run_name,
@@ -42,9 +44,15 @@ from peer.wire import (
     parse_announcement,
     parse_notice,
     parse_other_version,
+    parse_signature,
     parse_value,
+    unsigned,
 )
+from peer.wire_asking import MOST_CHARACTERS, MOST_TEXTS, MOST_TOKENS, AnswerPart, AnswerRequest
+from peer.wire_household import MAX_CHANGES, MAX_EPOCH, MAX_KNOWN, Change, Household, Renewal, RenewalRequest
+from peer.wire_knocking import HeardKnock, HeardKnocks, KnockAnswer, KnockDecision, KnockNonce, KnockRequest, KnockState
 
+RUN_ID = "cellmind-1a2b3c4d5e6f"
 SHA256, PEER = "ab" * 32, "Q" * 12
 ADDRESS = f"/ip4/10.0.0.1/tcp/23457/p2p/{PEER}"
 NUMBERS: list[object] = [-1, 1.5, "1", True, None, math.nan, math.inf]  # that are no count
@@ -54,17 +62,26 @@ RUNS: list[object] = ["A", "x" * 41, "..", "*", "a b", "a\n", 5, None]  # that a
 ADDRESSES: list[object] = ["/dns4/a/tcp/1/p2p/Q", "/ip4/1/tcp/1/p2p/Q", ADDRESS + "Q" * 100, "/ip4/10.0.0.1/tcp/1", 5]
 ADDRESSES += [f"/ip4/{place}/p2p/{PEER}" for place in ("999.0.0.1/tcp/1", "10.0.0.01/tcp/1", "10.0.0.1/tcp/65536")]
 ADDRESSES += [f"/ip4/10.0.0.1/tcp/1/p2p/{peer}" for peer in ("", "0O", "a_b", "a/b")]
+NO_RUN_IDS: list[object] = ["", "cellmind", "cellmind-", "cellmind-1a2b3c4d5e6", "A-1a2b3c4d5e6f", 5, None]
 NAMES: list[object] = ["", "x" * 65, "two\nlines", "\x1b[31mred", 5]
 SIZES: list[object] = [-1, 2**60, 1.0, "1", None]
 NO_MESSAGES: list[object] = [None, [], "notice", {}, 5]
+KNOCK_NAMES: list[object] = [*NAMES, "x" * 33, "phone (10.0.0.9) knocks", "phone: 1", "phone 4827", "२०२६"]
+NO_DIGITS: list[object] = ["", "123", "12345", "12 4", "١٢٣٤", 1234, None]
 NO_SAMPLES: list[object] = [[], {}, [[PEER]], [["0", 8]], [[PEER, 8]] * (MAX_PEERS + 1), None]
+CHANGE = {
+    **{"kind": "eject", "run_id": RUN_ID, "author": PEER, "known": [SHA256], "counts": [["B", 2]], "epoch": 2},
+    **{"key_hash": SHA256, "identity": "ab" * 256, "signature": "cd" * 256},
+}
+HOUSEHOLD = {"run_id": RUN_ID, "epoch": 1, "key": SHA256, "first": SHA256, "changes": [CHANGE]}
+KNOCK = {"peer": PEER, "name": "phone", "host": "10.0.0.9", "number": "4827", "age": 1.5}
 SHARDS = [f"{number:064x}" for number in range(2)]
 
 # a good message of each kind, and what none of its fields may be
 GOOD: dict[type[BaseModel], dict[str, Any]] = {
     Notice: {
         **{
-            "version": 2,
+            "version": PROTOCOL_VERSION,
             "peer": PEER,
             "name": "desk",
             "address": ADDRESS,
@@ -81,14 +98,40 @@ GOOD: dict[type[BaseModel], dict[str, Any]] = {
             "pause": 1.0,
             "step_seconds": 0.1,
         },
+        "judgement": "gains",
         "paused": "battery at 9 %",
+        "kind": "phone",
+        "household": "ab" * 8,
     },
-    Announcement: {"version": "2", "address": ADDRESS, "name": "desk", "run": "cellmind", "started": "1.0"},
+    Change: CHANGE,
+    Household: HOUSEHOLD,
+    RenewalRequest: {"run_id": RUN_ID, "comes_in": True},
+    Renewal: {"household": HOUSEHOLD},
+    Announcement: {
+        "version": str(PROTOCOL_VERSION),
+        "address": ADDRESS,
+        "name": "desk",
+        "run": "cellmind",
+        "started": "1.0",
+        "tag": "",
+    },
+    KnockRequest: {"name": "phone", "run": "cellmind", "commitment": SHA256},
+    KnockAnswer: {"nonce": SHA256, "problem": "", "other_run": False},
+    KnockNonce: {"nonce": SHA256},
+    KnockState: {
+        "household": HOUSEHOLD,
+        "waiting": False,
+    },
+    HeardKnock: KNOCK,
+    HeardKnocks: {"knocks": [KNOCK]},
+    KnockDecision: {"peer": PEER, "number": "0123", "let_in": True},
+    AnswerRequest: {"texts": ["안녕", ""], "is_talk": True, "temperature": 0.8, "tokens": 60},
+    AnswerPart: {"text": " 응", "is_last": False, "problem": ""},
     CallBackRequest: {"port": 23457},
     Declared: {
         **{"bits": 2, "lineage": "ab", "samples": 8, "weight": 8, "steps": 2, "group_size": 2, "patience": 4.0},
     },
-    ManifestRequest: {"run": "cellmind"},
+    ManifestRequest: {"run": "cellmind", "state": "best"},
     PiecesRequest: {"run": "cellmind", "file": MODEL, "sha256": SHA256},
     FileRequest: {"run": "cellmind", "file": MODEL, "sha256": SHA256, "offset": 0, "size": 100},
     MeanRequest: {"run": "cellmind", "previous": SHA256, "offset": 0, "size": 100},
@@ -101,7 +144,7 @@ GOOD: dict[type[BaseModel], dict[str, Any]] = {
 NOT_TRUTH: list[object] = [1, "true", None]
 BROKEN: dict[type[BaseModel], dict[str, list[object]]] = {
     Notice: {
-        "version": [*NUMBERS, 1, 3],
+        "version": [*NUMBERS, PROTOCOL_VERSION - 1, PROTOCOL_VERSION + 1],
         "peer": ["", "0" * 12, "Il" * 6, "Q" * 65, 5],
         "name": NAMES,
         "address": ADDRESSES,
@@ -120,14 +163,69 @@ BROKEN: dict[type[BaseModel], dict[str, list[object]]] = {
         "ready": NOT_TRUTH,
         "pause": [*SECONDS, 1e4],
         "step_seconds": [*SECONDS, 1e6],
+        "judgement": ["done", "Learnt", None, 1],
         "paused": ["x" * 65, "\x1b[31mred", 5],
+        "kind": ["tablet", "", None],
+        "household": ["a", "AB" * 8, "ab" * 9, 5, None],
     },
+    Change: {
+        "kind": ["", "Eject", "lock", "admit", "rekey", "open", 5, None],  # which say something else
+        "run_id": NO_RUN_IDS,
+        "author": ["", "0" * 12, "Q" * 65, "B", 5],  # the last but one ejects itself
+        "known": [["ab"], SHA256, [5], [SHA256] * (MAX_KNOWN + 1), {}, None],
+        "counts": [
+            *([], [["B", 1]], [["B", 2], ["C", 2]], [["B"]], [["0", 2]], [["B", 2.0]], [["B", "2"]], [["B", True]]),
+            *([["B", -2]], [["B", 0]], [["B", 2**31]], {"B": 2}, "", None),
+        ],
+        "epoch": [*NUMBERS, 0, MAX_EPOCH + 1],
+        "key_hash": ["", "ab", "AB" * 32, 5, None],
+        "identity": ["", "ab" * 255, "AB" * 256, 5, None],
+        "signature": ["", "ab" * 255, "AB" * 256, 5, None],
+    },
+    Household: {
+        "run_id": NO_RUN_IDS,
+        "epoch": [*NUMBERS, 0, MAX_EPOCH + 1],
+        "key": ["ab", "AB" * 32, "ab" * 33, 5, None],
+        "first": ["ab", "AB" * 32, 5, None],
+        "changes": [{}, "", None, [5], [{}], [{**CHANGE, "counts": []}], [CHANGE] * (MAX_CHANGES + 1)],
+    },
+    RenewalRequest: {"run_id": NO_RUN_IDS, "comes_in": NOT_TRUTH},
+    Renewal: {"household": [5, "", {}, {"run_id": RUN_ID}]},
     Announcement: {
         "version": ["", "0", "-1", "1.5", "two", "65536"],
         "address": [*ADDRESSES, ""],
         "name": NAMES,
         "run": RUNS,
         "started": ["", "soon", "nan", "inf", "-1", "1e30"],
+        "tag": ["ab", "AB" * 8, "ab" * 8, 5, None],  # the third beside a name
+    },
+    KnockRequest: {"name": KNOCK_NAMES, "run": RUNS, "commitment": HASHES},
+    KnockAnswer: {
+        "nonce": ["ab", "AB" * 32, 5, None],
+        "problem": ["x" * 65, "\x1b[31mred", 5, None],
+        "other_run": NOT_TRUTH,
+    },
+    KnockNonce: {"nonce": ["", "ab", "AB" * 32, 5, None]},
+    KnockState: {"household": [5, "", {}, {"run_id": RUN_ID}], "waiting": NOT_TRUTH},
+    HeardKnock: {
+        "peer": ["", "0" * 12, "Q" * 65, 5],
+        "name": KNOCK_NAMES,
+        "host": ["here", "1.2.3", "1.2.3.4.5", "1" * 16, 5, None],
+        "number": NO_DIGITS,
+        "age": [*SECONDS, 1e4],
+    },
+    HeardKnocks: {"knocks": [[KNOCK] * 9, [{**KNOCK, "number": ""}], {}, None]},
+    KnockDecision: {"peer": ["", "0" * 12, "Q" * 65, 5], "number": NO_DIGITS, "let_in": NOT_TRUTH},
+    AnswerRequest: {
+        "texts": [[], ["x" * (MOST_CHARACTERS + 1)], [""] * (MOST_TEXTS + 1), [5], "x", None],
+        "is_talk": NOT_TRUTH,
+        "temperature": [*SECONDS, 2.1],
+        "tokens": [*NUMBERS, 0, MOST_TOKENS + 1],
+    },
+    AnswerPart: {
+        "text": ["x" * (MOST_CHARACTERS + 1), 5, None],
+        "is_last": NOT_TRUTH,
+        "problem": ["tired", 5, None],
     },
     CallBackRequest: {"port": [*NUMBERS, 0, 65536]},
     Declared: {
@@ -139,7 +237,7 @@ BROKEN: dict[type[BaseModel], dict[str, list[object]]] = {
         "group_size": [*NUMBERS, 0, MAX_PEERS + 1],
         "patience": SECONDS,
     },
-    ManifestRequest: {"run": RUNS},
+    ManifestRequest: {"run": RUNS, "state": ["", "Best", "oldest", None, 5]},
     PiecesRequest: {"run": RUNS, "file": ["", "..", "passwd", f"../{MODEL}", 5], "sha256": HASHES},
     FileRequest: {
         **{"run": RUNS, "file": ["", "..", "passwd", f"../{MODEL}", 5], "sha256": HASHES},
@@ -162,7 +260,12 @@ CASES = [
 
 
 def test_every_field_of_every_message_is_tried() -> None:
-    kinds = {kind for kind in vars(wire).values() if isinstance(kind, type) and issubclass(kind, Message)} - {Message}
+    kinds = {
+        kind
+        for module in (wire, wire_household, wire_knocking, wire_asking)
+        for kind in vars(module).values()
+        if isinstance(kind, type) and issubclass(kind, Message)
+    } - {Message}
     assert kinds == GOOD.keys() == BROKEN.keys()
     for kind in kinds:
         assert kind.model_fields.keys() == GOOD[kind].keys() == BROKEN[kind].keys()
@@ -195,6 +298,13 @@ def test_what_is_no_such_message_is_refused(kind: type[Message]) -> None:
     for text in ("", "{", "[" * 1000, "\0", "x" * (kind.MAX_BYTES + 1), b"\xff\xfe", json.dumps(GOOD[kind])[:-1]):
         with pytest.raises(ProtocolViolation):
             parse(kind, text)
+
+
+def test_what_strangers_are_told_of_exchanges_says_nothing_of_the_run() -> None:
+    """libp2p's identify tells everybody the names of all handlers."""
+    prefix = exchange_prefix(RUN_ID)
+    assert not any(part in prefix for part in RUN_ID.split("-")) and re.fullmatch("[0-9a-f]{16}", prefix)
+    assert prefix == exchange_prefix(RUN_ID) != exchange_prefix("club" + RUN_ID)
 
 
 def test_a_message_is_not_changed_by_who_holds_it() -> None:
@@ -270,12 +380,23 @@ def test_nobody_is_told_of_what_is_no_notice_at_all(change: dict[str, Any]) -> N
         assert parse_other_version(ADDRESS, odd) is None
 
 
+@pytest.mark.parametrize("field", ["key", "signature"])
+@pytest.mark.parametrize("odd", [None, "k" * KEY_BYTES, b"", b"k" * (KEY_BYTES - 1), b"k" * (KEY_BYTES + 1), 5])
+def test_a_signature_of_another_form_is_none(field: str, odd: object) -> None:
+    good = {**GOOD[Notice], "key": b"k" * KEY_BYTES, "signature": b"s" * KEY_BYTES}
+    assert parse_signature(good) == Signature(key=b"k" * KEY_BYTES, signature=b"s" * KEY_BYTES)
+    assert parse_signature({**good, field: odd}) is None
+    assert parse_signature({name: value for name, value in good.items() if name != field}) is None
+    assert unsigned(good) == GOOD[Notice]
+    assert all(parse_signature(odd) is None for odd in NO_MESSAGES)
+
+
 def test_an_announcement_of_another_version_tells_which_is_older() -> None:
     old = {"address": ADDRESS, "name": "desk", "run": "cellmind", "started": "1.0"}
     assert parse_announcement({**old, "version": str(PROTOCOL_VERSION)}).other_version is None
     assert parse_announcement(old).other_version == OtherVersion(version=1, peer=PEER, name="desk", address=ADDRESS)
-    newer = parse_announcement({**old, "version": "3", "mood": "1"}).other_version
-    assert newer is not None and newer.version == 3
+    newer = parse_announcement({**old, "version": str(PROTOCOL_VERSION + 1), "mood": "1"}).other_version
+    assert newer is not None and newer.version == PROTOCOL_VERSION + 1
 
 
 @pytest.mark.parametrize("length", [1, 46, 64, 65, 69])

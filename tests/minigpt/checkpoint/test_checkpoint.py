@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import tokenizer
-from minigpt.checkpoint import newest, parameter_hash, read, save
+from minigpt.checkpoint import moments_of, newest, parameter_hash, read, save
 from minigpt.checkpoint.manifest import CheckpointError, Progress
 from minigpt.model import MiniGPT
 from tests.tiny import LINES, SETTINGS, build_model, save_model
@@ -81,7 +81,7 @@ def test_training_state_comes_back_within_bfloat16(root: Path, tokenizer_model: 
     moments = {
         f"{moment}.{name}": optimizer.state[parameter][moment]
         for name, parameter in trained.named_parameters()
-        for moment in ("exp_avg", "exp_avg_sq")
+        for moment in moments_of(name)
     }
     local = {name: parameter.detach() - anchor[name] for name, parameter in trained.named_parameters()}
     loaded = read(save_model(root, tokenizer_model, model, optimizer=moments, local=local))
@@ -91,6 +91,24 @@ def test_training_state_comes_back_within_bfloat16(root: Path, tokenizer_model: 
             assert found[name].dtype == torch.float32
             torch.testing.assert_close(found[name], tensor, rtol=2**-8, atol=1e-38)
     assert any(tensor.abs().max() > 1e-3 for tensor in local.values())
+
+
+def test_moments_of_adamw_from_before_muon_are_read_without_what_muon_does_not_use(
+    root: Path, tokenizer_model: Path, model: MiniGPT
+) -> None:
+    older = {
+        f"{moment}.{name}": torch.full(parameter.shape, 0.5)
+        for name, parameter in model.named_parameters()
+        for moment in ("exp_avg", "exp_avg_sq")
+    }
+    found = read(save_model(root, tokenizer_model, model, optimizer=older)).optimizer()
+    assert found is not None
+    assert (
+        found.keys()
+        == {f"{moment}.{name}" for name, _ in model.named_parameters() for moment in moments_of(name)}
+        < older.keys()
+    )
+    assert all(bool((moment == 0.5).all()) for moment in found.values())
 
 
 def test_views_of_one_flat_buffer_can_be_saved(root: Path, tokenizer_model: Path, model: MiniGPT) -> None:
@@ -186,6 +204,10 @@ def test_same_progress_is_not_written_again(folder: Path, root: Path, tokenizer_
     before = folder.stat().st_ino
     assert save_model(root, tokenizer_model, model) == folder
     assert folder.stat().st_ino == before
+    average = {name: torch.zeros_like(parameter) for name, parameter in model.named_parameters()}
+    for _ in range(2):
+        assert save_model(root, tokenizer_model, model, average=average) == folder
+        assert read(folder).average() is not None, "where it was not there yet, it comes in"
 
 
 def test_torn_folder_of_the_same_name_is_replaced(

@@ -9,7 +9,7 @@ import torch
 
 from minigpt import END_OF_TEXT, PADDING, START, UNKNOWN
 from minigpt.inference.decoding import Decoding, InferenceModel
-from minigpt.inference.sampling import Sampling, generate, sample, stream_text, what_followed
+from minigpt.inference.sampling import Sampling, generate, generate_texts, sample, stream_text, what_followed
 from minigpt.model import MiniGPT
 from tests.minigpt.parrot import Parrot, silent_model
 from tests.tiny import LINES, build_model
@@ -133,6 +133,18 @@ def test_a_seed_repeats_the_text_and_another_changes_it(asked: InferenceModel) -
 
     assert ids(3) == ids(3)
     assert len({tuple(ids(seed)) for seed in (3, 4, None, None)}) == 4
+
+
+@pytest.mark.parametrize("engine", [torch.backends.quantized.engine, "qnnpack"])
+def test_texts_side_by_side_are_those_that_one_after_the_other_would_be(
+    model: MiniGPT, monkeypatch: pytest.MonkeyPatch, engine: str
+) -> None:
+    monkeypatch.setattr(torch.backends.quantized, "engine", engine)
+    asked, seeds = InferenceModel(model), range(40, 72)
+    alone = [list(generate(asked, [START], max_new_tokens=16, sampling=Sampling(0.5, seed=seed))) for seed in seeds]
+    assert generate_texts(asked, seeds, max_new_tokens=16, temperature=0.5) == alone
+    lengths = {len(ids) for ids in alone}
+    assert max(lengths) == 16 and len(lengths) > 1, "some end before others"
 
 
 def draws(logits: torch.Tensor, **options: Any) -> Counter[int]:

@@ -99,11 +99,11 @@ batches = Batches(TextDataset.packed(Path(sys.argv[1]), 32, seed=0), 1024)  # 0.
 inner = InnerLoop(model, batches, torch.device("cpu"), None)
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + 120_000_000,) * 2)
-loss, sequences = step_within_memory(inner, 1e-3, 1e-3, batches, print)
+loss, sequences = step_within_memory(inner, 1e-3, batches, print)
 print("done", loss, sequences)
 batches.batch_size, batches.dataset = 2, TextDataset.packed(Path(sys.argv[1]), 10_000_000, seed=0)
 try:
-    step_within_memory(inner, 1e-3, 1e-3, batches, lambda note: None)
+    step_within_memory(inner, 1e-3, batches, lambda note: None)
 except OutOfMemory as error:
     print(error)
 """

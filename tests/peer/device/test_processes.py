@@ -125,7 +125,7 @@ def test_whoever_is_read_by_nobody_is_ended() -> None:
         assert program.stdout is not None and program.stderr is not None
         assert program.stdout.readline() == b"began\n"
         program.stdout.close()
-        assert program.wait(10) == -signal.SIGTERM
+        assert program.wait(60) == -signal.SIGTERM
         assert program.stderr.read() == b""
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from peer.doctor.diagnosis import Answer, Device, Findings, State, first_to_mend, judge
-from peer.wire import Notice, OtherVersion, Role
+from minigpt.settings import Settings
+from peer.doctor import examine
+from peer.doctor.diagnosis import Answer, Check, Device, Findings, State, first_to_mend, judge
+from peer.wire import PROTOCOL_VERSION, Notice, OtherVersion, Role
 
 RUN_ID = "cellmind-0123456789ab"
 OTHER_ID = "cellmind-ba9876543210"
@@ -73,11 +77,13 @@ def test_where_nothing_is_wrong_nothing_is_to_mend() -> None:
         ({"multicast_problem": "No such device"}, "multicast", "No such device", "--initial-peers"),
         ({"devices": [device("A", heard=False)]}, "multicast", "announcements do not arrive", "UDP 5353"),
         ({"reachable": False}, "connections to here", "TCP 23457", "firewall of this device"),
+        ({"shut": frozenset({"A" * 46})}, "key", "the run of device A (192.168.0.25) is locked", "--invite"),
+        ({"shut": frozenset({"A" * 46}), "has_key": True}, "key", "the key here is another one", "--join"),
         ({"clock": "this device's clock is 3 h ahead of the others'"}, "clock", "3 h ahead", "automatically"),
         ({"notices": []}, "version", "device A (192.168.0.25) says is not understood", "git pull"),
         ({"other_versions": [other_version(1)]}, "version", "desk runs an older version", "update desk: git pull"),
         (
-            {"other_versions": [other_version(3)]},
+            {"other_versions": [other_version(PROTOCOL_VERSION + 1)]},
             "version",
             "desk runs a newer version",
             "update this device: git pull",
@@ -107,6 +113,23 @@ def test_what_cannot_be_known_is_not_called_a_fault() -> None:
     assert first_to_mend(judge(unknown)) is None
 
 
+def test_the_peer_that_runs_here_is_no_fault_though_it_holds_the_port() -> None:
+    for name, called in (("desk", ", desk"), ("", "")):
+        checks = judge(replace(FINE, port_is_taken=True, peer_here=device("B", name=name)))
+        assert first_to_mend(checks) is None
+        found = next(check.found for check in checks if check.what == "port")
+        assert found == f"TCP 23457 is held by the peer that runs here{called}"
+
+
 def test_a_bootstrap_node_speaks_no_version_and_is_no_other_run() -> None:
     alone_with_it = replace(FINE, devices=[device("B", run="")], met=frozenset({"B" * 46}), notices=[], run_id="")
     assert first_to_mend(judge(alone_with_it)) is None
+
+
+def test_what_to_do_can_be_copied(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "orig_argv", [".venv/bin/python", "-m", "peer"])
+    monkeypatch.setattr(examine, "find", lambda *_: None)
+    monkeypatch.setattr(examine, "judge", lambda _: [Check("key", State.MEND, "none", "python -m peer --join")])
+    assert not examine.examine(Settings(), "10.0.0.1", 23457, Path("checkpoints"), [])
+    said = capsys.readouterr().out
+    assert said.count("python -m peer --join") == said.count(".venv/bin/python -m peer --join") == 2

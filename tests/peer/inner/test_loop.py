@@ -6,31 +6,30 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from itertools import islice
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from benchmarks.step import apart, curves
+from minigpt.checkpoint import moments_of
+from minigpt.dataset import Batches, TextDataset
 from minigpt.model import MiniGPT
 from peer.inner.loop import InnerLoop
+from peer.inner.optimizer import TURNS, movements_of_a_step
 
 VOCAB, SEQ_LEN, BATCH = 40, 12, 4
-RATE = 3e-3
+RATE = 3e-4
 
-Batches = Iterator[tuple[Tensor, Tensor]]
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """A model this small only waits for its threads, above all where other tests run beside it."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+Endless = Iterator[tuple[Tensor, Tensor]]
 
 
-def sentences(seed: int = 0) -> Batches:
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def sentences(seed: int = 0) -> Endless:
     """Counting up from anywhere, endlessly: learnt in a few dozen steps."""
     generator = torch.Generator().manual_seed(seed)
     while True:
@@ -44,7 +43,7 @@ def build() -> MiniGPT:
     return MiniGPT(vocab_size=VOCAB, d_model=16, nhead=2, num_layers=1, seq_len=SEQ_LEN)
 
 
-def loop(model: MiniGPT, batches: Batches) -> InnerLoop:
+def loop(model: MiniGPT, batches: Endless) -> InnerLoop:
     return InnerLoop(model, batches, torch.device("cpu"), None)
 
 
@@ -53,10 +52,24 @@ def parameters(model: MiniGPT) -> list[Tensor]:
 
 
 def distance(one: MiniGPT, other: MiniGPT) -> float:
-    return max((a - b).abs().max().item() for a, b in zip(parameters(one), parameters(other)))
+    pairs = zip(parameters(one), parameters(other))
+    return math.sqrt(sum(float((a - b).square().sum()) for a, b in pairs))
 
 
 # -- InnerLoop
+
+
+def test_looking_ahead_at_the_next_batches_changes_nothing_of_them(tmp_path: Path) -> None:
+    np.save(tmp_path / "ids.npy", np.arange(100, dtype=np.uint16) % VOCAB)
+    batches = Batches(TextDataset.packed(tmp_path / "ids.npy", SEQ_LEN, 1), BATCH)
+    inner, here = loop(build(), batches), parameters(build())
+    batches.position = 8
+    inner.losses_towards([torch.zeros_like(parameter) for parameter in here], (0.0, 0.5, 1.0))
+    assert batches.position == 8, "a checkpoint of now goes on with what was not trained on yet"
+    assert all(torch.equal(*pair) for pair in zip(inner.parameters, here))
+    batches.resize(2)
+    assert [inner.step(RATE)[1] for _ in range(3)] == [2, 2, 2], "memory was short, and stays so"
+    assert batches.position == 14
 
 
 def test_training_lowers_the_loss() -> None:
@@ -92,27 +105,20 @@ def test_the_loss_falls_as_it_does_by_the_plain_formulas() -> None:
     assert apart(ours, plain) < 0.005
 
 
-def test_the_embedding_may_go_at_a_rate_of_its_own() -> None:
-    plain, apart = build(), build()
-    before = build()
-    loop(plain, sentences()).step(1e-5)
-    loop(apart, sentences()).step(1e-5, 4e-5)
-    words, others = "model.embed_tokens.weight", "model.layers.0.mlp.up_proj.weight"
-
-    def moved(model: MiniGPT, name: str) -> float:
-        return float((model.state_dict()[name] - before.state_dict()[name]).norm())
-
-    assert moved(apart, words) == pytest.approx(4 * moved(plain, words), rel=0.05)
-    assert moved(apart, others) == pytest.approx(moved(plain, others), rel=1e-5)
-
-
-def test_the_given_rate_is_the_rate_of_the_step() -> None:
-    slow, fast = build(), build()
-    before = build()
-    loop(slow, sentences()).step(1e-5)
-    loop(fast, sentences()).step(1e-3)
-    assert distance(slow, before) == pytest.approx(1e-5, rel=0.1)  # AdamW's first step moves by the rate
-    assert distance(fast, before) == pytest.approx(1e-3, rel=0.1)
+def test_a_step_moves_every_number_by_as_much_as_movement_is_counted_in() -> None:
+    """Which is the unit of exchanges: movement in it is about 1, of every parameter."""
+    model, before = build(), build()
+    inner = loop(model, sentences())
+    for _ in range(4):  # the first one moves nothing but what adds to the residual stream
+        inner.step(1e-4)
+    before.load_state_dict(model.state_dict())
+    for _ in range(TURNS):
+        inner.step(1e-4)
+    for (name, now), then, unit in zip(
+        model.named_parameters(), before.parameters(), movements_of_a_step(model, 1e-4), strict=True
+    ):
+        moved = float((now - then).detach().square().mean().sqrt())
+        assert 0.5 * unit < moved / TURNS < 1.5 * unit, name
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
@@ -152,10 +158,11 @@ def test_moments_carry_on_as_if_nothing_had_happened() -> None:
     resumed, forgetful = loop(resumed_model, iter(following)), loop(forgetful_model, iter(following))
     resumed.load_moments({name: moment.float() for name, moment in moments.items()}, updates)
     losses = [[one.step(RATE)[0] for _ in following] for one in (inner, resumed, forgetful)]
-    assert losses[1] == pytest.approx(losses[0], rel=5e-3), "bfloat16 keeps 8 bits of a moment"
+    assert losses[1] == pytest.approx(losses[0], rel=1e-3), "bfloat16 keeps 8 bits of a moment"
+    assert losses[2] != pytest.approx(losses[0], rel=1e-3), "the comparison would show moments that are lost"
     assert resumed.updates == inner.updates == 25
-    assert distance(resumed_model, inner.model) < 0.02 * RATE * 5
-    assert distance(forgetful_model, inner.model) > 0.2 * RATE * 5, "the comparison would show moments that are lost"
+    # small parts of a moment are rounded away, and Muon makes them as large as the others
+    assert distance(resumed_model, inner.model) < 0.4 * distance(forgetful_model, inner.model)
 
 
 def test_moments_are_copies_in_bfloat16_named_after_the_parameters() -> None:
@@ -165,7 +172,8 @@ def test_moments_are_copies_in_bfloat16_named_after_the_parameters() -> None:
     inner.step(RATE)
     moments = inner.moments()
     names = [name for name, _ in model.named_parameters()]
-    assert set(moments) == {f"{moment}.{name}" for moment in ("exp_avg", "exp_avg_sq") for name in names}
+    assert set(moments) == {f"{moment}.{name}" for name in names for moment in moments_of(name)}
+    assert "exp_avg_sq.model.layers.0.mlp.up_proj.weight" not in moments, "Muon has none"
     assert {moment.dtype for moment in moments.values()} == {torch.bfloat16}
     assert all(moments[f"exp_avg.{name}"].shape == parameter.shape for name, parameter in model.named_parameters())
     before = {name: moment.clone() for name, moment in moments.items()}
@@ -174,16 +182,22 @@ def test_moments_are_copies_in_bfloat16_named_after_the_parameters() -> None:
     assert not torch.equal(inner.moments()["exp_avg.model.norm.weight"], before["exp_avg.model.norm.weight"])
 
 
-def test_a_donors_moments_make_no_steps_of_any_size() -> None:
+@pytest.mark.parametrize("square", [1e-12, 3e38])
+def test_a_donors_moments_make_no_steps_of_any_size_nor_none(square: float) -> None:
     inner = InnerLoop(build(), sentences(), torch.device("cpu"), None)
     before = [parameter.detach().clone() for parameter in inner.parameters]
     names = [name for name, _ in inner.model.named_parameters()]
     moments = {f"exp_avg.{name}": torch.full_like(p, 3e38) for name, p in zip(names, before)}
-    moments |= {f"exp_avg_sq.{name}": torch.full_like(p, 1e-12) for name, p in zip(names, before)}
+    moments |= {f"exp_avg_sq.{name}": torch.full_like(p, square) for name, p in zip(names, before)}
     inner.load_moments(moments, updates=1000)
     inner.step(1e-3)
-    moved = max(float((parameter.detach() - then).abs().max()) for parameter, then in zip(inner.parameters, before))
-    assert 0 < moved < 0.01
+    for parameter, then, unit in zip(inner.parameters, before, movements_of_a_step(inner.model, 1e-3)):
+        assert float((parameter.detach() - then).square().mean().sqrt()) <= 2 * TURNS * unit
+    before = [parameter.detach().clone() for parameter in inner.parameters]
+    for _ in range(100):
+        inner.step(1e-3)
+    moved_after = [float((now - then).abs().max()) for now, then in zip(parameters(inner.model), before)]
+    assert min(moved_after) > 1e-4, "nor do they hold training up"
 
 
 def test_compiled_passes_take_batches_of_their_own_size_alone(monkeypatch: pytest.MonkeyPatch) -> None:

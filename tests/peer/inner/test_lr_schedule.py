@@ -1,9 +1,9 @@
-"""The learning rate: its course over a run, and what company adds to it."""
+"""The learning rate and its course over a run."""
 
 import pytest
 
 from minigpt.settings import TrainingSettings
-from peer.inner.lr_schedule import HOLD_SEQUENCES, learning_rate, lr_factor, lr_of_next_step
+from peer.inner.lr_schedule import HOLD_SEQUENCES, learning_rate, lr_of_next_step
 
 
 def test_the_rate_warms_up_in_equal_steps_and_stays() -> None:
@@ -30,28 +30,8 @@ def test_no_warm_up_starts_at_the_peak() -> None:
     assert learning_rate(0.8, 0, 0, 0) == 0.8
 
 
-def test_company_raises_the_rate_and_the_embedding_s_once_more() -> None:
+def test_where_training_diverged_a_share_of_the_rate_is_left() -> None:
     training = TrainingSettings(lr=0.8, warmup_sequences=8)
-    alone = lr_of_next_step(training, trained_by_all=100, own=3, factor=1.0)
-    assert alone.lr == alone.embedding_lr == learning_rate(0.8, 100, 3, 8)
-    company = lr_of_next_step(training, trained_by_all=4 * HOLD_SEQUENCES, own=100, factor=1.5)
-    assert company.lr == learning_rate(0.8 * 1.5, 4 * HOLD_SEQUENCES, 100, 8) == pytest.approx(0.6)
-    assert company.embedding_lr == company.lr * 1.5
-
-
-@pytest.mark.parametrize(
-    ("speeds", "factor"),
-    [
-        ([], 1.0),
-        ([700.0], 1.0),
-        ([700.0, 0.0], 1.0),
-        ([1e-200, 0.0], 1.0),
-        ([1e11, 1e11, 1e-300], 2**0.5),
-        ([700.0, 700.0], 2**0.5),
-        ([700.0] * 4, 2.0),
-        ([700.0] * 50, 2.0),
-        ([800.0, 200.0], (1000**2 / (800**2 + 200**2)) ** 0.5),
-    ],
-)
-def test_the_rate_grows_with_what_the_peers_are_worth_together(speeds: list[float], factor: float) -> None:
-    assert lr_factor(speeds) == pytest.approx(factor)
+    assert lr_of_next_step(training, trained_by_all=100, own=3) == learning_rate(0.8, 100, 3, 8)
+    rate = lr_of_next_step(training, trained_by_all=4 * HOLD_SEQUENCES, own=100, share=0.25)
+    assert rate == learning_rate(0.8, 4 * HOLD_SEQUENCES, 100, 8) / 4 == pytest.approx(0.1)

@@ -22,12 +22,12 @@ import peer  # noqa: F401 -- first, for it tells hivemind how little to log
 # isort: split
 
 from minigpt.model import MiniGPT
-from peer.__main__ import parse_arguments
+from peer.command_line import parse_arguments
 from peer.device.display import Display
 from peer.device.processes import StopSignal
-from peer.joining import find_run
+from peer.joining import find_run, outside
 from peer.joining.errors import JoinError
-from peer.joining.invite import HEAD, Invite, InviteError, _checksum, invite_of_running_peer, parse_invite
+from peer.joining.invite import HEAD, KEY, Invite, InviteError, _checksum, invite_of_running_peer, parse_invite
 from peer.joining.join import join
 from peer.joining.presence import Presence
 from peer.joining.pull import Puller
@@ -35,14 +35,17 @@ from peer.joining.wanted_run import Wanted
 from peer.network.address import Address
 from peer.network.folder import OWN_ADDRESS
 from peer.network.handle import Network
+from peer.network.household_file import household_path, keep_household, mark_path
 from peer.network.node import View
 from peer.state.fetching import TransferError
 from peer.wire import Notice, Role
-from tests.tiny import SETTINGS, save_model
+from tests.households import household
+from tests.tiny import SETTINGS, save_model, stand_in
 
 ADDRESS = "/ip4/192.168.0.10/tcp/23457/p2p/QmZAmAb3czWsDcRtVyp34XrFKson3BrVkLTB4RoU7yKsw9"
 INVITE = Invite(ADDRESS, "cellmind", "cellmind-6f74de27adbc")
 TEXT = str(INVITE)
+LOCKED = Invite(ADDRESS, "cellmind", "cellmind-6f74de27adbc", "5a" * 32, 7)
 HOLDER = (
     "import fcntl, sys; f = open(sys.argv[1], 'w'); fcntl.lockf(f, fcntl.LOCK_EX); print('locked', flush=True); input()"
 )
@@ -55,15 +58,20 @@ GARBLED = {
 }
 
 
-def invite_of(payload: bytes) -> str:
-    return "CM1-" + base64.b32encode(payload + _checksum(payload)).decode().rstrip("=")
+def invite_of(payload: bytes, version: int = 1) -> str:
+    return f"CM{version}-" + base64.b32encode(payload + _checksum(payload)).decode().rstrip("=")
 
 
 def test_it_says_what_was_put_in_however_it_is_typed() -> None:
     assert len(TEXT) < 100
     for typed in (TEXT, TEXT.lower(), f"  {TEXT[:30]} {TEXT[30:60]}-{TEXT[60:]}\n"):
         assert parse_invite(typed) == INVITE
-    for other in (Invite(ADDRESS), Invite(ADDRESS, "a"), Invite(ADDRESS, "a-b" * 13, f"{'a-b' * 13}-{'0f' * 6}")):
+    for other in (
+        LOCKED,
+        Invite(ADDRESS),
+        Invite(ADDRESS, "a"),
+        Invite(ADDRESS, "a-b" * 13, f"{'a-b' * 13}-{'0f' * 6}"),
+    ):
         assert parse_invite(str(other)) == other
 
 
@@ -78,7 +86,11 @@ def test_what_was_garbled_on_the_way_is_refused(texts: Callable[[], list[str]]) 
     ("text", "problem"),
     [
         ("CM0" + TEXT[3:], "older version"),
-        ("CM2" + TEXT[3:], "newer version"),
+        ("CM3" + TEXT[3:], "newer version"),
+        ("CM2" + TEXT[3:], "no whole key"),
+        ("CM1" + str(LOCKED)[3:], "no name of a run"),
+        (invite_of(HEAD.pack(b"\1\2\3\4", 1, bytes(32), b"123456") + KEY.pack(bytes(32), 0) + b"a", 2), "no run that"),
+        (invite_of(HEAD.pack(b"\1\2\3\4", 1, bytes(32), bytes(6)) + KEY.pack(bytes(32), 1) + b"a", 2), "no run that"),
         (ADDRESS, "is no invite.*--initial-peers"),
         ("", "is no invite"),
         (invite_of(HEAD.pack(b"\1\2\3\4", 0, bytes(32), bytes(6))), "no port"),
@@ -89,6 +101,11 @@ def test_what_was_garbled_on_the_way_is_refused(texts: Callable[[], list[str]]) 
 def test_what_is_of_no_use_is_refused_with_a_reason(text: str, problem: str) -> None:
     with pytest.raises(InviteError, match=problem):
         parse_invite(text)
+
+
+def test_an_invite_to_a_locked_run_carries_the_key_and_shows_it_to_nobody_who_prints_it() -> None:
+    assert str(LOCKED).startswith("CM2-") and len(str(LOCKED)) < 160
+    assert LOCKED.key not in repr(LOCKED)
 
 
 def test_the_command_line_takes_it_for_the_run_that_it_names(capsys: pytest.CaptureFixture[str]) -> None:
@@ -110,8 +127,34 @@ def test_the_command_line_takes_it_for_the_run_that_it_names(capsys: pytest.Capt
         assert re.search(problem, capsys.readouterr().err)
 
 
+def test_an_invite_is_read_from_standard_input_where_ps_does_not_show_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.environ", {})
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"  {TEXT}\nmore\n"))
+    assert parse_arguments(["--join", "-"]).join == INVITE
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    assert parse_arguments(["--join", "-"]).join == INVITE, "where the peer starts itself anew"
+
+
+def test_an_invite_is_asked_for_and_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.environ", {})
+    monkeypatch.setattr("sys.stdin", stand_in(isatty=lambda: True))
+    monkeypatch.setattr("peer.joining.invite.getpass", lambda question: str(LOCKED))
+    assert parse_arguments(["--join", "-"]).join == LOCKED
+
+
+@pytest.mark.parametrize(("typed", "said"), [("", "no invite on standard input"), ("CM1-A", "cut short")])
+def test_what_is_no_invite_on_standard_input_is_said(
+    typed: str, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("os.environ", {})
+    monkeypatch.setattr("sys.stdin", io.StringIO(typed))
+    with pytest.raises(SystemExit) as ended:
+        parse_arguments(["--join", "-"])
+    assert ended.value.code == 2 and said in capsys.readouterr().err
+
+
 def test_a_running_peer_s_invite_has_its_address_and_its_run(
-    tmp_path: Path, tokenizer_model: Path, model: MiniGPT
+    tmp_path: Path, tokenizer_model: Path, model: MiniGPT, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save_model(tmp_path, tokenizer_model, model, run_id="cellmind-0123456789ab")
     own = tmp_path / OWN_ADDRESS
@@ -133,6 +176,17 @@ def test_a_running_peer_s_invite_has_its_address_and_its_run(
             own.write_text(json.dumps({"address": ADDRESS, "run": "other"}))
             with pytest.raises(InviteError, match="is in the run 'other', not in 'cellmind'"):
                 invite_of_running_peer(tmp_path, "cellmind")
+            with monkeypatch.context() as knocking:
+                knocking.setattr(outside, "ask", lambda folder, action: {"knocks": True})
+                with pytest.raises(InviteError, match="in no run yet, and asks to be let in"):
+                    invite_of_running_peer(tmp_path)
+            own.write_text(json.dumps({"address": ADDRESS, "run": "cellmind"}))
+            peer_id = Address.parse(ADDRESS).peer
+            keep_household(tmp_path, "cellmind", household("cellmind-0123456789ab", "Desk", ejected=(peer_id,)))
+            with pytest.raises(InviteError, match="was ejected, and its key opens nothing"):
+                invite_of_running_peer(tmp_path)
+            household_path(tmp_path, "cellmind").unlink()
+            mark_path(tmp_path, "cellmind").unlink()
             own.write_text("torn")
             with pytest.raises(InviteError, match="no address yet"):
                 invite_of_running_peer(tmp_path)
@@ -171,7 +225,7 @@ def test_a_qr_code_is_drawn_where_it_can_be_read(encoding: str, terminal: bool, 
 def join_where(view: View | None, checkpoints: Path) -> None:
     """Join with the invite where that is what the notice board shows; there is nothing to take."""
     presence = Presence(
-        network=cast(Network, SimpleNamespace(post=lambda notice: view, peer="M" * 12)),
+        network=cast(Network, SimpleNamespace(post=lambda notice: view, peer="M" * 12, household=None)),
         me=Notice(peer="M" * 12, name="phone", address="/ip4/10.0.0.9/tcp/23457/p2p/M", role=Role.LOOKING),
         display=Display(),
         stop=cast(StopSignal, SimpleNamespace(received=False)),
@@ -219,4 +273,4 @@ def test_a_run_that_is_here_is_not_mixed_with_that_of_an_invite(
 
 def test_who_is_asked_for_the_model_with_half_an_invite_is_told(tmp_path: Path) -> None:
     with pytest.raises(TransferError, match="cut short"):
-        Puller(tmp_path).pull(TEXT[:40].lower())
+        Puller(tmp_path, tmp_path).pull(TEXT[:40].lower())

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from minigpt import checkpoint
-from minigpt.checkpoint.manifest import CheckpointError
+from minigpt.checkpoint.manifest import CheckpointError, HeldOutLoss, Position
 from minigpt.model import MiniGPT
 from minigpt.settings import Settings, run_id
 from peer.device.processes import Stopped
@@ -64,7 +64,8 @@ class Said:
 def presence_where(view: View | Callable[[], View], said: Said, me: Notice = ME, **network: Any) -> Presence:
     """This device where that is what the notice board shows; `network` is what else can be done there."""
     see = view if callable(view) else lambda: view
-    faked: Any = SimpleNamespace(post=lambda notice: see(), peer=me.peer, view=see(), **network)
+    open_run = {"household": None, "ask_in": lambda wanted: None}
+    faked: Any = SimpleNamespace(post=lambda notice: see(), peer=me.peer, view=see(), **{**open_run, **network})
     display: Any = said
     stop: Any = SimpleNamespace(received=False)
     return Presence(faked, me, display, stop)
@@ -120,11 +121,23 @@ def test_what_is_on_the_notice_board_decides(view: View, elapsed: float, start: 
     assert decide(ME, PLAIN, view, elapsed) is start
 
 
+def test_who_does_not_prove_to_be_there_is_nobody_to_join_or_to_wait_for_long() -> None:
+    ghosts = [like(DESK, "D"), like(DESK, "E", role=Role.FOUNDING), like(ME, "A")]
+    view = seen(unproved=ghosts)
+    assert decide(ME, PLAIN, view, find_run.LOOK_SECONDS + 1) is Start.LOOK, "they may be about to"
+    assert decide(ME, PLAIN, view, find_run.MEET_SECONDS + 1) is Start.FOUND
+    assert donors(ME, PLAIN, view) == []
+    assert decide(ME, PLAIN, seen(like(DESK, "F"), unproved=ghosts), SOON) is Start.JOIN
+
+
 def test_two_firewalls_are_an_error_once_nobody_else_came() -> None:
     me, shut = ME.model_copy(update={"reachable": False}), like(DESK, "D", reachable=False)
     assert decide(me, PLAIN, seen(shut), SOON) is Start.LOOK
     with pytest.raises(JoinError, match=r"desk cannot be reached from this device.*Let TCP port 23457 in"):
         decide(me, PLAIN, seen(shut), LATE)
+    with pytest.raises(JoinError, match="desk cannot be reached from this device"):
+        decide(me, PLAIN, seen(unproved=[shut]), LATE)
+    assert decide(me, PLAIN, seen(unproved=[shut]), SOON) is Start.LOOK
     newcomer = like(DESK, "N", role=Role.JOINING)
     assert decide(me, PLAIN, seen(shut, newcomer), LATE) is Start.LOOK, "it will have the state, and can be reached"
 
@@ -177,7 +190,7 @@ def test_who_waits_says_for_what_and_once() -> None:
 
 @pytest.mark.parametrize("why", ["ctrl+c", "the time is over"])
 def test_who_waits_can_be_ended(why: str, tmp_path: Path) -> None:
-    nobody: Any = SimpleNamespace(post=lambda notice: seen(), peer=ME.peer)
+    nobody: Any = SimpleNamespace(post=lambda notice: seen(), peer=ME.peer, household=None)
     stop: Any = SimpleNamespace(received=why == "ctrl+c")
     display: Any = Said()
     deadline = None if stop.received else time.monotonic() + 0.1
@@ -395,6 +408,52 @@ def test_only_the_state_is_taken_for_who_asks_for_no_more(
     assert said.lines[-1] == f"the newest state of desk, round 1, is in {here / 'cellmind' / newest.folder.name}"
     assert (here / "latest").resolve() == newest.folder.resolve()
     assert (here / "cellmind" / "tokenizer.model").exists()
+
+
+@pytest.mark.lan
+def test_the_donor_s_best_state_is_taken_as_well_and_ours_stays_beside_it(
+    tmp_path: Path, tokenizer_model: Path, model: MiniGPT
+) -> None:
+    said, here, desk_folder = Said(), tmp_path / "phone", tmp_path / "desk"
+    identity = run_id(SETTINGS, checkpoint.file_sha256(tokenizer_model))
+
+    def keep_best(root: Path, round: int, nats: float) -> Path:
+        loss, position = HeldOutLoss(nats=nats, bits=nats / 2), Position(dataset="texts", sequence=0)
+        more: Any = {"run_id": identity, "held_out": loss, "position": position}
+        return save_model(root, tokenizer_model, model, round=round, **more)
+
+    ours = keep_best(here, 2, 5.0)
+    donor = a_device_that_trains(desk_folder, tokenizer_model, model)
+    with donor as desk, a_device_beside(desk, here, said) as present:
+        wanted = Wanted(SETTINGS, here, given=(str(desk.address),))
+        for round in (1, 3, 4):  # the first one is earlier than ours
+            keep_best(desk_folder, round, 5.17)
+            sync(present(), wanted)
+            best = checkpoint.best(here, checkpoint.read(ours).progress)
+            assert best is not None and best.progress.round == max(2, round)
+    assert best is not None
+    assert sorted(folder.name for folder in ours.parent.iterdir()) == [ours.name, best.folder.name]
+    assert best.is_taken and (here / "best").resolve() == best.folder
+    assert sum("is as new as what desk has: round 1" in line for line in said.lines) == 2
+    assert [line.partition(", in ")[0] for line in said.lines if "best state" in line] == [
+        f"the best state of desk, by its own word: round {round}, held-out 5.17" for round in (3, 4)
+    ]
+
+
+def test_a_best_state_of_another_run_is_not_taken(tmp_path: Path, tokenizer_model: Path, model: MiniGPT) -> None:
+    newest = checkpoint.read_manifest(save_model(tmp_path, tokenizer_model, model, run_id=OTHER_RUN_ID))
+    best = newest.model_copy(update={"run_id": RUN_ID, "held_out": HeldOutLoss(nats=0.1, bits=0.1)})
+    said = Said()
+
+    def fetch_manifest(peer: str, run: str, state: str = "newest") -> object:
+        return best if state == "best" else newest
+
+    sync(presence_where(seen(DESK), said, fetch_manifest=fetch_manifest), Wanted(SETTINGS, tmp_path))
+    assert (
+        said.lines[-1]
+        == f"the best state of desk was not taken: it is of run {RUN_ID}, and the newest of {OTHER_RUN_ID}"
+    )
+    assert not (tmp_path / "best").exists()
 
 
 def test_a_torn_checkpoint_here_is_passed_over(tmp_path: Path, tokenizer_model: Path, model: MiniGPT) -> None:

@@ -25,13 +25,13 @@ import pytest
 from hivemind.p2p import P2P
 
 from minigpt import checkpoint
-from minigpt.checkpoint.manifest import Manifest
+from minigpt.checkpoint.manifest import HeldOutLoss, Manifest
 from minigpt.model import MiniGPT
 from minigpt.settings import run_id
 from peer.joining.pull import Puller, is_newer, parse_arguments
 from peer.state.serving import StateService
-from tests.lan import wait_until
-from tests.tiny import SETTINGS, save_model
+from tests.lan import command_line, wait_until
+from tests.tiny import SETTINGS, build_model, save_model
 
 pytestmark = pytest.mark.lan
 
@@ -130,14 +130,6 @@ def descendants(pid: int) -> dict[int, str]:
     return {child: line for child, line in found.items() if line}
 
 
-def command_line(pid: int) -> str:
-    """Return the command line of a living process; "" for one that has ended."""
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
-    except OSError:
-        return ""
-
-
 @pytest.fixture
 def donor(tmp_path: Path, tokenizer_model: Path, model: MiniGPT) -> Iterator[Donor]:
     run = run_id(SETTINGS, checkpoint.file_sha256(tokenizer_model))
@@ -158,8 +150,8 @@ def test_who_is_ended_while_it_follows_leaves_no_process(
         assert any("peer.joining.pull" in line for line in started.values())
         assert any("p2pd" in line for line in started.values())
         program.send_signal(number)
-        assert program.wait(10) == code
-        assert wait_until(lambda: not any(command_line(pid) == line for pid, line in started.items()), 10), started
+        assert program.wait(60) == code
+        assert wait_until(lambda: not any(command_line(pid) == line for pid, line in started.items()), 30), started
     assert (tmp_path / "err").read_text() == ("\n" if number == signal.SIGINT else "")
 
 
@@ -170,8 +162,8 @@ def test_a_generating_process_is_told_when_the_one_that_asks_is_killed(donor: Do
         started = descendants(program.pid)
         pull = next(pid for pid, line in started.items() if "peer.joining.pull" in line)
         os.kill(pull, signal.SIGKILL)
-        assert program.wait(10) == 2
-        assert wait_until(lambda: not any(command_line(pid) == line for pid, line in started.items()), 10), started
+        assert program.wait(60) == 2
+        assert wait_until(lambda: not any(command_line(pid) == line for pid, line in started.items()), 30), started
     assert (tmp_path / "err").read_text() == "the process that takes the model of a peer ended unexpectedly\n"
 
 
@@ -191,8 +183,27 @@ def test_a_folder_a_line_for_every_newer_model(
         assert [checkpoint.read(folder).progress.round for folder in folders] == [1, 2]
         assert all(folder.parent == here / into / "cellmind" for folder in folders)
         program.send_signal(signal.SIGINT)
-        assert program.wait(10) == 130
+        assert program.wait(60) == 130
     assert (here / "err").read_text() == ""
+
+
+def test_a_peer_s_best_state_answers_and_that_is_its_own_word(
+    donor: Donor, tmp_path: Path, tokenizer_model: Path, model: MiniGPT
+) -> None:
+    run = run_id(SETTINGS, checkpoint.file_sha256(tokenizer_model))
+    other = build_model(model.vocab_size, seed=4)
+    save_model(tmp_path / "donor", tokenizer_model, other, run_id=run, held_out=HeldOutLoss(nats=5.174, bits=2.5))
+    answers = []
+    word = "the best state of 127.0.0.1, by its own word: round 1, held-out 5.17\n"
+    for more, said in ((), word), (("--newest",), ""):
+        with asking(tmp_path, donor.address, *more) as program:
+            assert program.wait(SECONDS) == 0
+        assert (tmp_path / "err").read_text() == said
+        answers.append((tmp_path / "out").read_text())
+    assert answers[0] != answers[1]
+    taken = tmp_path / "checkpoints/from-peer/cellmind"
+    assert checkpoint.read(next(taken.glob("best/round-*"))).held_out is not None
+    assert checkpoint.read(next(taken.glob("round-*"))).held_out is None, "both of round 1, and each by itself"
 
 
 def test_nothing_newer_is_shown_where_a_donor_is_behind() -> None:
@@ -218,7 +229,7 @@ def test_a_folder_that_was_shown_stays_while_donors_that_are_behind_answer(
             os.utime(shown, (0, 0))
         return folder
 
-    puller = Puller(tmp_path)
+    puller = Puller(tmp_path, tmp_path)
     vars(puller)["_dht"] = SimpleNamespace(run_coroutine=run_coroutine)  # to ask for the real one would start it
     address = "/ip4/127.0.0.1/tcp/1/p2p/QmZAmAb3czWsDcRtVyp34XrFKson3BrVkLTB4RoU7yKsw9"
     puller.keep(puller.pull(address))

@@ -21,7 +21,7 @@ from peer.wire import Notice, Role
 from tests.devices import REPOSITORY, GentleDevice, clone
 from tests.lan import HostProcess, Lan, requirements_missing, wait_until
 
-START = 120.0  # seconds, on a machine that runs other things as well
+START = 180.0  # seconds, on a machine that runs other things as well
 needs_lan = pytest.mark.skipif(requirements_missing() is not None, reason=f"no test LAN: {requirements_missing()}")
 
 
@@ -81,7 +81,7 @@ def test_a_device_without_text_relays_and_then_trains_on_what_is_shared(tmp_path
         shared = time.monotonic()
         process.wait_for("^taking text that host3 shares", START)
         process.wait_for(r"^host2 trains .* sequences of 32 tokens", START)
-        assert time.monotonic() - shared < 60
+        assert time.monotonic() - shared < 180, "60 where nothing else runs"
         in_company = lambda: any(line["share"] > 0 and len(line["peers"]) > 1 for line in bare.metrics())  # noqa: E731
         assert wait_until(in_company, START), process.output()
         process.wait_for("the text of host3 is here: [0-9,]+ tokens in all", START)
@@ -97,4 +97,4 @@ def test_a_device_without_text_relays_and_then_trains_on_what_is_shared(tmp_path
 def interrupt(process: HostProcess) -> int:
     """Ctrl+C; the exit code."""
     os.killpg(process.pid, signal.SIGINT)
-    return process.wait(15)
+    return process.wait(60)

@@ -12,7 +12,6 @@ import peer  # noqa: F401 -- first, for it tells hivemind how little to log
 
 import pytest
 from hivemind import DHT
-from hivemind.dht import DHTNode
 from hivemind.utils import MPFuture
 
 from minigpt.encoding import DatasetError
@@ -23,6 +22,7 @@ from peer.network.child_calls import LOST, Failure, Pending, fails_softly, unwra
 from peer.network.node import Node, View, call_node
 from peer.state.fetching import TransferError
 from peer.state.means import MeanError
+from tests.dht import node_in
 
 
 def answered(answer: object) -> MPFuture:
@@ -80,7 +80,7 @@ def test_whatever_strangers_make_a_call_raise_comes_back_as_a_failure(raised: Ex
 
 def test_the_nodes_methods_are_called_by_name_and_no_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def work() -> None:
-        dht = await DHTNode.create(use_relay=False, use_auto_relay=False, nat_port_map=False, auto_nat=False)
+        dht = await node_in(tmp_path)
         try:
             node = Node(dht, "cellmind", Address("10.0.0.1", 1, dht.peer_id.to_base58()), tmp_path)
             monkeypatch.setattr(node_module, "_node", node)

@@ -14,11 +14,13 @@ from hivemind.proto import dht_pb2
 from peer.network import clock, dht_board
 from peer.network.dht_board import Board
 from peer.network.dht_records import SoundRecords, board_of
+from peer.swarm.membership import FUTURE_SECONDS, SILENCE_SECONDS
 
 pytestmark = pytest.mark.lan
 
 QUIET = {"use_relay": False, "use_auto_relay": False, "nat_port_map": False, "auto_nat": False}
 NODES = 8  # of which five keep the board
+LIFE = SILENCE_SECONDS + FUTURE_SECONDS - 1  # seconds, nearly the longest that a notice may have
 
 
 def between_boards(work: Callable[[list[DHTNode], list[Board]], Awaitable[None]]) -> None:
@@ -38,7 +40,7 @@ def between_boards(work: Callable[[list[DHTNode], list[Board]], Awaitable[None]]
 
 
 async def post(boards: list[Board], word: str) -> None:
-    expiration = clock.now() + 8
+    expiration = clock.now() + LIFE
     await asyncio.gather(*(made.post(f"/{number}", [word], expiration) for number, made in enumerate(boards)))
 
 
@@ -106,7 +108,7 @@ def test_a_search_is_made_now_and_then_and_when_somebody_was_met(monkeypatch: py
             await boards[0].read()
         assert len(searches) == 1
         boards[0].search_again()
-        await boards[0].post("/0", ["here"], clock.now() + 8)
+        await boards[0].post("/0", ["here"], clock.now() + LIFE)
         assert len(searches) == 2
 
     between_boards(work)

@@ -11,7 +11,6 @@ import peer  # noqa: F401 -- first, for it tells hivemind how little to log
 # isort: split
 
 import pytest
-from hivemind.dht import DHTNode
 from hivemind.dht.protocol import DHTProtocol
 from hivemind.dht.routing import DHTID
 from hivemind.dht.storage import DHTLocalStorage
@@ -22,20 +21,26 @@ from hivemind.utils import MSGPackSerializer
 from peer.network import clock, dht_records
 from peer.network.address import Address
 from peer.network.dht_records import MAX_LIFE_SECONDS, MAX_RECORD_BYTES, SoundRecords, board_of, forget_if_too_much
+from peer.network.folder import IDENTITY
 from peer.network.node import Node
+from peer.network.signatures import Signer
 from peer.swarm.membership import SILENCE_SECONDS
-from peer.wire import Notice, Role
+from peer.wire import PROTOCOL_VERSION, Notice, Role
+from tests.dht import node_in
 
 pytestmark = pytest.mark.lan
 
 BOARD = DHTID.generate(source=board_of("cellmind")).to_bytes()
 ELSEWHERE = DHTID.generate(source="averager.all_averagers").to_bytes()
 ADDRESS = MSGPackSerializer.dumps("/ip4/10.0.0.1/tcp/1/p2p/QmA")
-NOTICE = MSGPackSerializer.dumps({"peer": "QmA"})
+NOTICE = MSGPackSerializer.dumps({"peer": "QmA"})  # of the first version, which did not sign
+UNSIGNED = MSGPackSerializer.dumps({"version": PROTOCOL_VERSION, "peer": "QmA"})
 NOT_MSGPACK = MSGPackSerializer.dumps({1: "a key that is no text"})
 
 REFUSED = {
     "not msgpack": (BOARD, ADDRESS, NOT_MSGPACK, 5.0),
+    "unsigned": (BOARD, ADDRESS, UNSIGNED, 5.0),
+    "unsigned, on the board of another run": (ELSEWHERE, ADDRESS, UNSIGNED, 5.0),
     "not msgpack, elsewhere": (ELSEWHERE, ADDRESS, b"\xc1", 5.0),
     "a plain value in the board's place": (BOARD, DHTProtocol.IS_REGULAR_VALUE, NOTICE, 5.0),
     "under no text": (BOARD, MSGPackSerializer.dumps(7), NOTICE, 5.0),
@@ -63,9 +68,10 @@ def test_notices_and_what_hivemind_stores_are_taken() -> None:
 
 def test_odd_records_hide_no_notice(tmp_path: Path) -> None:
     async def work() -> list[str]:
-        quiet = {"use_relay": False, "use_auto_relay": False, "nat_port_map": False, "auto_nat": False}
-        dht = await DHTNode.create(record_validator=SoundRecords(board_of("cellmind")), **quiet)
-        stranger = await DHTNode.create(initial_peers=await dht.get_visible_maddrs(), **quiet)
+        (tmp_path / "stranger").mkdir()
+        dht = await node_in(tmp_path, record_validator=SoundRecords(board_of("cellmind")))
+        stranger = await node_in(tmp_path / "stranger", initial_peers=await dht.get_visible_maddrs())
+        signer = Signer(tmp_path / "stranger" / IDENTITY)
         try:
             node = Node(dht, "cellmind", Address("10.0.0.1", 1, dht.peer_id.to_base58()), tmp_path)
             other = stranger.peer_id.to_base58()
@@ -77,9 +83,8 @@ def test_odd_records_hide_no_notice(tmp_path: Path) -> None:
                 answer = await stranger.protocol.get_stub(dht.peer_id).rpc_store(request)
                 assert list(answer.store_ok) == [False]
             expiration = clock.now() + SILENCE_SECONDS
-            await stranger.store(
-                board_of("cellmind"), honest.model_dump(mode="json"), expiration, subkey=honest.address
-            )
+            signed = signer.signed(BOARD, honest.model_dump(mode="json"), expiration)
+            await stranger.store(board_of("cellmind"), signed, expiration, subkey=honest.address)
             await node.notices.read()
             return [notice.name for notice in node.notices.members.here]
         finally:

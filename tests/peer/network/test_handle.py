@@ -25,6 +25,8 @@ from peer.network.handle import Network
 from peer.network.node import Node
 from peer.network.other_versions import what_to_update
 from peer.state.fetching import TransferError
+from peer.wire import PROTOCOL_VERSION
+from tests.dht import node_in
 from tests.lan import wait_until
 
 
@@ -47,7 +49,22 @@ def test_a_view_that_does_not_come_is_asked_for_again(network: Network, monkeypa
     network.post(None)
     network._asked = Pending(MPFuture(), lambda: True)  # which nobody answers
     before = network.view
-    assert wait_until(lambda: network.post(None) is not before, 15.0)
+    assert wait_until(lambda: network.post(None) is not before, 60.0)
+
+
+def test_a_network_part_that_the_disk_keeps_from_starting_is_started_later(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full() -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as on_a_full_disk:
+        on_a_full_disk.setattr(network, "_start", full)
+        network.start_again()
+        assert not network.is_alive and network.post(None) == network.view
+    monkeypatch.setattr(network, "_not_before", 0.0)
+    network.post(None)
+    assert network.is_alive
 
 
 def test_whatever_a_donor_makes_a_task_raise_is_a_failed_transfer(network: Network) -> None:
@@ -56,7 +73,7 @@ def test_whatever_a_donor_makes_a_task_raise_is_a_failed_transfer(network: Netwo
         network.fetch_manifest(nobody, "a run")
     settings = network.fetch_settings(nobody, "a run")
     with pytest.raises(TransferError, match="Invalid character"):
-        wait_until(lambda: settings.poll() is not None, 15.0)
+        wait_until(lambda: settings.poll() is not None, 60.0)
 
 
 @pytest.mark.lan
@@ -73,7 +90,7 @@ def test_of_a_device_with_an_older_version_the_user_hears_once_and_nothing_else(
         notice = {"peer": own, "name": "desk", "address": f"/ip4/10.0.0.9/tcp/1/p2p/{own}", "role": "training"}
         notice.update({"run_id": "a run-0123456789ab", "anchor": "ab" * 32, "trained": 2**20, "sharing": True})
         try:
-            for _ in range(60):
+            for _ in range(240):
                 await node.store(board_of("a run"), notice, clock.now() + 8, subkey=notice["address"])
                 network.post(None)
                 await asyncio.sleep(0.25)
@@ -93,10 +110,11 @@ def test_of_a_device_with_an_older_version_the_user_hears_once_and_nothing_else(
 
 def test_an_announcement_of_another_version_is_told_of_and_not_dialled(tmp_path: Path) -> None:
     async def work() -> tuple[list[str], list[str]]:
-        dht = await DHTNode.create(use_relay=False, use_auto_relay=False, nat_port_map=False, auto_nat=False)
+        dht = await node_in(tmp_path)
         try:
             node = Node(dht, "cellmind", Address("10.0.0.8", 1, dht.peer_id.to_base58()), tmp_path)
-            for letter, more in (("A", {}), ("B", {"version": "3"}), ("C", {"version": "2"}), ("D", {"run": "club"})):
+            newer, same = {"version": str(PROTOCOL_VERSION + 1)}, {"version": str(PROTOCOL_VERSION)}
+            for letter, more in (("A", {}), ("B", newer), ("C", same), ("D", {"run": "club"})):
                 address = f"/ip4/10.0.0.9/tcp/1/p2p/{dht.peer_id.to_base58()[:-1]}{letter}"
                 said = {"address": address, "name": f"device {letter}", "run": "cellmind", "started": "1.0", **more}
                 properties = {key.encode(): value.encode() for key, value in said.items()}

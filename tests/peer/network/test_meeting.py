@@ -19,6 +19,7 @@ from hivemind.p2p import P2P, PeerID
 
 from peer.network import meeting
 from peer.network.address import Address
+from peer.network.door import Door
 from peer.network.hivemind_patches import daemon_of
 from peer.network.meeting import RETRY_SECONDS, Meetings
 from tests.lan import wait_until
@@ -40,7 +41,7 @@ def test_a_device_that_is_back_is_met_at_once_however_often_it_did_not_answer(tm
         address = str(Address("127.0.0.1", port, peer_id.to_base58()))
         dht, other, said = await DHTNode.create(**ALONE), None, []
         try:
-            meetings = Meetings(dht)
+            meetings = Meetings(dht, Door())
             meetings.remember(address)
             for _ in range(3):
                 await meetings.meet(address, meetings.addresses[address])
@@ -64,7 +65,7 @@ def test_addresses_that_fail_make_room_and_others_do_not(tmp_path: Path, monkeyp
     async def work() -> None:
         dht = await DHTNode.create(**ALONE)
         try:
-            meetings = Meetings(dht)
+            meetings = Meetings(dht, Door())
             for address in (first, second, third):
                 meetings.remember(address)
             assert list(meetings.addresses) == [first, second], "which may be good ones: they have not been tried"
@@ -89,7 +90,7 @@ def test_a_live_connection_is_kept_whatever_is_said_of_its_device(tmp_path: Path
     async def work() -> None:
         dht, other = await DHTNode.create(**ALONE), await DHTNode.create(**ALONE)
         try:
-            meetings = Meetings(dht)
+            meetings = Meetings(dht, Door())
             address = str((await other.get_visible_maddrs())[0])
             meetings.remember(address)
             await meetings.meet(address, meetings.addresses[address])
@@ -99,7 +100,7 @@ def test_a_live_connection_is_kept_whatever_is_said_of_its_device(tmp_path: Path
             assert daemon is not None
             pid = daemon.pid
             os.kill(pid, signal.SIGSTOP)  # as a phone that has left the house is silent
-            assert wait_until(lambda: Path(f"/proc/{pid}/stat").read_text().split()[2] == "T", 10)
+            assert wait_until(lambda: Path(f"/proc/{pid}/stat").read_text().split()[2] == "T", 30)
             try:
                 await asyncio.wait_for(meetings.let_go(other.peer_id), 15)
                 assert not await dht.p2p.list_peers()

@@ -36,9 +36,9 @@ from tests.lan import HostProcess, Lan, requirements_missing, wait_until
 from tests.tiny import SETTINGS
 
 ROOT = Path(__file__).parents[2]
-START = 90.0  # seconds; a machine that runs other things as well starts three peers in half of it
+START = 180.0  # seconds; a machine that runs other things as well starts three peers in half of it
 SLOWLY = ("--share-of-time", "0.2")  # nobody waits for what is learnt here
-TO_JOIN = 10.0  # from the first look at the network to the state that is taken
+TO_JOIN = 30.0  # from the first look at the network to the state that is taken: 10 where nothing else runs
 
 on_a_lan = pytest.mark.skipif(requirements_missing() is not None, reason=f"no test LAN: {requirements_missing()}")
 
@@ -63,7 +63,7 @@ def seconds_to_join(process: HostProcess) -> float:
 
 def end(process: HostProcess) -> None:
     os.killpg(process.pid, signal.SIGINT)
-    assert process.wait(15) == 0, process.output()
+    assert process.wait(60) == 0, process.output()
 
 
 def test_only_private_neighbours_are_asked_and_no_more_than_share_three_bytes() -> None:
@@ -117,7 +117,7 @@ def test_a_phone_joins_by_a_probe_by_a_remembered_address_and_by_an_invite(tmp_p
         phone.prepare(round_zero, with_run=False)
         lan.hosts[1].block_multicast()
         desk_process = desk.join()
-        shown = desk_process.wait_for(r"others join with --join (CM1-\S+)", START)[1]
+        shown = desk_process.wait_for(r"others join with: \S+ -m peer --join (CM1-\S+)", START)[1]
         desk_process.wait_for("^host1 trains", START)
         assert str(invite_of_running_peer(desk.folder / "checkpoints")) == shown
 

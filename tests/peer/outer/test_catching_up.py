@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 import torch
 
 from peer.network.handle import Network
-from peer.outer import catching_up as module
+from peer.outer import shunned
 from peer.outer.catching_up import CatchingUp, NotTaken
+from peer.outer.doubts import DOUBT_SECONDS, Doubts
 from peer.state.anchor import COARSE, MEAN_BITS
 from peer.state.codec import PART
 from peer.state.fetching import TransferError
@@ -51,7 +53,7 @@ def donors() -> Donors:
 
 @pytest.fixture
 def catching_up(donors: Donors, tmp_path: Path) -> CatchingUp:
-    return CatchingUp(cast(Network, donors), tmp_path, "cellmind", PART, missed=[])
+    return CatchingUp(cast(Network, donors), tmp_path, "cellmind", PART, missed=[], doubts=Doubts())
 
 
 def kept_mean(run_folder: Path, lineage: str) -> Path:
@@ -98,19 +100,34 @@ def test_means_that_are_none_are_forgotten_with_all_that_follow(
     assert donors.asked == ["means", "newer anchor"]
 
 
-def test_a_donor_that_could_not_show_it_is_not_asked_for_a_while(
+def test_a_donor_that_could_not_show_it_is_not_asked_for_a_while_and_each_time_for_longer(
     catching_up: CatchingUp, donors: Donors, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "DOUBT_SECONDS", -1.0)
+    now = 1000.0
+    monkeypatch.setattr(shunned, "time", SimpleNamespace(monotonic=lambda: now))
     donors.answer = TransferError("it has no checkpoint")
-    for seconds, asked_again in ((-1.0, True), (60.0, False)):
-        monkeypatch.setattr(module, "DOUBT_SECONDS", seconds)
+    for doubt in (DOUBT_SECONDS, 2 * DOUBT_SECONDS, 4 * DOUBT_SECONDS):
         assert catching_up.ahead(ME, [DONOR]) == DONOR
         catching_up.begin(DONOR, ME, shared=True)
         with pytest.raises(NotTaken, match="newer state of donor could not be taken: it has no checkpoint"):
             catching_up.poll()
         assert not catching_up.under_way
-        assert (catching_up.ahead(ME, [DONOR]) is not None) == asked_again
+        now += doubt - 0.1
+        assert catching_up.ahead(ME, [DONOR]) is None
+        now += 0.2
+
+
+def test_those_that_we_know_are_asked_before_strangers_that_claim_more(catching_up: CatchingUp) -> None:
+    stranger = DONOR.model_copy(update={"peer": "S" * 12, "trained": 2**40})
+    assert catching_up.ahead(ME, [DONOR, stranger]) == stranger
+    catching_up._doubts.moved([DONOR.peer])
+    assert catching_up.ahead(ME, [DONOR, stranger]) == DONOR
+    assert catching_up.ahead(DONOR, [DONOR, stranger]) == stranger, "nobody else is ahead"
+    catching_up.begin(stranger, ME, shared=True)
+    assert catching_up.gives_way_to(DONOR), "a stranger may let us wait"
+    assert not catching_up.gives_way_to(None) and not catching_up.gives_way_to(stranger)
+    catching_up.begin(DONOR, ME, shared=True)
+    assert not catching_up.gives_way_to(DONOR)
 
 
 def test_nothing_begins_with_a_donor_that_is_still_writing(catching_up: CatchingUp, donors: Donors) -> None:

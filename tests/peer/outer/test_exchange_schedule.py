@@ -3,6 +3,7 @@
 import pytest
 
 from peer.outer.exchange_schedule import (
+    CATCHING_UP_SECONDS,
     COST_SHARE,
     FINE_SHARE,
     LONGEST_PAUSE_SECONDS,
@@ -27,6 +28,9 @@ def after(*costs: float, bits: int = COARSE) -> ExchangeSchedule:
     return made
 
 
+KNOWN = frozenset(letter * 12 for letter in "ABC")
+
+
 def mate(letter: str, pause: float) -> Notice:
     return Notice(peer=letter * 12, name=letter, address="", role=Role.TRAINING, pause=pause)
 
@@ -42,20 +46,35 @@ def test_exchanges_take_no_more_than_their_share_of_the_processor() -> None:
 
 def test_a_group_keeps_to_the_longest_pause_that_one_of_it_needs() -> None:
     mates = [mate("A", 3.0), mate("B", 40.0)]
-    assert after(9.0, 0.6).pause_with(mates, somebody_is_awaited=False) == 40.0
-    assert after(9.0, 6.0).pause_with(mates, somebody_is_awaited=False) == pytest.approx(6.0 / COST_SHARE)
-    assert after(9.0, 0.6).pause_with([mate("C", 9999.0)], somebody_is_awaited=False) == LONGEST_PAUSE_SECONDS
+    assert after(9.0, 0.6).pause_with(mates, False, KNOWN) == 40.0
+    assert after(9.0, 6.0).pause_with(mates, False, KNOWN) == pytest.approx(6.0 / COST_SHARE)
+    assert after(9.0, 0.6).pause_with([mate("C", 9999.0)], False, KNOWN) == LONGEST_PAUSE_SECONDS
+    stranger = after(9.0, 0.6).pause_with([mate("S", 300.0)], False, KNOWN)
+    assert stranger == after(9.0, 0.6).pause, "one that has been in no exchange yet says what it likes"
 
 
 def test_whoever_is_on_the_way_to_our_anchor_is_waited_for_longer_and_longer() -> None:
     made, mates = after(9.0, 0.001), [mate("A", 0.5)]
     pauses = []
     for _ in range(6):
-        pauses.append(made.pause_with(mates, somebody_is_awaited=True))
+        pauses.append(made.pause_with(mates, True, KNOWN))
         made.anchor_moved(COARSE)
     assert pauses == [5.0, 10.0, 20.0, 40.0, 80.0, 120.0]
-    assert made.pause_with(mates, somebody_is_awaited=False) == 0.5, "it is here"
-    assert made.pause_with([], somebody_is_awaited=True) == 120.0, "alone there is no hurry"
+    assert made.pause_with(mates, False, KNOWN) == 0.5, "it is here"
+    assert made.pause_with([], True, KNOWN) == 120.0, "alone there is no hurry"
+    assert made.pause_with(mates, True, KNOWN) == 5.0
+    assert made.pause_with([], True, KNOWN) == 120.0, "not after mates that have just gone on, either"
+
+
+def test_others_are_told_to_wait_for_a_newcomer_that_only_we_know_of() -> None:
+    made, mates = after(9.0, 0.001), [mate("A", 0.5)]
+    assert made.pause_to_tell(newcomers_are_awaited=False) == MIN_PAUSE_SECONDS
+    assert made.pause_to_tell(newcomers_are_awaited=True) == CATCHING_UP_SECONDS[0]
+    for _ in range(2):
+        made.pause_with(mates, True, KNOWN)
+        made.anchor_moved(COARSE)
+    assert made.pause_to_tell(newcomers_are_awaited=True) == 4 * CATCHING_UP_SECONDS[0]
+    assert made.longest_pause(mates, KNOWN) == MIN_PAUSE_SECONDS
 
 
 def test_what_exchanges_cost_and_bring_is_known_after_a_few(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import Future
 from types import SimpleNamespace
 from typing import Any, cast
@@ -12,11 +13,15 @@ from hivemind.p2p import PeerID
 
 from peer.network.handle import Network
 from peer.network.node import View
-from peer.outer import averager_process
+from peer.outer import averager_process, shunned
+from peer.outer import doubts as doubts_module
+from peer.outer import exchanging as exchanging_module
 from peer.outer.averager import MATCHMAKING_SECONDS, MAX_GROUP, PseudoGradientAverager
 from peer.outer.averager_process import AveragerProcess
+from peer.outer.doubts import ABSENCES, IN_VAIN_SECONDS, Doubts
 from peer.outer.exchange_schedule import ExchangeSchedule
 from peer.outer.exchanging import MAX_PATIENCE, Exchanging, NotExchanged
+from peer.outer.newcomers import MOST_SECONDS, Newcomers
 from peer.outer.pseudo_gradient import Given
 from peer.outer.traffic import Traffic
 from peer.state.codec import PART
@@ -81,9 +86,14 @@ def network() -> Any:
 
 
 @pytest.fixture
-def exchanging(averager: Averager, network: Any) -> Exchanging:
+def doubts() -> Doubts:
+    return Doubts()
+
+
+@pytest.fixture
+def exchanging(averager: Averager, network: Any, doubts: Doubts) -> Exchanging:
     process = AveragerProcess(cast(Network, network), cast(PseudoGradientAverager, averager), "run")
-    return Exchanging(process, Schedule(PART))
+    return Exchanging(process, Schedule(PART), doubts, Newcomers())
 
 
 def declared(count: int, group_size: int) -> dict[PeerID, dict[str, int]]:
@@ -92,15 +102,15 @@ def declared(count: int, group_size: int) -> dict[PeerID, dict[str, int]]:
 
 
 def test_the_mean_moves_the_anchor_that_was_given_at(exchanging: Exchanging, averager: Averager) -> None:
-    assert exchanging.poll(ME.peer) is None
-    exchanging.begin(GIVEN, "aa", ME, MATES)
+    assert exchanging.poll(ME.peer, MATES) is None
+    exchanging.begin(GIVEN, "aa", ME, MATES, MATES)
     assert exchanging.under_way and exchanging.looks_for_a_group
-    assert exchanging.poll(ME.peer) is None, "it is in flight"
+    assert exchanging.poll(ME.peer, MATES) is None, "it is in flight"
     averager.control.began_allreduce = True
     assert not exchanging.looks_for_a_group
     averager.traffic, averager.processor_seconds, averager.seconds = Traffic(130, 270), 1.5, 0.5
     averager.control.set_result(declared(3, group_size=3))
-    mean = exchanging.poll(ME.peer)
+    mean = exchanging.poll(ME.peer, MATES)
     assert mean is not None and not exchanging.under_way
     assert (mean.previous, mean.count) == ("aa", 4)
     assert mean.samples == {peer.to_base58(): 16 for peer in PEERS}
@@ -109,33 +119,108 @@ def test_the_mean_moves_the_anchor_that_was_given_at(exchanging: Exchanging, ave
 
 
 def test_a_minority_of_those_expected_does_not_move_the_anchor(exchanging: Exchanging, averager: Averager) -> None:
-    exchanging.begin(GIVEN, "aa", ME, MATES)
+    company = [*MATES, ME.model_copy(update={"peer": "D" * 12})]
+    exchanging.begin(GIVEN, "aa", ME, MATES, company)
     averager.control.set_result(declared(2, group_size=4))
     with pytest.raises(NotExchanged, match=r"did not come together \(2 of 4 devices came\)"):
-        exchanging.poll(ME.peer)
+        exchanging.poll(ME.peer, company)
     assert not exchanging.under_way and exchanging.seconds == 0.0
 
 
+def test_one_of_a_group_cannot_make_a_majority_a_minority(exchanging: Exchanging, averager: Averager) -> None:
+    exchanging.begin(GIVEN, "aa", ME, MATES, MATES)
+    averager.control.set_result({**declared(2, group_size=2), **{PEERS[1]: {**declared(1, 64)[PEERS[0]]}}})
+    assert exchanging.poll(ME.peer, MATES) is not None, "there are three of us, and two came"
+
+
+def test_who_stands_at_our_anchor_and_never_comes_is_not_counted_on(
+    exchanging: Exchanging, averager: Averager, doubts: Doubts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    for module in (doubts_module, shunned):
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now))
+    ghosts = [ME.model_copy(update={"peer": letter * 12, "name": "ghost"}) for letter in "DEF"]
+    company = [MATES[0], *ghosts]
+    for attempt in range(ABSENCES + 2):
+        averager.control = Future()
+        mates = [mate for mate in company if doubts.awaits(mate.peer)]
+        exchanging.begin(GIVEN, "aa", ME, mates, company)
+        assert averager.asked["company"].most == (5 if attempt < ABSENCES else 2)
+        averager.control.set_result(declared(2, group_size=5))
+        with pytest.raises(NotExchanged, match="2 of 5 devices came"):
+            exchanging.poll(ME.peer, company)
+    now += IN_VAIN_SECONDS + 1
+    for came_about in (False, True):
+        averager.control = Future()
+        exchanging.begin(GIVEN, "aa", ME, [MATES[0]], company)
+        averager.control.set_result(declared(2, group_size=5))
+        if came_about:
+            assert exchanging.poll(ME.peer, company) is not None
+        else:
+            with pytest.raises(NotExchanged, match="2 of 5 devices came"):
+                exchanging.poll(ME.peer, company)
+    assert doubts.knows(MATES[0].peer) and not any(doubts.trusts(ghost.peer) for ghost in ghosts)
+
+
+def test_strangers_neither_lead_those_that_know_each_other_nor_say_how_many_they_are(
+    exchanging: Exchanging, averager: Averager, doubts: Doubts
+) -> None:
+    friend, stranger = MATES
+    company = [*MATES, *(ME.model_copy(update={"peer": letter * 12}) for letter in "DEFGH")]
+    exchanging.begin(GIVEN, "aa", ME, [friend], company)
+    assert averager.asked["company"].leaders == {other.peer for other in company}, "nobody knows anybody yet"
+    exchanging.forget()
+    doubts.moved([friend.peer])
+    exchanging.begin(GIVEN, "aa", ME, [friend], company)
+    assert averager.asked["company"].leaders == averager.asked["company"].awaited == {friend.peer}
+    hidden = [friend.model_copy(update={"reachable": False}), *company[1:]]
+    exchanging.begin(GIVEN, "aa", ME.model_copy(update={"reachable": False}), hidden[:1], hidden)
+    assert averager.asked["company"].leaders == {other.peer for other in company}, "else nobody would lead"
+    said = declared(3, group_size=2)
+    averager.control.set_result({**said, PEERS[2]: {**said[PEERS[2]], "group_size": 64}})
+    assert exchanging.poll(ME.peer, company) is not None
+    assert doubts.knows(stranger.peer), "it has come without being waited for"
+
+
+def test_newcomers_pay_for_the_time_that_was_waited_for_them_in_vain(
+    exchanging: Exchanging, averager: Averager, doubts: Doubts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, newcomers = 1000.0, exchanging._newcomers
+    monkeypatch.setattr(exchanging_module, "time", SimpleNamespace(monotonic=lambda: now))
+    for knows_somebody in (False, True):
+        averager.control = Future()
+        exchanging.begin(GIVEN, "aa", ME, MATES, MATES)
+        now += MOST_SECONDS + 2
+        averager.control.set_result(declared(2, group_size=2))
+        assert exchanging.poll(ME.peer, MATES) is not None
+        newcomers.took({MATES[1].peer: time.monotonic()})
+        assert newcomers.has(MATES[1].peer, 0.5) is not knows_somebody
+
+
 def test_an_exchange_that_was_given_up_is_no_setback(exchanging: Exchanging, averager: Averager) -> None:
-    exchanging.begin(GIVEN, "aa", ME, MATES)
+    exchanging.begin(GIVEN, "aa", ME, MATES, MATES)
     exchanging.cancel()
-    assert exchanging.poll(ME.peer) is None
+    assert exchanging.poll(ME.peer, MATES) is None
     assert not exchanging.under_way
 
 
 def test_hivemind_s_own_reason_is_told_in_one_line(exchanging: Exchanging, averager: Averager) -> None:
-    exchanging.begin(GIVEN, "aa", ME, MATES)
+    exchanging.begin(GIVEN, "aa", ME, MATES, MATES)
     averager.control.set_exception(RuntimeError("Unable to run All-Reduce: nobody came\nTraceback"))
     with pytest.raises(NotExchanged, match=r"\(nobody came\)$"):
-        exchanging.poll(ME.peer)
+        exchanging.poll(ME.peer, MATES)
 
 
 @pytest.mark.parametrize(("step_seconds", "patience"), [(0.1, MATCHMAKING_SECONDS), (10.0, 22.0), (1e5, MAX_PATIENCE)])
 def test_a_group_waits_for_its_slowest_within_reason(
-    exchanging: Exchanging, averager: Averager, step_seconds: float, patience: float
+    exchanging: Exchanging, averager: Averager, doubts: Doubts, step_seconds: float, patience: float
 ) -> None:
     slow = MATES[0].model_copy(update={"step_seconds": step_seconds})
-    exchanging.begin(GIVEN, "aa", ME, [slow] * 2 * MAX_GROUP)
+    many = [slow] * 2 * MAX_GROUP
+    exchanging.begin(GIVEN, "aa", ME, many, many)
+    assert averager.asked["patience"] == MATCHMAKING_SECONDS, "it has been in no exchange with us yet"
+    doubts.moved([slow.peer])
+    exchanging.begin(GIVEN, "aa", ME, many, many)
     assert (averager.asked["patience"], averager.asked["group_size"]) == (patience, MAX_GROUP)
 
 

@@ -47,12 +47,11 @@ def test_whoever_waits_asks_at_once_and_then_now_and_again(nodes: list[DHT], mon
     async def work() -> None:
         waiting = KeptGroups(nodes[0], "a run")
         moments = [time.monotonic()]
-        for _ in range(3):
+        for _ in range(2):
             await waiting.get_averagers(KEY, only_active=True)
             moments.append(time.monotonic())
-        first, *later = (after - before for before, after in pairwise(moments))
-        assert first < 3.0
-        assert all(passed >= 3.0 for passed in later)
+        first, later = (after - before for before, after in pairwise(moments))
+        assert first < 3.0 <= later
 
     monkeypatch.setattr(matchmaking, "PAUSE_SECONDS", 3.0)
     asyncio.run(work())

@@ -14,7 +14,7 @@ from minigpt.checkpoint import parameter_hash
 from minigpt.checkpoint.manifest import Progress, Standing
 from peer.inner.loop import InnerLoop
 from peer.outer.outer_state import OuterState, StartingPoint, Tally
-from peer.state.anchor import COARSE, MEAN_BITS
+from peer.state.anchor import COARSE, MEAN_BITS, snapshot
 from peer.state.means import Mean
 from tests.peer.outer.exchanges import encoded
 from tests.tiny import SETTINGS, build_model
@@ -40,6 +40,16 @@ def mean_at(state: OuterState, samples: dict[str, int], size: float = 1.0) -> Me
     return Mean(state.progress.lineage, samples, 2, encoded(numbers, MEAN_BITS[COARSE]))
 
 
+def test_of_two_peers_mean_the_anchor_makes_more_steps_than_of_one_s() -> None:
+    ways = []
+    for samples in ({OTHER: 8}, {OTHER: 8, ME: 8}):
+        state = start()
+        before = snapshot(state.anchor.parameters)
+        state.advance(mean_at(state, samples), ME)
+        ways.append(math.hypot(*(float((now - then).norm()) for now, then in zip(state.anchor.parameters, before))))
+    assert ways[1] == pytest.approx(2**0.5 * ways[0], rel=1e-4)
+
+
 def test_a_round_closes_when_enough_sequences_have_gone_into_the_anchor() -> None:
     state = start()
     assert state.progress.lineage == "aa", "no mean has led here yet"
@@ -57,7 +67,7 @@ def test_a_round_closes_when_enough_sequences_have_gone_into_the_anchor() -> Non
 def test_a_mean_that_cannot_be_leaves_all_as_it_was() -> None:
     state = start()
     before, progress = hash_of(state), state.progress
-    with pytest.raises(ValueError, match="learning rates"):
+    with pytest.raises(ValueError, match="times a step"):
         state.advance(mean_at(state, {OTHER: PER_ROUND}, size=1000.0), ME)
     assert (hash_of(state), state.progress, state.tally.peers) == (before, progress, [])
 
@@ -96,3 +106,23 @@ def test_a_tally_of_nothing_is_nobody_s() -> None:
     tally = Tally(8)
     tally.add({ME: 0})
     assert (tally.peers, tally.share(ME), tally.share(OTHER)) == ([ME], 0.0, 0.0)
+
+
+def test_who_goes_back_gives_nothing_of_what_it_had_trained() -> None:
+    state = start()
+    own = state.pseudo_gradient
+    for _ in range(4):
+        state.inner.step(1e-2)
+        own.trained(2)
+    assert own.give(lambda seconds: COARSE) is not None, "which leaves a rest to be given"
+    state.inner.step(1e-2)
+    state.go_back()
+    assert state.contributions.last_with(OTHER).steps == state.inner.steps, "no step leads from the anchor to here"
+    assert all(torch.equal(*pair) for pair in zip(state.inner.parameters, state.anchor.parameters))
+    assert (own.samples, own.steps, own.given, state.inner.updates) == (0, 0, None, 0)
+    state.inner.steps += 1
+    given = own.give(lambda seconds: COARSE)
+    assert given is not None
+    before = snapshot(state.anchor.parameters)
+    state.anchor.move(state.anchor.agree_alone(given.payload), 1)
+    assert max(float((now - then).abs().max()) for now, then in zip(state.anchor.parameters, before)) < 1e-8

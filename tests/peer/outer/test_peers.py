@@ -9,26 +9,14 @@ from peer.outer import shunned
 from peer.outer.peers import GRACE_SECONDS, LONGEST_TICK_SECONDS, MEET_SECONDS, REUNION_SECONDS, Peers
 from peer.outer.shunned import SHUN_SECONDS, Shunned
 from peer.wire import Notice, Role
+from tests.clock import Clock
 
 ANA, BEN = "A" * 12, "B" * 12
 
 
-class Clock:
-    """A clock that only a test moves."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr(company_module, "time", clock)
-    monkeypatch.setattr(shunned, "time", clock)
-    return clock
+    return Clock().replace_time(monkeypatch, company_module, shunned)
 
 
 def notice(peer: str, name: str, run_id: str = "ours") -> Notice:

@@ -15,6 +15,8 @@ from minigpt.checkpoint.manifest import Progress
 from minigpt.model import MiniGPT
 from minigpt.settings import Settings
 from peer.device.processes import StopSignal
+from peer.inner.optimizer import TURNS, parameter_groups
+from peer.inner.regularization import WEIGHT_DECAY, Regularization
 from peer.network.handle import Network
 from peer.network.node import View
 from peer.outer import synchronous
@@ -39,6 +41,7 @@ def inner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Synchrono
             ids = torch.randint(40, (4, 13), generator=generator)
             yield ids[:, :-1], ids[:, 1:]
 
+    torch.manual_seed(0)
     model = MiniGPT(vocab_size=40, d_model=16, nhead=2, num_layers=1, seq_len=12)
     with acquainted_nodes(tmp_path, 1) as nodes:
         loop = SynchronousInner(model, batches(), torch.device("cpu"), None)
@@ -66,6 +69,47 @@ def test_what_is_compiled_in_the_middle_of_a_round_leaves_no_gradients_and_ends_
         assert 0 < loss < 10 and sequences == 4
     assert inner.joint_optimizer.local_epoch == 1
     assert inner.step_seconds > 0
+
+
+def test_weights_decay_more_after_some_passes_here_as_well(inner: SynchronousInner) -> None:
+    inner.regularization = Regularization.after(9.0)
+    inner.step(1e-3)
+    decays = {group["weight_decay"] for group in inner.optimizer.param_groups}
+    assert decays == {0.0, WEIGHT_DECAY[1]}, "none for the norms"
+
+
+@pytest.mark.parametrize(
+    ("device", "autocast", "expected"),
+    [
+        ("cuda", torch.bfloat16, torch.float32),
+        ("cpu", torch.bfloat16, torch.bfloat16),
+        ("cpu", None, torch.float32),
+    ],
+)
+def test_the_optimizer_counts_as_the_cpu_does_best(
+    monkeypatch: pytest.MonkeyPatch, device: str, autocast: torch.dtype | None, expected: torch.dtype
+) -> None:
+    """It is there beside a graphics card, too, and a CPU without matrix units emulates bfloat16."""
+    monkeypatch.setattr(synchronous, "pick_autocast", lambda device: None)
+    model = MiniGPT(vocab_size=40, d_model=16, nhead=2, num_layers=1, seq_len=12)
+    inner = SynchronousInner(model, iter([]), torch.device("cpu"), autocast)
+    inner.device = torch.device(device)
+    assert inner._format_on_cpu() == expected
+
+
+def test_a_joiner_begins_where_the_others_are(inner: SynchronousInner) -> None:
+    """With the same turns of the matrices, the same averages in the same order, and not a step of its own."""
+    torch.manual_seed(0)
+    untouched = MiniGPT(vocab_size=40, d_model=16, nhead=2, num_layers=1, seq_len=12)
+    assert all(torch.equal(*pair) for pair in zip(inner.parameters, untouched.parameters()))
+    pairs = zip(inner.optimizer.param_groups, parameter_groups(untouched))
+    assert all(torch.equal(*two) for here, there in pairs for two in zip(here["params"], there["params"]))
+    state = inner.optimizer.state
+    assert {int(averages["step"]) for averages in state.values()} == {0}
+    joiner = inner._begun_optimizer(parameter_groups(untouched), 1e-3, rounds=6)
+    matrices = [p for group in joiner.param_groups if group["blocks"] for p in group["params"]]
+    assert {int(joiner.state[parameter]["step"]) for parameter in matrices} == {6 % TURNS}
+    assert [list(averages) for averages in joiner.state.values()] == [list(averages) for averages in state.values()]
 
 
 def test_the_anchor_is_what_the_parameters_are_after_the_step_of_a_round(inner: SynchronousInner) -> None:

@@ -23,7 +23,9 @@ def donor_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = build_model(tokenizer.load(path).get_piece_size())
     parameters = dict(model.named_parameters())
     moments = {
-        f"{moment}.{name}": torch.ones_like(p) for moment in checkpoint.MOMENTS for name, p in parameters.items()
+        f"{moment}.{name}": torch.ones_like(p)
+        for name, p in parameters.items()
+        for moment in checkpoint.moments_of(name)
     }
     save_model(
         root,

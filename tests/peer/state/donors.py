@@ -49,7 +49,7 @@ def between_nodes(
         joiner = await P2P.create(auto_nat=False, nat_port_map=False, use_relay=False)
         try:
             async with another_donor(donor_folder, joiner, kind) as (donor, service):
-                return await asyncio.wait_for(work(donor, joiner, service), 30)
+                return await asyncio.wait_for(work(donor, joiner, service), 120)
         finally:
             await joiner.shutdown()
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from minigpt.checkpoint import parameter_hash
 from minigpt.model import MiniGPT
-from peer.state.anchor import COARSE, FINE, LIMIT, MEAN_BITS, Anchor, follow, snapshot, steps_of
+from peer.state.anchor import COARSE, FINE, LIMIT, LONG, MEAN_BITS, Anchor, follow, gain, snapshot, steps_of
 from peer.state.codec import encode, is_valid, payload_bytes
 
 LR = 1e-3
@@ -23,7 +23,7 @@ class Peer:
         torch.manual_seed(0)
         self.model = MiniGPT(vocab_size=40, d_model=16, nhead=2, num_layers=1, seq_len=12)
         self.anchor_model = copy.deepcopy(self.model)
-        self.anchor = Anchor(self.anchor_model, LR)
+        self.anchor = Anchor(self.anchor_model, [LR] * len(self.parameters))
         self.generator = torch.Generator().manual_seed(seed)
 
     @property
@@ -190,7 +190,7 @@ def test_a_mean_that_nobody_can_have_moved_is_refused(size: float) -> None:
     peer = Peer(1)
     before = peer.hash
     numbers = torch.randn(len(peer.anchor._decoded), generator=torch.Generator().manual_seed(0)) * size
-    with pytest.raises(ValueError, match="learning rates"):
+    with pytest.raises(ValueError, match="times a step"):
         peer.anchor.move(encoded(numbers, MEAN_BITS[COARSE]), 4)
     assert peer.hash == before
 
@@ -198,9 +198,10 @@ def test_a_mean_that_nobody_can_have_moved_is_refused(size: float) -> None:
 def test_a_move_to_somewhere_else_altogether_is_refused() -> None:
     peer = Peer(1)
     before = peer.hash
-    numbers = torch.randn(peer.anchor.size, generator=torch.Generator().manual_seed(0)) * LIMIT / 2
+    anchor = Anchor(peer.anchor_model, [10 * LR] * len(peer.parameters))  # whose steps are long for its parameters
+    numbers = torch.randn(anchor.size, generator=torch.Generator().manual_seed(0)) * LIMIT / 2
     with pytest.raises(ValueError, match="1000000 steps"):
-        peer.anchor.move(encoded(numbers, MEAN_BITS[COARSE]), 1_000_000)
+        anchor.move(encoded(numbers, MEAN_BITS[COARSE]), 1_000_000)
     assert peer.hash == before
 
 
@@ -227,3 +228,18 @@ def test_a_long_way_is_said_precisely_in_eight_bits() -> None:
         exchange([peer], [300], bits)
         misses[bits] = distance(peer.anchor_model, target) / distance(first, target)
     assert misses[FINE] < 0.03 < 0.5 < misses[COARSE]
+
+
+@pytest.mark.parametrize(
+    ("samples", "times"), [([32], 1.0), ([32, 0], 1.0), ([32, 32], 2**0.5), ([4] * 4, 1.5), ([4] * 9, 1.5)]
+)
+def test_in_company_the_anchor_makes_more_steps(samples: list[int], times: float) -> None:
+    assert gain(samples) == pytest.approx(times)
+
+
+def test_a_long_way_is_not_made_longer() -> None:
+    short, long = Peer(1), Peer(1)
+    numbers = torch.randn(short.anchor.size, generator=torch.Generator().manual_seed(0))
+    short.anchor.move(encoded(numbers, MEAN_BITS[COARSE]), LONG)
+    long.anchor.move(encoded(numbers, MEAN_BITS[COARSE]), 1.5 * LONG)
+    assert short.hash == long.hash

@@ -26,13 +26,19 @@ from tests.peer.state.donors import PIECE, RUN, between_nodes
 pytestmark = pytest.mark.lan
 
 
-def test_a_donor_tells_which_anchor_it_can_lead_on_from(donor_folder: Path, tmp_path: Path) -> None:
+def test_a_donor_tells_what_it_can_lead_on_from_and_knows_who_takes_something(
+    donor_folder: Path, tmp_path: Path
+) -> None:
     folder = shutil.copytree(donor_folder, tmp_path / "donor")
     mean = Mean("a" * 64, {"somebody": 4}, 1, torch.zeros(payload_bytes(1024, 4), dtype=torch.uint8))
     mean.save(folder / RUN)
 
     async def work(donor: P2P, joiner: P2P, service: StateService) -> list[bool]:
-        return [await is_followed(joiner, donor.peer_id, RUN, lineage) for lineage in ("a" * 64, mean.lineage)]
+        nothing = await is_followed(joiner, donor.peer_id, RUN, mean.lineage)
+        assert not service.took, "it was given nothing"
+        something = await is_followed(joiner, donor.peer_id, RUN, "a" * 64)
+        assert service.took.keys() == {joiner.peer_id.to_base58()}
+        return [something, nothing]
 
     assert between_nodes(folder, work) == [True, False]
 

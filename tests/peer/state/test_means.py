@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 from peer.state import means
@@ -87,6 +88,17 @@ def test_a_header_that_says_anything_else_is_refused(tmp_path: Path, header: str
     save_file({NUMBERS: kept.payload}, path, metadata={"header": header.replace("{previous}", kept.previous)})
     with pytest.raises(MeanError, match="is no mean"):
         load(path, PART)
+    assert following(tmp_path, kept.previous, PART) == []
+
+
+def test_a_mean_that_counts_in_learning_rates_leads_nowhere(tmp_path: Path) -> None:
+    """Devices of before have left such ones on the disk; in our units the embedding would go 25 times as far."""
+    kept = mean()
+    kept.save(tmp_path)
+    path = path_of(tmp_path, kept.previous)
+    with safe_open(path, framework="pt") as file:
+        header = file.metadata()
+    save_file({"code": kept.payload}, path, metadata=header)
     assert following(tmp_path, kept.previous, PART) == []
 
 

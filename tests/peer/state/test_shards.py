@@ -61,7 +61,7 @@ def beside(
             await connect(joiner, Address.parse(str((await donor.get_visible_maddrs())[0])))
             kept = KeptShards(folder / "shards", RUN_ID, VOCABULARY)
             gathering = Gathering(joiner, kept, more.get("tokenizer", TOKENIZER), StateService(folder))
-            return await asyncio.wait_for(work(gathering, donor.peer_id), 30)
+            return await asyncio.wait_for(work(gathering, donor.peer_id), 120)
         finally:
             await joiner.shutdown()
             await donor.shutdown()

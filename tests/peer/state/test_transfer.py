@@ -24,15 +24,28 @@ from hivemind.proto import runtime_pb2
 from safetensors.torch import load_file, save_file
 
 from minigpt import checkpoint
-from minigpt.checkpoint.manifest import LOCAL, MANIFEST, MODEL, OPTIMIZER, CheckpointError, Manifest
+from minigpt.checkpoint.manifest import (
+    LOCAL,
+    MANIFEST,
+    MODEL,
+    OPTIMIZER,
+    POSITION,
+    CheckpointError,
+    HeldOutLoss,
+    Manifest,
+    Position,
+    parse_manifest,
+)
+from minigpt.model import MiniGPT
 from peer.network.address import Address
 from peer.state import fetching
 from peer.state.fetching import PARTIAL, TransferError, fetch, fetch_bytes, fetch_manifest, fetch_means
 from peer.state.serving import StateService
 from peer.state.verifying import verified
-from peer.wire import is_run_name
+from peer.wire import WhichState, is_run_name
 from tests.lan import wait_until
 from tests.peer.state.donors import PIECE, RUN, another_donor, between_nodes, take
+from tests.tiny import save_model
 
 pytestmark = pytest.mark.lan
 
@@ -54,6 +67,54 @@ def test_the_whole_folder_arrives_without_what_is_the_donor_s_own(donor_folder: 
     assert state.local() is None
     assert not (folder / LOCAL).exists()
     assert not list(folder.parent.glob(f"{PARTIAL}*"))
+
+
+def test_the_best_state_is_given_to_who_asks_for_it(
+    donor_folder: Path, tmp_path: Path, tokenizer_model: Path, model: MiniGPT
+) -> None:
+    theirs, mine, other = tmp_path / "theirs", tmp_path / "mine", "cellmind-ba9876543210"
+    shutil.copytree(donor_folder, theirs)
+    newest = checkpoint.newest(theirs, RUN)
+    assert newest is not None
+    loss, run_id = HeldOutLoss(nats=5.17, bits=2.5), newest.progress.run_id
+
+    async def work(donor: P2P, joiner: P2P, service: StateService) -> Path:
+        async def asked(state: WhichState) -> Manifest:
+            return await fetch_manifest(joiner, donor.peer_id, "", state)
+
+        save_model(theirs, tokenizer_model, model, run_id=other, round=9, held_out=loss)
+        assert (await asked("best")).progress == newest.progress, "who keeps none of this run gives its newest"
+        position = Position(dataset="texts", sequence=0)
+        save_model(theirs, tokenizer_model, model, run_id=run_id, round=0, held_out=loss, position=position)
+        best = await asked("best")
+        assert (best.round, best.held_out, best.run_id) == (0, loss, run_id) and POSITION not in best.files
+        assert (await asked("newest")).progress == newest.progress
+        return await fetch(joiner, [donor.peer_id], best, mine, StateService(mine))
+
+    folder = between_nodes(theirs, work)
+    assert folder.parent == mine / RUN / "best", "training goes on from no such state"
+    state, _ = verified(folder)
+    assert state.held_out == loss and state.is_taken and checkpoint.newest(mine) is None
+
+
+class Boasting(StateService):
+    """A donor that says of its newest state what only a best one has."""
+
+    async def rpc_manifest(self, request: runtime_pb2.ExpertUID, context: P2PContext) -> runtime_pb2.ExpertInfo:
+        manifest = parse_manifest((await super().rpc_manifest(request, context)).serialized_info)
+        boast = manifest.model_copy(update={"held_out": HeldOutLoss(nats=0.1, bits=0.1)})
+        return runtime_pb2.ExpertInfo(serialized_info=boast.dump())
+
+
+Boasting.__name__ = StateService.__name__
+
+
+def test_a_best_state_is_no_newest_one(donor_folder: Path) -> None:
+    async def work(donor: P2P, joiner: P2P, service: StateService) -> None:
+        await fetch_manifest(joiner, donor.peer_id, RUN)
+
+    with pytest.raises(TransferError, match="the donor answers with its best state, and was asked for its newest"):
+        between_nodes(donor_folder, work, Boasting)
 
 
 def test_a_transfer_goes_on_where_it_broke_off(donor_folder: Path, tmp_path: Path, small_pieces: None) -> None:
@@ -276,15 +337,15 @@ def test_a_donor_that_freezes_is_given_up(
     donor_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, side: str
 ) -> None:
     """And so is our own part of the connection: a question that it did not pass on was waited for in vain."""
-    monkeypatch.setattr(fetching, "ANSWER_SECONDS", 1.0)
 
     async def work(donor: P2P, joiner: P2P, service: StateService) -> None:
         manifest = await fetch_manifest(joiner, donor.peer_id, RUN)
+        monkeypatch.setattr(fetching, "ANSWER_SECONDS", 1.0)
         frozen = donor if side == "donor" else joiner
         assert frozen._child is not None
         frozen._child.send_signal(signal.SIGSTOP)
         threads = list(Path(f"/proc/{frozen._child.pid}/task").glob("*/stat"))
-        assert wait_until(lambda: all(" T " in thread.read_text() for thread in threads), 5), "a signal takes a moment"
+        assert wait_until(lambda: all(" T " in thread.read_text() for thread in threads), 30), "a signal takes a moment"
         try:
             with pytest.raises(TransferError, match="stopped sending"):
                 await fetch_means(joiner, donor.peer_id, tmp_path / RUN, "0" * 64, 1024, StateService(tmp_path))
@@ -406,10 +467,11 @@ Dripping.__name__ = StateService.__name__
 
 def test_a_donor_that_drips_is_given_up(donor_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fetching, "SLOWEST", 1e9)
-    monkeypatch.setattr(fetching, "ANSWER_SECONDS", 1.0)
 
     async def work(donor: P2P, joiner: P2P, service: StateService) -> None:
+        manifest = await fetch_manifest(joiner, donor.peer_id, RUN)
+        monkeypatch.setattr(fetching, "ANSWER_SECONDS", 3.0)
         with pytest.raises(TransferError, match="too slowly"):
-            await take(donor, joiner, tmp_path)
+            await fetch(joiner, [donor.peer_id], manifest, tmp_path, StateService(tmp_path))
 
     between_nodes(donor_folder, work, Dripping)

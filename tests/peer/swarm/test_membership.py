@@ -8,9 +8,12 @@ from peer.state.anchor import steps_of
 from peer.swarm.grouping import (
     can_exchange,
     expected_group,
+    full_group,
     groupmates,
+    holds_us_up,
     in_company,
     is_quorum,
+    mates_among,
     somebody_falters,
     wait_for_somebody,
 )
@@ -29,8 +32,8 @@ from peer.swarm.membership import (
     is_earlier_twin,
     newer_state,
     pauses_changed,
-    with_distinct_names,
 )
+from peer.swarm.names import KEPT_SECONDS, Names
 from peer.wire import Notice, Role, parse_notice
 
 RUN = "cellmind-0123456789ab"
@@ -158,14 +161,55 @@ def test_whoever_is_on_the_way_to_our_anchor_is_waited_for() -> None:
     assert not wait_for_somebody([mate], [mate, late], frozenset([late.peer])), "it may have left"
 
 
+def test_who_knows_somebody_waits_for_strangers_no_more_unless_they_are_on_the_way() -> None:
+    known, stranger, newcomer = notice("A"), notice("S"), notice("N")
+    here, all_come = [known, stranger, newcomer], frozenset([known.peer, stranger.peer, newcomer.peer])
+    friends, new = frozenset([known.peer]), frozenset([newcomer.peer])
+    assert mates_among(here, all_come, NOBODY, NOBODY) == here, "at the start nobody knows anybody"
+    assert mates_among(here, all_come, friends, NOBODY) == [known]
+    assert mates_among(here, all_come, friends, new) == [known, newcomer]
+    assert mates_among(here, friends, friends, new) == [known], "it did not come when it was waited for"
+    assert mates_among([stranger, newcomer], all_come, friends, new) == [stranger, newcomer], "nobody else is here"
+    assert mates_among([stranger], NOBODY, NOBODY, NOBODY) == [stranger], "for want of others"
+
+
+def test_a_group_is_full_when_all_have_come_that_are_waited_for() -> None:
+    assert full_group(["A", "B"], ["A"], 0) == 3
+    assert full_group(["A", "B"], ["S"], 0) == 4, "a stranger takes nobody's place"
+    assert full_group(["A"], ["A", "S"], 3) == 3, "nor is it waited for itself"
+    assert full_group(["A"], ["A"], 4) == 4, "one of us has heard of more"
+
+
 def test_whose_cable_is_out_stays_where_the_others_find_it() -> None:
     """For some seconds it only hears nothing: it moved on alone, one mean behind, and had to take the whole state."""
     mate, late = notice("A"), notice("B", lineage="bb")
     silent = frozenset([late.peer])
-    assert somebody_falters([], [late], silent)
-    assert not somebody_falters([], [late], NOBODY)
-    assert not somebody_falters([mate], [mate, late], silent), "the two of them go on"
-    assert somebody_falters([mate], [mate, late], frozenset([mate.peer]))
+    known = frozenset([mate.peer])
+    assert somebody_falters([], [late], silent, NOBODY)
+    assert not somebody_falters([], [late], NOBODY, NOBODY)
+    assert not somebody_falters([mate], [mate, late], silent, known), "the two of them go on"
+    assert somebody_falters([mate], [mate, late], known, known)
+    assert not somebody_falters([mate], [mate, late], known, NOBODY), "a stranger that falls silent holds up nobody"
+
+
+def test_a_stranger_s_claim_to_be_ahead_holds_up_nobody_who_has_others_to_exchange_with() -> None:
+    mate, second = notice("A"), notice("B")
+    ahead = notice("C", lineage="cc", trained=2**30)
+    also_ahead = notice("D", lineage="cc", trained=2**30)
+    known = frozenset([ahead.peer])
+    assert not holds_us_up(ME, [mate, ahead], NOBODY, NOBODY)
+    assert holds_us_up(ME, [mate, ahead], known, NOBODY), "whom we know has only been faster"
+    assert holds_us_up(ME, [mate, ahead, also_ahead], NOBODY, NOBODY), "most of the others are elsewhere"
+    assert not holds_us_up(ME, [mate, second, ahead, also_ahead], NOBODY, NOBODY)
+    assert holds_us_up(ME, [ahead], NOBODY, NOBODY), "there is nobody else"
+    relay = notice("R", Role.RELAYING, lineage="cc", trained=2**30)
+    assert holds_us_up(ME, [relay], NOBODY, NOBODY) and not holds_us_up(ME, [mate, relay], NOBODY, NOBODY)
+    assert not holds_us_up(ME, [mate, second], known, NOBODY), "nobody is ahead"
+    friend = frozenset([mate.peer])
+    assert not holds_us_up(ME, [mate, ahead, also_ahead], friend, friend), "strangers may be as many as they like"
+    assert holds_us_up(ME, [second, ahead, also_ahead], friend, friend), "we know nobody who stands with us"
+    resting = mate.model_copy(update={"paused": "hot"})
+    assert holds_us_up(ME, [resting, ahead], NOBODY, NOBODY), "who rests is in no exchange"
 
 
 def test_nobody_waits_alone_for_who_is_on_the_way() -> None:
@@ -269,11 +313,34 @@ def test_devices_of_one_name_are_told_apart_by_everybody_alike() -> None:
 
     def seen_by(me: Notice | None) -> dict[str, str]:
         others = [other for other in (desk, second, third, phone) if other != me]
-        return {other.peer[0]: other.name for other in with_distinct_names(others, me)}
+        return {other.peer[0]: other.name for other in Names().distinct(others, me, 0.0)}
 
     assert seen_by(None) == {"B": "desk", "C": "desk (2)", "A": "desk (3)", "P": "phone"}
     assert seen_by(second) == {"B": "desk", "A": "desk (3)", "P": "phone"}
     assert seen_by(desk) == {"C": "desk (2)", "A": "desk (3)", "P": "phone"}
+
+
+def test_a_device_that_takes_another_s_name_cannot_rename_it() -> None:
+    desk, me = notice("B", name="desk", started=5.0), notice("M", name="phone", started=6.0)
+    thief, second = notice("C", name="desk", started=0.0), notice("A", name="phone", started=0.0)
+    twice = notice("D", name="desk (2)", started=1.0)
+    names = Names()
+
+    def seen(*others: Notice, now: float) -> list[str]:
+        return [other.name for other in names.distinct(others, me, now)]
+
+    assert seen(desk, now=0.0) == ["desk"]
+    assert seen(thief, second, desk, now=100.0) == ["desk (2)", "phone (2)", "desk"], "whatever it says of its start"
+    assert seen(twice, thief, now=101.0) == ["desk (2) (2)", "desk (2)"]
+    assert seen(thief, desk, now=KEPT_SECONDS) == ["desk (2)", "desk"], "it was away, and has kept its name"
+    renamed = desk.model_copy(update={"name": "hall"})
+    assert seen(renamed, thief, now=KEPT_SECONDS + 1) == ["hall", "desk (2)"]
+    newcomer = Names()
+    assert newcomer.distinct([], me, 0.0) == []
+    first = notice("F", name="phone", started=1.0)
+    assert [other.name for other in newcomer.distinct([first], me, 1.0)] == ["phone"], "it was here before us"
+    later = notice("E", name="desk", started=9.0)
+    assert seen(later, now=KEPT_SECONDS + 2) == ["desk"], "nobody has it any more"
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,15 @@
 """The lines by which the person at a device follows the swarm, each said once."""
 
+import time
 from typing import Any
 
 import pytest
 
+from peer.joining.outside import HOW_TO_ADMIT
 from peer.outer.events import CaughtUp, Reconnected, Setback
 from peer.outer.interface import ExchangeReport
+from peer.swarm.knocking import Outside
+from peer.training import announcements
 from peer.training.announcements import Announcements
 from peer.training.round_log import RoundAtHand
 from peer.wire import Notice, Role
@@ -21,8 +25,12 @@ class Device:
         self.outer = stand_in(
             others=[], exchange_report=ExchangeReport(0.0, None, []), progress=stand_in(round=4), round_progress=9
         )
-        self.network = stand_in(view=stand_in(clock_shift=0.0, notices=[]))
-        display = stand_in(note=self.said.append, progress=lambda *shown: self.bar.append(shown))
+        self.asked_in = list[bool]()
+        view = stand_in(clock_shift=0.0, notices=[], locked=False, ejected=False, outside=Outside((), "", ""))
+        self.network = stand_in(view=view, ask_in=self.asked_in.append)
+        display = stand_in(
+            note=lambda line, *about: self.said.append(line), progress=lambda *shown: self.bar.append(shown)
+        )
         other_runs = stand_in(update=self.asked.append)
         self.announcements = Announcements(self.inner, self.outer, self.network, 256, other_runs, display)
 
@@ -52,6 +60,43 @@ def test_who_comes_rests_and_leaves_is_said_once(device: Device) -> None:
         device.outer.others = others
         assert (device.polled(), device.polled()) == ([line], [])
     assert len(device.asked) == 8, "other runs are looked for every time"
+
+
+def test_a_locked_run_that_this_device_has_no_key_of_is_told_of_once(
+    device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(announcements, "CHANGE_SECONDS", 0.0)
+    door = f"/ip4/10.0.0.2/tcp/1/p2p/{'A' * 12}"
+    device.network.view.outside = Outside((door,), "", "")
+    device.network.view.locked = True
+    assert not device.polled(), "it has the key of its own run, and neighbours have another"
+    device.network.view.locked = False
+    [line], then = device.polled(), device.polled()
+    assert "10.0.0.2" in line and "--invite" in line and not then
+
+
+def test_a_member_whose_run_was_opened_is_not_told_of_a_locked_one_meanwhile(
+    device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others were locked a moment ago as well, and some have not heard of it."""
+    device.network.view.outside = Outside((f"/ip4/10.0.0.2/tcp/1/p2p/{'A' * 12}",), "", "")
+    assert not device.polled()
+    later = time.monotonic() + announcements.CHANGE_SECONDS + 1
+    monkeypatch.setattr(time, "monotonic", lambda: later)
+    device.network.view.notices = [phone()]
+    assert not device.polled(), "which is here, whatever it announced before"
+    device.network.view.notices = []
+    assert not device.polled(), "its door is shut from now on"
+    monkeypatch.setattr(time, "monotonic", lambda: 2 * later)
+    assert len(device.polled()) == 1
+
+
+def test_an_ejected_device_asks_to_be_let_in_again_and_shows_its_number(device: Device) -> None:
+    device.network.view.ejected, device.network.view.outside = True, Outside(("door",), "4827")
+    assert device.polled() == ["asking the others to let it in: 4827", HOW_TO_ADMIT] and not device.polled()
+    device.network.view.ejected = False
+    device.network.view.outside = Outside()
+    assert not device.polled() and device.asked_in == [True, True, False]
 
 
 def test_a_clock_that_is_wrong_and_right_again(device: Device) -> None:

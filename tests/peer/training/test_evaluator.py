@@ -1,9 +1,10 @@
-"""The anchor is judged on a thread that training goes before."""
+"""Models are judged on a thread that training goes before, and the best one is kept."""
 
 import copy
 import os
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 import torch
 
 from minigpt import START
+from minigpt.checkpoint.manifest import Progress
 from minigpt.held_out import HeldOut
 from minigpt.inference.decoding import InferenceModel
 from minigpt.inference.sampling import Sampling, generate, stream_text
@@ -20,6 +22,8 @@ from peer.training import evaluator
 from peer.training.evaluator import Evaluator, Verdict, openings
 from tests.lan import wait_until
 from tests.tiny import LINES, build_model, write_jsonl
+
+PROGRESS = Progress("cellmind", "cellmind-0123456789ab", 3, 768, 50, "aa")
 
 
 @pytest.fixture
@@ -49,13 +53,14 @@ def verdict_of(judge: Evaluator) -> Verdict:
 def test_the_verdict_is_of_the_anchor_as_it_was(anchor: MiniGPT, held_out: HeldOut, processor: Any) -> None:
     expected = held_out.evaluate(anchor)
     said = list(generate(InferenceModel(anchor), [START], max_new_tokens=40, sampling=Sampling(seed=1)))
-    judge = Evaluator(held_out, processor, None)
-    assert judge.begin(copy.deepcopy(anchor))  # as whoever trains does
+    judge = Evaluator(held_out, None, processor, None)
+    judge.begin(copy.deepcopy(anchor), PROGRESS)  # as whoever trains does
     with torch.no_grad():
         for parameter in anchor.parameters():
             parameter.zero_()  # as training goes on
     verdict = verdict_of(judge)
-    assert verdict.held_out == pytest.approx(expected)
+    assert verdict.held_out is not None and verdict.progress == PROGRESS
+    assert (verdict.held_out.nats, verdict.held_out.bits) == pytest.approx(expected)
     assert verdict.samples[0] == {"prompt": "", "text": "".join(stream_text(processor, said))}
     assert [LINES[number].startswith(sample["prompt"]) for number, sample in enumerate(verdict.samples[1:])] == [
         True
@@ -66,16 +71,18 @@ def test_the_verdict_is_of_the_anchor_as_it_was(anchor: MiniGPT, held_out: HeldO
 def test_one_at_a_time_and_no_more_than_its_share(
     anchor: MiniGPT, held_out: HeldOut, processor: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    judge = Evaluator(held_out, processor, None)
-    assert judge.begin(anchor) and not judge.begin(anchor) and judge.busy
+    judge = Evaluator(held_out, None, processor, None)
+    assert judge.has_time() and not judge.busy
+    judge.begin(anchor, PROGRESS)
+    assert judge.busy and not judge.has_time() and not judge.has_time(1e9)
     verdict_of(judge)
-    assert judge.begin(anchor), "at first often"
-    verdict_of(judge)
+    assert judge.has_time(), "at first often"
     monkeypatch.setattr(evaluator, "FIRST_SECONDS", 0.0)
-    assert not judge.begin(anchor), "it took more than its share of the time since then"
-    monkeypatch.setattr(evaluator, "SHARE", 1e9)
-    assert judge.begin(anchor)
-    verdict_of(judge)
+    judge._since = time.monotonic()  # however long a busy machine has taken
+    assert not judge.has_time(), "it took more than its share of the time since then"
+    assert judge.has_time(1e9, more=1)
+    monkeypatch.setattr(evaluator, "FIRST_SECONDS", judge._spent * 1.5)
+    assert judge.has_time(0.0) and not judge.has_time(0.0, more=1)
 
 
 def test_training_goes_first(
@@ -89,8 +96,8 @@ def test_training_goes_first(
         return 1.0, 1.0
 
     monkeypatch.setattr(held_out, "evaluate", evaluate)
-    judge = Evaluator(held_out, processor, None)
-    judge.begin(anchor)
+    judge = Evaluator(held_out, None, processor, None)
+    judge.begin(anchor, PROGRESS)
     verdict_of(judge)
     niceness = os.nice(0)
     assert seen == [(min(19, niceness + 5) if sys.platform == "linux" else 0, 1)]
@@ -98,8 +105,8 @@ def test_training_goes_first(
 
 
 def test_without_held_out_texts_there_are_samples(anchor: MiniGPT, processor: Any) -> None:
-    judge = Evaluator(None, processor, None)
-    judge.begin(anchor)
+    judge = Evaluator(None, None, processor, None)
+    judge.begin(anchor, PROGRESS)
     verdict = verdict_of(judge)
     assert verdict.held_out is None and [sample["prompt"] for sample in verdict.samples] == [""]
 
@@ -111,18 +118,34 @@ def test_where_memory_runs_out_there_is_no_verdict_and_training_goes_on(
         torch.empty(2**60)
 
     monkeypatch.setattr(held_out, "evaluate", evaluate)
-    judge = Evaluator(held_out, processor, None)
-    judge.begin(anchor)
-    assert verdict_of(judge) == Verdict(None, [])
-    assert judge.begin(anchor), "the next one is judged again"
-    verdict_of(judge)
+    judge = Evaluator(held_out, None, processor, None)
+    judge.begin(anchor, PROGRESS)
+    assert verdict_of(judge) == Verdict(PROGRESS)
+    assert judge.has_time(), "the next one is judged again"
 
 
 def test_samples_that_nobody_reads_are_not_made(anchor: MiniGPT, held_out: HeldOut, processor: Any) -> None:
-    judge = Evaluator(held_out, processor, None)
-    judge.begin(anchor, samples=False)
+    judge = Evaluator(held_out, None, processor, None)
+    judge.begin(anchor, PROGRESS, samples=False)
     verdict = verdict_of(judge)
-    assert verdict.held_out is not None and verdict.samples == []
+    assert verdict.held_out is not None and not verdict.samples
+
+
+def test_judging_often_leaves_time_for_samples(
+    anchor: MiniGPT, held_out: HeldOut, processor: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judge = Evaluator(held_out, None, processor, None)
+    monkeypatch.setattr(evaluator, "SHARE", 0.0)
+    for _ in range(3):
+        judge.begin(anchor, PROGRESS, samples=False)
+        verdict_of(judge)
+    monkeypatch.setattr(evaluator, "FIRST_SECONDS", judge._spent / 2)
+    assert not judge.has_time(0.0) and judge.has_time_to_write(), "small texts are judged in ten times the usual share"
+    judge.begin(anchor, PROGRESS)
+    assert not judge.has_time_to_write()
+    verdict_of(judge)
+    monkeypatch.setattr(evaluator, "FIRST_SECONDS", 0.0)
+    assert not judge.has_time_to_write()
 
 
 def test_openings_stay_within_their_text() -> None:

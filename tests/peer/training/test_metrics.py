@@ -29,6 +29,17 @@ def test_a_line_is_one_object_and_has_no_nan(tmp_path: Path) -> None:
     assert list((tmp_path / "run").iterdir()) == [tmp_path / "run" / "metrics.jsonl"]
 
 
+def test_a_line_that_was_cut_short_is_alone_in_being_broken(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    metrics = Metrics(path)
+    metrics.write(ENTRY)
+    with path.open("a") as file:
+        file.write('{"time": 1.7e')
+    metrics.write(ENTRY)
+    first, broken, last = path.read_text().splitlines()
+    assert json.loads(first) == json.loads(last) == ENTRY and broken == '{"time": 1.7e'
+
+
 def test_tensorboard_gets_the_same_numbers(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard", reason="pip install -e '.[tensorboard]'")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator

@@ -2,16 +2,21 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from pathlib import Path
 
 import pytest
 
+from minigpt.checkpoint.manifest import HeldOutLoss, Progress
 from minigpt.settings import Settings, TrainingSettings
 from peer.device.power import Breather, Cause, Rest
+from peer.device.wishes import Wishes
 from peer.outer.events import CaughtUp, Event, RoundClosed, Setback
 from peer.training import trainer
 from peer.training.epochs import Epochs
+from peer.training.evaluator import Verdict
+from peer.training.learnt import OFTEN_SHARE, Learnt
 from peer.training.trainer import Trainer
-from peer.wire import Role
+from peer.wire import Notice, Role
 from tests.tiny import stand_in
 
 ALONE = RoundClosed(["desk"], 1.0)
@@ -23,53 +28,67 @@ class Device:
 
     def __init__(self, *events: Event, rounds: int | None = None):
         self.events, self.done, self.said = list(events), list[str](), list[str]()
-        self.rates: list[tuple[float, float]] = []
+        self.rates: list[float] = []
+        self.shortened: list[int] = []  # to so many sequences a batch
+        self.losses: list[float] = []
         self.stop = stand_in(received=False)
         self.outer = stand_in(
-            anchor_model="anchor", progress=stand_in(round=3), needs_checkpoint=True, lr_factor=1.0, trained_by_all=0,
+            anchor_model="anchor", progress=stand_in(round=3, samples=0), needs_checkpoint=True,
+            trained_by_all=0, standing=stand_in(offered=0),
             pause=lambda why: setattr(self, "paused", why), resume=lambda: setattr(self, "paused", ""),
-            tick=self.tick, trained=lambda sequences: None, stop=self.does("outer stops"),
+            finish=lambda: None, others=[], tell=lambda judgement: setattr(self, "told", judgement),
+            hurry=self.does("exchange hurried"), tick=self.tick, trained=lambda sequences: None,
+            stop=self.does("outer stops"),
         )  # fmt: skip
-        self.paused = ""
+        self.paused = self.told = ""
+        self.verdicts: list[Verdict] = []
         self.power = stand_in(start=self.does(None), stop=self.does("power stops"), rest=None)
         self.saver = stand_in(poll=self.does(None), is_due=False, save=self.save)
         inner = stand_in(
-            steps=0, updates=0, step=self.step, take_waited_seconds=lambda: 0.0, model=stand_in(seq_len=16)
-        )
+            steps=0, updates=0, step=self.step, take_waited_seconds=lambda: 0.0, model=stand_in(seq_len=16),
+            average=stand_in(add=self.does(None), begin=self.does("average begins")), averaged_model=lambda: "average",
+        )  # fmt: skip
         current = stand_in(
             tokens_per_second=1.0, add=self.does("step"), waited=self.does(None), rested=self.does("rest")
         )
         round_log = stand_in(
-            current=current, poll=self.does(None), begin_round=self.does("round begins"),
+            current=current, poll=lambda: self.verdicts.pop(0) if self.verdicts else None,
+            begin_round=self.does("round begins"),
             close_round=self.does("round closes"), finish=self.does("log ends"),
         )  # fmt: skip
+        self.wishes = Wishes(Path("nowhere"))
         self.trainer = Trainer(
             inner=inner,
             outer=self.outer,
-            batches=stand_in(batch_size=4),
+            batches=stand_in(batch_size=4, shorten=self.shortened.append),
             settings=Settings(training=TrainingSettings(lr=1e-3, warmup_sequences=0)),
             shared_text=None,
             saver=self.saver,
             compiling=stand_in(poll=self.does(None), stop=self.does("compiling stops")),
             power=self.power,
             breather=Breather(1.0),
+            recovery=stand_in(lr_share=1.0, stepped=self.losses.append, begin=self.does("watch begins")),
             round_log=round_log,
             announcements=stand_in(
                 poll=self.does(None), show_progress=self.does(None), say=lambda event: self.said.append(str(event))
             ),
+            status=stand_in(poll=self.does(None), judged=self.does(None), round_closed=self.does(None)),
+            wishes=self.wishes,
             network=stand_in(view=stand_in(notices=[])),
             display=stand_in(note=self.said.append, training=nullcontext),
             stop=self.stop,
             deadline=None,
             rounds=rounds,
             epochs=Epochs(None, "run", [0], True, 0.0),
+            learnt=Learnt(True, 100),
+            new_exports=stand_in(came=False, look=self.does("look")),
         )
 
     def does(self, what: str | None) -> Callable[..., None]:
         return lambda *_: None if what is None else self.done.append(what)
 
-    def step(self, lr: float, embedding_lr: float) -> tuple[float, int]:
-        self.rates.append((lr, embedding_lr))
+    def step(self, lr: float) -> tuple[float, int]:
+        self.rates.append(lr)
         return 2.0, 4
 
     def save(self, wait: bool = False, copy: object = None) -> None:
@@ -130,7 +149,7 @@ def test_a_round_is_saved_where_others_could_not_follow_from_an_older_state() ->
 def test_a_newer_state_of_others_is_saved_and_told_of_and_a_setback_is_told_of() -> None:
     taken, setback = CaughtUp("phone", 0, 0), Setback("nobody came")
     device = Device(taken, setback)
-    assert device.train() == ["round begins", "step", "save", "step", "step"]
+    assert device.train() == ["round begins", "step", "average begins", "watch begins", "save", "step", "step"]
     assert device.said[:-1] == [str(taken), str(setback)]
 
 
@@ -154,11 +173,12 @@ def test_a_device_that_is_to_be_spared_rests_and_looks_after_the_swarm(monkeypat
     assert "training goes on" in device.said and len(device.said) == 5
 
 
-def test_the_rate_is_that_of_the_swarm_and_its_company() -> None:
+def test_the_rate_is_that_of_the_swarm_and_what_is_left_to_this_device() -> None:
     device = Device(Setback("one"))
-    device.outer.lr_factor = 2.0
+    device.trainer.recovery.lr_share = 0.5
     device.train()
-    assert device.rates == [(2e-3, 4e-3)] * 2
+    assert device.rates == [5e-4] * 2
+    assert device.losses == [2.0, 2.0], "all are watched"
 
 
 def test_a_device_that_rests_when_the_swarm_is_done_gives_what_it_has_trained(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,7 +187,7 @@ def test_a_device_that_rests_when_the_swarm_is_done_gives_what_it_has_trained(mo
     device.power.rest = Rest(Cause.BATTERY, "battery at 12 %", "at 40 % or on a charger")
     device.trainer.epochs = Epochs(1, "run", range(8), True, 0.0)
     device.outer.standing = stand_in(offered=4)
-    device.outer.others = [stand_in(role=Role.TRAINING, paused="")]
+    device.outer.others = [stand_in(role=Role.TRAINING, paused="", judgement="gains", sequences=100)]
     device.outer.finish = lambda: None
     ticks, pauses = device.tick, list[str]()
 
@@ -182,3 +202,98 @@ def test_a_device_that_rests_when_the_swarm_is_done_gives_what_it_has_trained(mo
     device.train()
     assert pauses == ["battery at 12 %", "battery at 12 %", ""]
     assert not device.stop.received
+
+
+def verdict(round: int, nats: float) -> Verdict:
+    progress = Progress("cellmind", "cellmind-1", round, round * 256, 0, "aa")
+    return Verdict(progress, HeldOutLoss(nats=nats, bits=nats / 2))
+
+
+def test_a_device_whose_chats_are_learnt_rests_and_goes_on_when_a_new_text_comes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(trainer, "NAP_SECONDS", 0.0)
+    device = Device(*[Setback(str(number)) for number in range(7)])
+    device.verdicts = [verdict(8, 5.3), verdict(9, 5.174), verdict(10, 5.3), verdict(11, 5.4)]
+    ticks, told = device.tick, list[tuple[str, str]]()
+
+    def tick(tokens_per_second: float) -> Iterator[Event]:
+        told.append((device.told, device.paused))
+        if len(told) == 6:
+            device.outer.others = [stand_in(role=Role.TRAINING, paused="", judgement="", sequences=77)]
+        return ticks(tokens_per_second)
+
+    device.outer.tick, device.outer.finish = tick, lambda: ALONE
+    closed = ["round closes", "save", "round begins"]  # whoever joins is given all that was learnt
+    assert device.train() == ["round begins", *["step"] * 4, *closed, "look", "rest", "look", "rest", "step", "step"]
+    rests = ("learnt", "its chats are learnt")
+    assert told == [("", ""), ("", ""), ("gains", ""), ("gains", ""), rests, rests, ("", ""), ("", "")]
+    said = [line for line in device.said if "reason=" not in line]
+    assert said[0] == (
+        "your chats are learnt: nothing was gained since round 9 (held-out 5.17); more text would help: put more "
+        "exports into data/raw"
+    )
+    assert said[1].startswith("training rests: its chats are learnt; it goes on when there is new text, here or on")
+    assert said[2:4] == ["there is a text that was not here before: something to learn", "training goes on"]
+
+
+def test_new_exports_end_it_so_that_it_is_started_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trainer, "NAP_SECONDS", 0.0)
+    device = Device(*[Setback(str(number)) for number in range(9)])
+    device.verdicts = [verdict(4, 5.174), verdict(5, 5.3), verdict(8, 5.4)]
+    exports = device.trainer.new_exports
+    monkeypatch.setattr(exports, "look", lambda: setattr(exports, "came", True))
+    assert device.train() == ["round begins", *["step"] * 3, "rest"]
+    assert not device.stop.received
+
+
+def test_a_small_text_is_judged_between_two_rounds_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    device = Device(*[Setback(str(number)) for number in range(3)])
+    judged: list[tuple[int, float]] = []
+    device.trainer.round_log.judge = lambda model, samples, share: judged.append((samples, share))  # type: ignore[method-assign]
+    device.outer.progress.samples, device.outer.standing.offered = 180, 10
+    device.outer.trained_by_all = 10**6  # as others say
+    ticks = device.tick
+
+    def tick(tokens_per_second: float) -> Iterator[Event]:
+        device.outer.standing.offered += 10
+        return ticks(tokens_per_second)
+
+    device.outer.tick = tick
+    device.train()
+    assert judged == [(samples, OFTEN_SHARE) for samples in (200, 210, 220, 230)], "it has been passed over twice"
+
+
+def test_who_has_trained_its_part_of_the_epochs_waits_for_the_others_and_is_not_done(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(trainer, "NAP_SECONDS", 0.0)
+    device = Device(*[Setback("no exchange yet")] * 3)
+    device.trainer.epochs = Epochs(1, "run", range(9), True, 0.0)
+    mate = Notice(peer="A", name="A", address="", role=Role.TRAINING, run_id="run", tokens_per_second=2.0)
+    device.trainer.network.view.notices.append(mate)
+    device.outer.trained = lambda sequences: setattr(
+        device.outer, "trained_by_all", device.outer.trained_by_all + sequences
+    )
+    assert device.train().count("step") == 1, "one in three is its part, and the step took four"
+    assert device.shortened == [3] and device.outer.trained_by_all == 4
+    assert device.stop.received, "it went on until Ctrl+C"
+
+
+def test_a_device_heeds_its_owner_in_the_next_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trainer, "NAP_SECONDS", 0.0)
+    device = Device(Setback("one"), Setback("two"), Setback("three"))
+    wishes = {2: device.wishes.pause, 3: device.wishes.go_on}
+    device.wishes.ask_once("checkpoint")
+    device.wishes.ask_once("sync")
+    ticks, turns = device.tick, list[str]()
+
+    def tick(tokens_per_second: float) -> Iterator[Event]:
+        turns.append(device.paused)
+        wishes.get(len(turns), lambda: None)()
+        return ticks(tokens_per_second)
+
+    device.outer.tick = tick
+    assert device.train() == ["round begins", "step", "save", "exchange hurried", "step", "rest", "step"]
+    assert turns == ["", "", "paused by its owner", ""]
+    assert "training rests: paused by its owner; it goes on when its owner says so" in device.said

@@ -12,10 +12,11 @@ from typing import Any, cast
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 import tokenizer
 from minigpt import PADDING, checkpoint
-from minigpt.checkpoint.manifest import Progress, Standing
+from minigpt.checkpoint.manifest import OPTIMIZER, Progress, Standing
 from minigpt.dataset import Batches
 from minigpt.model import MiniGPT
 from peer.device.display import Display
@@ -26,10 +27,10 @@ from peer.outer.events import Event, RoundClosed
 from peer.outer.interface import ExchangeReport
 from peer.outer.traffic import Traffic
 from peer.training.saver import Saver
-from peer.training.setup import open_batches
+from peer.training.setup import go_on_with_average, go_on_with_moments, open_batches
 from peer.wire import Notice
 from tests.lan import wait_until
-from tests.tiny import LINES, SETTINGS, build_model, save_model, write_jsonl
+from tests.tiny import LINES, SETTINGS, build_model, save_model, seal, stand_in, write_jsonl
 
 ME = "QmZAmAb3czWsDcRtVyp34XrFKson3BrVkLTB4RoU7yKsw9"
 
@@ -41,7 +42,7 @@ class StillOuterLoop:
     needs_checkpoint = True
     trained_by_all = round_progress = 0
     traffic = Traffic()
-    lr_factor = 1.0
+    is_shared = False
     exchange_report: ExchangeReport | None = None
 
     def __init__(self, anchor_model: MiniGPT, progress: Progress):
@@ -54,9 +55,15 @@ class StillOuterLoop:
     def tick(self, tokens_per_second: float) -> Iterator[Event]:
         return iter(())
 
+    def go_back(self) -> bool:
+        return True
+
     def checkpoint_saved(self, samples: int) -> None:
         self.saved_samples = samples
 
+    def tell(self, judgement: str) -> None: ...
+
+    def hurry(self) -> None: ...
     def pause(self, why: str) -> None: ...
 
     def resume(self) -> None: ...
@@ -130,6 +137,74 @@ def test_a_resumed_run_goes_on_with_the_sequence_that_would_have_followed(device
     assert rows(device.batches(settings=smaller), 40) == expected[20:]
     device.train(device.batches(), steps=5)
     assert rows(device.batches(), 20) == expected[40:]
+
+
+def of_another_model(moments: dict[str, torch.Tensor]) -> None:
+    moments["exp_avg.model.norm.weight"] = torch.zeros(33)
+
+
+def with_impossible_numbers(moments: dict[str, torch.Tensor]) -> None:
+    moments["exp_avg_sq.model.norm.weight"][0] = -1.0
+
+
+def of_an_unknown_optimizer(moments: dict[str, torch.Tensor]) -> None:
+    moments["shampoo.model.norm.weight"] = moments.pop("exp_avg.model.norm.weight")
+
+
+@pytest.mark.parametrize("change", [of_another_model, with_impossible_numbers, of_an_unknown_optimizer, None])
+def test_moments_that_cannot_be_used_are_said_and_left_out(device: Device, change: Any) -> None:
+    device.train(device.batches(), steps=4)
+    start = checkpoint.newest(device.folder)
+    assert start is not None
+    moments = load_file(start.folder / OPTIMIZER)
+    if change is None:
+        (start.folder / OPTIMIZER).write_bytes(b"no moments at all")
+    else:
+        change(moments)
+        save_file(moments, start.folder / OPTIMIZER)
+    foreign = checkpoint.read(seal(start.folder))  # as another device may send it
+    inner, said = InnerLoop(foreign.build_model(), device.batches(), torch.device("cpu"), None), list[str]()
+    display: Any = stand_in(note=said.append)
+    go_on_with_moments(inner, foreign, display)
+    assert inner.updates == 0 and len(said) == 1 and OPTIMIZER in said[0]
+    assert said[0].endswith("; the optimizer begins anew, and training goes on") and "\n" not in said[0]
+    inner.step(1e-3)
+    assert inner.updates == 1
+
+
+def test_moments_of_our_own_and_of_the_recipe_before_go_on(device: Device) -> None:
+    device.train(device.batches(), steps=4)
+    start = checkpoint.newest(device.folder)
+    assert start is not None
+    moments = load_file(start.folder / OPTIMIZER)
+    of_adamw = {name.replace("exp_avg.", "exp_avg_sq."): moment.abs() for name, moment in moments.items()}
+    for kept in (moments, of_adamw | moments):
+        save_file(kept, start.folder / OPTIMIZER)
+        again = checkpoint.read(seal(start.folder))
+        inner, said = InnerLoop(start.build_model(), device.batches(), torch.device("cpu"), None), list[str]()
+        display: Any = stand_in(note=said.append)
+        go_on_with_moments(inner, again, display)
+        assert (inner.updates, said) == (4, [])
+
+
+def test_the_weight_average_goes_on_after_a_start(device: Device) -> None:
+    """What is judged after a start compares with what was judged before."""
+    saver, inner, outer = device.saver(device.batches())
+    for step in range(1, 9):
+        inner.step(1e-2)
+        inner.average.add(4, 400 + 4 * step)
+    outer.progress = replace(outer.progress, samples=432)
+    saver.save(wait=True)
+    start = checkpoint.newest(device.folder)
+    assert start is not None
+    for how, goes_on in (("resumed", True), ("joined", False)):
+        again, anchor = InnerLoop(start.build_model(), device.batches(), torch.device("cpu"), None), start.build_model()
+        go_on_with_average(again, Run(device.settings, device.tokenizer_model, start, how), anchor)
+        expected = inner.average.average if goes_on else again.parameters
+        assert again.average.sequences == (inner.average.sequences if goes_on else 0)
+        for found, wanted in zip(again.average.average, expected, strict=True):
+            torch.testing.assert_close(found, wanted, rtol=0, atol=0.01)
+    assert any((one - other).abs().max() > 0.05 for one, other in zip(inner.average.average, inner.parameters))
 
 
 def test_every_device_has_an_order_of_its_own_and_new_texts_begin_elsewhere(device: Device) -> None:

@@ -1,13 +1,14 @@
 """One exchange on the wire: hivemind's butterfly all-reduce, in which every peer ends with the same bytes.
 
 Every peer is the reducer of a share of the numbers. It takes the others' payloads of that share part by part, checks
-them, and answers each part with the mean's payload, which it encodes once for all (`peer/state/codec.py`).
+them, holds them against each other (`peer/state/agreement.py`), and answers each part with the mean's payload, which it
+encodes once for all (`peer/state/codec.py`).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, AsyncIterator  # noqa: UP035 -- hivemind tells streams by typing's name
 
 import torch
@@ -17,6 +18,7 @@ from hivemind.p2p import PeerID
 from hivemind.proto import averaging_pb2, runtime_pb2
 from hivemind.utils.asyncio import aiter_with_timeout, attach_event_on_finished
 
+from peer.state.agreement import Agreement, capped
 from peer.state.anchor import LIMIT, MEAN_BITS
 from peer.state.codec import PART, decode, encode, is_valid, payload_bytes
 from peer.swarm.grouping import is_quorum
@@ -25,6 +27,34 @@ from peer.wire import ProtocolViolation
 # Parts and their means that may be on the way at once, both ways together. What is sent waits in one queue with all
 # else that a device has to say: at 5 Mbit/s the others took one for gone that had 4 MB of an exchange waiting there.
 WINDOW_BYTES = 2**20
+
+
+class PartsReducer(TensorPartReducer):
+    """Brings the senders' payloads of one part together, where hivemind adds up numbers as they come.
+
+    A sender waits for the mean of a part before it sends the next one, so this holds no more than one payload of each.
+
+    :param parts: that this peer is the reducer of
+    """
+
+    def __init__(self, parts: int, senders: int):
+        self._came: dict[int, dict[int, torch.Tensor]] = {}  # payloads by part and sender
+        super().__init__([torch.Size([0])] * parts, senders)  # of which hivemind adds up nothing
+
+    async def gather(self, sender: int, part_index: int, payload: torch.Tensor) -> dict[int, torch.Tensor]:
+        """Take one sender's payload of a part; return all that came of it, by sender, once nobody is missing.
+
+        Raise BannedException where the others have gone on without the sender.
+        """
+        came = self._came.setdefault(part_index, {})
+        came[sender] = payload
+        try:
+            await self.accumulate_part(sender, part_index, torch.empty(0))
+        except BannedException:
+            came.pop(sender, None)
+            raise
+        self._came.pop(part_index, None)
+        return came
 
 
 class AgreeingRunner(AllReduceRunner):
@@ -39,6 +69,8 @@ class AgreeingRunner(AllReduceRunner):
     :param given: the payload of what this peer gives
     :param bits: each peer's, as it declared when the group was formed; its payloads must have as many a number
     :param weights: each peer's, as it declared then; its messages must carry the same
+    :param steps: each peer's, as it declared then
+    :param agreement: of this device, about all that it has reduced so far
     :param traffic: counters of payload bytes sent and received, shared with the training process
     :param complain: called with a peer that sent what cannot be, and what it was
     """
@@ -49,6 +81,8 @@ class AgreeingRunner(AllReduceRunner):
         given: torch.Tensor,
         bits: Sequence[int],
         weights: Sequence[float],
+        steps: Sequence[int],
+        agreement: Agreement,
         traffic: tuple[Any, Any],
         complain: Callable[[PeerID, str], None],
         **kwargs: Any,
@@ -61,11 +95,13 @@ class AgreeingRunner(AllReduceRunner):
         self._bits, self._mean_bits = dict(zip(self.ordered_peer_ids, bits)), MEAN_BITS[min(bits)]
         self._given = given.split(payload_bytes(PART, self._bits[self.peer_id]))
         self._weights = dict(zip(self.ordered_peer_ids, weights))
+        self._counted = dict(zip(self.ordered_peer_ids, capped(weights, steps)))  # weights, as they count in the mean
+        self._agreement = agreement
         self._traffic, self._complain = traffic, complain
         self._encoded: dict[int, asyncio.Future[torch.Tensor]] = {}  # payloads of the means of our parts, by index
         self._enough_are_left = True
         own_parts = self.tensor_part_container.num_parts_by_peer[self._own_index]
-        self.tensor_part_reducer = TensorPartReducer([torch.Size([PART])] * own_parts, len(self.sender_peer_ids))
+        self.tensor_part_reducer = PartsReducer(own_parts, len(self.sender_peer_ids))
 
     async def averages(self) -> list[torch.Tensor]:
         """Run the all-reduce; return the payload of the mean, the only tensor in the list.
@@ -95,14 +131,31 @@ class AgreeingRunner(AllReduceRunner):
         counts = self.tensor_part_container.num_parts_by_peer
         return self._given[sum(counts[:index]) : sum(counts[: index + 1])]
 
-    async def _encode(self, part_index: int, average: torch.Tensor) -> torch.Tensor:
-        """Return the payload of the mean of one part of our share, made once for all peers."""
+    async def _encode(self, part_index: int, came: Mapping[int, torch.Tensor]) -> torch.Tensor:
+        """Return the payload of the mean of one part of our share, made once for all peers of what came of it."""
         if not self._enough_are_left:
             raise AllreduceException("too few devices were left to move the anchor")
         if part_index not in self._encoded:
             loop = asyncio.get_running_loop()
-            self._encoded[part_index] = loop.run_in_executor(None, encode_part, average, self._mean_bits)
+            self._encoded[part_index] = loop.run_in_executor(None, self._mean_of, dict(came))
         return await asyncio.shield(self._encoded[part_index])
+
+    def _mean_of(self, came: Mapping[int, torch.Tensor]) -> torch.Tensor:
+        """Return the payload of the mean of one part, of the payloads that came of it by sender."""
+        peers = [self.sender_peer_ids[sender] for sender in came]
+        weights = [self._counted[peer] for peer in peers]
+        gives = [index for index, weight in enumerate(weights) if weight > 0]
+        if not gives:
+            raise AllreduceException("nobody who is left gives anything")
+        parts, payloads = torch.empty(len(gives), PART), list(came.values())
+        for part, index in zip(parts, gives):
+            decode(payloads[index], self._bits[peers[index]], part)
+        shares = self._agreement.shares([peers[index].to_base58() for index in gives], parts)
+        counted = torch.tensor([weights[index] * (share > 0) for index, share in zip(gives, shares)])
+        mean = (counted * torch.tensor(shares)) @ parts / counted.sum()
+        payload = torch.empty(payload_bytes(PART, self._mean_bits), dtype=torch.uint8)
+        encode(mean, self._mean_bits, payload)
+        return payload
 
     async def _ban_sender(self, peer_id: Any) -> None:
         """Go on without a peer that fell silent, but not as a minority: the others may go on without us."""
@@ -134,14 +187,10 @@ class AgreeingRunner(AllReduceRunner):
     async def _reduce_own_share(self) -> AsyncIterator[torch.Tensor]:
         """Yield the payloads of the mean of our own share, whose reducer we are."""
         sender = self.sender_peer_ids.index(self.peer_id)
-        loop = asyncio.get_running_loop()
         for part_index, payload in enumerate(self._given_to(self._own_index)):
-            bits = self._bits[self.peer_id]
-            if not is_valid(payload, bits, LIMIT):
+            if not is_valid(payload, self._bits[self.peer_id], LIMIT):
                 raise AllreduceException("our own numbers are not finite, or impossibly large")
-            part = await loop.run_in_executor(None, decode_part, payload, bits)
-            average = await self.tensor_part_reducer.accumulate_part(sender, part_index, part, weight=self.weight)
-            yield await self._encode(part_index, average)
+            yield await self._encode(part_index, await self.tensor_part_reducer.gather(sender, part_index, payload))
 
     async def _ask_reducer(self, peer_id: Any, index: int) -> AsyncIterator[torch.Tensor]:
         """Send a reducer its share of what we give, and yield the payloads of the mean as they come."""
@@ -174,23 +223,19 @@ class AgreeingRunner(AllReduceRunner):
     ) -> AsyncIterator[averaging_pb2.AveragingData]:
         """Take one sender's parts as they come, check them, and answer each with the payload of the mean."""
         reducer, sender = self.tensor_part_reducer, self.sender_peer_ids[sender_index]
-        loop = asyncio.get_running_loop()
         part_index = 0
         try:
             async for message in stream:
                 self._count(received=len(message.tensor_part.buffer))
                 if part_index >= reducer.num_parts or message.weight != self._weights[sender]:
                     raise ProtocolViolation("more parts than ours, or another weight than it had said")
-                bits = self._bits[sender]
-                payload = checked_part(message.tensor_part.buffer, bits)
-                part = await loop.run_in_executor(None, decode_part, payload, bits)
+                payload = checked_part(message.tensor_part.buffer, self._bits[sender])
                 try:
                     # shielded, for all senders wait for one future: the end of one's stream must not cancel it
-                    accumulate = reducer.accumulate_part(sender_index, part_index, part, weight=message.weight)
-                    average = await asyncio.shield(accumulate)
+                    came = await asyncio.shield(reducer.gather(sender_index, part_index, payload))
                 except BannedException:
                     break
-                encoded = await self._encode(part_index, average)
+                encoded = await self._encode(part_index, came)
                 part_index += 1
                 self._count(sent=len(encoded))
                 yield averaging_pb2.AveragingData(
@@ -212,18 +257,4 @@ def checked_part(buffer: bytes, bits: int) -> torch.Tensor:
     payload = torch.frombuffer(bytearray(buffer), dtype=torch.uint8)
     if not is_valid(payload, bits, LIMIT):
         raise ProtocolViolation("numbers that are not finite, or impossibly large")
-    return payload
-
-
-def decode_part(payload: torch.Tensor, bits: int) -> torch.Tensor:
-    """Return the numbers of one part, (PART,) float32."""
-    part = torch.empty(PART)
-    decode(payload, bits, part)
-    return part
-
-
-def encode_part(average: torch.Tensor, bits: int) -> torch.Tensor:
-    """Return the payload of one part, (PART,) float32."""
-    payload = torch.empty(payload_bytes(PART, bits), dtype=torch.uint8)
-    encode(average, bits, payload)
     return payload

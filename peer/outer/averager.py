@@ -37,6 +37,7 @@ from peer.outer.leaders import Company, Following, StallingLeaders
 from peer.outer.matchmaking import KeptGroups
 from peer.outer.shunned import SHUN_SECONDS, Shunned
 from peer.outer.traffic import Traffic
+from peer.state.agreement import Agreement
 from peer.state.anchor import FINE, MEAN_BITS
 from peer.state.codec import PART, bits_of, payload_bytes
 from peer.swarm.grouping import full_group
@@ -75,6 +76,7 @@ class PseudoGradientAverager(DecentralizedAverager):
         self._shunned = Shunned()  # in the child process
         self._searches: set[asyncio.Task[Any] | None] = set()  # for groups, in the child process
         self._stalling = StallingLeaders()  # in the child process
+        self._agreement = Agreement()  # in the child process
         # in the child process, of the exchange at hand: the others, and how many peers the best informed expects
         self._company, self._expected = Company(*(frozenset[str](),) * 3, most=1), 0
         self._has_left = False  # a leader that did not begin
@@ -363,11 +365,14 @@ class PseudoGradientAverager(DecentralizedAverager):
             ordered_peer_ids=group_info.peer_ids,
             weights=weights,
             bits=bits,
+            steps=[item.steps for item in declared],
+            agreement=self._agreement,
             traffic=(self._sent, self._received),
             complain=self._complain,
             given=self._given[: payload_bytes(self.size, own_bits)],
             **kwargs,
         )
+        self._agreement.begin()
         self._running_groups[group_id].set_result(runner)
         averages = await self._unless_it_stalls(runner.averages(), TIMEOUTS * timeout)
         if runner.tensor_part_container.failed_size:

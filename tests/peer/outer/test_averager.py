@@ -12,7 +12,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -33,6 +33,7 @@ from peer.outer import averager as averager_module
 from peer.outer.all_reduce import WINDOW_BYTES, AgreeingRunner
 from peer.outer.averager import PseudoGradientAverager
 from peer.outer.traffic import Traffic
+from peer.state.agreement import Agreement
 from peer.state.anchor import COARSE, FINE, MEAN_BITS
 from peer.state.codec import BLOCK, PART, bits_of, decode, payload_bytes
 from peer.wire import Declared, ProtocolViolation, parse_value
@@ -212,10 +213,10 @@ def test_who_is_not_answered_sends_no_more_than_a_window(
 ) -> None:
     silent, answer = nodes[1].peer_id, AgreeingRunner._encode
 
-    async def never(self: AgreeingRunner, part_index: int, average: Tensor) -> Tensor:
+    async def never(self: AgreeingRunner, part_index: int, came: Mapping[int, Tensor]) -> Tensor:
         if self.peer_id == silent:
             await asyncio.Event().wait()
-        return await answer(self, part_index, average)
+        return await answer(self, part_index, came)
 
     monkeypatch.setattr(AgreeingRunner, "_encode", never)
     monkeypatch.setattr(averager_module, "CHUNK_TIMEOUT", 2.0)
@@ -287,6 +288,8 @@ def test_an_exchange_that_is_given_up_prints_nothing(nodes: list[DHT]) -> None:
             given=torch.zeros(payload_bytes(2 * PART, 2), dtype=torch.uint8),
             bits=[2, 2],
             weights=[1.0, 1.0],
+            steps=[1, 1],
+            agreement=Agreement(),
             traffic=(None, None),
             complain=lambda *what: None,
         )

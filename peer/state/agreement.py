@@ -1,0 +1,153 @@
+"""The agreement of what peers give: each contribution is held against all others before it counts.
+
+A reducer sees everybody's numbers of its parts. Of two contributions it takes two figures, which cost next to nothing:
+
+- the **cosine** of the whole part. Honest ones learn the same, so theirs is above zero, if only by hundredths; of two
+  with other texts it is about zero. Who gives the opposite of what the others learn, or drags them somewhere, is below.
+- the **likeness**: the mean square of the cosines of blocks of 1,024 numbers, in what chance alone would make it.
+  Random numbers have 1. Two that learn a language have more, and with other texts too: some blocks say the same, some
+  the opposite.
+
+Both are small near the end of training, when most of a movement is noise. So nobody is measured by a fixed bar: the
+median of the group is the measure, and what earlier parts and exchanges have said counts as well. Of two peers neither
+is the measure of the other (`peer/outer/pair.py`). What honest devices and bad ones have in these figures was measured
+first: docs/log.md, "averages that one bad member cannot ruin". Krum (arXiv 1703.02757) and FLTrust (arXiv 2012.13995)
+look for the same agreement, by distances and with a trusted root.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Sequence
+from statistics import median, median_high
+
+import torch
+from torch import Tensor
+
+from peer.state.codec import BLOCK
+
+LONGEST = 4.0  # times the median length of the group: what is longer is made as short
+OPPOSED = 0.6  # times the group's cosine, below zero: who is there undoes what the others learn
+LEAST_OPPOSED = 0.03  # a cosine of that at least, below zero
+UNLIKE = 0.02  # of the group's likeness beyond chance: who has less says nothing of what the others learn
+DEVIATIONS = 2.0  # of chance, by which it must be less
+KEPT = 0.8  # of what was seen so far that still counts beside the next exchange
+FEWEST_BLOCKS = 16  # that moved, in a part: of fewer, chance says as much as the peers
+STILL = 1e-6  # of the mean square of a part: a block of less has not moved
+MOST_PAIRS = 2**13  # that are remembered; of a group of 64 there are 2,016
+
+
+def figures(parts: Tensor) -> tuple[Tensor, Tensor, float]:
+    """Return the cosines (n, n) and the likenesses (n, n) of n contributions, and how many blocks these are of.
+
+    :param parts: (n, N) float32, N a multiple of BLOCK
+    """
+    count = len(parts)
+    blocks = parts.view(count, -1, BLOCK).transpose(0, 1)
+    products = blocks @ blocks.transpose(1, 2)  # (blocks, n, n)
+    squares = products.diagonal(dim1=1, dim2=2)
+    moved = (squares > STILL * squares.mean(0)).all(1)
+    if not moved.any():
+        return torch.zeros(count, count), torch.ones(count, count), 0.0
+    products, lengths = products[moved], squares[moved].sqrt()
+    whole, by_block = products.sum(0), products / (lengths[:, :, None] * lengths[:, None, :])
+    length = whole.diagonal().sqrt()
+    return whole / (length[:, None] * length), by_block.square().mean(0) * BLOCK, float(moved.sum())
+
+
+class Agreement:
+    """The figures of each pair of peers, over the parts that this device has reduced, and who is out by them."""
+
+    def __init__(self) -> None:
+        self._figures: dict[frozenset[str], tuple[float, float, float]] = {}  # sums over blocks, and blocks
+        self._out: set[str] = set()
+        self._lock = threading.Lock()  # parts are put together in threads
+
+    def begin(self) -> None:
+        """Begin the next exchange: what was seen so far counts for less."""
+        with self._lock:
+            if len(self._figures) > MOST_PAIRS:
+                self._figures.clear()
+            self._figures = {pair: (c * KEPT, s * KEPT, n * KEPT) for pair, (c, s, n) in self._figures.items()}
+            self._out = set()
+
+    @property
+    def out(self) -> frozenset[str]:
+        """The peers whose contributions to parts of this exchange did not count."""
+        with self._lock:
+            return frozenset(self._out)
+
+    def shares(self, peers: Sequence[str], parts: Tensor) -> list[float]:
+        """Return the share of each contribution to a part that counts: 0 where its peer is at odds with the others.
+
+        Of one that is far longer than the others, it is less than 1.
+
+        :param peers: ids of those that give, all with some weight
+        :param parts: (n, N) float32, what they give
+        """
+        lengths = parts.norm(dim=1).tolist()
+        if len(peers) < 3:
+            return [1.0] * len(peers)
+        most = LONGEST * median(lengths)
+        shares = [min(1.0, most / length) if length and most else 1.0 for length in lengths]
+        cosines, likenesses, blocks = figures(parts)
+        if blocks < FEWEST_BLOCKS:
+            return shares
+        with self._lock:
+            out = at_odds(*self._with_what_was_seen(peers, cosines.tolist(), likenesses.tolist(), blocks))
+            self._out |= {peers[index] for index in out}
+        return [0.0 if index in out else share for index, share in enumerate(shares)]
+
+    def _with_what_was_seen(
+        self, peers: Sequence[str], cosines: list[list[float]], likenesses: list[list[float]], blocks: float
+    ) -> tuple[list[list[float]], list[list[float]], float]:
+        """Take in the figures of one more part; return all of them put together, and of how many blocks they are."""
+        seen = blocks
+        for i, one in enumerate(peers):
+            for j, other in enumerate(peers[:i]):
+                pair = frozenset((one, other))
+                cosine, likeness, count = self._figures.get(pair, (0.0, 0.0, 0.0))
+                cosine, likeness = cosine + blocks * cosines[i][j], likeness + blocks * likenesses[i][j]
+                count += blocks
+                self._figures[pair] = (cosine, likeness, count)
+                cosines[i][j] = cosines[j][i] = cosine / count
+                likenesses[i][j] = likenesses[j][i] = likeness / count
+                seen = max(seen, count)
+        return cosines, likenesses, seen
+
+
+def at_odds(cosines: list[list[float]], likenesses: list[list[float]], blocks: float) -> frozenset[int]:
+    """Return who of three or more is at odds with the group: never as many as half of it.
+
+    Each is described by the median of its figures with the others, and the group by the median of its members: one bad
+    member moves neither. Where the members have nothing in common, nobody is at odds.
+
+    :param cosines: (n, n), `likenesses` as well
+    :param blocks: that they are of
+    """
+    members = range(len(cosines))
+    cosine = [median_high(cosines[i][j] for j in members if j != i) for i in members]
+    likeness = [median_high(likenesses[i][j] for j in members if j != i) - 1 for i in members]
+    common, alike = median(cosine), median(likeness)
+    chance = math.sqrt(2 / blocks)  # the deviation of a likeness of random numbers
+    opposed = max(LEAST_OPPOSED, OPPOSED * common)
+    agreed = common > 3 / math.sqrt(blocks * BLOCK)
+    out = frozenset(
+        i for i in members if (agreed and cosine[i] < -opposed) or likeness[i] + DEVIATIONS * chance < UNLIKE * alike
+    )
+    return out if 2 * len(out) < len(cosines) else frozenset()
+
+
+def capped(weights: Sequence[float], steps: Sequence[int]) -> list[float]:
+    """Return the weights in a mean of three or more: nobody has more than half of it who made no more steps.
+
+    Who made more steps in the same time is the faster device, and may have as many times as much.
+
+    :param steps: in which the sequences of each were trained
+    """
+    if sum(weight > 0 for weight in weights) < 3:
+        return list(weights)
+    total, first, second = sum(weights), *sorted(steps, reverse=True)[:2]
+    most = [max(1.0, count / max(1, second if count == first else first)) for count in steps]
+    return [min(weight, times * (total - weight)) for weight, times in zip(weights, most)]

@@ -39,6 +39,7 @@ KEY_BYTES = 256  # of an identity's RSA key, and of a signature by it
 MAX_PROGRESS = 2**40  # of rounds, sequences or steps behind a state; more was made up, to be followed for ever
 NAMELESS = "a device"  # of a locked run, to whoever does not belong to it
 SHARD_BYTES = 2**20
+MOST_LEFT_OUT = 8  # peers that one says to be at odds with the group
 MOST_LISTED = 2**15  # shards of one peer: their list must fit in a message of 4 MiB
 
 
@@ -164,6 +165,7 @@ class Notice(Message):
     step_seconds: float = Field(default=0.0, ge=0, lt=1e6, allow_inf_nan=False)
     judgement: Judgement = ""  # it has something to gain from its chats, or they are learnt
     household: Fingerprint = ""  # of the household that it knows, see `peer/swarm/household.py`; "" for none
+    at_odds: Annotated[tuple[Base58, ...], Field(strict=False, max_length=MOST_LEFT_OUT)] = ()  # as far as it has seen
     paused: Shown = ""  # why it does not train now, such as "battery at 9 %"
     kind: DeviceKind = "unknown"  # for people who look for it
 

@@ -77,6 +77,7 @@ class PseudoGradientAverager(DecentralizedAverager):
         self._searches: set[asyncio.Task[Any] | None] = set()  # for groups, in the child process
         self._stalling = StallingLeaders()  # in the child process
         self._agreement = Agreement()  # in the child process
+        self._reduced: mp.SimpleQueue[tuple[list[str], list[str]]] = mp.SimpleQueue()
         # in the child process, of the exchange at hand: the others, and how many peers the best informed expects
         self._company, self._expected = Company(*(frozenset[str](),) * 3, most=1), 0
         self._has_left = False  # a leader that did not begin
@@ -192,6 +193,20 @@ class PseudoGradientAverager(DecentralizedAverager):
             complaints.append(self._complaints.get())
         return complaints
 
+    def reduced(self) -> list[tuple[list[str], list[str]]]:
+        """Return the groups of exchanges that this device has reduced a part of, and who was at odds with them.
+
+        Those since this was last called.
+        """
+        reduced = []
+        while not self._reduced.empty():
+            reduced.append(self._reduced.get())
+        return reduced
+
+    def shun(self, peer: str, seconds: float) -> None:
+        """Let no group of ours have a peer for so long."""
+        self._outer_pipe.send(("_shun", [peer, seconds], {}))
+
     def mean(self, gathered: Iterable[Mapping[str, Any]]) -> torch.Tensor:
         """Return the payload of the mean that an exchange came to, which is valid until the next one ends.
 
@@ -231,6 +246,9 @@ class PseudoGradientAverager(DecentralizedAverager):
         expected = min(self._expected, self._company.most)
         matchmaking.target_group_size = min(MAX_GROUP, full_group(self._company.awaited, there, expected))
         return type(matchmaking)._check_reasons_to_reject(matchmaking, request, context)
+
+    async def _shun(self, peer: str, seconds: float) -> None:
+        self._shunned.add(peer, seconds)
 
     def _complain(self, peer: PeerID, what: str) -> None:
         """Shun a peer for what it sent, and tell the training process."""
@@ -375,6 +393,8 @@ class PseudoGradientAverager(DecentralizedAverager):
         self._agreement.begin()
         self._running_groups[group_id].set_result(runner)
         averages = await self._unless_it_stalls(runner.averages(), TIMEOUTS * timeout)
+        if self._agreement.has_judged:
+            self._reduced.put(([peer.to_base58() for peer in group_info.peer_ids], sorted(self._agreement.out)))
         if runner.tensor_part_container.failed_size:
             raise AllreduceException("a peer left in the middle of the exchange")
         for tensor, average in zip(tensors, averages):

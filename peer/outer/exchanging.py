@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from typing import Any
@@ -16,10 +16,12 @@ from peer.outer.averager import MATCHMAKING_SECONDS, MAX_GROUP
 from peer.outer.averager_process import AveragerProcess
 from peer.outer.doubts import Doubts
 from peer.outer.exchange_schedule import ExchangeSchedule
+from peer.outer.findings import Findings
 from peer.outer.leaders import Company
 from peer.outer.newcomers import Newcomers
 from peer.outer.pseudo_gradient import Given
-from peer.state.anchor import steps_of
+from peer.state.agreement import capped
+from peer.state.anchor import credited, steps_of
 from peer.state.means import Mean
 from peer.swarm.grouping import is_quorum
 from peer.wire import MAX_COUNT, Notice
@@ -47,8 +49,17 @@ class Flight:
 class Exchanging:
     """Begins exchanges, looks after the one in flight, and tells the schedule what it has cost."""
 
-    def __init__(self, process: AveragerProcess, schedule: ExchangeSchedule, doubts: Doubts, newcomers: Newcomers):
+    def __init__(
+        self,
+        process: AveragerProcess,
+        schedule: ExchangeSchedule,
+        doubts: Doubts,
+        newcomers: Newcomers,
+        findings: Findings,
+    ):
         self.seconds = 0.0  # that the last exchange took, once its group was there
+        self._complaints: list[str] = []  # peers that claim what they cannot have trained
+        self.findings = findings
         self._process, self._schedule, self._doubts, self._newcomers = process, schedule, doubts, newcomers
         self._flight: Flight | None = None
 
@@ -117,13 +128,14 @@ class Exchanging:
         flight, self._flight = self._flight, None
         try:
             declared = {peer.to_base58(): given for peer, given in flight.control.result().items()}
-            samples = {peer: int(given["samples"]) for peer, given in declared.items()}
-            steps = steps_of([(int(given["weight"]), int(given["steps"])) for given in declared.values()])
+            said = {peer: (int(given["samples"]), int(given["weight"])) for peer, given in declared.items()}
+            samples, steps = credited(said), _steps(declared.values())
             self._charge(flight, samples)
             self._doubts.exchanged(samples, flight.awaited)
             if not is_quorum(len(samples), expected := self._expected(declared, me, company)):
                 self._doubts.in_vain(samples, (other.peer for other in company))
                 raise ValueError(f"{len(samples)} of {expected} devices came")
+            self._check_what_they_claim({peer: count for peer, (count, _) in said.items()}, company)
         except CancelledError:  # by `cancel`
             return None
         except (Exception, asyncio.CancelledError) as error:  # the latter by hivemind
@@ -132,6 +144,17 @@ class Exchanging:
         self._measure(flight, samples, me)
         payload = self._process.averager.mean(declared.values())
         return Mean(flight.lineage, samples, min(max(1, steps), MAX_COUNT), payload)
+
+    def take_complaints(self) -> list[str]:
+        """Return the peers that gave more sequences than they can have trained, since this was last called."""
+        complaints, self._complaints = self._complaints, []
+        return complaints
+
+    def _check_what_they_claim(self, samples: dict[str, int], company: Sequence[Notice]) -> None:
+        """Raise ValueError where somebody gives more sequences than it can have trained; it is complained of."""
+        if found := self.findings.too_much(samples, company, time.monotonic()):
+            self._complaints += found
+            raise ValueError("a device says that it has trained more than it can have")
 
     def _charge(self, flight: Flight, came: Collection[str]) -> None:
         """Let newcomers pay for the time that an exchange with those that we know has waited for them in vain."""
@@ -172,6 +195,12 @@ class Exchanging:
             time.sleep(0.05)
         if self._flight is not None and not self._flight.control.done():
             self._flight.control.cancel()
+
+
+def _steps(declared: Collection[Mapping[str, Any]]) -> int:
+    """Return how many steps the anchor makes of what peers declared."""
+    steps = [int(given["steps"]) for given in declared]
+    return steps_of(zip(capped([int(given["weight"]) for given in declared], steps), steps))
 
 
 def reason(error: BaseException) -> str:

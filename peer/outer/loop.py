@@ -32,6 +32,7 @@ from peer.outer.doubts import Doubts
 from peer.outer.events import CaughtUp, Event, Reconnected, RoundClosed, Setback
 from peer.outer.exchange_schedule import ExchangeSchedule
 from peer.outer.exchanging import Exchanging, NotExchanged, reason
+from peer.outer.findings import SAID_OF_US, TOO_MUCH, UNDOES, Findings
 from peer.outer.interface import ExchangeReport
 from peer.outer.newcomers import Newcomers
 from peer.outer.offers import Offers
@@ -85,7 +86,8 @@ class BackgroundOuterLoop:
         self._process = AveragerProcess(network, averager, me.run_id)
         self._schedule = ExchangeSchedule(self.state.anchor.size)
         self._doubts, self._newcomers = Doubts(), Newcomers()
-        self._exchanging = Exchanging(self._process, self._schedule, self._doubts, self._newcomers)
+        findings = Findings(settings.training.dataset.seq_len)
+        self._exchanging = Exchanging(self._process, self._schedule, self._doubts, self._newcomers, findings)
         size = self.state.anchor.size
         self._catching_up = CatchingUp(network, checkpoints, progress.run, size, start.missed, self._doubts)
         self._saved_samples = progress.samples  # behind the newest checkpoint on the disk
@@ -109,6 +111,7 @@ class BackgroundOuterLoop:
         self._newcomers.hold_up(False)
         self.network.know(self._known)
         yield from happened(self._peers.shun(self._process.averager.complaints()))
+        yield from self._look_at_findings()
         self.state.contributions.update(self.others)
         self._offers.update(self.others, self.progress.samples, self.state.pseudo_gradient.samples)
         if self._exchanging.under_way:
@@ -120,6 +123,23 @@ class BackgroundOuterLoop:
             yield from happened(self._take_mean())
         if time.monotonic() >= self._not_before:
             yield from happened(self._decide(view.suspected))
+
+    def _look_at_findings(self) -> Iterator[Event]:
+        """Leave out whom we, or enough of those that we know, have found to be at odds with the others; say so.
+
+        Where it is said of us, that is said as well: a device may be broken, and cannot see so itself.
+        """
+        findings, averager = self._exchanging.findings, self._process.averager
+        for group, at_odds in averager.reduced():
+            findings.reduced((peer for peer in group if peer != self._me.peer), at_odds)
+        at_odds, too_much = findings.to_leave_out(self.others, self._known), self._exchanging.take_complaints()
+        for peers, what in ((at_odds, UNDOES), (too_much, TOO_MUCH)):
+            seconds = {peer: findings.left_out(peer) for peer in peers}
+            for peer in peers:
+                averager.shun(peer, seconds[peer])
+            yield from happened(self._peers.leave_out(seconds, what))
+        if findings.is_said_of_us(self._me.peer, self.others, self._known):
+            yield Setback(SAID_OF_US)
 
     def _decide(self, suspected: frozenset[str]) -> Event | None:
         """Catch up, exchange, or close a round alone: whichever is due, with no exchange under way."""
@@ -325,6 +345,7 @@ class BackgroundOuterLoop:
                 "paused": self._paused,
                 "reachable": self.network.view.reachable,
                 "sharing": not self.needs_checkpoint,
+                "at_odds": self._exchanging.findings.at_odds,
             }
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from peer.outer.events import Setback
 from peer.outer.shunned import SHUN_SECONDS, Shunned
@@ -58,6 +58,21 @@ class Peers:
         self.others = [other for other in self.others if other.peer not in self._shunned]
         what = ", and ".join(f"{self.name_of(peer)} sent {what}" for peer, what in complaints)
         return Setback(f"{what}: exchanges go on without it for {SHUN_SECONDS / 60:.0f} minutes")
+
+    def leave_out(self, findings: Mapping[str, float], what: str) -> Setback | None:
+        """Leave peers out of `others` for a while; return the event that names them.
+
+        :param findings: seconds by peer id
+        :param what: they do, in words
+        """
+        if not findings:
+            return None
+        for peer, seconds in findings.items():
+            self._shunned.add(peer, seconds)
+        self.others = [other for other in self.others if other.peer not in self._shunned]
+        names = " and ".join(self.name_of(peer) for peer in findings)
+        minutes = max(findings.values()) / 60
+        return Setback(f"{names} {what}: exchanges go on without it for {minutes:.0f} minutes")
 
     def name_of(self, peer: str) -> str:
         """Return what people call a peer, or the end of its id where it never gave a name."""

@@ -62,6 +62,7 @@ class Agreement:
     def __init__(self) -> None:
         self._figures: dict[frozenset[str], tuple[float, float, float]] = {}  # sums over blocks, and blocks
         self._out: set[str] = set()
+        self.has_judged = False  # a part of this exchange
         self._lock = threading.Lock()  # parts are put together in threads
 
     def begin(self) -> None:
@@ -70,7 +71,7 @@ class Agreement:
             if len(self._figures) > MOST_PAIRS:
                 self._figures.clear()
             self._figures = {pair: (c * KEPT, s * KEPT, n * KEPT) for pair, (c, s, n) in self._figures.items()}
-            self._out = set()
+            self._out, self.has_judged = set(), False
 
     @property
     def out(self) -> frozenset[str]:
@@ -96,6 +97,7 @@ class Agreement:
             return shares
         with self._lock:
             out = at_odds(*self._with_what_was_seen(peers, cosines.tolist(), likenesses.tolist(), blocks))
+            self.has_judged = True
             self._out |= {peers[index] for index in out}
         return [0.0 if index in out else share for index, share in enumerate(shares)]
 

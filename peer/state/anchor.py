@@ -19,7 +19,7 @@ moved twice by what everybody's gradients say.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +32,7 @@ LONG = 32  # steps, from which on a way is a long one
 MOST_GAIN = 1.5  # times the steps of the peer that trained most, which the anchor makes in company
 LIMIT = 30.0  # times what a step moves a number, root mean square: by one or two at most
 MAX_MOVE = 20.0  # of the anchor's norm: a tiny model may well move by five times that while a joiner takes its state
+MOST_CREDIT = 64  # times the sequences of the others that weigh: more of a peer do not count in one exchange
 CHUNK = 2**16  # numbers that go through all arithmetic while they are in the processor's cache
 
 
@@ -174,17 +175,39 @@ def gain(samples: Iterable[int]) -> float:
     return min(MOST_GAIN, math.sqrt(max(1.0, equal_ones)))
 
 
-def steps_of(group: Iterable[tuple[int, int]]) -> int:
+def steps_of(group: Iterable[tuple[float, int]]) -> int:
     """Return how many steps the anchor makes, about as many as the peer that trained most.
 
-    It is the mean of the steps that each peer would have made at the speed of the one that trained most, weighted by
-    the cube of its sequences. Of a fast and a slow peer that is what the fast one made. Of equal peers, of which chance
-    lets one make more steps than another this time, it is not what the luckiest one made: in one process, eight that
-    made 3 to 7 steps learnt less where the anchor made 7 (docs/log.md).
+    It is the mean of the steps that each peer would have made with batches of the usual size, weighted by the cube of
+    its sequences. At least half of the sequences were trained in batches of that size or larger ones: so what one of
+    several says of its steps alone decides nothing. Of a fast and a slow peer that is what the fast one made. Of equal
+    peers, of which chance lets one make more steps than another this time, it is not what the luckiest one made: in one
+    process, eight that made 3 to 7 steps learnt less where the anchor made 7 (docs/log.md).
 
     :param group: (sequences, steps) of each peer
     """
-    group = list(group)
-    most, steps = max(group)
-    weighed, weights = (sum(sequences**power for sequences, _ in group) for power in (4, 3))
-    return round(steps * weighed / (most * weights))
+    batches = [(min(steps, sequences) / sequences, sequences) for sequences, steps in group if sequences]
+    weighed, weights = (sum(sequences**power for _, sequences in batches) for power in (4, 3))
+    before, half = 0.0, sum(sequences for _, sequences in batches) / 2
+    for steps_of_a_sequence, sequences in sorted(batches):
+        before += sequences
+        if before >= half:
+            return round(steps_of_a_sequence * weighed / weights)
+    return 0
+
+
+def credited(group: Mapping[str, tuple[int, int]]) -> dict[str, int]:
+    """Return how many sequences of each peer count for the run: of a mean of several, not any number.
+
+    Whoever comes back after a time apart has trained many that do not weigh. But a round is not over, and the learning
+    rate does not fall, by what one device says.
+
+    :param group: (sequences, those of them that weigh) by peer id
+    """
+    weights = sum(weight for _, weight in group.values())
+    if len(group) < 2:
+        return {peer: samples for peer, (samples, _) in group.items()}
+    return {
+        peer: min(samples, max(weight, MOST_CREDIT * max(1, weights - weight)))
+        for peer, (samples, weight) in group.items()
+    }

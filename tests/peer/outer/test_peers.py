@@ -36,6 +36,18 @@ def test_only_peers_of_our_run_are_company(clock: Clock) -> None:
     assert (peers.name_of(ANA), peers.name_of(BEN)) == ("Ana", BEN[-6:]), "who left is still known by its name"
 
 
+def test_who_is_left_out_is_named_and_is_nobody_until_its_time_is_over(clock: Clock) -> None:
+    peers, here = Peers("ours"), [notice(ANA, "Ana"), notice(BEN, "Ben")]
+    peers.update(here)
+    assert peers.leave_out({}, "lies") is None
+    setback = peers.leave_out({ANA: 1200.0}, "lies")
+    assert setback is not None and setback.reason == "Ana lies: exchanges go on without it for 20 minutes"
+    assert names(peers) == ["Ben"]
+    clock.now += 1201.0
+    peers.update(here)
+    assert names(peers) == ["Ana", "Ben"]
+
+
 def test_who_is_shunned_is_nobody_until_its_time_is_over(clock: Clock) -> None:
     peers, here = Peers("ours"), [notice(ANA, "Ana"), notice(BEN, "Ben")]
     peers.update(here)

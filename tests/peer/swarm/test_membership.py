@@ -251,6 +251,8 @@ def test_the_anchor_takes_about_the_steps_of_who_trained_most() -> None:
     assert steps_of([(32, 8), (8, 2)]) == 8
     assert steps_of([(64, 16), (16, 4)]) == 16, "a slow one does not hold the fast one back"
     assert steps_of([(4 * steps, steps) for steps in (5, 5, 4, 8, 4, 6, 5, 5)]) == 6, "chance is no speed"
+    assert steps_of([(16, 4)] * 3 + [(16, 2**20)]) == 4, "nor is what one of four says"
+    assert steps_of([(0, 0)]) == 0
     assert steps_of([(16, 4), (10, 10)]) == 4, "many small steps of a phone are not many steps"
 
 

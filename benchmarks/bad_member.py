@@ -1,6 +1,6 @@
 """A peer that trains like any other until it is told to lie:  python -m benchmarks.bad_member FILE --step 0.1 --join
 
-As `benchmarks/steady_peer.py`; while the file is there, it declares in its exchanges that it expects a group of 64.
+As `benchmarks/steady_peer.py`; while the file is there, it lies in its exchanges: in the way that `--way` says.
 """
 
 from __future__ import annotations
@@ -8,34 +8,99 @@ from __future__ import annotations
 import argparse
 import runpy
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from benchmarks.steady_peer import slow_down
+from peer.state.codec import bits_of, decode, encode, payload_bytes
+from peer.wire import MAX_SAMPLES
 
 GROUP_SIZE = 64
+TIMES = 20  # the weight
+FLIPPED = 1e-3  # of the bits
+
+Given = dict[str, Any]  # what an exchange is begun with
+
+
+def moved(change: Callable[[Tensor], Tensor]) -> Callable[[Given, int], Given]:
+    """Return the lie that gives other numbers."""
+
+    def lie(given: Given, size: int) -> Given:
+        payload = given["given"]
+        bits = bits_of(len(payload), size)
+        assert bits is not None
+        numbers, other = torch.empty(size), torch.empty_like(payload)
+        decode(payload, bits, numbers)
+        encode(change(numbers), bits, other, 20.0)
+        return {**given, "given": other}
+
+    return lie
+
+
+def as_long(other: Tensor, numbers: Tensor) -> Tensor:
+    return other * (numbers.norm() / other.norm())
+
+
+def weighed(given: Given, size: int) -> Given:
+    more = {name: min(MAX_SAMPLES, TIMES * given[name]) for name in ("samples", "weight", "steps")}
+    return {**given, **more}
+
+
+def flipped(given: Given, size: int) -> Given:
+    """Bits of the payload, as broken memory flips them."""
+    payload = given["given"]
+    flips = torch.rand(len(payload), 8) < FLIPPED
+    return {**given, "given": payload ^ (flips * 2 ** torch.arange(8)).sum(1).to(torch.uint8)}
+
+
+def not_a_number(given: Given, size: int) -> Given:
+    payload = given["given"].clone()
+    payload[: payload_bytes(size, 2) // 1000].fill_(255)
+    return {**given, "given": payload}
+
+
+WAYS: dict[str, Callable[[Given, int], Given]] = {
+    "group": lambda given, size: {**given, "group_size": GROUP_SIZE},
+    "opposite": moved(lambda numbers: -numbers),
+    "three-times": moved(lambda numbers: -3 * numbers),
+    "random": moved(lambda numbers: as_long(torch.randn_like(numbers), numbers)),
+    "weight": weighed,
+    "samples": lambda given, size: {**given, "samples": MAX_SAMPLES},
+    "tilt": moved(
+        lambda numbers: as_long(torch.randn(len(numbers), generator=torch.Generator().manual_seed(7)), numbers)
+    ),
+    "bits": flipped,
+    "nan": not_a_number,
+    "heavy-opposite": lambda given, size: weighed(WAYS["opposite"](given, size), size),
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.bad_member", description=__doc__.splitlines()[0])
     parser.add_argument("file", type=Path, help="while it is there, the peer lies")
     parser.add_argument("--step", type=float, required=True, help="seconds that a training step takes at least")
+    parser.add_argument("--way", choices=WAYS, default="group", help="how it lies (default: %(default)s)")
     arguments, rest = parser.parse_known_args()
     slow_down(arguments.step)
-    claim_a_large_group(arguments.file)
+    lie_in_exchanges(arguments.file, WAYS[arguments.way])
     sys.argv = ["peer", *rest]
     runpy.run_module("peer", run_name="__main__", alter_sys=True)
 
 
-def claim_a_large_group(file: Path) -> None:
+def lie_in_exchanges(file: Path, lie: Callable[[Given, int], Given]) -> None:
     from peer.outer.averager import PseudoGradientAverager
 
     exchange = PseudoGradientAverager.exchange
 
-    def lie(self: PseudoGradientAverager, *given: Any, group_size: int, **more: Any) -> Any:
-        return exchange(self, *given, group_size=GROUP_SIZE if file.exists() else group_size, **more)
+    def lying(self: PseudoGradientAverager, given: Tensor, **more: Any) -> Any:
+        said: Given = {"given": given, **more}
+        return exchange(self, **(lie(said, self.size) if file.exists() else said))
 
-    PseudoGradientAverager.exchange = lie  # type: ignore[method-assign]
+    PseudoGradientAverager.exchange = lying  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":

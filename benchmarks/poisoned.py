@@ -1,0 +1,105 @@
+"""What one bad member can do to the means of the others:  python -m benchmarks.poisoned --of 4
+
+So many real peers of a tiny model train together on a test LAN, one of which gives what it should not
+(`benchmarks/bad_member.py`), from its start on. Beside it the same without that one, which of two is one alone. Prints,
+for each way to be bad, the held-out loss of each honest device after so many rounds of its own, ÷ that of the same
+without the bad one, and how many rounds with it had closed when each device named it. Ends with 1 where a loss is more
+than 2 % worse, or a device names it later than after three rounds, or not at all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean
+
+from benchmarks.attacks import SETTINGS, STEP
+from benchmarks.bad_member import WAYS
+from benchmarks.cold_starts import load
+from benchmarks.household import PEER
+from benchmarks.time_to_loss import end, found, held_out_loss, kept
+from minigpt.checkpoint import read
+from tests.devices import Device
+from tests.lan import HostProcess, Lan
+
+NONE = "none"
+POISONS = [NONE, *(way for way in WAYS if way != "group")]
+LINK_MBITS = 100.0
+SECONDS = 300.0  # that so many rounds may take
+MOST_WORSE = 1.02
+MOST_ROUNDS = 3
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The outcome of some rounds, of each honest device."""
+
+    losses: list[float]  # nats a token, held-out
+    rounds: list[int | None]  # with the bad one, that had closed when it was named; None where it was not
+
+
+def join(device: Device, rounds: int) -> tuple[str, ...]:
+    return (*STEP, "--join", "--go-on", "--no-page", "--name", device.host.name, "--rounds", str(rounds))
+
+
+def run(devices: list[Device], way: str, rounds: int) -> Outcome:
+    """Let the first device be bad in that way, and the others train for so many rounds."""
+    bad, *honest = devices
+    with kept(devices):
+        processes = [device.start(PEER, *join(device, rounds)) for device in honest]
+        liars = []
+        if way != NONE:
+            lie = bad.folder / "lie"
+            lie.touch()
+            liars.append(bad.start("benchmarks.bad_member", str(lie), "--way", way, *join(bad, 100 * rounds)))
+        for process in processes:
+            process.wait(SECONDS)
+        end(liars)
+        named = [rounds_until_named(process) for process in processes]
+        return Outcome([last_loss(device) for device in honest], named)
+
+
+def last_loss(device: Device) -> float:
+    """Nats a token of the newest checkpoint, on the device's held-out text."""
+    return held_out_loss(device, read((device.folder / "checkpoints" / "latest").resolve()))
+
+
+def rounds_until_named(process: HostProcess) -> int | None:
+    before, named, _ = process.output().partition("exchanges go on without it")
+    if not named or "host1" not in before.splitlines()[-1]:
+        return None
+    return len(re.findall(r"^.*round \d+ .*with .*host1", before, re.MULTILINE))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.poisoned", description=__doc__.splitlines()[0])
+    parser.add_argument("--only", nargs="+", choices=POISONS, default=POISONS, metavar="WAY")
+    parser.add_argument("--of", type=int, default=4, help="devices, the bad one among them (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=15, help="(default: %(default)s)")
+    arguments = parser.parse_args()
+    failed, without = False, float("nan")
+    print("| way | held-out | ÷ without | rounds until named | |\n| --- | --- | --- | --- | --- |", flush=True)
+    with tempfile.TemporaryDirectory(prefix="cellmind-poisoned-") as folder, Lan(arguments.of, LINK_MBITS) as lan:
+        devices = [Device(host, Path(folder) / host.name, SETTINGS) for host in lan.hosts]
+        found(devices)
+        for way in sorted(arguments.only, key=lambda way: way != NONE):
+            outcome = run(devices, way, arguments.rounds)
+            if way == NONE:
+                without = mean(outcome.losses)
+            worst = max(outcome.losses) / without
+            is_bad = way != NONE and not worst <= MOST_WORSE
+            if arguments.of > 2 and way not in (NONE,):
+                is_bad |= any(rounds is None or rounds > MOST_ROUNDS for rounds in outcome.rounds)
+            failed |= is_bad
+            losses = " ".join(f"{loss:.3f}" for loss in outcome.losses)
+            rounds = " ".join("never" if count is None else str(count) for count in outcome.rounds)
+            print(f"| {way} | {losses} | {worst:.3f} | {rounds} | {'fails' * is_bad} | {load()}", flush=True)
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    main()

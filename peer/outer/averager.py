@@ -17,6 +17,7 @@ import signal
 import time
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, AsyncIterator  # noqa: UP035 -- hivemind tells streams by typing's name
 
 import torch
@@ -37,7 +38,7 @@ from peer.outer.leaders import Company, Following, StallingLeaders
 from peer.outer.matchmaking import KeptGroups
 from peer.outer.shunned import SHUN_SECONDS, Shunned
 from peer.outer.traffic import Traffic
-from peer.state.agreement import Agreement
+from peer.state.agreement import Agreement, Look
 from peer.state.anchor import FINE, MEAN_BITS
 from peer.state.codec import PART, bits_of, payload_bytes
 from peer.swarm.grouping import full_group
@@ -51,6 +52,15 @@ MAX_GROUP = MAX_PEERS  # that a group waits for at most
 CHUNK_TIMEOUT = 15.0  # seconds
 SHORTEST_TIMEOUT = 3.0  # seconds
 TIMEOUTS = 3  # that an exchange in which nothing moves is given
+
+
+@dataclass(frozen=True)
+class Reduced:
+    """What a device has seen in an exchange that it has reduced a part of."""
+
+    group: list[str]  # peer ids, its own among them
+    at_odds: frozenset[str]
+    look: Look | None  # at what two gave
 
 
 class PseudoGradientAverager(DecentralizedAverager):
@@ -77,7 +87,7 @@ class PseudoGradientAverager(DecentralizedAverager):
         self._searches: set[asyncio.Task[Any] | None] = set()  # for groups, in the child process
         self._stalling = StallingLeaders()  # in the child process
         self._agreement = Agreement()  # in the child process
-        self._reduced: mp.SimpleQueue[tuple[list[str], list[str]]] = mp.SimpleQueue()
+        self._reduced: mp.SimpleQueue[Reduced] = mp.SimpleQueue()
         # in the child process, of the exchange at hand: the others, and how many peers the best informed expects
         self._company, self._expected = Company(*(frozenset[str](),) * 3, most=1), 0
         self._has_left = False  # a leader that did not begin
@@ -193,11 +203,8 @@ class PseudoGradientAverager(DecentralizedAverager):
             complaints.append(self._complaints.get())
         return complaints
 
-    def reduced(self) -> list[tuple[list[str], list[str]]]:
-        """Return the groups of exchanges that this device has reduced a part of, and who was at odds with them.
-
-        Those since this was last called.
-        """
+    def reduced(self) -> list[Reduced]:
+        """Return what was seen in the exchanges that this device has reduced a part of, since this was last called."""
         reduced = []
         while not self._reduced.empty():
             reduced.append(self._reduced.get())
@@ -394,7 +401,8 @@ class PseudoGradientAverager(DecentralizedAverager):
         self._running_groups[group_id].set_result(runner)
         averages = await self._unless_it_stalls(runner.averages(), TIMEOUTS * timeout)
         if self._agreement.has_judged:
-            self._reduced.put(([peer.to_base58() for peer in group_info.peer_ids], sorted(self._agreement.out)))
+            group = [peer.to_base58() for peer in group_info.peer_ids]
+            self._reduced.put(Reduced(group, self._agreement.out, self._agreement.look))
         if runner.tensor_part_container.failed_size:
             raise AllreduceException("a peer left in the middle of the exchange")
         for tensor, average in zip(tensors, averages):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from typing import Any
 
 from hivemind.averaging.control import StepControl
+from torch import Tensor
 
 from data.terminal import printable
 from peer.outer.averager import MATCHMAKING_SECONDS, MAX_GROUP
@@ -19,6 +20,7 @@ from peer.outer.exchange_schedule import ExchangeSchedule
 from peer.outer.findings import Findings
 from peer.outer.leaders import Company
 from peer.outer.newcomers import Newcomers
+from peer.outer.pair import Pair
 from peer.outer.pseudo_gradient import Given
 from peer.state.agreement import capped
 from peer.state.anchor import credited, steps_of
@@ -59,7 +61,7 @@ class Exchanging:
     ):
         self.seconds = 0.0  # that the last exchange took, once its group was there
         self._complaints: list[str] = []  # peers that claim what they cannot have trained
-        self.findings = findings
+        self.findings, self.pair = findings, Pair()
         self._process, self._schedule, self._doubts, self._newcomers = process, schedule, doubts, newcomers
         self._flight: Flight | None = None
 
@@ -144,6 +146,20 @@ class Exchanging:
         self._measure(flight, samples, me)
         payload = self._process.averager.mean(declared.values())
         return Mean(flight.lineage, samples, min(max(1, steps), MAX_COUNT), payload)
+
+    def look_at_others(self, me: str, parameters: Callable[[], list[Tensor]]) -> None:
+        """Take in what this device has seen of what others gave.
+
+        :param me: our peer id
+        :param parameters: returns a copy of ours
+        """
+        for reduced in self._process.averager.reduced():
+            others = [peer for peer in reduced.group if peer != me]
+            self.findings.reduced(others, reduced.at_odds)
+            if len(others) == 1 and reduced.look is not None:
+                self.pair.exchanged(others[0], reduced.look, parameters)
+            else:
+                self.pair.forget()
 
     def take_complaints(self) -> list[str]:
         """Return the peers that gave more sequences than they can have trained, since this was last called."""

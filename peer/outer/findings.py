@@ -21,6 +21,7 @@ SLACK_SECONDS = 3.0  # of training, by which it may be wrong
 LEFT_OUT_SECONDS = 600.0  # twice as long each further time
 MOST_DOUBLED = 5
 UNDOES = "gives what undoes what the others learn, or noise"
+UNDOES_OURS = "gives what undoes what this device learns, or noise"
 SAID_OF_US = (
     "the other devices leave out what this one gives: it does not agree with what they learn. "
     "Is its memory or its GPU broken? Start it again"

@@ -32,13 +32,14 @@ from peer.outer.doubts import Doubts
 from peer.outer.events import CaughtUp, Event, Reconnected, RoundClosed, Setback
 from peer.outer.exchange_schedule import ExchangeSchedule
 from peer.outer.exchanging import Exchanging, NotExchanged, reason
-from peer.outer.findings import SAID_OF_US, TOO_MUCH, UNDOES, Findings
+from peer.outer.findings import SAID_OF_US, TOO_MUCH, UNDOES, UNDOES_OURS, Findings
 from peer.outer.interface import ExchangeReport
 from peer.outer.newcomers import Newcomers
 from peer.outer.offers import Offers
 from peer.outer.outer_state import OuterState, StartingPoint, Tally
 from peer.outer.peers import REUNION_SECONDS, Peers
 from peer.outer.traffic import Traffic
+from peer.state.anchor import snapshot
 from peer.state.means import Mean
 from peer.swarm.grouping import (
     can_exchange,
@@ -129,17 +130,31 @@ class BackgroundOuterLoop:
 
         Where it is said of us, that is said as well: a device may be broken, and cannot see so itself.
         """
-        findings, averager = self._exchanging.findings, self._process.averager
-        for group, at_odds in averager.reduced():
-            findings.reduced((peer for peer in group if peer != self._me.peer), at_odds)
+        findings = self._exchanging.findings
+        self._exchanging.look_at_others(self._me.peer, lambda: snapshot(self.inner.parameters))
         at_odds, too_much = findings.to_leave_out(self.others, self._known), self._exchanging.take_complaints()
         for peers, what in ((at_odds, UNDOES), (too_much, TOO_MUCH)):
-            seconds = {peer: findings.left_out(peer) for peer in peers}
-            for peer in peers:
-                averager.shun(peer, seconds[peer])
-            yield from happened(self._peers.leave_out(seconds, what))
+            yield from self._leave_out(peers, what)
+        if self._exchanging.pair.to_leave:
+            yield from self._part_from(self._exchanging.pair.to_leave)
         if findings.is_said_of_us(self._me.peer, self.others, self._known):
             yield Setback(SAID_OF_US)
+
+    def _part_from(self, other: str) -> Iterator[Event]:
+        """Go on without the other one of two, from where we stood before it looked as if it undid what we learn."""
+        yield from self._leave_out([other], UNDOES_OURS)
+        if self._exchanging.pair.before is not None:
+            self.state.go_on_from(self._exchanging.pair.before)
+        self._exchanging.pair.forget()
+        self._shared_from = None
+        yield from happened(self._close_round_alone())
+
+    def _leave_out(self, peers: list[str], what: str) -> Iterator[Event]:
+        """Name the peers, and exchange without them for a while."""
+        seconds = {peer: self._exchanging.findings.left_out(peer) for peer in peers}
+        for peer in peers:
+            self._process.averager.shun(peer, seconds[peer])
+        yield from happened(self._peers.leave_out(seconds, what))
 
     def _decide(self, suspected: frozenset[str]) -> Event | None:
         """Catch up, exchange, or close a round alone: whichever is due, with no exchange under way."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from minigpt import checkpoint
 from minigpt.checkpoint.manifest import Progress, Standing
@@ -153,6 +154,14 @@ class OuterState:
         self.anchor.begin(self.anchor.parameters)
         self.pseudo_gradient.drop()
         self._remember_anchor()
+
+    @torch.no_grad()
+    def go_on_from(self, parameters: Sequence[Tensor]) -> None:
+        """Train on from parameters of ours of a while ago, unless those of now are better on the next batches."""
+        here, there = self.inner.losses_towards(parameters, (0.0, 1.0))
+        if not here <= there:
+            self.inner.go_to(parameters)
+        self.inner.average.begin()
 
     def begin(self) -> None:
         """Begin at the anchor of now: nothing has been given at it, and nothing was trained since."""

@@ -20,6 +20,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Sequence
+from dataclasses import dataclass
 from statistics import median, median_high
 
 import torch
@@ -56,6 +57,15 @@ def figures(parts: Tensor) -> tuple[Tensor, Tensor, float]:
     return whole / (length[:, None] * length), by_block.square().mean(0) * BLOCK, float(moved.sum())
 
 
+@dataclass(frozen=True)
+class Look:
+    """The figures of what two gave in one exchange."""
+
+    cosine: float
+    likeness: float
+    blocks: float  # that they are of
+
+
 class Agreement:
     """The figures of each pair of peers, over the parts that this device has reduced, and who is out by them."""
 
@@ -63,6 +73,7 @@ class Agreement:
         self._figures: dict[frozenset[str], tuple[float, float, float]] = {}  # sums over blocks, and blocks
         self._out: set[str] = set()
         self.has_judged = False  # a part of this exchange
+        self._pair: list[Look] = []  # of the parts of this exchange, where two gave
         self._lock = threading.Lock()  # parts are put together in threads
 
     def begin(self) -> None:
@@ -72,12 +83,26 @@ class Agreement:
                 self._figures.clear()
             self._figures = {pair: (c * KEPT, s * KEPT, n * KEPT) for pair, (c, s, n) in self._figures.items()}
             self._out, self.has_judged = set(), False
+            self._pair = []
 
     @property
     def out(self) -> frozenset[str]:
         """The peers whose contributions to parts of this exchange did not count."""
         with self._lock:
             return frozenset(self._out)
+
+    @property
+    def look(self) -> Look | None:
+        """The figures of all parts of this exchange, where it was one of two; None where there are none."""
+        with self._lock:
+            blocks = sum(look.blocks for look in self._pair)
+            if not blocks:
+                return None
+            cosine, likeness = (
+                sum(value * look.blocks for look, value in zip(self._pair, values)) / blocks
+                for values in zip(*((look.cosine, look.likeness) for look in self._pair))
+            )
+        return Look(cosine, likeness, blocks)
 
     def shares(self, peers: Sequence[str], parts: Tensor) -> list[float]:
         """Return the share of each contribution to a part that counts: 0 where its peer is at odds with the others.
@@ -87,9 +112,11 @@ class Agreement:
         :param peers: ids of those that give, all with some weight
         :param parts: (n, N) float32, what they give
         """
-        lengths = parts.norm(dim=1).tolist()
         if len(peers) < 3:
+            if len(peers) == 2:
+                self._look_at_two(parts)
             return [1.0] * len(peers)
+        lengths = parts.norm(dim=1).tolist()
         most = LONGEST * median(lengths)
         shares = [min(1.0, most / length) if length and most else 1.0 for length in lengths]
         cosines, likenesses, blocks = figures(parts)
@@ -100,6 +127,13 @@ class Agreement:
             self.has_judged = True
             self._out |= {peers[index] for index in out}
         return [0.0 if index in out else share for index, share in enumerate(shares)]
+
+    def _look_at_two(self, parts: Tensor) -> None:
+        cosines, likenesses, blocks = figures(parts)
+        if blocks >= FEWEST_BLOCKS:
+            with self._lock:
+                self.has_judged = True
+                self._pair.append(Look(float(cosines[0, 1]), float(likenesses[0, 1]), blocks))
 
     def _with_what_was_seen(
         self, peers: Sequence[str], cosines: list[list[float]], likenesses: list[list[float]], blocks: float

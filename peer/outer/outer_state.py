@@ -18,6 +18,7 @@ from minigpt import checkpoint
 from minigpt.checkpoint.manifest import Progress, Standing
 from minigpt.model import MiniGPT
 from minigpt.settings import Settings
+from peer.device.memory import is_out_of_memory
 from peer.inner.loop import InnerLoop
 from peer.inner.optimizer import movements_of_a_step
 from peer.outer.catching_up import NewerAnchor
@@ -26,6 +27,8 @@ from peer.outer.pseudo_gradient import PseudoGradient
 from peer.state.anchor import Anchor, follow, snapshot
 from peer.state.contributions import Contributions
 from peer.state.means import Mean
+
+WORSE = 0.05  # nats a token, on two batches: by so much they are, and it is no chance
 
 
 @dataclass(frozen=True)
@@ -155,11 +158,23 @@ class OuterState:
         self.pseudo_gradient.drop()
         self._remember_anchor()
 
+    def is_worse_than(self, parameters: Sequence[Tensor]) -> bool:
+        """Return whether our parameters are clearly worse than others on the next batches of our text.
+
+        False where there is no memory to tell.
+        """
+        try:
+            here, there = self.inner.losses_towards(parameters, (0.0, 1.0))
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            return False
+        return math.isfinite(there) and not here <= there + WORSE
+
     @torch.no_grad()
     def go_on_from(self, parameters: Sequence[Tensor]) -> None:
-        """Train on from parameters of ours of a while ago, unless those of now are better on the next batches."""
-        here, there = self.inner.losses_towards(parameters, (0.0, 1.0))
-        if not here <= there:
+        """Train on from parameters of ours of a while ago, where those of now are clearly worse."""
+        if self.is_worse_than(parameters):
             self.inner.go_to(parameters)
         self.inner.average.begin()
 

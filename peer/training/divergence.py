@@ -131,13 +131,19 @@ class Recovery:
     def _good_state(self) -> str:
         """Go on from the best state, where nobody follows the anchor and it is the worse one; return what we are at."""
         anchor = f"the state of round {self._outer.progress.round}"
+        best, kept = self._best_parameters(), None if self._best is None else self._best.kept
+        name = "" if kept is None or not self._is_better(best) else f"the best state, of round {kept[0].round}"
         if self._outer.is_shared:
+            if name and self._outer.others:  # all are at it: who has brought it there cannot be told
+                self._display.note(
+                    f"{anchor}, which all devices are at, has become worse on this device's texts than {name}: "
+                    "that one is kept, and it is what is asked"
+                )
             return f"{anchor}, where the other devices are" if self._outer.others else anchor
-        best = self._best_parameters()
-        if best is None or self._best is None or self._best.kept is None or not self._is_better(best):
+        if best is None or not name:
             return anchor
         self._inner.reset(best)
-        return f"the best state, of round {self._best.kept[0].round}"
+        return name
 
     def _best_parameters(self) -> list[Tensor] | None:
         """Return the parameters of the best state; None where there is none, or it cannot be read."""

@@ -210,6 +210,17 @@ def test_in_company_it_goes_back_to_the_anchor_once_no_exchange_is_in_the_way() 
     assert len(device.said) == 1 and "goes on from the state of round 7, where the other devices are" in device.said[0]
 
 
+def test_where_the_state_of_all_devices_has_become_worse_that_is_said() -> None:
+    device = Device(lr=3e-4, is_shared=True, has_best=True)
+    device.spoil()
+    device.state.close_round_alone()
+    anchor = [parameter.clone() for parameter in device.state.anchor.parameters]
+    device.lose(math.nan, NOT_FINITE)
+    assert device.is_at(anchor), "the others are there"
+    assert "has become worse on this device's texts than the best state, of round 0" in device.said[0]
+    assert len(device.said) == 2
+
+
 def test_a_loss_that_rose_is_the_text_s_where_no_state_from_before_does_better() -> None:
     device = Device(lr=3e-4, has_best=True)
     device.train(200)

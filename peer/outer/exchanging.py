@@ -137,7 +137,7 @@ class Exchanging:
             if not is_quorum(len(samples), expected := self._expected(declared, me, company)):
                 self._doubts.in_vain(samples, (other.peer for other in company))
                 raise ValueError(f"{len(samples)} of {expected} devices came")
-            self._check_what_they_claim({peer: count for peer, (count, _) in said.items()}, company)
+            self._check_what_they_claim(said, company)
         except CancelledError:  # by `cancel`
             return None
         except (Exception, asyncio.CancelledError) as error:  # the latter by hivemind
@@ -169,9 +169,9 @@ class Exchanging:
         complaints, self._complaints = self._complaints, []
         return complaints
 
-    def _check_what_they_claim(self, samples: dict[str, int], company: Sequence[Notice]) -> None:
+    def _check_what_they_claim(self, said: dict[str, tuple[int, int]], company: Sequence[Notice]) -> None:
         """Raise ValueError where somebody gives more sequences than it can have trained; it is complained of."""
-        if found := self.findings.too_much(samples, company, time.monotonic()):
+        if found := self.findings.too_much(said, company, time.monotonic()):
             self._complaints += found
             raise ValueError("a device says that it has trained more than it can have")
 

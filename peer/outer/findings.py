@@ -1,23 +1,27 @@
 """The findings of this device about what others give: who is at odds with the group, and who claims too much.
 
-What is at odds does not count in the mean at once, by the reducer of each part (`peer/state/agreement.py`). To name a
-device and to leave it out for a while takes more: this device has seen it twice, or once and another one as well, or
-more than half of the others that it knows say so in their notices. One device's word is not enough.
+What is at odds does not count in the mean, by the reducer of each part (`peer/state/agreement.py`). To name a device
+and to leave it out for a while takes more: more than half of this device and the others that it knows have seen it, as
+they say in their notices. So one device's word is never enough, and all leave it out at about the same time: were it
+left out by some and not by others, there would be two groups, and in a small one nobody is outvoted.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
+from peer.outer.shunned import Shunned
 from peer.swarm.membership import MAX_MEMBERS
 from peer.wire import MOST_LEFT_OUT, Notice
 
 REMEMBERED = 4  # exchanges of a peer of which this device reduced a part
-ENOUGH = 2  # of them with a peer at odds, that this device names it by itself
-SOME = 2  # others whose word is needed where this device has seen nothing
-PLAUSIBLE = 4.0  # times the sequences that a peer can have trained at the speed that its notices say
+SOME = 2  # devices that must have seen it, and more than half of those that can
+PLAUSIBLE = 4.0  # times the sequences that weigh, that a peer can have trained at the speed that its notices say
 SLACK_SECONDS = 3.0  # of training, by which it may be wrong
+FAR_MORE = 100.0  # times as many: of a time apart, or made up
+MANY = 3  # of these in a row are made up
 LEFT_OUT_SECONDS = 600.0  # twice as long each further time
 MOST_DOUBLED = 5
 UNDOES = "gives what undoes what the others learn, or noise"
@@ -27,6 +31,28 @@ SAID_OF_US = (
     "Is its memory or its GPU broken? Start it again"
 )
 TOO_MUCH = "says that it has trained more than it can have"
+
+
+@dataclass
+class Pace:
+    """How much a peer may have trained, by the speed that its notices say."""
+
+    since: float  # when it gave last
+    fastest: float = 0.0  # sequences a second
+    may: float = 0.0  # sequences beyond what it has given
+    many: int = 0  # times that it gave far more than can be, fewer by one with each exchange in which it did not
+
+    def exceeds(self, samples: int, weight: int, now: float) -> bool:
+        """Take in what it gives now; return whether that is more than it can have trained."""
+        seconds, self.since = now - self.since, now
+        if not self.fastest:
+            return False
+        slack = PLAUSIBLE * self.fastest * max(SLACK_SECONDS, seconds)
+        self.may = min(self.may + PLAUSIBLE * self.fastest * seconds, slack) - weight
+        exceeds, self.may = self.may < -slack, max(-slack, self.may)
+        is_far_more = samples - weight > FAR_MORE * self.fastest * max(SLACK_SECONDS, seconds)
+        self.many = self.many + 1 if is_far_more else max(0, self.many - 1)
+        return exceeds or self.many >= MANY
 
 
 class Findings:
@@ -40,8 +66,8 @@ class Findings:
         self._seen: dict[str, deque[bool]] = {}  # whether it was at odds, of the exchanges that we reduced a part of
         self._is_said_of_us = False
         self._times: dict[str, int] = {}  # that it was left out
-        # of those that gave: when they last did, sequences a second, and sequences that they may give beyond those
-        self._paces: dict[str, tuple[float, float, float]] = {}
+        self._named = Shunned()  # those that are left out now
+        self._paces: dict[str, Pace] = {}
 
     def reduced(self, group: Iterable[str], at_odds: Collection[str]) -> None:
         """Take in an exchange of these peers, of which this device has reduced a part."""
@@ -51,8 +77,9 @@ class Findings:
 
     @property
     def at_odds(self) -> tuple[str, ...]:
-        """The peers that were at odds lately as far as this device has seen itself, for its notice."""
-        return tuple(sorted(peer for peer, seen in self._seen.items() if any(seen)))[:MOST_LEFT_OUT]
+        """The peers that this device has seen at odds lately, or has named, for its notice: others need its word."""
+        named = {peer for peer in self._times if peer in self._named}
+        return tuple(sorted(named | {peer for peer, seen in self._seen.items() if any(seen)}))[:MOST_LEFT_OUT]
 
     def to_leave_out(self, others: Sequence[Notice], known: Collection[str]) -> list[str]:
         """Return the peers among others that are to be named, and to be left out for a while.
@@ -71,36 +98,36 @@ class Findings:
         return self._is_said_of_us and not said_before
 
     def _is_enough(self, peer: str, others: Sequence[Notice], known: Collection[str]) -> bool:
-        seen, words = sum(self._seen.get(peer, ())), _words(peer, others, known)
-        judges = len(set(known) - {peer})
-        return seen >= ENOUGH or bool(seen and words) or (words >= SOME and 2 * words > judges)
+        say_so = _words(peer, others, known) + any(self._seen.get(peer, ()))
+        judges = len(set(known) - {peer}) + 1
+        return say_so >= SOME and 2 * say_so > judges
 
     def left_out(self, peer: str) -> float:
         """Take in that a peer is left out from now on, and return for how many seconds."""
         self._make_room()
         self._seen.pop(peer, None)
         times = self._times[peer] = min(MOST_DOUBLED, self._times.get(peer, 0) + 1)
-        return LEFT_OUT_SECONDS * 2 ** (times - 1)
+        seconds = LEFT_OUT_SECONDS * 2 ** (times - 1)
+        self._named.add(peer, seconds)
+        return seconds
 
-    def too_much(self, samples: Mapping[str, int], notices: Iterable[Notice], now: float) -> list[str]:
-        """Return the peers that give more sequences in an exchange than they can have trained since we know them.
+    def too_much(self, given: Mapping[str, tuple[int, int]], notices: Iterable[Notice], now: float) -> list[str]:
+        """Return the peers that give more in an exchange than they can have trained.
 
-        Of the first exchange with a peer that cannot be said: it may have been alone for long.
+        What weighs was trained since the peer gave last. Sequences that do not weigh may be of a time apart, and as
+        many as it likes: once, and not again and again. Of the first exchange with a peer nothing can be said.
 
-        :param samples: sequences by peer id, as they say
+        :param given: sequences and those of them that weigh by peer id, as each says
         :param now: of `time.monotonic`
         """
         self._make_room()
         found = []
-        for notice in (notice for notice in notices if notice.peer in samples):
-            since, pace, may = self._paces.get(notice.peer, (now, 0.0, 0.0))
-            if pace:
-                most = PLAUSIBLE * pace * max(SLACK_SECONDS, now - since)
-                may = min(may + PLAUSIBLE * pace * (now - since), most) - samples[notice.peer]
-                if may < 0:
-                    found.append(notice.peer)
-            pace = max(pace, notice.tokens_per_second / self._seq_len)
-            self._paces[notice.peer] = (now, pace, max(0.0, may) if since < now else PLAUSIBLE * pace * SLACK_SECONDS)
+        for notice in (notice for notice in notices if notice.peer in given):
+            samples, weight = given[notice.peer]
+            pace = self._paces.setdefault(notice.peer, Pace(now))
+            if pace.exceeds(samples, weight, now):
+                found.append(notice.peer)
+            pace.fastest = max(pace.fastest, notice.tokens_per_second / self._seq_len)
         return found
 
     def _make_room(self) -> None:

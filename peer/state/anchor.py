@@ -32,7 +32,7 @@ LONG = 32  # steps, from which on a way is a long one
 MOST_GAIN = 1.5  # times the steps of the peer that trained most, which the anchor makes in company
 LIMIT = 30.0  # times what a step moves a number, root mean square: by one or two at most
 MAX_MOVE = 20.0  # of the anchor's norm: a tiny model may well move by five times that while a joiner takes its state
-MOST_CREDIT = 64  # times the sequences of the others that weigh: more of a peer do not count in one exchange
+MOST_CREDIT = 4  # times the sequences of the others that weigh: more of a peer do not count in one exchange
 CHUNK = 2**16  # numbers that go through all arithmetic while they are in the processor's cache
 
 

@@ -208,6 +208,16 @@ def test_a_peer_that_falls_silent_is_left_out_where_enough_are_left(
     assert untouched(averagers[-1])
 
 
+def test_who_is_shunned_is_in_no_group_of_ours(start: Start) -> None:
+    averagers = start(3)
+    for averager in averagers[:2]:
+        averager.shun(averagers[2].peer_id.to_base58(), 600.0)
+    controls = [exchange(averager, 2, patience=4.0) for averager in averagers]
+    came = [outcome(control) for control in controls]
+    assert came[0] is not None and came[0] == came[1] and came[2] is None
+    assert averagers[2].peer_id.to_base58() not in came[0]
+
+
 def test_who_is_not_answered_sends_no_more_than_a_window(
     nodes: list[DHT], start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from peer.outer.findings import LEFT_OUT_SECONDS, PLAUSIBLE, SLACK_SECONDS, Findings
+from peer.outer.findings import LEFT_OUT_SECONDS, Findings
 from peer.wire import MOST_LEFT_OUT, Notice, Role
 
 ANA, BEN, CLEO, DAN = (letter * 12 for letter in "ABCD")
@@ -19,25 +19,26 @@ HONEST = [notice(BEN), notice(CLEO), notice(DAN)]  # as Ana sees them
 KNOWN = {BEN, CLEO, DAN}
 
 
-def test_who_was_at_odds_twice_is_left_out_and_once_is_said() -> None:
+def test_who_is_at_odds_is_left_out_once_more_than_half_have_seen_it() -> None:
     findings = Findings(SEQ_LEN)
-    assert findings.to_leave_out(HONEST, KNOWN) == []
     findings.reduced([BEN, CLEO, DAN], [DAN])
-    assert list(findings.at_odds) == [DAN]
-    assert findings.to_leave_out(HONEST, KNOWN) == []
     findings.reduced([BEN, CLEO, DAN], [DAN])
-    assert findings.to_leave_out(HONEST, KNOWN) == [DAN]
+    assert list(findings.at_odds) == [DAN], "it says what it has seen"
+    assert findings.to_leave_out(HONEST, KNOWN) == [], "it may be its own fault"
+    others = [notice(BEN), notice(CLEO, DAN), notice(DAN, BEN, CLEO, ANA)]
+    assert findings.to_leave_out(others, {DAN, BEN}) == [], "the words of strangers are none"
+    assert findings.to_leave_out(others, KNOWN) == [DAN], "two of three"
     assert findings.left_out(DAN) == LEFT_OUT_SECONDS
-    assert findings.to_leave_out(HONEST, KNOWN) == [] and not findings.at_odds, "it begins anew"
-    assert findings.left_out(DAN) == 2 * LEFT_OUT_SECONDS, "and is left out for longer the next time"
+    assert findings.to_leave_out(HONEST, KNOWN) == [], "it begins anew"
+    assert list(findings.at_odds) == [DAN], "the others are told for as long as it is left out"
+    assert findings.left_out(DAN) == 2 * LEFT_OUT_SECONDS, "and it is left out for longer the next time"
 
 
 def test_what_was_once_is_forgotten() -> None:
     findings = Findings(SEQ_LEN)
-    for number in range(100):
-        findings.reduced([BEN], [BEN] if number % 5 == 0 else [])
-        assert findings.to_leave_out(HONEST, KNOWN) == []
+    findings.reduced([BEN], [BEN])
     for _ in range(4):
+        assert list(findings.at_odds) == [BEN]
         findings.reduced([BEN], [])
     assert not findings.at_odds
 
@@ -46,12 +47,13 @@ def test_the_word_of_one_device_is_not_enough() -> None:
     findings = Findings(SEQ_LEN)
     assert findings.to_leave_out([notice(BEN, DAN), notice(CLEO), notice(DAN)], KNOWN) == []
     two = [notice(BEN, DAN), notice(CLEO, DAN), notice(DAN, BEN, CLEO, ANA)]
-    assert findings.to_leave_out(two, KNOWN) == [DAN], "two of the two others"
-    assert findings.to_leave_out(two, {DAN}) == [], "the words of strangers are none"
+    assert findings.to_leave_out(two, KNOWN) == [DAN], "two of three, though we have not seen it"
     many = [notice(letter * 12) for letter in "EFG"]
-    assert findings.to_leave_out([*two, *many], KNOWN | {one.peer for one in many}) == [], "two of five"
-    findings.reduced([BEN, CLEO, DAN], [DAN])
-    assert findings.to_leave_out([notice(BEN, DAN), notice(CLEO), notice(DAN)], KNOWN) == [DAN], "we have seen it, too"
+    assert findings.to_leave_out([*two, *many], KNOWN | {one.peer for one in many}) == [], "two of six"
+    alone = Findings(SEQ_LEN)
+    alone.reduced([BEN, DAN], [DAN])
+    assert alone.to_leave_out([notice(BEN), notice(DAN)], {BEN, DAN}) == [], "one of two"
+    assert alone.to_leave_out([notice(BEN, DAN), notice(DAN)], {BEN, DAN}) == [DAN]
 
 
 def test_nobody_speaks_against_itself_or_us_alone() -> None:
@@ -72,23 +74,35 @@ def test_no_notice_names_more_than_may_be_named() -> None:
     assert len(findings.at_odds) == MOST_LEFT_OUT
 
 
-def given(findings: Findings, samples: int, now: float) -> bool:
-    return findings.too_much({BEN: samples, CLEO: round(PACE)}, HONEST, now) == [BEN]
+def given(findings: Findings, samples: int, weight: int, now: float) -> bool:
+    return findings.too_much({BEN: (samples, weight), CLEO: (round(PACE), round(PACE))}, HONEST, now) == [BEN]
 
 
-def test_who_claims_more_than_it_can_have_trained_is_found() -> None:
+def test_who_weighs_more_than_it_can_have_trained_is_found() -> None:
     findings = Findings(SEQ_LEN)
-    assert not given(findings, 10**6, 0.0), "nobody knows how long it was alone before"
+    assert not given(findings, 10**6, 10**6, 0.0), "nobody knows how long it was alone before"
     for now in range(1, 50):
-        assert not given(findings, round(1.5 * PACE), float(now))
-    assert given(findings, 2**24, 50.0)
-    assert not given(findings, round(PACE), 51.0), "it is in its notices again"
-    claims = [given(findings, round(20 * PACE), 52.0 + second) for second in range(3)]
+        weight = round(PACE * (1 + now % 3))  # devices are busy now and then
+        assert not given(findings, weight, weight, float(now))
+    claims = [given(findings, round(20 * PACE), round(20 * PACE), 50.0 + second) for second in range(3)]
     assert any(claims), "twenty times as much, within some seconds"
+
+
+def test_training_of_a_time_apart_is_believed_but_not_again_and_again() -> None:
+    findings = Findings(SEQ_LEN)
+    hours = round(5 * 3600 * PACE)
+    for now in (0.0, 1.0, 2.0, 3.0):
+        assert not given(findings, 40, 40, now)
+    assert not given(findings, hours, 40, 4.0)
+    assert not given(findings, hours, 40, 5.0), "and once more, where it was in two groups"
+    for now in range(6, 12):
+        assert not given(findings, 40, 40, float(now))
+    claims = [given(findings, 2**24, 40, 12.0 + second) for second in range(3)]
+    assert claims == [False, False, True]
 
 
 def test_who_comes_back_after_an_hour_may_have_trained_for_an_hour() -> None:
     findings = Findings(SEQ_LEN)
-    assert not given(findings, 40, 0.0) and not given(findings, 40, 1.0)
-    assert not given(findings, round(3600 * PACE), 3601.0)
-    assert given(findings, round(PLAUSIBLE * PACE * SLACK_SECONDS) + 200, 3602.0), "but not twice"
+    assert not given(findings, 40, 40, 0.0) and not given(findings, 40, 40, 1.0)
+    assert not given(findings, round(3600 * PACE), round(3600 * PACE), 3601.0)
+    assert given(findings, 40 * 3600, 40 * 3600, 3602.0), "but not twice"

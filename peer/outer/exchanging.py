@@ -170,9 +170,12 @@ class Exchanging:
         return complaints
 
     def _check_what_they_claim(self, said: dict[str, tuple[int, int]], company: Sequence[Notice]) -> None:
-        """Raise ValueError where somebody gives more sequences than it can have trained; it is complained of."""
+        """Raise ValueError where somebody gives more sequences than it can have trained.
+
+        It is complained of when it does so again: devices are busy now and then, and a notice may be old.
+        """
         if found := self.findings.too_much(said, company, time.monotonic()):
-            self._complaints += found
+            self._complaints += [peer for peer, is_again in found.items() if is_again]
             raise ValueError("a device says that it has trained more than it can have")
 
     def _charge(self, flight: Flight, came: Collection[str]) -> None:

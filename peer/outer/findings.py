@@ -40,6 +40,7 @@ class Pace:
     since: float  # when it gave last
     fastest: float = 0.0  # sequences a second
     may: float = 0.0  # sequences beyond what it has given
+    refused: int = 0  # exchanges in a row
     many: int = 0  # times that it gave far more than can be, fewer by one with each exchange in which it did not
 
     def exceeds(self, samples: int, weight: int, now: float) -> bool:
@@ -52,7 +53,9 @@ class Pace:
         exceeds, self.may = self.may < -slack, max(-slack, self.may)
         is_far_more = samples - weight > FAR_MORE * self.fastest * max(SLACK_SECONDS, seconds)
         self.many = self.many + 1 if is_far_more else max(0, self.many - 1)
-        return exceeds or self.many >= MANY
+        is_refused = exceeds or self.many >= MANY
+        self.refused = self.refused + 1 if is_refused else 0
+        return is_refused
 
 
 class Findings:
@@ -111,8 +114,8 @@ class Findings:
         self._named.add(peer, seconds)
         return seconds
 
-    def too_much(self, given: Mapping[str, tuple[int, int]], notices: Iterable[Notice], now: float) -> list[str]:
-        """Return the peers that give more in an exchange than they can have trained.
+    def too_much(self, given: Mapping[str, tuple[int, int]], notices: Iterable[Notice], now: float) -> dict[str, bool]:
+        """Return the peers that give more in an exchange than they can have trained, and whether once more in a row.
 
         What weighs was trained since the peer gave last. Sequences that do not weigh may be of a time apart, and as
         many as it likes: once, and not again and again. Of the first exchange with a peer nothing can be said.
@@ -121,12 +124,12 @@ class Findings:
         :param now: of `time.monotonic`
         """
         self._make_room()
-        found = []
+        found = {}
         for notice in (notice for notice in notices if notice.peer in given):
             samples, weight = given[notice.peer]
             pace = self._paces.setdefault(notice.peer, Pace(now))
             if pace.exceeds(samples, weight, now):
-                found.append(notice.peer)
+                found[notice.peer] = pace.refused > 1
             pace.fastest = max(pace.fastest, notice.tokens_per_second / self._seq_len)
         return found
 

@@ -75,7 +75,7 @@ def test_no_notice_names_more_than_may_be_named() -> None:
 
 
 def given(findings: Findings, samples: int, weight: int, now: float) -> bool:
-    return findings.too_much({BEN: (samples, weight), CLEO: (round(PACE), round(PACE))}, HONEST, now) == [BEN]
+    return findings.too_much({BEN: (samples, weight), CLEO: (round(PACE), round(PACE))}, HONEST, now).keys() == {BEN}
 
 
 def test_who_weighs_more_than_it_can_have_trained_is_found() -> None:
@@ -99,6 +99,8 @@ def test_training_of_a_time_apart_is_believed_but_not_again_and_again() -> None:
         assert not given(findings, 40, 40, float(now))
     claims = [given(findings, 2**24, 40, 12.0 + second) for second in range(3)]
     assert claims == [False, False, True]
+    found = findings.too_much({BEN: (2**24, 40), CLEO: (40, 40)}, HONEST, 15.0)
+    assert found == {BEN: True}, "once more in a row: it is to be named"
 
 
 def test_who_comes_back_after_an_hour_may_have_trained_for_an_hour() -> None:

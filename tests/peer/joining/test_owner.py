@@ -184,10 +184,13 @@ def test_a_member_is_ejected_by_its_name_though_it_is_away(network: Any, said: l
     for name, peer_id in (("laptop", LAPTOP), ("Laptop", LAPTOP), ("tablet", AWAY), (AWAY, AWAY)):
         commands(tmp_path, said).eject(name)
         assert network.asked[-1] == ("eject", peer_id)
-    assert said[0].startswith("laptop is ejected") and said[0].endswith("members are this device, tablet (away)")
+    assert said[0].startswith("laptop (10.0.0.2) is ejected")
+    assert said[0].endswith("members are this device, tablet (away)")
     for nobody in ("phone", "desk", "bystander", ""):  # ejected already; this one; no member
         with pytest.raises(ControlError, match=r"members are: laptop \(10\.0\.0\.2\), tablet \(away\)"):
             commands(tmp_path, said).eject(nobody)
+    with pytest.raises(ControlError, match="this is the device itself"):
+        commands(tmp_path, said).eject("desk")
     network.names = {AWAY: "laptop"}
     with pytest.raises(ControlError, match=f"2 members are called 'laptop': name one by its id: .*{AWAY}"):
         commands(tmp_path, said).eject("laptop")

@@ -141,8 +141,11 @@ class OwnerRequests:
         """Wait for what the network has begun. Raises ControlError for what it fails with."""
         try:
             return begun.wait()
-        except (HouseholdError, KnockRefused, TransferError, OSError) as error:
+        except (HouseholdError, KnockRefused, TransferError) as error:
             raise ControlError(str(error)) from error
+        except OSError as error:
+            why = error.strerror or error
+            raise ControlError(f"nothing has changed: who belongs to the run cannot be kept: {why}") from error
 
     def _here(self) -> list[Shown]:
         """Return the other devices that are in our run now."""

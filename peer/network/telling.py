@@ -135,8 +135,9 @@ def _let_in(by: Notice, rest: str) -> KnownLine:
 
 def _knocks(knock: Knock, was_ejected: bool) -> KnownLine:
     name, host, number = knock.name, knock.host, knock.number
-    text = f"{name} ({host}) knocks: {number}{' (it was ejected before)' if was_ejected else ''}"
-    text += f" (where it shows the same number, and is to come in: python -m peer --admit {number})"
+    before = "it was ejected before; " if was_ejected else ""
+    text = f"{name} ({host}) knocks: {number} ({before}where it shows the same number, and is to come in: "
+    text += f"python -m peer --admit {number})"
     if was_ejected:
         return KnownLine(text, "knocks_again", name=name, host=host, number=number)
     return KnownLine(text, "knocks", name=name, host=host, number=number)

@@ -147,20 +147,17 @@ class Exchanging:
         payload = self._process.averager.mean(declared.values())
         return Mean(flight.lineage, samples, min(max(1, steps), MAX_COUNT), payload)
 
-    def look_at_others(
-        self, me: str, parameters: Callable[[], list[Tensor]], is_worse: Callable[[list[Tensor]], bool]
-    ) -> None:
+    def look_at_others(self, me: str, parameters: Callable[[], list[Tensor]]) -> None:
         """Take in what this device has seen of what others gave.
 
         :param me: our peer id
         :param parameters: returns a copy of ours
-        :param is_worse: returns whether ours are clearly worse than these, on our own text
         """
         for reduced in self._process.averager.reduced():
             others = [peer for peer in reduced.group if peer != me]
             self.findings.reduced(others, reduced.at_odds)
             if len(others) == 1 and reduced.look is not None:
-                self.pair.exchanged(others[0], reduced.look, parameters, is_worse)
+                self.pair.exchanged(others[0], reduced.look, parameters)
             else:
                 self.pair.forget()
 

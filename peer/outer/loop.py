@@ -131,9 +131,7 @@ class BackgroundOuterLoop:
         Where it is said of us, that is said as well: a device may be broken, and cannot see so itself.
         """
         findings = self._exchanging.findings
-        self._exchanging.look_at_others(
-            self._me.peer, lambda: snapshot(self.inner.parameters), self.state.is_worse_than
-        )
+        self._exchanging.look_at_others(self._me.peer, lambda: snapshot(self.inner.parameters))
         at_odds, too_much = findings.to_leave_out(self.others, self._known), self._exchanging.take_complaints()
         for peers, what in ((at_odds, UNDOES), (too_much, TOO_MUCH)):
             yield from self._leave_out(peers, what)

@@ -3,8 +3,7 @@
 Of three or more, the group is the measure (`peer/state/agreement.py`). Two can only go together or apart. Where what
 the other one gives undoes what this device learns, or says nothing of it, in several exchanges in a row, this device
 parts from it for a while, and goes on from where it stood when it first looked so. Two that learn small texts by
-heart, each its own, undo much of each other's work, too. But they do not get worse by it: so where it is not plain, the
-loss on this device's own text decides.
+heart, each its own, undo much of each other's work, too: so it has to be plain.
 """
 
 from __future__ import annotations
@@ -18,8 +17,7 @@ from torch import Tensor
 from peer.state.agreement import Look
 
 EXCHANGES = 3  # in a row that this device has reduced a part of: they decide
-UNDOES = -0.06  # cosine, on average: down to -0.12 honest ones got
-PLAINLY_UNDOES = -0.16
+UNDOES = -0.16  # cosine, on average: down to -0.12 honest ones got
 DOUBTFUL = -0.04  # cosine of one exchange, from which on it is looked at more closely
 CHANCE = 8.0  # deviations of chance, in the likeness: less is nothing in common
 
@@ -38,17 +36,10 @@ class Pair:
         self.before, self.to_leave, self._other = None, "", ""
         self._looks.clear()
 
-    def exchanged(
-        self,
-        other: str,
-        look: Look,
-        parameters: Callable[[], list[Tensor]],
-        is_worse: Callable[[list[Tensor]], bool],
-    ) -> None:
+    def exchanged(self, other: str, look: Look, parameters: Callable[[], list[Tensor]]) -> None:
         """Take in what both have given in an exchange with another one alone, and decide whether it is to be left.
 
         :param parameters: returns a copy of ours
-        :param is_worse: returns whether ours are clearly worse than these, on our own text
         """
         if other != self._other:
             self.forget()
@@ -64,11 +55,8 @@ class Pair:
             for values in zip(*((look.cosine, look.likeness) for look in self._looks))
         )
         together = Look(cosine, likeness, blocks)
-        if is_doubtful(together, PLAINLY_UNDOES):
+        if is_doubtful(together, UNDOES):
             self.to_leave = other
-        elif is_doubtful(together, UNDOES):
-            self._looks.clear()  # it is not looked at the losses more often than that
-            self.to_leave = other if is_worse(self.before) else ""
         elif not is_doubtful(together, DOUBTFUL):
             self.before = None
 

@@ -23,20 +23,18 @@ def decoded(numbers: Tensor, bits: int) -> Tensor:
     return out
 
 
-def exchange(
-    pair: Pair, own: Tensor, other: Tensor, bits: int = COARSE, peer: str = BEN, is_worse: bool = False
-) -> None:
+def exchange(pair: Pair, own: Tensor, other: Tensor, bits: int = COARSE, peer: str = BEN) -> None:
     agreement = Agreement()
     agreement.begin()
     shares = agreement.shares(["us", peer], torch.stack([decoded(own, COARSE), decoded(other, bits)]))
     assert shares == [1.0, 1.0], "of two neither is the measure of the other"
     if agreement.look is not None:
-        pair.exchanged(peer, agreement.look, lambda: [own[:1]], lambda before: is_worse)
+        pair.exchanged(peer, agreement.look, lambda: [own[:1]])
 
 
 BAD: dict[str, Callable[[int], Tensor]] = {
-    "the opposite": lambda number: -movement(number),
-    "three times the opposite": lambda number: -3 * movement(number),
+    "the opposite": lambda number: -movement(number, 0.4),
+    "three times the opposite": lambda number: -3 * movement(number, 0.4),
     "random": random,
     "always the same": lambda number: random(1),
 }
@@ -47,10 +45,10 @@ def test_who_undoes_what_the_other_learns_is_left_at_once(bad: str) -> None:
     pair = Pair()
     for number in range(EXCHANGES):
         assert not pair.to_leave
-        exchange(pair, movement(100 + number), BAD[bad](number), is_worse=True)
+        exchange(pair, movement(100 + number, 0.4), BAD[bad](number))
     assert pair.to_leave == BEN
     assert pair.before is not None
-    assert torch.equal(pair.before[0], movement(100)[:1]), "it goes on from where it stood when it first looked so"
+    assert torch.equal(pair.before[0], movement(100, 0.4)[:1]), "it goes on from where it stood when it first looked so"
     pair.forget()
     assert not pair.to_leave and pair.before is None
 
@@ -64,14 +62,13 @@ def test_honest_pairs_stay_together_whatever_their_texts(text: int, bits: int) -
         assert not pair.to_leave and pair.before is None
 
 
-@pytest.mark.parametrize("is_worse", [False, True])
-def test_where_it_is_not_plain_the_own_text_decides(is_worse: bool) -> None:
-    """Two that learn small texts by heart pull at each other, as somebody does who drags the model somewhere."""
+def test_two_that_learn_small_texts_by_heart_stay_together() -> None:
+    """They undo much of each other's work: measured, the cosine was down to -0.12."""
     pair = Pair()
-    for number in range(4 * EXCHANGES):
+    for number in range(2 * EXCHANGES):
         own = movement(100 + number)
-        exchange(pair, own, movement(number, text=1) - 0.12 * own, is_worse=is_worse)
-    assert bool(pair.to_leave) == is_worse
+        exchange(pair, own, movement(number, text=1) - 0.12 * own)
+        assert not pair.to_leave
 
 
 def test_one_bad_exchange_is_forgotten() -> None:

@@ -80,6 +80,7 @@ from peer.page.snapshots import Snapshots
 from peer.page.status_table import show_status
 from peer.state.fetching import TransferError
 from peer.swarm.household import HouseholdError
+from peer.training.health import DamagedAnchor
 from peer.training.setup import Options, set_up
 from peer.wire import Notice, Role
 
@@ -94,6 +95,7 @@ USER_ERRORS = (
     NetworkError,
     HouseholdError,
     OutOfMemory,
+    DamagedAnchor,
     InviteError,
     TransferError,
     NotDone,

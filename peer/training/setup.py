@@ -25,6 +25,7 @@ from peer.device.event_log import KnownLine
 from peer.device.memory import available_memory
 from peer.device.power import Breather, Watch
 from peer.device.processes import Stopped, StopSignal
+from peer.device.sensors import StuckSensors
 from peer.inner.batch_size import check_room, fitting_batch
 from peer.inner.compiling import Compiling
 from peer.inner.loop import InnerLoop
@@ -46,6 +47,7 @@ from peer.training.best_state import BestState, kept_before, texts_of
 from peer.training.divergence import Recovery
 from peer.training.epochs import Epochs
 from peer.training.evaluator import Evaluator, judge
+from peer.training.health import Health
 from peer.training.learnt import FEWEST_TOKENS, Learnt
 from peer.training.metrics import Metrics
 from peer.training.new_exports import NewExports
@@ -110,9 +112,9 @@ def set_up(run: Run, options: Options, presence: Presence, snapshots: Snapshots,
     compiling = Compiling(inner, batches, settings, display, stop, network.expect_silence)
     metrics = Metrics(checkpoints / run.start.progress.run / "metrics.jsonl", options.tensorboard)  # beside the states
     evaluator = Evaluator(held_out, best, sentencepiece, judging_autocast, inner.block_attention)
-    other_runs = OtherRuns(network, settings, run.start.progress.run_id, display)
     display.note(introduction(me.name, inner, batches))
     power, round_log = Watch(settings.device), RoundLog(inner, outer, evaluator, metrics, display)
+    recovery = Recovery(inner, outer, best, settings, display)
     parts = Parts(inner, outer, round_log, learnt, best, power, network)
     return Trainer(
         inner=inner,
@@ -124,9 +126,11 @@ def set_up(run: Run, options: Options, presence: Presence, snapshots: Snapshots,
         compiling=compiling,
         power=power,
         breather=Breather(snapshots.wishes.share_of_time),
-        recovery=Recovery(inner, outer, best, settings, display),
+        recovery=recovery,
+        health=Health(inner, outer, recovery, settings, display),
+        sensors=StuckSensors(),
         round_log=round_log,
-        announcements=Announcements(inner, outer, network, settings.swarm.samples_per_round, other_runs, display),
+        announcements=open_announcements(inner, outer, network, settings, display),
         status=Status(snapshots, parts, settings, me, *texts_trained_on(run, options.share_data)),
         wishes=snapshots.wishes,
         network=network,
@@ -138,6 +142,14 @@ def set_up(run: Run, options: Options, presence: Presence, snapshots: Snapshots,
         learnt=learnt,
         new_exports=NewExports(options.can_start_anew and is_made_of_raw(settings), display.note),
     )
+
+
+def open_announcements(
+    inner: InnerLoop, outer: OuterLoop, network: Network, settings: Settings, display: Display
+) -> Announcements:
+    """Return what tells people at this device of others, those of other runs as well."""
+    other_runs = OtherRuns(network, settings, outer.progress.run_id, display)
+    return Announcements(inner, outer, network, settings.swarm.samples_per_round, other_runs, display)
 
 
 def introduction(name: str, inner: InnerLoop, batches: Batches) -> str:

@@ -18,17 +18,15 @@ import argparse
 import base64
 import binascii
 import hashlib
-import os
 import re
 import struct
-import sys
 from dataclasses import dataclass, field
-from getpass import getpass
 from ipaddress import IPv4Address
 from pathlib import Path
 
 from hivemind.p2p import PeerID
 
+from data.terminal import ASKED_FOR, asked_for_invite
 from peer.joining.outside import asks_in
 from peer.network.address import Address
 from peer.network.folder import last_address, runs_in
@@ -42,9 +40,6 @@ OPEN, LOCKED = 1, 2  # versions: of an invite to an open run, and to a locked on
 HEAD = struct.Struct(">4sH32s6s")  # address, port, fingerprint, hash of the run
 KEY = struct.Struct(">32sQ")  # key of the household, and its epoch
 CHECKSUM = 4  # bytes
-ASKED_FOR = "-"  # in the place of an invite
-MOST_LETTERS = 4096  # of an invite that is read
-KEPT = "CELLMIND_INVITE"  # variable of the environment
 SHA256 = b"\x12\x20"  # begins a peer id that is the SHA-256 of a public key (multihash)
 
 
@@ -121,29 +116,21 @@ def parse_invite(text: str) -> Invite:
     return Invite(str(Address(str(IPv4Address(host)), port, peer)), run, run_id, key, epoch)
 
 
+def read_invite(text: str) -> Invite:
+    """Return the content of an invite; "-" has it asked for. Raises InviteError."""
+    if text != ASKED_FOR:
+        return parse_invite(text)
+    if not (typed := asked_for_invite()):
+        raise InviteError("there is no invite on standard input, where - has it looked for")
+    return parse_invite(typed)
+
+
 def invite_argument(text: str) -> Invite:
     """Return the invite in an argument of a command line; "-" has it asked for. Raises ArgumentTypeError."""
     try:
-        return parse_invite(_asked_for() if text == ASKED_FOR else text)
+        return read_invite(text)
     except InviteError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
-
-
-def _asked_for() -> str:
-    """Return the invite that a person types, unseen, or the first line of standard input.
-
-    It is kept for when this process starts anew by the same command line: other users cannot read its environment.
-    """
-    if KEPT not in os.environ:
-        is_person = sys.stdin is not None and sys.stdin.isatty()
-        try:
-            typed = getpass("invite (it is not shown): ") if is_person else sys.stdin.readline(MOST_LETTERS)
-        except (EOFError, AttributeError, UnicodeDecodeError):  # AttributeError: no standard input at all
-            typed = ""
-        if not typed.strip():
-            raise InviteError("there is no invite on standard input, where - has it looked for")
-        os.environ[KEPT] = typed.strip().replace("\0", "")
-    return os.environ[KEPT]
 
 
 def _payload(word: str) -> bytes | None:

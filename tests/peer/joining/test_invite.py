@@ -28,8 +28,9 @@ from peer.device.display import Display
 from peer.device.processes import StopSignal
 from peer.joining import find_run, outside
 from peer.joining.errors import JoinError
-from peer.joining.invite import HEAD, KEY, Invite, InviteError, _checksum, invite_of_running_peer, parse_invite
+from peer.joining.invite import HEAD, KEY, Invite, InviteError, _checksum, parse_invite
 from peer.joining.join import join
+from peer.joining.own_invite import invite_of_running_peer
 from peer.joining.presence import Presence
 from peer.joining.pull import Puller, _address_and_run
 from peer.joining.wanted_run import Wanted

@@ -90,8 +90,8 @@ def changed_by_memory(held: Iterable[tuple[float, Tensor]]) -> list[float]:
     """
     found: list[float] = []
     for largest, tensor in held:
-        low, high = torch.aminmax(tensor)
-        if -largest <= float(low) and float(high) <= largest:  # never where one is not a number
+        # never where one is not a number; and not by `aminmax`, which not all kinds of devices have
+        if -largest <= float(tensor.min()) and float(tensor.max()) <= largest:
             continue
         found += tensor[~(tensor.abs() <= largest)].flatten()[: FEW + 1].tolist()
         if len(found) > FEW:
@@ -123,18 +123,18 @@ def multiplies_rightly(device: torch.device, number_format: torch.dtype, number:
 def difference_of_two_passes(inner: InnerLoop) -> float:
     """Return how far apart the gradients of two equal passes are, as a share of their length.
 
-    It is 0 where neither is finite: then training diverges, which is looked after elsewhere.
+    It is that of the sums of their columns, which are about as long and as far apart: two gradients at once take more
+    memory than a step does. It is 0 where neither is finite: then training diverges, which is looked after elsewhere.
     """
-    one, other = inner.gradient(TOKENS), inner.gradient(TOKENS)
-    if all(torch.equal(a, b) for a, b in zip(one, other)):
+    one, other = column_sums(inner.gradient(TOKENS)), column_sums(inner.gradient(TOKENS))
+    if torch.equal(one, other):
         return 0.0
-    length, other_length = norm(one), norm(other)
-    if not math.isfinite(length) and not math.isfinite(other_length):
+    length, apart = float(one.norm()), float((one - other).norm())
+    if not math.isfinite(length) and not math.isfinite(float(other.norm())):
         return 0.0
-    apart = norm([a - b for a, b in zip(one, other)])
     return apart / max(length, torch.finfo().tiny) if math.isfinite(apart) else math.inf
 
 
-def norm(tensors: Sequence[Tensor]) -> float:
-    """Return the length of all numbers together."""
-    return math.hypot(*(float(tensor.norm()) for tensor in tensors))
+def column_sums(gradient: Sequence[Tensor]) -> Tensor:
+    """Return the sums of all columns of the matrices in a gradient, and its vectors, one after the other."""
+    return torch.cat([part.sum(dim=0) if part.dim() > 1 else part for part in gradient])

@@ -104,9 +104,9 @@ def test_a_sound_device_never_rests_and_is_tested_before_its_first_step(monkeypa
         return find_fault(inner, number)
 
     monkeypatch.setattr(health, "find_fault", noted)
-    device.turns(200)
+    device.turns(25, 8.0)
     assert device.said == [] and device.health.rest is None
-    assert tests[0] == 0 and len(tests) == 1 + 200 // LEAST_SECONDS
+    assert tests[0] == 0 and len(tests) == 1 + 200 // LEAST_SECONDS, tests
 
 
 def test_a_fault_is_said_and_what_was_trained_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,6 +51,7 @@ class Health:
         self._usual: float | None = None  # loss of a step
         self._faults = deque[float](maxlen=MOST_FAULTS)  # when they were found
         self._passes = 0  # since the last one
+        self._is_over = False  # it rests until it is started again
         self._is_to_drop = False  # what was trained, as soon as that is possible
 
     def stepped(self, loss: float) -> bool:
@@ -75,7 +76,7 @@ class Health:
             self._test(now)
         if self._is_to_drop:
             self._is_to_drop = not self._outer.go_back()  # not while an exchange has part of it
-        elif self.rest is not None and now >= self._next and len(self._recent_faults(now)) < MOST_FAULTS:
+        elif self.rest is not None and now >= self._next and not self._is_over:
             self._passes = 0 if self._fault() else self._passes + 1
             self._next = now + RETRY_SECONDS
             if self._passes == PASSES:
@@ -108,14 +109,16 @@ class Health:
 
     def _fail(self, fault: str, now: float) -> None:
         self._faults.append(now)
-        self._passes, self._is_to_drop = 0, self._drops
+        self._passes = 0
+        # at once: an exchange may begin in this very turn; where one has part of it, as soon as that is over
+        self._is_to_drop = self._drops and not self._outer.go_back()
         self._next = now + RETRY_SECONDS
-        is_over = len(self._recent_faults(now)) == MOST_FAULTS
-        until = "when it is started again" if is_over else f"when the self-test has passed {PASSES} times"
+        self._is_over = len([at for at in self._faults if at > now - MEMORY_SECONDS]) == MOST_FAULTS
+        until = "when it is started again" if self._is_over else f"when the self-test has passed {PASSES} times"
         self.rest = Rest(Cause.FAULT, "its self-test failed", until)
         dropped = f"what this device has trained since round {self._outer.progress.round} is dropped, not given"
         self._display.note(f"{fault}: {dropped}" if self._drops else fault)
-        if is_over:
+        if self._is_over:
             self._display.note(ADVICE)
 
     def _go_on(self) -> None:
@@ -123,6 +126,3 @@ class Health:
         self._recovery.begin()
         begins = f": this device begins anew at {self._recovery.good_state()}" if self._drops else ""
         self._display.note(f"the self-test has passed {PASSES} times{begins}")
-
-    def _recent_faults(self, now: float) -> list[float]:
-        return [at for at in self._faults if at > now - MEMORY_SECONDS]

@@ -124,6 +124,15 @@ def test_a_fault_is_said_and_what_was_trained_is_dropped(monkeypatch: pytest.Mon
     Notice(peer="a", name="b", address="", role=Role.TRAINING, paused=rest.why)  # it fits what others are told
 
 
+def test_nothing_is_left_to_be_given_when_the_step_that_found_it_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    device = Device(monkeypatch)
+    device.turns(3)
+    flip(device.inner.parameters[1], 30)
+    device.now += LEAST_SECONDS
+    device.state.pseudo_gradient.trained(4)
+    assert not device.health.stepped(2.0) and device.at_anchor(), "an exchange may begin in this very turn"
+
+
 def test_it_goes_on_by_itself_once_the_self_test_has_passed_three_times(monkeypatch: pytest.MonkeyPatch) -> None:
     device = Device(monkeypatch)
     device.turns(3)
@@ -153,8 +162,9 @@ def test_the_third_fault_of_a_day_is_the_last(monkeypatch: pytest.MonkeyPatch) -
         assert (device.health.rest is not None) is (number == MOST_FAULTS)
     assert device.health.rest is not None and device.health.rest.until == "when it is started again"
     assert device.said[-1] == health.ADVICE
-    device.turns(30, RETRY_SECONDS)
-    assert device.health.rest is not None and device.at_anchor()
+    device.now += 2 * MEMORY_SECONDS
+    device.turns(10, RETRY_SECONDS)
+    assert device.health.rest is not None and device.at_anchor(), "nobody has looked at it yet"
 
 
 def test_faults_of_other_days_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,8 @@ Exports are read (`data/formats/`) and kept (`data/texts/cache.py`). Those of on
 conversations (`data/texts/`), which are cleaned on all cores (`data/masking/`) and written, each text once, as
 `{"text": ...}` a line:
 
-    for-tokenizer-training/textonly.txt     every line of the texts in train.jsonl
+    for-tokenizer-training/textonly.txt     every line of the texts in train.jsonl, conversations
+                                            with a blank line between
     for-model-training/train.jsonl          nine conversations of ten
     for-model-training/valid.jsonl          the tenth, and more where that is too little to judge by
     .cache/                                 what was read, to be quicker the next time
@@ -172,7 +173,7 @@ class _Scratch:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._conversation, self._exact, self._bands = array("L"), array("Q"), array("Q")
+        self.conversation, self._exact, self._bands = array("L"), array("Q"), array("Q")
         self._lengths = array("L")  # in characters
 
     def write(self, cleaned: Iterable[list[Text]]) -> None:
@@ -181,7 +182,7 @@ class _Scratch:
             for number, texts in enumerate(cleaned):
                 for text, key, likeness in texts:
                     file.write(json.dumps(text, ensure_ascii=False) + "\n")
-                    self._conversation.append(number)
+                    self.conversation.append(number)
                     self._exact.append(key)
                     self._bands.extend(likeness)
                     self._lengths.append(len(text))
@@ -197,7 +198,7 @@ class _Scratch:
         keys = np.frombuffer(self._exact, dtype=np.uint64)
         kept, same, nearly = keep(keys, np.frombuffer(self._bands, dtype=np.uint64).reshape(-1, BANDS))
         valid = np.zeros(len(kept), dtype=bool)
-        conversation = np.frombuffer(self._conversation, dtype=np.uint64)[kept]
+        conversation = np.frombuffer(self.conversation, dtype=np.uint64)[kept]
         lengths = np.frombuffer(self._lengths, dtype=np.uint64)[kept]
         valid[kept], beyond = held_out(conversation, keys[kept], lengths)
         counts = {"train": int((kept & ~valid).sum()), "valid": int(valid.sum()), "beyond_a_tenth": beyond}
@@ -215,7 +216,7 @@ def _write_texts(cleaned: Iterable[list[Text]], scratch_folder: Path, output: Pa
         if not len(scratch):
             return None
         kept, valid, counts = scratch.choose()
-        characters, masked = _write_chosen(scratch.path, output, kept, valid)
+        characters, masked = _write_chosen(scratch, output, kept, valid)
     finally:
         with suppress(OSError):
             scratch.path.unlink()
@@ -231,19 +232,22 @@ def _with_progress(cut: Iterable[Conversation], total: int, progress: Progress) 
         done += len(conversation)
 
 
-def _write_chosen(texts: Path, output: Path, kept: np.ndarray, valid: np.ndarray) -> tuple[int, Counter[str]]:
+def _write_chosen(scratch: _Scratch, output: Path, kept: np.ndarray, valid: np.ndarray) -> tuple[int, Counter[str]]:
     """Write the texts that are kept to the three files; return the number of their characters, and of each tag."""
     characters = 0
     masked = Counter(dict.fromkeys(CONTENT_TAGS, 0))
     paths = [output / file for file in _FILES]
-    with texts.open(encoding="utf-8") as lines, _whole_files(paths) as (words, train, held):
-        for line, is_kept, is_valid in zip(lines, kept, valid, strict=True):
+    last = None  # conversation whose words were written
+    with scratch.path.open(encoding="utf-8") as lines, _whole_files(paths) as (words, train, held):
+        for line, conversation, is_kept, is_valid in zip(lines, scratch.conversation, kept, valid, strict=True):
             if not is_kept:
                 continue
             (held if is_valid else train).write(f'{{"text": {line.rstrip()}}}\n')
             text = json.loads(line)
             if not is_valid:  # with the held-out texts in it, their words would be in the vocabulary
-                words.write(f"{text}\n")
+                # the tokenizer is to know in how many of them a word is
+                words.write(f"{'' if last in (None, conversation) else chr(10)}{text}\n")
+                last = conversation
             characters += len(text)
             for tag in CONTENT_TAGS:
                 masked[tag] += text.count(tag)

@@ -9,15 +9,17 @@ import hashlib
 import heapq
 import math
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 
 from minigpt import PADDING, START, UNKNOWN
-from minigpt.encoding import piece_bytes
+from minigpt.encoding import DatasetError, piece_bytes
+from minigpt.held_out import held_out_texts
 from minigpt.inference.sampling import stream_text
 from minigpt.model import MiniGPT
 
@@ -26,6 +28,8 @@ COMPLETION = 50  # tokens at most that it is asked for
 FEWEST_TOKENS = 8  # of a line: shorter ones are said by everybody
 CONTEXT_CHARACTERS = 400  # before a line: never fewer than PREFIX tokens, but where a tag or an emoji is long
 ROWS_AT_ONCE = 8
+PROBE_LINES = 100  # are tried now and then while a model is trained,
+PROBE_CHARACTERS = 1_000_000  # of so much of its texts: a look through all of them would take too long
 
 
 @dataclass
@@ -53,6 +57,11 @@ class Memorized:
     def of_a_thousand(self) -> int:
         """The lines of the training texts that are completed, of a thousand."""
         return round(1000 * self.completed / self.lines)
+
+    @property
+    def excess(self) -> int:
+        """The lines that are known by heart, of a thousand: those that are completed more often than held-out ones."""
+        return max(0, self.of_a_thousand - (self.held_out_of_a_thousand or 0))
 
     @property
     def held_out_of_a_thousand(self) -> int | None:
@@ -145,6 +154,41 @@ def ends_whole(ids: Sequence[int], tokenizer: Any) -> bool:
     except UnicodeDecodeError:
         return False
     return True
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A few lines to try a model with while it is trained, always the same; and held-out lines beside them."""
+
+    lines: Sequence[Line]
+    held_out: Sequence[Line]
+
+    @classmethod
+    def from_files(cls, texts: Path, held_out: Path, tokenizer: Any, seq_len: int) -> Self:
+        """Take them from the beginning of both files. Raises DatasetError, also where the first has no such line."""
+        others = sample_lines(beginning_of(held_out), tokenizer, PROBE_LINES, seq_len) if held_out.exists() else []
+        sample = LineSample(tokenizer, PROBE_LINES, seq_len, watched={line.text for line in others})
+        for text in beginning_of(texts):
+            sample.add(text)
+        if not sample.lines:
+            raise DatasetError(f"{texts} has no line of {FEWEST_TOKENS} tokens or more")
+        return cls(sample.lines, [line for line in others if line.text not in sample.met])
+
+    def try_on(self, model: MiniGPT) -> Memorized:
+        """Return how much of them a model knows. Of one that completes none, held-out lines are not asked for."""
+        known = sum(completed(model, self.lines))
+        others = self.held_out if known else []
+        return Memorized(known, len(self.lines), sum(completed(model, others)), len(others))
+
+
+def beginning_of(path: Path) -> Iterator[str]:
+    """Yield the first texts of a file, of PROBE_CHARACTERS. Raises DatasetError."""
+    characters = 0
+    for text in held_out_texts(path):
+        yield text
+        characters += len(text)
+        if characters >= PROBE_CHARACTERS:
+            return
 
 
 @torch.no_grad()

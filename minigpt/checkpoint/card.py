@@ -31,7 +31,7 @@ them: pass it on only to those who may read them.
 | run | {run_id} |
 | parameters | {parameters:,} in {layers} layers of width {width} |
 | trained on | {sequences:,} sequences of {seq_len} tokens: {tokens:,} tokens |
-{devices}{held_out}{losses}
+{devices}{held_out}{memorized}{losses}
 ## How to use it
 
 With transformers, where `FOLDER` is this folder:
@@ -71,7 +71,22 @@ def model_card(
         tokens=progress.samples * seq_len,
         devices=f"| devices | at most {devices} in a round |\n" if devices else "",
         held_out=f"| held-out loss | {held_out.nats:.3f} ({held_out.bits:.3f} bits/byte) |\n" if held_out else "",
+        memorized=memorized_row(rounds),
         losses=loss_table(rounds),
+    )
+
+
+def memorized_row(rounds: list[dict[str, Any]]) -> str:
+    """Return a row of how many lines were known by heart when that was last measured; empty where it never was."""
+    measured = [line for line in rounds if isinstance(line.get("memorized"), int)]
+    if not measured:
+        return ""
+    last = measured[-1]
+    others = last.get("memorized_held_out")
+    beside = f", and of held-out lines {others:,}" if isinstance(others, int) else ""
+    return (
+        f"| completed word for word | {last['memorized']:,} of 1,000 lines that it was trained on{beside} "
+        f"(round {last['round']}) |\n"
     )
 
 

@@ -24,7 +24,7 @@ def stretches(text: str) -> tuple[list[int], list[int]]:
 
     Both are 0 where what follows is too short to be one.
     """
-    cores = [core_of(_TAG.sub("", line)) for line in text.split("\n")]
+    cores = [core_of(_TAG.sub("", line) if "<" in line else line) for line in text.split("\n")]
     hashes, lengths = [0] * len(cores), [0] * len(cores)
     letters, end = 0, 0  # of the lines from `start` until before `end`
     for start, core in enumerate(cores):

@@ -155,9 +155,7 @@ def test_openings_stay_within_their_text() -> None:
     assert openings(held_out) == [[START, 9], [START, 10, 11, 12, 13, 14, 15]]
 
 
-def test_what_is_known_by_heart_is_tried_in_a_share_of_its_own(
-    anchor: MiniGPT, held_out: HeldOut, processor: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_known_by_heart_is_tried_in_a_share_of_its_own(anchor: MiniGPT, processor: Any, tmp_path: Path) -> None:
     texts = write_jsonl(tmp_path / "train.jsonl", LINES)
     opened: list[Path] = []
 
@@ -165,7 +163,7 @@ def test_what_is_known_by_heart_is_tried_in_a_share_of_its_own(
         opened.append(texts)
         return Probe.from_files(texts, tmp_path / "none.jsonl", processor, anchor.seq_len)
 
-    judge = Evaluator(held_out, None, processor, None, open_probe=open_probe)
+    judge = Evaluator(None, None, processor, None, open_probe=open_probe)
     judge._last, judge._since = 1.0, time.monotonic()
     judge.begin(anchor, PROGRESS)
     assert verdict_of(judge).memorized is None and not opened, "not at first"

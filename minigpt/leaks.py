@@ -15,6 +15,7 @@ from pathlib import Path
 
 from data.terminal import CommandParser, printable
 from minigpt.checkpoint import Checkpoint, file_sha256
+from minigpt.checkpoint.card import CARD, memorized_told, note_memorized
 from minigpt.checkpoint.manifest import MODEL, TOKENIZER, CheckpointError
 from minigpt.cli import add_newest_option, chosen_checkpoint, exit_code, number_between, say
 from minigpt.device import pick_device
@@ -161,6 +162,14 @@ def shown(text: str, *, first: bool = True) -> str:
     return f"{text[:LONGEST_SHOWN]}…" if first else f"…{text[-LONGEST_SHOWN:]}"
 
 
+def note_in_card(checkpoint: Checkpoint, result: Memorized) -> None:
+    """Put the numbers into the checkpoint's model card, for whoever gets the model; say so where that cannot be."""
+    try:
+        note_memorized(checkpoint.folder, memorized_told(result.of_a_thousand, result.held_out_of_a_thousand))
+    except OSError as error:
+        say(f"{checkpoint.folder / CARD} does not say so: {error.strerror}")
+
+
 def held_out_beside(texts: Path) -> Path | None:
     """Return the file of held-out texts beside these texts; None, and a line, where there is none."""
     path = texts.with_name("valid.jsonl")
@@ -220,7 +229,10 @@ def main(argv: list[str] | None = None) -> int:
         held_out = arguments.held_out or held_out_beside(texts)
         lines, unseen = sampled(checkpoint, texts, held_out, arguments.lines)
         found, baseline = tried(checkpoint, lines, unseen)
-        print(summary(Memorized(found.count, len(lines), baseline.count, len(unseen))))
+        result = Memorized(found.count, len(lines), baseline.count, len(unseen))
+        print(summary(result))
+        if arguments.texts is None:
+            note_in_card(checkpoint, result)
         if len(lines) < min(FEW_LINES, arguments.lines):
             say(f"{len(lines)} lines are few: the share is a rough one")
         print_worst(found, arguments.show)

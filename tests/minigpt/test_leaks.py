@@ -75,6 +75,23 @@ def test_what_is_known_by_heart_is_told_and_what_was_never_seen_is_not(
         assert "3 lines are few" in captured.err
 
 
+def test_the_model_card_says_it_once(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    card = folder / "README.md"
+    before = card.read_text(encoding="utf-8")
+    assert main([str(folder), "--texts", str(TEXTS)]) == 0
+    assert card.read_text(encoding="utf-8") == before, "they may be any texts"
+    for _ in range(2):
+        assert main([str(folder)]) == 0
+        told = "| completed word for word | 1,000 of 1,000 lines that it was trained on, and of held-out lines 0 |\n"
+        assert card.read_text(encoding="utf-8") == before.replace(" tokens |\n", f" tokens |\n{told}")
+    card.unlink()
+    assert main([str(folder)]) == 0
+    assert "README.md does not say so: No such file or directory" in capsys.readouterr().err
+    card.write_bytes(b"\xff mine")
+    assert main([str(folder)]) == 0
+    assert card.read_bytes() == b"\xff mine"
+
+
 def test_a_line_counts_as_completed_where_greedy_decoding_writes_it(made: tuple[Path, MiniGPT]) -> None:
     processor, model = tokenizer.load(made[0] / "minigpt.model"), made[1]
     lines = sample_lines([*KNOWN, *UNSEEN, *LINES], processor, 100, 128)

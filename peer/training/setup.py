@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from minigpt.dataset import Batches, TextDataset, seed_of
 from minigpt.device import pick_autocast, pick_device
 from minigpt.encoding import DatasetError, encode
 from minigpt.held_out import HeldOut
+from minigpt.memorization import Probe
 from minigpt.model import MiniGPT
 from minigpt.settings import DatasetSettings, Settings
 from peer.device.display import Display
@@ -111,9 +114,11 @@ def set_up(run: Run, options: Options, presence: Presence, snapshots: Snapshots,
     )
     compiling = Compiling(inner, batches, settings, display, stop, network.expect_silence)
     metrics = Metrics(checkpoints / run.start.progress.run / "metrics.jsonl", options.tensorboard)  # beside the states
-    evaluator = Evaluator(held_out, best, sentencepiece, judging_autocast, inner.block_attention)
+    open_probe = probe_opener(settings, sentencepiece) if is_own_text else None
+    evaluator = Evaluator(held_out, best, sentencepiece, judging_autocast, inner.block_attention, open_probe)
     display.note(introduction(me.name, inner, batches))
-    power, round_log = Watch(settings.device), RoundLog(inner, outer, evaluator, metrics, display)
+    most_memorized = settings.training.most_memorized
+    power, round_log = Watch(settings.device), RoundLog(inner, outer, evaluator, metrics, display, most_memorized)
     recovery = Recovery(inner, outer, best, settings, display)
     parts = Parts(inner, outer, round_log, learnt, best, power, network)
     return Trainer(
@@ -246,6 +251,12 @@ def open_held_out(settings: Settings, sentencepiece: Any, display: Display) -> H
     except DatasetError as error:
         display.note(f"no held-out loss will be shown: {error}")
         return None
+
+
+def probe_opener(settings: Settings, sentencepiece: Any) -> Callable[[], Probe]:
+    """Return what reads the lines of this device's texts that tell what a model knows by heart."""
+    path, seq_len = settings.training.dataset.path, settings.training.dataset.seq_len
+    return partial(Probe.from_files, path, path.with_name("valid.jsonl"), sentencepiece, seq_len)
 
 
 def open_best(

@@ -6,8 +6,10 @@ from itertools import islice
 from pathlib import Path
 
 from data.errors import DataError
+from data.formats.companions import Companion
 from data.formats.files import Source, find
-from data.formats.json_files import JsonLines, Telegram
+from data.formats.json_chats import APPS
+from data.formats.json_lines import JsonLines, JsonList
 from data.formats.layouts import LAYOUTS, has_header, looks_like_a_chat
 from data.formats.messages import Counts, Format, Message
 from data.formats.tables import COLUMNS, Table, header_names
@@ -33,7 +35,7 @@ class PlainText:
                 yield Message(None, None, line.rstrip("\r\n"))
 
 
-FORMATS: tuple[Format, ...] = (Telegram(), JsonLines(), *LAYOUTS, Table())
+FORMATS: tuple[Format, ...] = (*APPS, JsonList(), JsonLines(), Companion(), *LAYOUTS, Table())
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,9 @@ def detect(source: Source) -> Found:
     if share >= _LEAST_SHARE or (share > 0 and has_header(sample)):
         return Found(best, scores, f"{share:.0%} of its first lines are written so")
     if start.startswith(("{", "[{")) or start == "[":
-        raise DataError(f'{source.name}, line 1: is JSON, but neither of Telegram nor with a "text" in every line')
+        raise DataError(
+            f'{source.name}, line 1: is JSON of no chat that is known; one with "sender" and "text" is read'
+        )
     if source.name.lower().endswith((".csv", ".tsv")):
         missing = ", ".join(COLUMNS)
         raise DataError(

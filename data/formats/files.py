@@ -92,6 +92,26 @@ class Source:
         except _UNREADABLE as error:
             raise DataError(f"{self.name}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
 
+    def beside(self, name: str) -> "Source | None":
+        """Return the file of that name in this one's folder or the one above it, in the same archive; None if none."""
+        try:
+            if self.member is None:
+                for folder in (self.path.absolute().parent, self.path.absolute().parent.parent):
+                    if (path := folder / name).is_file():
+                        status = path.stat()
+                        return Source(path, status.st_size, status.st_mtime_ns)
+                return None
+            above = Path(self.member_name).parent
+            wanted = [(above / name).as_posix(), (above.parent / name).as_posix()]
+            with zipfile.ZipFile(self.path) as archive:
+                found = {_member_name(info): (number, info) for number, info in enumerate(archive.infolist())}
+            place = next((place for place in wanted if place in found), None)
+            if place is None:
+                return None
+            return Source(self.path, found[place][1].file_size, self.modified, found[place][0], place)
+        except (*_UNREADABLE, ValueError):
+            return None
+
     @cached_property
     def head(self) -> bytes:
         """The first SAMPLE bytes."""

@@ -27,6 +27,9 @@ class Counts:
     system: int = 0  # what the app wrote: who came, who went
     deleted: int = 0  # messages taken back or hidden, of which only the notice is left
     broken: list[int] = field(default_factory=list)  # the first lines of what could not be read, from 1
+    records: int = 0  # lines or items of the file, where the format counts them
+    odd: list[int] = field(default_factory=list)  # those that look like messages, but as no rule of the format says
+    people: set[str] = field(default_factory=set)  # whom the file names beside those who wrote
 
 
 class Format(Protocol):

@@ -21,6 +21,7 @@ import numpy as np
 
 from data.atomic import write_whole
 from data.errors import DataError
+from data.formats.companions import COMPANION
 from data.formats.detect import detect
 from data.formats.files import Source
 from data.formats.messages import Counts, Message
@@ -54,6 +55,9 @@ class Entry:
     system: int = 0
     deleted: int = 0
     broken: list[int] = field(default_factory=list)
+    records: int = 0
+    odd: list[int] = field(default_factory=list)
+    people: list[str] = field(default_factory=list)  # whom it names beside those who wrote
     refused: str = ""  # why it is of no use
 
     @property
@@ -88,7 +92,7 @@ class Cache:
             messages = found.format.messages(source, counts)
             for number, (_, chat) in enumerate(groupby(messages, key=lambda message: message.chat)):
                 entry.chats.append(self._write(f"{stem}-{number}", chat, progress))
-            if not entry.chats:
+            if not entry.chats and entry.format != COMPANION:
                 told = ": has no messages"
                 if counts.broken:
                     told = f", line {counts.broken[0]}: is broken or far too long, and nothing else is there"
@@ -96,6 +100,7 @@ class Cache:
         except DataError as error:
             entry.refused, entry.chats = str(error), []
         entry.system, entry.deleted, entry.broken = counts.system, counts.deleted, counts.broken
+        entry.records, entry.odd, entry.people = counts.records, counts.odd, sorted(counts.people)
         write_whole(self.folder / f"{stem}.json", _encode(asdict(entry)) + "\n")
         return entry
 

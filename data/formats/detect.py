@@ -8,6 +8,7 @@ from pathlib import Path
 from data.errors import DataError
 from data.formats.companions import Companion
 from data.formats.files import Source, find
+from data.formats.html_chats import PAGES
 from data.formats.json_chats import APPS
 from data.formats.json_lines import JsonLines, JsonList
 from data.formats.layouts import LAYOUTS, has_header, looks_like_a_chat
@@ -35,7 +36,8 @@ class PlainText:
                 yield Message(None, None, line.rstrip("\r\n"))
 
 
-FORMATS: tuple[Format, ...] = (*APPS, JsonList(), JsonLines(), Companion(), *LAYOUTS, Table())
+_PAGES = ("<!doctype", "<html", "<?xml", "{\\rtf", "%pdf")
+FORMATS: tuple[Format, ...] = (*APPS, *PAGES, JsonList(), JsonLines(), Companion(), *LAYOUTS, Table())
 
 
 @dataclass(frozen=True)
@@ -55,13 +57,14 @@ def detect(source: Source) -> Found:
     """
     sample = source.sample
     start = next(line.strip() for line in sample if line.strip())[:20].lower()
-    if start.startswith(("<!doctype", "<html", "<?xml", "{\\rtf", "%pdf")):
-        raise DataError(
-            f"{source.name}, line 1: is a page or a document ({printable(start)}); export the chat as text or JSON"
-        )
     scores = {format.name: format.score(sample) for format in FORMATS}
     best = max(FORMATS, key=lambda format: scores[format.name])
     share = scores[best.name]
+    if start.startswith(_PAGES) and best not in PAGES:
+        raise DataError(
+            f"{source.name}, line 1: is a page or a document ({printable(start)}) of no chat that is known; "
+            "export the chat as text or JSON"
+        )
     if share >= _LEAST_SHARE or (share > 0 and has_header(sample)):
         return Found(best, scores, f"{share:.0%} of its first lines are written so")
     if start.startswith(("{", "[{")) or start == "[":

@@ -129,7 +129,8 @@ class Source:
         head = self.head
         if self.size > SAMPLE and not self.encoding.startswith("utf-16"):  # the last line is cut
             end = head.rfind(b"\n") + 1
-            head = head[:end] if end else head.decode(self.encoding, "ignore").encode(self.encoding)
+            long = end < len(head) // 2  # a page or JSON in one line, of which the beginning says enough
+            head = head.decode(self.encoding, "ignore").encode(self.encoding) if long else head[:end]
         lines = list(self._lines(io.BytesIO(head)))
         bad = [number for number, line in enumerate(lines, 1) if line is None]
         if bad and len(bad) >= MOST_BAD * len(lines):

@@ -6,12 +6,14 @@ from itertools import islice
 from pathlib import Path
 
 from data.errors import DataError
+from data.formats.block_chats import BLOCKS
 from data.formats.companions import Companion
 from data.formats.files import Source, find
 from data.formats.html_chats import PAGES
 from data.formats.json_chats import APPS
 from data.formats.json_lines import JsonLines, JsonList
 from data.formats.layouts import LAYOUTS, has_header, looks_like_a_chat
+from data.formats.line_pc import LineForPc
 from data.formats.messages import Counts, Format, Message
 from data.formats.tables import COLUMNS, Table, header_names
 from data.terminal import printable
@@ -37,7 +39,17 @@ class PlainText:
 
 
 _PAGES = ("<!doctype", "<html", "<?xml", "{\\rtf", "%pdf")
-FORMATS: tuple[Format, ...] = (*APPS, *PAGES, JsonList(), JsonLines(), Companion(), *LAYOUTS, Table())
+FORMATS: tuple[Format, ...] = (
+    *APPS,
+    *PAGES,
+    JsonList(),
+    JsonLines(),
+    Companion(),
+    *LAYOUTS,
+    *BLOCKS,
+    LineForPc(),
+    Table(),
+)
 
 
 @dataclass(frozen=True)

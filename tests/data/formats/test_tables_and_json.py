@@ -262,7 +262,6 @@ def test_plain_text_is_a_text_a_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "chat",
     [
-        "Jan 01, 2022  4:30:54 PM\n김철수\n영희야 밥 먹었어?\n\nJan 01, 2022  4:31:10 PM\n박영희\n응 철수야\n\n",
         "김철수 — 오늘 오후 1:00\n영희야\n밥 먹었어?\n나는 아직\n박영희 — 오늘 오후 1:05\n응\n철수야\n나도\n",
         "김철수: 영희야 밥 먹었어\n박영희: 철수야, 아직\n",
         "김철수 : 영희야 밥 먹었어\n아직이면 나와\n박영희 : 철수야, 아직\n",

@@ -43,6 +43,7 @@ _VALID_FILE = Path("for-model-training/valid.jsonl")
 _FILES = (_TOKENIZER_FILE, _TRAIN_FILE, _VALID_FILE)
 _CACHE = Path(".cache")
 _SAMPLES = Path("masked.json")  # in the cache, for the owner's page
+MOST_ODD = 0.02  # of a file's lines may look like messages and follow no rule before that is said
 _ALIASES = Path("aliases.txt")
 _NOT_NAMES = Path("not-names.txt")
 
@@ -359,6 +360,12 @@ def _report_files(
         if entry.broken and not entry.refused:
             some = ", ".join(map(str, entry.broken[:5])) + (", …" if len(entry.broken) > 5 else "")
             report(f"{entry.name}: {len(entry.broken):,} broken (line {some}), left out")
+        if len(entry.odd) > MOST_ODD * entry.records:
+            some = ", ".join(map(str, entry.odd[:5])) + (", …" if len(entry.odd) > 5 else "")
+            report(
+                f"{entry.name}: {len(entry.odd):,} of {entry.records:,} lines look like messages, but not of "
+                f"{entry.format} (line {some}); they may be read wrongly: export it again, or look with --explain"
+            )
     for line in refused:
         report(f"not used: {line}")
     if passed_over:

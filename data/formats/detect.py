@@ -12,10 +12,11 @@ from data.formats.files import Source, find
 from data.formats.html_chats import PAGES
 from data.formats.json_chats import APPS
 from data.formats.json_lines import JsonLines, JsonList
-from data.formats.layouts import LAYOUTS, has_header, looks_like_a_chat
+from data.formats.layouts import LAYOUTS
 from data.formats.line_pc import LineForPc
 from data.formats.messages import Counts, Format, Message
 from data.formats.tables import COLUMNS, Table, header_names
+from data.formats.unknown import advice, has_header, looks_like_a_chat
 from data.terminal import printable
 
 PLAIN_TEXT = "plain text"
@@ -92,7 +93,7 @@ def detect(source: Source) -> Found:
     if looks_like_a_chat(sample):
         raise DataError(
             f"{source.name}: looks like a chat export in a layout that is not known, so its names could not be masked; "
-            "export it again from KakaoTalk, WhatsApp, LINE or Telegram, or as CSV with the columns Date,User,Message"
+            f"{advice(sample)}"
         )
     return Found(PlainText(), scores, "its lines are those of no chat")
 

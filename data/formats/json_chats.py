@@ -50,8 +50,8 @@ class JsonChat:
                     reading.begin(chat, walk.head, self.repaired)
                     if isinstance(item, dict) and self.fits(item):
                         yield from self.read(item, reading)
-                    elif isinstance(item, dict):
-                        counts.odd.append(walk.line)
+                    else:
+                        counts.broken.append(walk.line)
             except Malformed:
                 if not walk.began:
                     raise DataError(

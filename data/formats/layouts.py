@@ -4,7 +4,6 @@ Spaces before AM and PM may be narrow, and WhatsApp puts marks of direction near
 """
 
 import re
-from collections import Counter
 
 from data.formats.dates import CLOCK, NUMBERS, SPACE
 from data.formats.messages import MARKS
@@ -94,24 +93,3 @@ LAYOUTS = (
         quotes=True,
     ),
 )
-
-_HEADER = re.compile(r"카카오톡 대화|KakaoTalk Chats|저장한 날짜 ?:|Date Saved ?:|^\W*\[LINE\]", re.MULTILINE)
-_ANY_CLOCK = re.compile(r".{0,60}?(?<!\d)\d{1,2}:\d{2}(?!\d)")
-_CLOCK_SHARE = 0.1  # of the lines tell a time of day, above what was said: this is a chat, whoever wrote it
-_SPEAKER = re.compile(r"\s*([^\n:：]{1,40}[:：])\s")  # who says it, before what they say
-_SPEAKER_SHARE = 0.5  # of the lines begin with one who also begins another
-
-
-def has_header(sample: list[str]) -> bool:
-    """Return True if the first lines are the header of an export."""
-    return _HEADER.search("\n".join([line.strip() for line in sample if line.strip()][:5])) is not None
-
-
-def looks_like_a_chat(sample: list[str]) -> bool:
-    """Return True if it seems to be a chat, in whatever layout."""
-    lines = [line for line in sample if line.strip()]
-    clocks = sum(map(bool, map(_ANY_CLOCK.match, lines)))
-    told = max(_CLOCK_SHARE * len(lines), min(len(lines) / 3, 2))  # one clock in a short text is none
-    speakers = Counter(found[1] for found in map(_SPEAKER.match, lines) if found)
-    spoken = sum(count for count in speakers.values() if count > 1)
-    return has_header(sample) or clocks >= told or spoken > _SPEAKER_SHARE * len(lines)

@@ -349,4 +349,4 @@ def test_of_telegrams_kinds_that_are_not_known_the_text_is_kept(tmp_path: Path) 
     assert name == "Telegram"
     assert messages == [(FOUR, "Tom", "여기"), (FOUR, "Tom", "또"), ("", "Lee", "@Nora Finch 안녕")]
     assert {"임아라", "Nora Finch", "Tommy"} <= counts.people and counts.system == 1
-    assert len(counts.odd) == 1, "an item that no rule fits is told with its line"
+    assert len(counts.broken) == 1, "an item that no rule fits is told with its line"

@@ -108,7 +108,8 @@ def prepare(
         if not used:
             raise DataError(f"none of the files in {told} can be used; put a chat export there")
         counts = _counts(used, repeated)
-        senders = sorted({sender for group in groups for chat in group.chats for sender in chat.senders})
+        wrote = {sender for group in groups for chat in group.chats for sender in chat.senders}
+        senders = sorted(wrote.union(*(entry.people for entry in used)))
         plan = Plan(senders=senders, aliases=aliases, not_names=not_names, options=options)
         cut = chain.from_iterable(conversations(group.messages(cache)) for group in groups)
         cleaned = all_texts(_with_progress(cut, counts["messages"], progress), plan, samples)

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from datetime import date, datetime, timedelta
 
 SPACE = "[ \u202f\u00a0]"  # newer phones write AM and PM after a narrow space
-_HALF = r"오전|오후|午前|午後|上午|下午|[AaPp]\.?[ \u00a0]?[Mm]\.?"
+_HALF = r"오전|오후|午前|午後|上午|下午|[AaPp]\.?[ \u00a0\u202f]?[Mm]\.?"
 _AFTERNOON = re.compile("오후|午後|下午|[Pp]")
 
 # A time of day. Its groups are read by `hour_of`.

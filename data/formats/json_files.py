@@ -104,6 +104,7 @@ class Telegram:
                         yield message
                     else:
                         counts.system += 1
+                        counts.people.update(_named(item))
             except _Malformed:
                 if not values.began:
                     raise DataError(f"{source.name}, line {values.line}: is not the JSON it begins with") from None
@@ -128,10 +129,25 @@ def _telegram(item: Any, chat: int) -> Message | None:
     return Message(time, without_surrogates(str(sender)).strip(), without_surrogates(text).strip(), chat)
 
 
+def _named(item: Any) -> list[str]:
+    """Return the people whom a line of Telegram's own names: who did it, and to whom."""
+    if not isinstance(item, dict):
+        return []
+    members = item.get("members")
+    named = [item.get("actor"), *(members if isinstance(members, list) else [])]
+    return [without_surrogates(name) for name in named if isinstance(name, str) and name.strip()]
+
+
 def _part(part: Any) -> str:
-    """Return the text of a part of a message, which is a string or, of a link or the like, has one."""
+    """Return the text of a part of a message, which is a string or, of a link or the like, has one.
+
+    A mention of somebody by name stands between the marks that WhatsApp uses for it, so that its bounds are known.
+    """
     said = part.get("text") if isinstance(part, dict) else part
-    return said if isinstance(said, str) else ""
+    if not isinstance(said, str):
+        return ""
+    is_name = isinstance(part, dict) and part.get("type") == "mention_name"
+    return f"@\u2068{said.removeprefix('@')}\u2069" if is_name else said
 
 
 class _Malformed(ValueError):

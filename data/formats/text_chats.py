@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 
+from data.formats.app_lines import app_senders, people_named, says_the_app
 from data.formats.dates import date_order, in_order, month_of, on_day, weekday_of
 from data.formats.files import Lookahead, Source
 from data.formats.messages import LONGEST_MESSAGE, MARKS, Counts, Message, is_deleted
@@ -28,7 +29,6 @@ class Layout:
     day: re.Pattern[str]
     system: re.Pattern[str]
     system_sender: re.Pattern[str] | None = None  # a line of the app that looks like a message
-    system_text: re.Pattern[str] | None = None  # the same, under somebody's name
     quotes: bool = False  # around a message of several lines
 
     def score(self, sample: list[str]) -> float:
@@ -41,7 +41,12 @@ class Layout:
         records = _records(source.lines(), self.message, _crlf_ends_records(source.sample, self.message))
         if self.quotes:
             records = _unquoted(records, self.message)
-        return _Reader(self, self._date_order(source), counts).messages(records)
+        apps = app_senders(
+            (_bare_sender(match["sender"]), match["text"] or "")
+            for match in map(self.message.match, source.sample)
+            if match is not None
+        )
+        return _Reader(self, self._date_order(source), counts, apps).messages(records)
 
     @property
     def dated(self) -> re.Pattern[str]:
@@ -66,10 +71,11 @@ class Layout:
 class _Reader:
     """The joining of one file's records to messages. All that stands before the first message is the header."""
 
-    def __init__(self, layout: Layout, order: str, counts: Counts) -> None:
+    def __init__(self, layout: Layout, order: str, counts: Counts, apps: frozenset[str]) -> None:
         self._layout = layout
         self._order = order
         self._counts = counts
+        self._is_app = dict.fromkeys(apps, True)  # by sender, as far as known
         self._day: date | None = None
         self._senders: set[str] = set()
         self._stamp = ""  # how the last message's time was written
@@ -91,12 +97,12 @@ class _Reader:
                 yield from self._finish()
                 if layout.dated is layout.day:
                     self._day, self._stamp = _day(match, self._order), ""
-            elif layout.system.match(record) or self._is_invitation(record):
+            elif (match := layout.system.match(record)) or self._is_invitation(record):
                 yield from self._finish()
                 if is_deleted(record):
                     self._counts.deleted += 1
                 else:
-                    self._counts.system += 1
+                    self._count_app(record[match.end() if match and match.end() < len(record) else 0 :])
             elif self._said is not None:
                 self._go_on(record, number)
         yield from self._finish()
@@ -107,7 +113,7 @@ class _Reader:
         if stamp != self._stamp:
             day = self._day if self._layout.dated is self._layout.day else _day(match, self._order)
             self._stamp, self._time = stamp, on_day(day, match) if day else None
-        self._sender = match["sender"].strip(MARKS + " \u202f\u00a0").removeprefix("~").strip(MARKS + " \u202f\u00a0")
+        self._sender = _bare_sender(match["sender"])
         self._said, self._length = [match["text"] or ""], len(match.string)
 
     def _go_on(self, record: str, number: int) -> None:
@@ -123,21 +129,35 @@ class _Reader:
         """Return True for `X invited Y.` of an X who has spoken: KakaoTalk for Windows writes it like a second line."""
         return " invited " in record and record.split(" invited ")[0] in self._senders and record.endswith(".")
 
+    def _count_app(self, line: str) -> None:
+        self._counts.system += 1
+        self._counts.people.update(people_named(line))
+
+    def _is_of_the_app(self, raw: str) -> bool:
+        """Return True if the first line of what is said under a name is the app's: it marks its own with U+200E."""
+        if self._sender not in self._is_app:
+            says = self._layout.system_sender
+            self._is_app[self._sender] = says is not None and says.search(self._sender) is not None
+        return self._is_app[self._sender] or (raw.startswith("\u200e") and says_the_app(raw))
+
     def _finish(self) -> Iterator[Message]:
         if self._said is None:
             return
         text = "\n".join(self._said).strip(MARKS + " \t\n\r")
-        layout, raw = self._layout, self._said[0]
+        raw = self._said[0]
         self._said = None
-        if (layout.system_sender and layout.system_sender.search(self._sender)) or (
-            layout.system_text and layout.system_text.match(raw)
-        ):
-            self._counts.system += 1
+        if self._is_of_the_app(raw):
+            self._count_app(raw if says_the_app(raw) else f"{self._sender}: {raw}")
         elif is_deleted(text):
             self._counts.deleted += 1
         else:
             self._senders.add(self._sender)
             yield Message(self._time, self._sender, text)
+
+
+def _bare_sender(name: str) -> str:
+    """Return a sender's name without the marks and the tilde that apps put around it."""
+    return name.strip(MARKS + " \u202f\u00a0").removeprefix("~").strip(MARKS + " \u202f\u00a0")
 
 
 def _numbers(match: re.Match[str]) -> tuple[int, int, int]:

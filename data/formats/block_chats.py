@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
+from data.formats.app_lines import people_named
 from data.formats.dates import CLOCK, NUMBERS, SPACE, date_order, in_order, month_of, on_day
 from data.formats.files import Source
 from data.formats.json_apps import STICKER, kind_of_file
@@ -130,7 +131,9 @@ def _discord(lines: Lines) -> Said:
         elif section == "Attachments" and line.strip():
             attached.append(kind_of_file(line.strip()))
     text = "\n".join(said).strip()
-    return Said(None if _DISCORD_SAYS.fullmatch(text) else text or next(iter(attached), ""))
+    if _DISCORD_SAYS.fullmatch(text):
+        return Said(None, people=tuple(people_named(f"You {text[:1].lower()}{text[1:]}")))
+    return Said(text or next(iter(attached), ""))
 
 
 _TAPBACKS = re.compile(r"(?:Tapbacks|Reactions):$")

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from html.parser import HTMLParser
 
 from data.errors import DataError
+from data.formats.app_lines import people_named
 from data.formats.dates import cell_numbers, cell_time, date_order
 from data.formats.files import Source
 from data.formats.html_text import DEEPEST, VOID
@@ -55,7 +56,7 @@ class HtmlChat:
             people.add(*said.named)
             counts.records += 1
             if said.system:
-                people.add(said.sender)
+                people.add(said.sender, *people_named(f"{said.sender} {said.text}".strip()))
                 counts.system += 1
                 continue
             time = cell_time(said.time, order)
@@ -138,6 +139,8 @@ class _Page(HTMLParser):
             self._said.time = given.get("title", "").partition(" UTC")[0].partition(" GMT")[0]
         elif role in (MENTION, NAMED):
             self._said.named += [given.get("title", ""), ""]
+            if role == MENTION and self._within(TEXT):
+                self._add("@\u2068")
 
     def handle_startendtag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         self.handle_starttag(tag, attributes)
@@ -152,6 +155,8 @@ class _Page(HTMLParser):
             self._tags[name] -= 1
             if role:
                 self._roles.pop()
+            if role == MENTION and self._said is not None and self._within(TEXT):
+                self._add("\u2069")
             if self._said is not None and len(self._open) < self._depth:
                 self._finish()
             if name == tag:
@@ -181,8 +186,10 @@ class _Page(HTMLParser):
             self._said.sender = f"{self._said.sender} {data}".strip()
         elif role == TIME and not self._said.time:
             self._said.time = data.strip()
+        elif role == SYSTEM and len(self._said.text) < LONGEST_MESSAGE:
+            self._said.text += data
         elif role in (TEXT, MENTION) and self._within(TEXT):
-            self._add(data)
+            self._add(data.removeprefix("@") if role == MENTION else data)
 
     @property
     def unfinished(self) -> bool:

@@ -28,7 +28,7 @@ class _Words(HTMLParser):
             self._mention = len(self._open)
             self.mentioned.append("")
             if not self._quoted:
-                self.parts.append("@")
+                self.parts.append("@\u2068")
 
     def handle_startendtag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         if tag in _BREAKS and self.parts:
@@ -44,6 +44,8 @@ class _Words(HTMLParser):
                 break
         if len(self._open) < self._mention:
             self._mention = 0
+            if not self._quoted:
+                self.parts.append("\u2069")
         if tag in _BREAKS and self.parts:
             self.parts.append("\n")
 

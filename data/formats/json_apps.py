@@ -12,7 +12,7 @@ from typing import Any
 from data.formats.dates import epoch_time, hour_of, iso_time, month_of
 from data.formats.files import Source
 from data.formats.messages import Counts, Message, without_surrogates
-from data.formats.people import People
+from data.formats.people import People, mention
 
 Item = dict[str, Any]
 
@@ -120,7 +120,7 @@ def _discord_person(one: Item, people: People) -> str:
 
 def _discord_mark(found: re.Match[str], names: dict[str, str], people: People) -> str:
     if found["person"]:
-        return "@" + (names.get(found["person"]) or people.known(found["person"]))
+        return mention(names.get(found["person"]) or people.known(found["person"]))
     return "(이모티콘)" if found["emoji"] else ""
 
 
@@ -148,7 +148,7 @@ def signal(item: Item, reading: Reading) -> Iterator[Message]:
     text = as_text(item.get("body"))
     for one in sorted(mentioned, key=lambda one: one["start"] if isinstance(one.get("start"), int) else 0):
         reading.people.add(one["replacementText"])
-        text = text.replace(_REPLACED, f"@{one['replacementText']}", 1)
+        text = text.replace(_REPLACED, mention(str(one["replacementText"])), 1)
     text = text.replace(_REPLACED, "")
     if not text.strip():
         attached = [kind_of_file(as_object(one).get("contentType")) for one in as_list(item.get("attachments"))]
@@ -184,10 +184,15 @@ def google_chat(item: Item, reading: Reading) -> Iterator[Message]:
     sender = reading.people.sender(creator.get("email"), creator.get("name"))
     reading.people.add(creator.get("email"))
     text = as_text(item.get("text"))
+    marked: list[tuple[int, int, str]] = []
     for note in map(as_object, as_list(item.get("annotations"))):
         start, length = note.get("start_index"), note.get("length")
         if any("mention" in key for key in note) and isinstance(start, int) and isinstance(length, int):
-            reading.people.add(text[start : start + length].removeprefix("@"))
+            name = text[start : start + length].removeprefix("@")
+            reading.people.add(name)
+            marked.append((start, length, name))
+    for start, length, name in sorted(marked, reverse=True):
+        text = text[:start] + mention(name) + text[start + length :]
     if item.get("deletion_metadata") or item.get("message_state") == "DELETED":
         reading.counts.deleted += 1
         return

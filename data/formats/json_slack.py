@@ -13,6 +13,7 @@ from data.errors import DataError
 from data.formats.dates import epoch_time
 from data.formats.json_apps import Item, Reading, as_list, as_object, as_text, kind_of_file
 from data.formats.messages import Message
+from data.formats.people import mention
 
 _STAMP = re.compile(r"\d+\.\d+")
 _SYSTEM = re.compile(
@@ -72,7 +73,7 @@ def _mark(found: re.Match[str], reading: Reading) -> str:
     if sign == "@":
         names = reading.memory["names"].get(what, ())
         reading.people.add(label, *names)
-        return "@" + (label or next(filter(None, names), "") or reading.people.known(what))
+        return mention(label or next(filter(None, names), "") or reading.people.known(what))
     if sign == "#":
         return f"#{label}" if label else ""
     if sign == "!":

@@ -4,8 +4,22 @@ from collections.abc import Iterator
 from typing import Any
 
 from data.formats.dates import iso_time
-from data.formats.json_apps import CONTACT, FILE, MOVIE, PHOTO, PLACE, POLL, STICKER, VOICE, Item, Reading, as_list
+from data.formats.json_apps import (
+    CONTACT,
+    FILE,
+    MOVIE,
+    PHOTO,
+    PLACE,
+    POLL,
+    STICKER,
+    VOICE,
+    Item,
+    Reading,
+    as_list,
+    as_text,
+)
 from data.formats.messages import Message
+from data.formats.people import mention
 
 _MEDIA = {
     "sticker": STICKER,
@@ -36,7 +50,7 @@ def read(item: Item, reading: Reading) -> Iterator[Message]:
     parts = as_list(item["text"]) or [item["text"]]
     for part in parts:
         if isinstance(part, dict) and part.get("type") in ("mention", "mention_name"):
-            people.add(_part(part).removeprefix("@"))
+            people.add(as_text(part.get("text")).removeprefix("@"))
     text = "".join(map(_part, parts))
     if not text.strip():
         attached = (name for key, name in _ATTACHED.items() if item.get(key))
@@ -48,11 +62,11 @@ def read(item: Item, reading: Reading) -> Iterator[Message]:
 def _part(part: Any) -> str:
     """Return the text of a part of a message, which is a string or, of a link or the like, has one.
 
-    A mention by name has an @ before it, as one by handle has: it is a person whatever the name means.
+    A mention by name has its bounds marked: it is a person whatever the name means.
     """
     if not isinstance(part, dict):
         return part if isinstance(part, str) else ""
     said = part.get("text")
     if not isinstance(said, str):
         return ""
-    return f"@{said}" if part.get("type") == "mention_name" and not said.startswith("@") else said
+    return mention(said) if part.get("type") == "mention_name" else said

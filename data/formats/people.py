@@ -14,6 +14,11 @@ def as_name(value: Any) -> str:
     return " ".join(without_surrogates(value).split())[:_LONGEST_NAME]
 
 
+def mention(name: str) -> str:
+    """Return a mention of a person between the marks that WhatsApp uses for it, so that its bounds are known."""
+    return f"@\u2068{name.removeprefix('@')}\u2069" if name else ""
+
+
 class People:
     """The people of one file. All their names go to `counts.people`, so that they are masked."""
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from io import StringIO
 
+from data.formats.app_lines import app_senders, people_named
 from data.formats.dates import cell_numbers, cell_time, date_order
 from data.formats.files import Lookahead, Source
 from data.formats.messages import LONGEST_MESSAGE, Counts, Message, is_deleted
@@ -69,6 +70,8 @@ class Table:
         shape = _shape(source.sample)
         assert shape is not None, "this file scored nothing"
         order = self._date_order(source, shape)
+        _, who, what = shape.columns
+        apps = app_senders((row[who].strip(), row[what].strip()) for row in _sample_rows(source.sample, shape))
         for number, row in _rows(source, shape):
             if row is None:
                 counts.broken.append(number)
@@ -76,8 +79,9 @@ class Table:
             date, sender, text = map(str.strip, row)
             if is_deleted(text):
                 counts.deleted += 1
-            elif not sender or _says_the_app(sender, text):
+            elif not sender or sender in apps or _says_the_app(sender, text):
                 counts.system += 1
+                counts.people.update(people_named(text))
             else:
                 yield Message(cell_time(date, order), sender, text)
 

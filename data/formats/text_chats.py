@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from itertools import islice
 
+from data.formats.app_lines import app_senders, people_named, says_the_app
 from data.formats.dates import CLOCK, NUMBERS, date_order, in_order, month_of, on_day, weekday_of
 from data.formats.files import Lookahead, Source
 from data.formats.messages import LONGEST_MESSAGE, MARKS, Counts, Message, is_deleted
@@ -38,7 +39,6 @@ class Layout:
     day: re.Pattern[str]
     system: re.Pattern[str]
     system_sender: re.Pattern[str] | None = None  # a line of the app that looks like a message
-    system_text: re.Pattern[str] | None = None  # the same, under somebody's name
     quotes: bool = False  # around a message of several lines
 
     def __post_init__(self) -> None:
@@ -65,6 +65,11 @@ class Layout:
         """The pattern that tells the date: of every message, or of the day that began above it."""
         return self.message if {"first", "month"} & self.message.groupindex.keys() else self.day
 
+    def apps(self, source: Source) -> frozenset[str]:
+        """Return the senders of this file who are the app."""
+        found = filter(None, map(self.message.match, source.sample))
+        return app_senders((_bare_sender(match["sender"]), match["text"] or "") for match in found)
+
     def date_order(self, source: Source) -> str:
         """Return the order of the dates in this file, decided by all of it unless they begin with the year in full."""
         if "first" not in self.dated.groupindex:
@@ -88,6 +93,7 @@ class _Reader:
         self._source = source
         self._order = layout.date_order(source)
         self._counts = counts
+        self._is_app = dict.fromkeys(layout.apps(source), True)  # by sender, as far as known
         self._day: date | None = None
         self._senders: set[str] = set()
         self._stamp = ""  # how the last message's time was written
@@ -111,12 +117,12 @@ class _Reader:
                 yield from self._finish()
                 if layout.dated is layout.day:
                     self._day, self._stamp = _day(match, self._order), ""
-            elif layout.system.match(record) or self._is_invitation(record):
+            elif (match := layout.system.match(record)) or self._is_invitation(record):
                 yield from self._finish()
                 if is_deleted(record):
                     self._counts.deleted += 1
                 else:
-                    self._counts.system += 1
+                    self._count_app(record[match.end() if match and match.end() < len(record) else 0 :])
             elif (other := self._other_layout(record, following)) is not None:
                 yield from self._finish()
                 self._layout, self._order, self._day, self._stamp = other, other.date_order(self._source), None, ""
@@ -135,7 +141,7 @@ class _Reader:
         if stamp != self._stamp:
             day = self._day if self._layout.dated is self._layout.day else _day(match, self._order)
             self._stamp, self._time = stamp, on_day(day, match) if day else None
-        self._sender = match["sender"].strip(MARKS + " \u202f\u00a0").removeprefix("~").strip(MARKS + " \u202f\u00a0")
+        self._sender = _bare_sender(match["sender"])
         self._said, self._length = [match["text"] or ""], len(match.string)
 
     def _go_on(self, record: str, number: int) -> None:
@@ -175,21 +181,35 @@ class _Reader:
         """Return True for `X invited Y.` of an X who has spoken: KakaoTalk for Windows writes it like a second line."""
         return " invited " in record and record.split(" invited ")[0] in self._senders and record.endswith(".")
 
+    def _count_app(self, line: str) -> None:
+        self._counts.system += 1
+        self._counts.people.update(people_named(line))
+
+    def _is_of_the_app(self, raw: str) -> bool:
+        """Return True if the first line of what is said under a name is the app's: it marks its own with U+200E."""
+        if self._sender not in self._is_app:
+            says = self._layout.system_sender
+            self._is_app[self._sender] = says is not None and says.search(self._sender) is not None
+        return self._is_app[self._sender] or (raw.startswith("\u200e") and says_the_app(raw))
+
     def _finish(self) -> Iterator[Message]:
         if self._said is None:
             return
         text = "\n".join(self._said).strip(MARKS + " \t\n\r")
-        layout, raw = self._layout, self._said[0]
+        raw = self._said[0]
         self._said = None
-        if (layout.system_sender and layout.system_sender.search(self._sender)) or (
-            layout.system_text and layout.system_text.match(raw)
-        ):
-            self._counts.system += 1
+        if self._is_of_the_app(raw):
+            self._count_app(raw if says_the_app(raw) else f"{self._sender}: {raw}")
         elif is_deleted(text):
             self._counts.deleted += 1
         else:
             self._senders.add(self._sender)
             yield Message(self._time, self._sender, text)
+
+
+def _bare_sender(name: str) -> str:
+    """Return a sender's name without the marks and the tilde that apps put around it."""
+    return name.strip(MARKS + " \u202f\u00a0").removeprefix("~").strip(MARKS + " \u202f\u00a0")
 
 
 def _numbers(match: re.Match[str]) -> tuple[int, int, int]:

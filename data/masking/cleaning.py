@@ -6,7 +6,7 @@ from pydantic import BaseModel
 
 from data.formats.messages import is_deleted
 from data.masking.characters import normalize, replace_emoji
-from data.masking.names import mask_names, name_pattern
+from data.masking.names import NamePattern, mask_bounded_mentions, mask_names, name_pattern
 from data.masking.personal import mask_emails, mask_numbers
 from data.masking.placeholders import mask_placeholders, placeholder
 from data.masking.tags import mark, with_tags, without_marks
@@ -53,7 +53,7 @@ class Cleaner:
         return clean(message, names, lower_case=self.options.lower_case)
 
 
-def clean(text: str, names: re.Pattern[str] | None = None, *, lower_case: bool = True) -> str:
+def clean(text: str, names: NamePattern | None = None, *, lower_case: bool = True) -> str:
     """Return the message with its private parts and pictures as TAGS; empty if nothing is left to learn from.
 
     `names` finds the people to mask (`name_pattern`). Lines are stripped, empty ones dropped.
@@ -64,11 +64,12 @@ def clean(text: str, names: re.Pattern[str] | None = None, *, lower_case: bool =
     found = placeholder(normalize(text).strip())
     if found is not None:
         return with_tags(found)
+    text = mask_bounded_mentions(text)
     text = mask_placeholders(normalize(replace_emoji(text, mark("<EMOJI>"))))
     text = "\n".join(filter(None, map(str.strip, text.split("\n"))))
+    text = mask_people(text, names)  # a capital may tell a name from a word
     if lower_case:
         text = text.lower()
-    text = mask_people(text, names)
     text = _LONG_RUN.sub(r"\1\1\1\1\1", text)
     if _EMPTY_BRACKETS.search(text):
         text = _without_empty_brackets(text)
@@ -90,7 +91,7 @@ def _without_empty_brackets(text: str) -> str:
     return "".join(kept)
 
 
-def mask_people(text: str, names: re.Pattern[str] | None) -> str:
+def mask_people(text: str, names: NamePattern | None) -> str:
     """Return the text with marks for links and people's data.
 
     The order matters: e-mail addresses hold domains and names, and numbers may hold numbers.

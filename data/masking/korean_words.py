@@ -69,6 +69,33 @@ COMMON_WORDS = frozenset(
     """.split()
 )
 
+# Words of every day that people take for a display name: a person only where somebody is called by it, or after an @.
+EVERYDAY = frozenset(
+    """
+    영화 정말 진짜 그냥 다시 내가 역시 드라마 하지만 이렇게 완전 그래도 최고 평점 스토리 이거 가장 이건 이게 나름 지금
+    뭔가 근데 계속 이야기 조금 무슨 느낌 아주 나는 모두 솔직히 아직도 특히 하나 별로 제일 모든 내내 액션 아니라 명작
+    재미 제가 어떤 나도 요즘 전혀 저도 결국 아직 보다 없이 혼자 먼저 약간 쓰레기 아니다 엄청 처음 하지 그러나 항상 대박
+    너무나 감독 그저 코미디 그래서 절대 여자 내용 생각 훨씬 그게 배우 기분 남자 다소 갑자기 점점 굉장히 정도 바로 장면
+    나만 이젠 차라리 주인공 말고 기대 반전 지금도 가슴 다들 음악 진심 누가 당시 다만 연락 아무리 더욱 도대체 제발 그나마
+    오히려 언제나 살짝 시즌 결말 일본 시리즈 사람들 열심히 모습 아니 방법 거의 빨리 몰라요 전개 그런데 확실히 여전히
+    의외로 눈물 분위기 벌써 우연히 평점은 캐릭터 물론 누구나 이유 어느 왠지 친구 어제 매력 평범 노래 가끔 나중에 어디서
+    뭐지 우리가 대사 음악이 당신 앞으로 언제 대체 자기 만남 로맨스 머리 예전 그래
+    오늘 내일 모레 안녕 우리집 집 아침 점심
+    저녁 밤 새벽 주말 월요일 화요일 수요일 목요일 금요일 토요일 일요일 학교 회사 여행
+    커피 맥주 소주 치킨 라면 떡볶이 고기
+    밥 물 비 눈 봄 여름 가을 겨울 엄청나 행복 희망 사람 세상 인생 시작 마지막
+    마음 소리 이별 추억 그녀 그대 청춘 행운 천사
+    악마 왕자 공주 요정 바보 천재 부자 거지 백수 직장인 학생 선생 집사 고양이
+    강아지 냥이 멍멍이 하루 매일 퇴근 출근 휴가
+    월급 배고파 졸려 피곤 귀찮아 화이팅 파이팅 아무나 아무거나 아무도 누구 누구게 몰라 글쎄 음 응 네 예 아뇨 그럼 좋아
+    """.split()
+)
+
+# Syllables before 아 or 야 that are no one-syllable name (`앉아`, `가야`), nor before 님 (`손님`).
+NOT_CALLED = frozenset(
+    "알살날놀돌담감안참남막맞받잡앉찾같많작삼팔갈말볶낚닦깎앓쏟닿놓좋쌓가나너해와서자보이도사오뭐애얘손형누장달별"
+)
+
 # Words in which one of them seems to be called.
 KEPT = frozenset("하나님 마리아 우리나라".split())
 
@@ -95,20 +122,6 @@ PARTICLES = (
 GLUED = """
     한테 에게 랑 씨 님 형 누나 언니 오빠 쌤 선배 때문 땜 덕분 보고 빼고 말고 하고 네집 엄마 아빠 어머니 아버지 생일
     얘기 이야기 전화 번호 대리 과장 팀장 부장 차장 사장 실장 원장 회장 교수 집에 어디 언제 왜 뭐 빨리 지금 오늘 내일
-    어제 축하 안녕 미안 고마 사랑해
+    어제 축하 안녕 미안 고마 사랑해 왔 갔 온다 온대 간다 간대 와라 와봐 와서 어딨 있 없 인가 쓰 찡 짱 자냐
+    자나 자니 먹 보러 말이 말은 톡 카톡 최고 화이팅 파이팅 답장 부터 랑은 땡큐 바보 멋져 예뻐 귀여
     """.split()
-
-# First names and surnames that are English words as well: masked as a part of a full name only.
-ENGLISH_WORDS = frozenset(
-    """
-    ace amber angel april apr art aug august autumn baker ball bay bell bill black bob brown buddy bush carol chance
-    charity chase chip christian cliff cook crystal daisy dale dawn day dean dec dick don drew duke earl faith feb
-    fisher forest frank gene glen grace grant gray green guy harmony hazel heath heaven hill holly honey hope hunter
-    iris ivy jan jean jet joy jul july jun june junior king kitty lane lily long lucky major mar mark mason max may
-    melody mercy miles min mon moon nick norm nov oct olive page park pat patience pearl peg penny price prince queen
-    ray red reed rice rich river rob robin rocky rose ruby rusty sandy sat sea sep sky song star stone sue summer sun
-    sunny terry tom tony trip van victor violet wade ward white will winter wood woods young the and you for love baby
-    happy smile life dream hello bye good bad big little new old best super real the mother father sister brother
-    teacher doctor boss manager leader member friend company office home school seoul busan korea phone galaxy iphone
-    """.split()
-)

@@ -25,6 +25,7 @@ from data.formats.companions import COMPANION
 from data.formats.detect import detect
 from data.formats.files import Source
 from data.formats.messages import Counts, Message
+from data.masking.names import mentioned
 
 KEYS = np.dtype([("minute", "<i8"), ("said", "<u8"), ("said_by", "<u8")])
 _KEPT = re.compile(r"([0-9a-f]{32})(?:\.json|-\d+\.(?:jsonl|keys))")  # the names of what is kept of a file
@@ -91,7 +92,7 @@ class Cache:
             entry.format = found.format.name
             messages = found.format.messages(source, counts)
             for number, (_, chat) in enumerate(groupby(messages, key=lambda message: message.chat)):
-                entry.chats.append(self._write(f"{stem}-{number}", chat, progress))
+                entry.chats.append(self._write(f"{stem}-{number}", _noting(chat, counts.people), progress))
             if not entry.chats and entry.format != COMPANION:
                 told = ": has no messages"
                 if counts.broken:
@@ -147,6 +148,13 @@ class Cache:
             if kept is not None and kept[1] not in stems:
                 with suppress(OSError):
                     path.unlink()
+
+
+def _noting(messages: Iterable[Message], people: set[str]) -> Iterator[Message]:
+    """Pass the messages through, adding to `people` whoever is mentioned in them with marks."""
+    for message in messages:
+        people.update(mentioned(message.text))
+        yield message
 
 
 def _stem(source: Source) -> str:

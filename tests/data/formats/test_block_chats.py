@@ -129,7 +129,7 @@ CHATS = {
     "Discord, text": (
         DISCORD,
         [(f"{NOON}4", "tomr", LONG), ("2026-01-13 15:05", "nora_f#0001", "사진")],
-        set(),
+        {"Nora Finch"},
         (1, 0),
     ),
     "iMessage, text": (

@@ -68,7 +68,10 @@ DISCORD = """
 <span class="chatlog__system-notification-content"><span>added </span>
 <a class="chatlog__system-notification-link" title="ann_b">Ann B</a></span></div></div></div>
 """
-DISCORD_SAID = [("2026-01-12 15:04", "Tom", "hi\n@Nora Finch 😀\n(이모티콘)"), ("2026-01-13 15:05", "Tom", "동영상")]
+DISCORD_SAID = [
+    ("2026-01-12 15:04", "Tom", "hi\n@\u2068Nora Finch\u2069 😀\n(이모티콘)"),
+    ("2026-01-13 15:05", "Tom", "동영상"),
+]
 IMESSAGE = """
 <div class="message"><div class="received"><p><span class="timestamp"><a href="sms://x">May 17, 2022  5:29:42 PM</a>
  (Read by you after 2 minutes)</span><span class="sender">Nora Finch</span></p>
@@ -93,7 +96,7 @@ IMESSAGE_SAID = [
     ("2022-05-17 17:31", "Me", "사진"),
 ]
 PAGES = {
-    "Telegram, HTML": (TELEGRAM, TELEGRAM_SAID, 2, {"Nora Finch"}),
+    "Telegram, HTML": (TELEGRAM, TELEGRAM_SAID, 2, {"Nora Finch", "Kim", "Nora"}),
     "Discord, HTML": (DISCORD, DISCORD_SAID, 1, {"tomr", "Nora Finch", "nora_f", "Kim", "kim_x", "Ann B", "ann_b"}),
     "iMessage, HTML": (IMESSAGE, IMESSAGE_SAID, 1, {"Nora Finch"}),
 }

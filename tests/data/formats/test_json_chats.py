@@ -163,7 +163,7 @@ CASES: dict[str, tuple[str, Any, list[tuple[str, str, str]], set[str]]] = {
         "Discord",
         DISCORD,
         [
-            (FOUR, "Tom", "hello @Nora Finch (이모티콘)"),
+            (FOUR, "Tom", "hello @\u2068Nora Finch\u2069 (이모티콘)"),
             (FOUR, "Tom", "사진"),
             (FOUR, "Tom", "yes"),
             (FOUR, "Tom (2)", "other"),
@@ -187,7 +187,7 @@ CASES: dict[str, tuple[str, Any, list[tuple[str, str, str]], set[str]]] = {
         "Slack",
         SLACK,
         [
-            (LOCAL[0], "Nora", "yes & @U2 see https://a.com"),
+            (LOCAL[0], "Nora", "yes & @\u2068U2\u2069 see https://a.com"),
             (LOCAL[1], "Nora", "사진"),
             (LOCAL[2], "Robo", "a bot"),
         ],
@@ -202,19 +202,19 @@ CASES: dict[str, tuple[str, Any, list[tuple[str, str, str]], set[str]]] = {
     "signal": (
         "Signal (sigtop)",
         SIGNAL,
-        [(LOCAL[0], "You", "for @Nora Finch"), (LOCAL[0], "+1", "yes"), (LOCAL[0], "+1", "음성메시지")],
+        [(LOCAL[0], "You", "for @\u2068Nora Finch\u2069"), (LOCAL[0], "+1", "yes"), (LOCAL[0], "+1", "음성메시지")],
         {"Nora Finch", "Ann Old", "Ann New"},
     ),
     "google": (
         "Google Chat",
         GOOGLE,
-        [("2026-01-12 18:04", "Tom", "@Nora Finch hi"), ("2026-01-12 18:04", "Lee", "동영상")],
+        [("2026-01-12 18:04", "Tom", "@\u2068Nora Finch\u2069 hi"), ("2026-01-12 18:04", "Lee", "동영상")],
         {"Nora Finch", "tom@a.com"},
     ),
     "graph": (
         "Teams (Graph)",
         GRAPH,
-        [(FOUR, "Lee", "@Nora Finch a"), ("2026-01-12 15:05", "Tom", "b <c>\nd")],
+        [(FOUR, "Lee", "@\u2068Nora Finch\u2069 a"), ("2026-01-12 15:05", "Tom", "b <c>\nd")],
         {"Nora Finch"},
     ),
     "skype": (
@@ -290,7 +290,7 @@ def test_slacks_people_stand_beside_its_channels(tmp_path: Path, zipped: bool) -
     found = {source.name.rpartition("/")[2]: source for source in find([raw])[0]}
     counts = Counts()
     messages = list(detect(found["2026-01-12.json"]).format.messages(found["2026-01-12.json"], counts))
-    assert [(one.sender, one.text) for one in messages] == [("가온", "둘"), ("U1", "@가온 그래 가온아")]
+    assert [(one.sender, one.text) for one in messages] == [("가온", "둘"), ("U1", "@\u2068가온\u2069 그래 가온아")]
     assert detect(found["users.json"]).format.name == COMPANION
     told: list[str] = []
     prepare(raw, tmp_path / "out", report=told.append)
@@ -347,6 +347,6 @@ def test_of_telegrams_kinds_that_are_not_known_the_text_is_kept(tmp_path: Path) 
     ]
     name, messages, counts = parse(tmp_path / "a.json", json.dumps({"name": "방", "messages": rows}, indent=1))
     assert name == "Telegram"
-    assert messages == [(FOUR, "Tom", "여기"), (FOUR, "Tom", "또"), ("", "Lee", "@Nora Finch 안녕")]
+    assert messages == [(FOUR, "Tom", "여기"), (FOUR, "Tom", "또"), ("", "Lee", "@\u2068Nora Finch\u2069 안녕")]
     assert {"임아라", "Nora Finch", "Tommy"} <= counts.people and counts.system == 1
     assert len(counts.broken) == 1, "an item that no rule fits is told with its line"

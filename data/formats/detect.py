@@ -17,6 +17,7 @@ from data.formats.line_pc import LineForPc
 from data.formats.messages import Counts, Format, Message
 from data.formats.tables import COLUMNS, Table, header_names
 from data.formats.unknown import advice, has_header, looks_like_a_chat
+from data.formats.workbooks import Workbook
 from data.terminal import printable
 
 PLAIN_TEXT = "plain text"
@@ -68,6 +69,8 @@ def detect(source: Source) -> Found:
     Raises DataError if it is empty, no text, or a chat in no known layout: its names could not be found, so it would
     be trained on unmasked.
     """
+    if source.kind:
+        return Found(Workbook(source.kind), {}, "its bytes begin so")
     sample = source.sample
     start = next(line.strip() for line in sample if line.strip())[:20].lower()
     scores = {format.name: format.score(sample) for format in FORMATS}
@@ -107,7 +110,8 @@ def explain(path: Path) -> Iterator[str]:
     for source in sources:
         try:
             found = detect(source)
-            yield f"{source.name}: {found.format.name}, {source.encoding}; {found.why}"
+            written = "" if source.kind else f", {source.encoding}"
+            yield f"{source.name}: {found.format.name}{written}; {found.why}"
             others = sorted(
                 (score, name) for name, score in found.scores.items() if score and name != found.format.name
             )

@@ -10,7 +10,7 @@ from data.formats.dates import cell_time, epoch_time
 from data.formats.json_apps import Item
 from data.formats.messages import without_surrogates
 
-_SENDER = re.compile(
+SENDER = re.compile(
     r"(?:sender|author|speaker|writer|user|nick|from|who|person|participant|talker|handle|account|creator|actor|owner"
     r"|posted ?by|sent ?by|by)(?:[ _.-]?(?:name|nickname|nick|display[ _-]?name|full[ _-]?name|title|label|info|user))*"
     r"|(?:display|full|nick|screen|user|real)[ _-]?name|name|username"
@@ -18,16 +18,16 @@ _SENDER = re.compile(
     r"|送信者|発言者|名前|发送者|发送人|发言人|昵称|姓名",
     re.IGNORECASE,
 )
-_IDENTITY = re.compile(
+IDENTITY = re.compile(
     r"(?:sender|author|speaker|user|from|writer|participant|member|account)[ _.-]?(?:id|uuid|uid|key|email)",
     re.IGNORECASE,
 )
-_TEXT = re.compile(
+TEXT = re.compile(
     r"text|message|content|body|msg|utterance|chat|comment|said|(?:message|msg|chat)[ _-]?(?:text|body|content)"
     r"|메시지|메세지|내용|대화|대화 ?내용|말|발화|본문|メッセージ|内容|本文|消息|消息内容|聊天内容",
     re.IGNORECASE,
 )
-_TIME = re.compile(
+TIME = re.compile(
     r"(?:created|sent|posted|message)?[ _-]?(?:date|time|timestamp|datetime|ts|at)(?:[ _-]?(?:time|utc|sent|ms))?"
     r"|날짜|시간|일시|보낸 ?시간|作成日時|日時|日付|时间|日期|发送时间",
     re.IGNORECASE,
@@ -71,24 +71,24 @@ def fields_of(items: Sequence[Mapping[str, Any]]) -> Fields | None:
     """Return the fields of flat objects; None if none of them is a text."""
     names = list(dict.fromkeys(name for item in items for name in item))
     written = {name: [item[name] for item in items if isinstance(item.get(name), str) and item[name]] for name in names}
-    texts = [name for name in names if _TEXT.fullmatch(name.rpartition(".")[2]) and written[name]]
+    texts = [name for name in names if TEXT.fullmatch(name.rpartition(".")[2]) and written[name]]
     if not texts:
         return None
     text = "text" if "text" in texts else max(texts, key=lambda name: sum(map(len, written[name])))
     rest = [name for name in names if name != text and not name.startswith(f"{text}.")]
     sender = _sender(rest, written)
-    identity = next((name for name in rest if _IDENTITY.fullmatch(name) and name != sender), "")
-    times = [name for name in rest if _TIME.fullmatch(name) and any(_is_time(item.get(name)) for item in items)]
+    identity = next((name for name in rest if IDENTITY.fullmatch(name) and name != sender), "")
+    times = [name for name in rest if TIME.fullmatch(name) and any(_is_time(item.get(name)) for item in items)]
     return Fields(text, sender or identity, identity if sender else "", times[0] if times else "")
 
 
 def _sender(names: Sequence[str], written: Mapping[str, list[str]]) -> str:
     """Return the field of who wrote; "" if none is called so."""
-    whole = [name for name in names if _SENDER.fullmatch(name) and written[name]]
+    whole = [name for name in names if SENDER.fullmatch(name) and written[name]]
     if whole:
         return min(whole, key=lambda name: (_rank(name), names.index(name)))
     inner = [(name, name.partition(".")) for name in names if "." in name and written[name]]
-    inside = [(name, last) for name, (first, _, last) in inner if _SENDER.fullmatch(first) and last in _INNER_NAMES]
+    inside = [(name, last) for name, (first, _, last) in inner if SENDER.fullmatch(first) and last in _INNER_NAMES]
     return min(inside, key=lambda found: _INNER_NAMES.index(found[1]))[0] if inside else ""
 
 

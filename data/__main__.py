@@ -15,7 +15,7 @@ from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemaini
 from data.errors import DataError
 from data.formats.detect import explain
 from data.options import DataSettings, options_in
-from data.prepare import Progress, Report, prepare, private_places
+from data.prepare import Progress, Report, prepare, private_places, summarise
 from data.private import close_to_others, keep_private
 from data.terminal import CommandParser, exit_code
 
@@ -23,8 +23,9 @@ from data.terminal import CommandParser, exit_code
 def parse_arguments() -> argparse.Namespace:
     parser = CommandParser(
         prog="python -m data",
-        description="Reads chat exports (KakaoTalk, WhatsApp, LINE, Telegram, CSV with the columns Date,User,Message) "
-        "and texts (a text a line, or JSON Lines with a text in each), also in folders and .zip files, cleans them, "
+        description="Reads chat exports (of KakaoTalk, WhatsApp, LINE, Telegram, Discord, Messenger, Instagram, Slack, "
+        "Signal, iMessage, Google Chat, Teams, WeChat and Zoom, and tables with the columns Date,User,Message) and "
+        "texts (a text a line, or JSON Lines with a text in each), also in folders and .zip files, cleans them, "
         "masks names, numbers of people, links and pictures, and writes the texts to train on.",
         epilog="Nothing leaves this device. More names to mask, one a line, can stand in data/aliases.txt, and words "
         "that are no names in data/not-names.txt. Files that cannot be used are named and left out; unchanged files "
@@ -58,6 +59,11 @@ def parse_arguments() -> argparse.Namespace:
         help="write samples of what was masked, before and after, to a file outside the training data",
     )
     parser.add_argument(
+        "--summary",
+        action="store_true",
+        help="prepare, and say who wrote how much and when, as P1, P2, …, and what was masked",
+    )
+    parser.add_argument(
         "--keep-case",
         action=argparse.BooleanOptionalAction,
         help="leave capital letters as they are, instead of making them small (data.lower_case in config.json)",
@@ -85,6 +91,9 @@ def work(arguments: argparse.Namespace) -> None:
         close_to_others(dict.fromkeys([*private_places(), *private_places(arguments.output)]), _say)
         with _bar() as (note, progress):
             prepare(arguments.raw, arguments.output, note, progress, options=options, review=arguments.review)
+        if arguments.summary:
+            for line in ("", *summarise(arguments.raw, arguments.output)):
+                _say(line)
 
 
 def _options(keep_case: bool | None, speakers: bool | None) -> DataSettings:

@@ -30,6 +30,7 @@ from data.masking.cleaning import Plan
 from data.masking.names import read_names
 from data.masking.tags import CONTENT_TAGS
 from data.options import DataSettings
+from data.texts import summary as summaries
 from data.texts.cache import Cache, Entry, code_version, fingerprint
 from data.texts.conversations import Conversation, conversations
 from data.texts.duplicates import BANDS, ENOUGH, held_out, keep
@@ -127,6 +128,23 @@ def prepare(
         raise DataError(f"cannot write {error.filename or output}: {error.strerror}") from None
     _report_result(summary, output, review, report)
     return summary
+
+
+def summarise(raw: Sequence[Path], output: Path = Path("data")) -> Iterator[str]:
+    """Yield lines for the user: who wrote how much and when in `raw`, and what was masked in what `prepare` made of it.
+
+    Of files that `prepare` has read nothing is read again. Raises DataError if there is nothing to sum up.
+    """
+    cache = Cache(output / _CACHE)
+    sources, _, _ = find(raw)
+    try:
+        entries = [entry for entry in (cache.entry(source) for source in sources) if not entry.refused]
+        summed = summaries.Summary()
+        for chats in group(entries, cache)[0]:
+            summed.take(chats.messages(cache))
+    except OSError as error:
+        raise DataError(f"cannot write {error.filename or output}: {error.strerror}") from None
+    yield from summed.lines(prepared_texts(output)[1])
 
 
 def _find(places: list[Path], cache: Cache) -> tuple[list[Source], list[str], int]:

@@ -122,6 +122,8 @@ _TITLE = re.compile(r"<title>(?:<!\[CDATA\[)?(.*?)(?:\]\]>)?</title>", re.DOTALL
 def said(row: Cells, columns: Columns) -> str | None:
     """Return what a row says, of a picture or the like what stands for it; None for what the app says itself."""
     text = row[2].strip()
+    if columns.kind is None and columns.attached is None:
+        return text
     numbers = columns.all
     kind = row[numbers.index(columns.kind)].strip() if columns.kind is not None else ""
     if kind in _SYSTEM:

@@ -160,11 +160,9 @@ class _Roster:
         elif re.fullmatch(f"[{_HAN}]{{3}}", part):
             self.doubtful.kana |= {part[:2], part[:1], part[2:]}
             self.latin.add(part[1:])
-        elif len(part) <= 3:
+        elif len(part) < 5:
             self.doubtful.kana.add(part)
-            if re.fullmatch(f"[{_HAN}]{{2,3}}", part):
-                self.latin.add(part)
-        if len(part) > 3:
+        if len(part) > 4 or re.fullmatch(f"[{_HAN}]{{2,4}}", part):
             self.latin.add(part)
 
     def add_alias(self, alias: str) -> None:
@@ -187,7 +185,7 @@ class _Roster:
             if name[0] in SURNAMES and not (_is_likely_given_name(name) and _ends_in_vowel(name)):
                 self.doubtful.one_syllable.add(name[1])  # 최준: 준아
         elif re.fullmatch("[^가-힣]+", name):
-            if re.search(f"[{_HAN}{_KANA}]", name) and len(name) < 3:
+            if re.fullmatch(f"[{_HAN}{_KANA}]+", name):
                 self._add_east_asian(name)
             elif name not in ENGLISH_NAMES | ENGLISH_WORDS:
                 self.latin.add(name)
@@ -242,7 +240,7 @@ class _Roster:
             rf"(?<![a-z0-9])(?:[a-z0-9]++_)?(?:{latin})(?![a-z]){_LATIN_TAIL}" if latin else "",
         ]
         return NamePattern(
-            mentions=re.compile(_mention(self.displays - kept)),
+            mentions=re.compile(_mention((self.displays | self.doubtful.kana) - kept)),
             hangul=re.compile("|".join(filter(None, of_hangul))) if hangul or words or self.starts else None,
             latin=re.compile(f"(?i:{'|'.join(filter(None, of_latin))})") if latin or mixed else None,
             doubtful=self.doubtful.patterns(kept),

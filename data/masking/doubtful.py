@@ -7,8 +7,9 @@ capital within a sentence. `python -m data --review` shows how it was decided, b
 # ruff: noqa: SIM905 (the word lists are to be read, and edited, as text)
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 
 from data.masking.korean_words import HONORIFICS, NOT_CALLED, PARTICLES
 from data.masking.tags import mark
@@ -137,20 +138,33 @@ def _any_of(names: Iterable[str]) -> str:
     return "|".join(map(re.escape, sorted(names, key=lambda name: (-len(name), name))))
 
 
-def mask(text: str, patterns: Patterns, has_latin: bool) -> str:
-    """Return the text with a mark for each of these names that means a person; the other names are marked before."""
+Note = Callable[[str, bool], None]  # takes a word that is a name, and whether it was taken for a person
+
+
+def mask(text: str, patterns: Patterns, has_latin: bool, note: Note | None = None) -> str:
+    """Return the text with a mark for each of these names that means a person; the other names are marked before.
+
+    `note` is told how each was decided.
+    """
     for pattern in (patterns.hangul, patterns.other if has_latin else None):
-        masked = text
-        while pattern is not None:
-            before, masked = masked, pattern.sub(_decided, masked)
-            if masked == before:
-                break  # or else somebody may now stand beside a person
-        text = masked
+        before, left = None, list[str]()
+        while pattern is not None and before != text:  # or else somebody may now stand beside a person
+            before, left = text, []
+            text = pattern.sub(partial(_decided, note, left), text)
+        if note is not None and pattern is not None:
+            for word in left:
+                note(word, False)
     return text
 
 
-def _decided(found: re.Match[str]) -> str:
-    return _NAME if is_person(found) else found[0]
+def _decided(note: Note | None, left: list[str], found: re.Match[str]) -> str:
+    if is_person(found):
+        if note is not None:
+            note(found[0], True)
+        return _NAME
+    if note is not None and found.lastgroup != "kept":
+        left.append(found[0])
+    return found[0]
 
 
 def is_person(found: re.Match[str]) -> bool:

@@ -66,9 +66,19 @@ class NamePattern:
     latin: re.Pattern[str] | None
     doubtful: doubtful.Patterns
 
+    def means(self, form: str) -> bool:
+        """Return True if a form, as `forms` gives it, can mean one of these people."""
+        bare = form.removeprefix("@")
+        by_word = (self.doubtful.hangul, self.doubtful.other)
+        others = filter(None, (self.latin, self.hangul, *by_word))
+        return any(pattern.search(f"{bare}이") or pattern.search(bare) for pattern in others)
 
-def mask_names(text: str, names: NamePattern) -> str:
-    """Return the text with a mark in the place of every name that `name_pattern` finds."""
+
+def mask_names(text: str, names: NamePattern, note: doubtful.Note | None = None) -> str:
+    """Return the text with a mark in the place of every name that `name_pattern` finds.
+
+    `note` is told of words that are names as well, and whether each was taken for a person.
+    """
     if "@" in text:
         text = names.mentions.sub(_NAME, text)
     has_latin = _NOT_HANGUL.search(text) is not None
@@ -76,7 +86,23 @@ def mask_names(text: str, names: NamePattern) -> str:
         text = names.latin.sub(_NAME, text)
     if names.hangul is not None:
         text = names.hangul.sub(lambda found: found[0] if found.lastgroup == "kept" else _NAME, text)
-    return doubtful.mask(text, names.doubtful, has_latin)
+    return doubtful.mask(text, names.doubtful, has_latin, note)
+
+
+def forms(text: str, names: NamePattern) -> list[str]:
+    """Return what `mask_names` takes for names in a text, as it is written there."""
+    found: list[str] = []
+
+    def taken(match: re.Match[str]) -> str:
+        if match.lastgroup == "kept":
+            return match[0]
+        found.append(match[0])
+        return _NAME
+
+    for pattern in filter(None, (names.mentions, names.latin, names.hangul)):
+        text = pattern.sub(taken, text)
+    doubtful.mask(text, names.doubtful, True, lambda word, person: found.append(word) if person else None)
+    return found
 
 
 _NOT_HANGUL = re.compile("[A-Za-z\u00c0-\u1fff\u3041-\u30ff\u3400-\u9fff]")
@@ -177,7 +203,7 @@ class _Roster:
             self.latin.add(name)
 
     def _add_whole(self, name: str) -> None:
-        if name in EVERYDAY:
+        if name in EVERYDAY - COMMON_WORDS:
             self.doubtful.everyday.add(name)
         elif re.fullmatch("[가-힣]{2}", name):
             # Two syllables stand inside too many words (민수 in 국민수당) to be looked for anywhere.

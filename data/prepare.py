@@ -35,7 +35,7 @@ from data.texts.cache import Cache, Entry, code_version, fingerprint
 from data.texts.conversations import Conversation, conversations
 from data.texts.duplicates import BANDS, ENOUGH, held_out, keep
 from data.texts.overlaps import group
-from data.texts.review import Samples, check_place
+from data.texts.review import Doubtful, Samples, check_place
 from data.texts.workers import Text, all_texts
 
 _TOKENIZER_FILE = Path("for-tokenizer-training/textonly.txt")
@@ -80,11 +80,13 @@ def prepare(
     options: DataSettings = DataSettings(),  # noqa: B008 (it cannot change)
     lists: Path = Path("data"),
     review: Path | None = None,
+    judge: Callable[[list[Doubtful]], None] = lambda doubtful: None,
 ) -> Summary:
     """Read every export in `raw`, a folder or several files and folders, and write the three files under `output`.
 
     `report` takes lines for the user. In the folder `lists` may be aliases.txt and not-names.txt, which
-    `data/masking/names.py` reads. Samples of what was masked go to the file `review`. If nothing has changed since the
+    `data/masking/names.py` reads. Samples of what was masked go to the file `review`, and
+    `judge` is given the names that are words too. If nothing has changed since the
     last time, nothing is written. A file that cannot be used is reported and left out. Raises DataError if none can be
     used or the output cannot be written; what an earlier call wrote is then as it was.
     """
@@ -127,6 +129,7 @@ def prepare(
     except OSError as error:
         raise DataError(f"cannot write {error.filename or output}: {error.strerror}") from None
     _report_result(summary, output, review, report)
+    judge(samples.doubtful())
     return summary
 
 

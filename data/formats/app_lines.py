@@ -141,5 +141,7 @@ _NOTICE = re.compile(rf"(?:(?:{_MESSAGE})(?P<m>)|(?:{_DELETES})(?P<d>)|(?:{_SMAL
 
 def is_notice_of_deletion(text: str) -> bool:
     """Return True if a text, of one line, says in any of the languages that a message was deleted, and nothing else."""
+    if "가" <= text[:1] <= "힣" and "메" not in text:  # most messages, in Korean, need no more than this
+        return False
     found = _NOTICE.fullmatch(text)
     return found is not None and found["m"] is not None and found["d"] is not None

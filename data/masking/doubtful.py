@@ -7,8 +7,9 @@ capital within a sentence. `python -m data --review` shows how it was decided, b
 # ruff: noqa: SIM905 (the word lists are to be read, and edited, as text)
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 
 from data.masking.korean_words import HONORIFICS, NOT_CALLED, PARTICLES
 from data.masking.tags import mark
@@ -25,8 +26,10 @@ _CALLED = (
 )
 _DOES = (
     r"이?[이가은는도]?\s?(?:그랬|말했|말하길|얘기했|물어[봤보]|전화|카톡[이에 ]|톡[이에 ]|답장|삐졌|생일"
-    r"|번호\s|남친|여친|결혼|어디(?:야|래|있|임)"
-    r"|어딨|뭐(?:해|하|래)|자[나냐니](?![가-힣]))|이?[이가]\s(?:온대|온다고|간대|간다고|늦는대|했대|한대|하재|보냈|왔[어대는]|갔[어대는])"
+    r"|번호\s|남친|여친|결혼"
+    r"|어디(?:야|래|있|임)|어딨|뭐(?:해|하|래)|자[나냐니](?![가-힣]))|네 ?집|꺼(?![가-힣])"
+    r"|이?[이가도]\s(?:온대|온다고|간대|간다고|늦는대|했대|한대|하재|보냈|왔|갔[어대는])"
+    r"|이?랑\s(?:같이|둘이|영화|놀|만나|만났|갔|가기로|싸[웠우]|사귀|사귄|통화|밥|술|얘기|카페)"
 )
 _AS_PERSON = re.compile(f"{_CALLED}|{_DOES}")
 _ONE_SYLLABLE = re.compile(rf"(?:[아야]|이(?:가|는|를|랑|도|네|야|한테|형|누나|오빠|언니)|이?님|한테){WORD_END}")
@@ -79,7 +82,7 @@ _GOES_ON = re.compile(
 )
 _ENDS = re.compile(r"\s*(?:[,.!?~\n]|$)")
 _LAST = re.compile(r"[\s.!?~♥❤]*$")
-_SENTENCE_GOES_ON = re.compile(r"(?:(?:^|[^A-Za-z0-9'])(?:I|[a-z'’]+)|[\d,;가-힣]) $")
+_SENTENCE_GOES_ON = re.compile(r"(?:(?:^|[^A-Za-z0-9'])(?:I|[a-z'’]+)|[,;가-힣]) $")
 _NO_PERSON_BEFORE = re.compile(
     r"\b(?:the|a|an|of|in|on|by|until|till|since|last|next|this|every|early|late|mid|my) $", re.I
 )
@@ -89,7 +92,7 @@ _WEAK = frozenset(
     """
     price page long white green gray brown rich lucky major junior young star stone wood woods song park river hill
     forest lane king queen prince moon sky min art chance chip guy honey miles summer winter autumn may april june july
-    august jun jul jan baker hunter cook ball bush buddy
+    august jul jan baker hunter cook ball bush buddy
     """.split()
 )
 
@@ -135,20 +138,33 @@ def _any_of(names: Iterable[str]) -> str:
     return "|".join(map(re.escape, sorted(names, key=lambda name: (-len(name), name))))
 
 
-def mask(text: str, patterns: Patterns, has_latin: bool) -> str:
-    """Return the text with a mark for each of these names that means a person; the other names are marked before."""
+Note = Callable[[str, bool], None]  # takes a word that is a name, and whether it was taken for a person
+
+
+def mask(text: str, patterns: Patterns, has_latin: bool, note: Note | None = None) -> str:
+    """Return the text with a mark for each of these names that means a person; the other names are marked before.
+
+    `note` is told how each was decided.
+    """
     for pattern in (patterns.hangul, patterns.other if has_latin else None):
-        masked = text
-        while pattern is not None:
-            before, masked = masked, pattern.sub(_decided, masked)
-            if masked == before:
-                break  # or else somebody may now stand beside a person
-        text = masked
+        before, left = None, list[str]()
+        while pattern is not None and before != text:  # or else somebody may now stand beside a person
+            before, left = text, []
+            text = pattern.sub(partial(_decided, note, left), text)
+        if note is not None and pattern is not None:
+            for word in left:
+                note(word, False)
     return text
 
 
-def _decided(found: re.Match[str]) -> str:
-    return _NAME if is_person(found) else found[0]
+def _decided(note: Note | None, left: list[str], found: re.Match[str]) -> str:
+    if is_person(found):
+        if note is not None:
+            note(found[0], True)
+        return _NAME
+    if note is not None and found.lastgroup != "kept":
+        left.append(found[0])
+    return found[0]
 
 
 def is_person(found: re.Match[str]) -> bool:
@@ -178,7 +194,9 @@ def _is_english_person(word: str, before: str, after: str) -> bool:
     if _GREETED.search(before) and (ends or name not in _MODALS):
         return True
     starts = not before.strip() or before.rstrip()[-1:] in ".!?\n"
-    if (starts and _SPOKEN_TO.match(after)) or (before.endswith(", ") and _LAST.match(after) and name not in _MODALS):
+    if (starts and _SPOKEN_TO.match(after)) or (
+        before.endswith(", ") and _LAST.match(after) and name not in ("will", "may")
+    ):
         return True
     capital = word[0].isupper() and not word[1:].isupper()
     if capital and _SENTENCE_GOES_ON.search(before) and not _NO_PERSON_BEFORE.search(before):

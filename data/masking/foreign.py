@@ -99,5 +99,5 @@ def mask_foreign_addresses(text: str) -> str:
     return _EAST_ASIAN.sub(_ADDRESS, text) if _HAN_LETTER.search(text) else text
 
 
-_LATIN = re.compile("[A-Za-zÀ-я]{3}")
+_LATIN = re.compile("[A-Za-zÀ-я]{2}")
 _HAN_LETTER = re.compile(f"[{_HAN}〒]")

@@ -87,7 +87,8 @@ _PAPERS = re.compile(
     re.IGNORECASE,
 )
 _MAYBE_PAPERS = re.compile(
-    r"여권|면허|주민|등록번호|passport|licen[cs]e|ssn|social|[ァ-ヶ]{4}|免許|旅券|护照|身份|\d-\d\d-\d", re.IGNORECASE
+    r"여권|면허|주민|등록번호|passport|licen[cs]e|ssn|social|パスポート|マイナンバー|免許|旅券|护照|身份|\d-\d\d-\d",
+    re.IGNORECASE,
 )
 _MAYBE_STARRED = re.compile(r"\d\s?[-–ㅡ]\s?\d?[*xX●○•＊]")
 _STARRED = re.compile(r"(?<!\d)\d{6}\s?[-–ㅡ]\s?(?:[1-8][*xX●○•＊]{1,6}|[*xX●○•＊]{6,7})(?![\w*●])")

@@ -5,12 +5,12 @@
 # First names and surnames that are English words as well: masked where only a person can be meant.
 ENGLISH_NAMES = frozenset(
     """
-    ace amber angel april art august autumn baker bell bill brown buddy bush carol chance charity chase chip christian
-    cliff cook crystal daisy dale dawn dean dick don drew duke earl faith fisher forest frank gene grace grant gray
-    green guy harmony hazel heath hill holly honey hope hunter iris ivy jack jan jean jet joy july jun june junior king
-    kitty lane lily long lucky major mark mason max may melody mercy miles min moon norm olive page park pat patience
-    pearl peg penny price prince queen ray reed rich river robin rocky rose ruby rusty sandy sky song star stone sue
-    summer sunny victor violet wade ward white will winter wood woods young
+    ace amber angel april art august autumn baker bell bill brown buddy bush carol chance charity chase chip
+    christian cliff cook crystal daisy dale dawn dean dick don drew duke earl faith fisher forest frank gene grace
+    grant gray green guy harmony hazel heath hill holly honey hope hunter iris ivy jack jan jean jet joy july jun
+    june junior king kitty lane lily long lucky major mark mason max may melody mercy miles min moon nick norm
+    olive page park pat patience pearl peg penny price prince queen ray reed rich river rob robin rocky rose ruby
+    rusty sandy sky song star stone sue summer sunny victor violet wade ward white will winter wood woods young
     """.split()
 )
 # Words that somebody can be called, and that hardly ever mean them: masked after an @, and before 님 and the like.

@@ -66,9 +66,19 @@ class NamePattern:
     latin: re.Pattern[str] | None
     doubtful: doubtful.Patterns
 
+    def means(self, form: str) -> bool:
+        """Return True if a form, as `forms` gives it, can mean one of these people."""
+        bare = form.removeprefix("@")
+        by_word = (self.doubtful.hangul, self.doubtful.other)
+        others = filter(None, (self.latin, self.hangul, *by_word))
+        return any(pattern.search(f"{bare}이") or pattern.search(bare) for pattern in others)
 
-def mask_names(text: str, names: NamePattern) -> str:
-    """Return the text with a mark in the place of every name that `name_pattern` finds."""
+
+def mask_names(text: str, names: NamePattern, note: doubtful.Note | None = None) -> str:
+    """Return the text with a mark in the place of every name that `name_pattern` finds.
+
+    `note` is told of words that are names as well, and whether each was taken for a person.
+    """
     if "@" in text:
         text = names.mentions.sub(_NAME, text)
     has_latin = _NOT_HANGUL.search(text) is not None
@@ -76,7 +86,23 @@ def mask_names(text: str, names: NamePattern) -> str:
         text = names.latin.sub(_NAME, text)
     if names.hangul is not None:
         text = names.hangul.sub(lambda found: found[0] if found.lastgroup == "kept" else _NAME, text)
-    return doubtful.mask(text, names.doubtful, has_latin)
+    return doubtful.mask(text, names.doubtful, has_latin, note)
+
+
+def forms(text: str, names: NamePattern) -> list[str]:
+    """Return what `mask_names` takes for names in a text, as it is written there."""
+    found: list[str] = []
+
+    def taken(match: re.Match[str]) -> str:
+        if match.lastgroup == "kept":
+            return match[0]
+        found.append(match[0])
+        return _NAME
+
+    for pattern in filter(None, (names.mentions, names.latin, names.hangul)):
+        text = pattern.sub(taken, text)
+    doubtful.mask(text, names.doubtful, True, lambda word, person: found.append(word) if person else None)
+    return found
 
 
 _NOT_HANGUL = re.compile("[A-Za-z\u00c0-\u1fff\u3041-\u30ff\u3400-\u9fff]")
@@ -160,11 +186,9 @@ class _Roster:
         elif re.fullmatch(f"[{_HAN}]{{3}}", part):
             self.doubtful.kana |= {part[:2], part[:1], part[2:]}
             self.latin.add(part[1:])
-        elif len(part) <= 3:
+        elif len(part) < 5:
             self.doubtful.kana.add(part)
-            if re.fullmatch(f"[{_HAN}]{{2,3}}", part):
-                self.latin.add(part)
-        if len(part) > 3:
+        if len(part) > 4 or re.fullmatch(f"[{_HAN}]{{2,4}}", part):
             self.latin.add(part)
 
     def add_alias(self, alias: str) -> None:
@@ -179,7 +203,7 @@ class _Roster:
             self.latin.add(name)
 
     def _add_whole(self, name: str) -> None:
-        if name in EVERYDAY:
+        if name in EVERYDAY - COMMON_WORDS:
             self.doubtful.everyday.add(name)
         elif re.fullmatch("[가-힣]{2}", name):
             # Two syllables stand inside too many words (민수 in 국민수당) to be looked for anywhere.
@@ -187,7 +211,7 @@ class _Roster:
             if name[0] in SURNAMES and not (_is_likely_given_name(name) and _ends_in_vowel(name)):
                 self.doubtful.one_syllable.add(name[1])  # 최준: 준아
         elif re.fullmatch("[^가-힣]+", name):
-            if re.search(f"[{_HAN}{_KANA}]", name) and len(name) < 3:
+            if re.fullmatch(f"[{_HAN}{_KANA}]+", name):
                 self._add_east_asian(name)
             elif name not in ENGLISH_NAMES | ENGLISH_WORDS:
                 self.latin.add(name)
@@ -242,7 +266,7 @@ class _Roster:
             rf"(?<![a-z0-9])(?:[a-z0-9]++_)?(?:{latin})(?![a-z]){_LATIN_TAIL}" if latin else "",
         ]
         return NamePattern(
-            mentions=re.compile(_mention(self.displays - kept)),
+            mentions=re.compile(_mention((self.displays | self.doubtful.kana) - kept)),
             hangul=re.compile("|".join(filter(None, of_hangul))) if hangul or words or self.starts else None,
             latin=re.compile(f"(?i:{'|'.join(filter(None, of_latin))})") if latin or mixed else None,
             doubtful=self.doubtful.patterns(kept),

@@ -150,7 +150,8 @@ def placeholder(text: str) -> str | None:
     matched = _PATTERN.fullmatch(lowered)
     if matched is not None:
         return mark(_ORDER[(matched.lastindex or 1) - 1])
-    return _in_other_languages(lowered) if len(lowered) <= _LONGEST_WORD else None
+    is_other = len(lowered) <= _LONGEST_WORD and not "가" <= lowered[:1] <= "힣"
+    return _in_other_languages(lowered) if is_other else None
 
 
 def _in_other_languages(text: str) -> str | None:

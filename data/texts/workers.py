@@ -23,15 +23,14 @@ from data.masking.cleaning import Cleaner, Plan
 from data.texts.cache import hash64
 from data.texts.conversations import Conversation, texts
 from data.texts.duplicates import likeness
-from data.texts.review import Samples
+from data.texts.review import Given, Samples
 
 BATCH = 2000  # messages
 WORTH_WORKERS = 50  # batches; below, processes take longer to start than they save
 _AHEAD = 3  # batches of each worker that are under way
 
 Text = tuple[str, int, list[int]]  # with its hash and its likeness
-Sample = tuple[str, str, str]  # a tag, a message that got it, and what became of it
-Cleaned = tuple[list[list[Text]], list[Sample]]  # a batch of conversations
+Cleaned = tuple[list[list[Text]], Given]  # a batch of conversations
 
 
 def all_texts(conversations: Iterable[Conversation], plan: Plan, samples: Samples | None) -> Iterator[list[Text]]:

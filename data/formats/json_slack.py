@@ -12,6 +12,7 @@ from typing import Any
 from data.errors import DataError
 from data.formats.dates import epoch_time
 from data.formats.json_apps import Item, Reading, as_list, as_object, as_text, kind_of_file
+from data.formats.json_stream import peek
 from data.formats.messages import Message
 from data.formats.people import mention
 
@@ -24,6 +25,7 @@ _MARK = re.compile(r"<([@#!]?)([^<>|]+)(?:\|([^<>]*))?>")
 _QUOTED = re.compile(r"^(?:&gt;|>).*\n?", re.MULTILINE)
 _LARGEST = 64 << 20  # bytes of the list of people
 PEOPLE_FILE = "users.json"
+_NAMED_BY = ("user_profile", "username", "bot_profile")
 
 
 def fits(item: Item) -> bool:
@@ -42,7 +44,13 @@ def read(item: Item, reading: Reading) -> Iterator[Message]:
 
 def _one(item: Item, reading: Reading) -> Iterator[Message]:
     if "names" not in reading.memory:
-        reading.memory["names"] = _names_beside(reading)
+        reading.memory["names"] = names = _names_beside(reading)
+        items = map(as_object, peek(reading.source.sample)[1])
+        if not names and not any(one.get(key) for one in items for key in _NAMED_BY):
+            raise DataError(
+                f"{reading.source.name}: has ids instead of names, so they could not be masked; put the export's "
+                f"{PEOPLE_FILE} beside it"
+            )
     subtype = as_text(item.get("subtype"))
     sender = _sender(item, reading)
     if subtype in ("tombstone", "message_deleted"):

@@ -91,7 +91,7 @@ SLACKDUMP = {
     "name": "general",
     "messages": [
         slack("U1", "up", slackdump_thread_replies=[slack("U1", "up"), slack("U2", "reply", 60)], thread_ts="1"),
-        slack("U1", "ask Nora Finch please", 120),
+        slack("U1", "ask Nora Finch please", 120, user_profile={"real_name": "Nora Finch"}),
     ],
 }
 
@@ -196,8 +196,8 @@ CASES: dict[str, tuple[str, Any, list[tuple[str, str, str]], set[str]]] = {
     "slackdump": (
         "Slack",
         SLACKDUMP,
-        [(LOCAL[0], "U1", "up"), (LOCAL[1], "U2", "reply"), (LOCAL[2], "U1", "ask Nora Finch please")],
-        set(),
+        [(LOCAL[0], "U1", "up"), (LOCAL[1], "U2", "reply"), (LOCAL[2], "Nora Finch", "ask Nora Finch please")],
+        {"Nora Finch"},
     ),
     "signal": (
         "Signal (sigtop)",
@@ -296,6 +296,12 @@ def test_slacks_people_stand_beside_its_channels(tmp_path: Path, zipped: bool) -
     prepare(raw, tmp_path / "out", report=told.append)
     texts = "".join(path.read_text() for path in (tmp_path / "out/for-model-training").glob("*.jsonl"))
     assert "<NAME> 그래 <NAME>아" in texts and "가온" not in texts and not any("not used" in line for line in told)
+
+
+def test_slack_without_any_name_is_refused(tmp_path: Path) -> None:
+    bare = {"name": "general", "messages": [slack("U01", "ask Nora Finch please")]}
+    with pytest.raises(DataError, match=r"has ids instead of names.*put the export's users.json beside it"):
+        parse(tmp_path / "a.json", json.dumps(bare))
 
 
 @pytest.mark.parametrize(

@@ -385,7 +385,7 @@ def _report_files(
             some = ", ".join(map(str, entry.odd[:5])) + (", …" if len(entry.odd) > 5 else "")
             report(
                 f"{entry.name}: {len(entry.odd):,} of {entry.records:,} lines look like messages, but not of "
-                f"{entry.format} (line {some}); they may be read wrongly: export it again, or look with --explain"
+                f"{entry.format} (line {some}); they may be read wrongly: export it again, or mend these lines"
             )
     for line in refused:
         report(f"not used: {line}")

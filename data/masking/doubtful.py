@@ -39,6 +39,7 @@ _HONOURED = re.compile(rf"\s?(?:{_HONORIFICS}){WORD_END}|이?(?:한테|에게)|[
 _PARTICLE = re.compile(
     rf"(?:이?(?:야|가|는|를|랑|도|네|의|한테|에게|하고|라고|예요|에요)|이었?|[아은을와과]|이?입니다|께서|{_HONORIFICS}){WORD_END}"
     r"|이?(?:한테|왔|갔|어딨|생일)"
+    rf"|\s(?:{_HONORIFICS}){WORD_END}|\s(?:어디(?:야|래|있)|어딨|뭐(?:해|하|래)|왔[어다네니]|온대|간대|자[냐니]|그랬|생일)"
 )
 _JAPANESE = re.compile("さん|ちゃん|くん|君|様|先輩|先生|氏|さま|たん")
 

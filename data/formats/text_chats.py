@@ -14,6 +14,7 @@ from data.formats.dates import date_order, in_order, month_of, on_day, weekday_o
 from data.formats.files import Lookahead, Source
 from data.formats.messages import LONGEST_MESSAGE, MARKS, Counts, Message, is_deleted
 
+_AROUND_TEXT = MARKS.replace("\u2068", "").replace("\u2069", "") + " \t\n\r"  # a mention at the end keeps its bounds
 Record = tuple[int, str | None]  # the number of its first line, and the text if it is any
 
 
@@ -143,7 +144,7 @@ class _Reader:
     def _finish(self) -> Iterator[Message]:
         if self._said is None:
             return
-        text = "\n".join(self._said).strip(MARKS + " \t\n\r")
+        text = "\n".join(self._said).strip(_AROUND_TEXT)
         raw = self._said[0]
         self._said = None
         if self._is_of_the_app(raw):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from minigpt.dataset import Batches, TextDataset, seed_of
 from minigpt.device import pick_autocast, pick_device
 from minigpt.encoding import DatasetError, encode
 from minigpt.held_out import HeldOut
+from minigpt.memorization import Probe
 from minigpt.model import MiniGPT
 from minigpt.settings import DatasetSettings, Settings
 from peer.device.display import Display
@@ -25,6 +28,7 @@ from peer.device.event_log import KnownLine
 from peer.device.memory import available_memory
 from peer.device.power import Breather, Watch
 from peer.device.processes import Stopped, StopSignal
+from peer.device.sensors import StuckSensors
 from peer.inner.batch_size import check_room, fitting_batch
 from peer.inner.compiling import Compiling
 from peer.inner.loop import InnerLoop
@@ -46,6 +50,7 @@ from peer.training.best_state import BestState, kept_before, texts_of
 from peer.training.divergence import Recovery
 from peer.training.epochs import Epochs
 from peer.training.evaluator import Evaluator, judge
+from peer.training.health import Health
 from peer.training.learnt import FEWEST_TOKENS, Learnt
 from peer.training.metrics import Metrics
 from peer.training.new_exports import NewExports
@@ -109,10 +114,12 @@ def set_up(run: Run, options: Options, presence: Presence, snapshots: Snapshots,
     )
     compiling = Compiling(inner, batches, settings, display, stop, network.expect_silence)
     metrics = Metrics(checkpoints / run.start.progress.run / "metrics.jsonl", options.tensorboard)  # beside the states
-    evaluator = Evaluator(held_out, best, sentencepiece, judging_autocast, inner.block_attention)
-    other_runs = OtherRuns(network, settings, run.start.progress.run_id, display)
+    open_probe = probe_opener(settings, sentencepiece) if is_own_text else None
+    evaluator = Evaluator(held_out, best, sentencepiece, judging_autocast, inner.block_attention, open_probe)
     display.note(introduction(me.name, inner, batches))
-    power, round_log = Watch(settings.device), RoundLog(inner, outer, evaluator, metrics, display)
+    most_memorized = settings.training.most_memorized
+    power, round_log = Watch(settings.device), RoundLog(inner, outer, evaluator, metrics, display, most_memorized)
+    recovery = Recovery(inner, outer, best, settings, display)
     parts = Parts(inner, outer, round_log, learnt, best, power, network)
     return Trainer(
         inner=inner,
@@ -124,9 +131,11 @@ def set_up(run: Run, options: Options, presence: Presence, snapshots: Snapshots,
         compiling=compiling,
         power=power,
         breather=Breather(snapshots.wishes.share_of_time),
-        recovery=Recovery(inner, outer, best, settings, display),
+        recovery=recovery,
+        health=Health(inner, outer, recovery, settings, display),
+        sensors=StuckSensors(),
         round_log=round_log,
-        announcements=Announcements(inner, outer, network, settings.swarm.samples_per_round, other_runs, display),
+        announcements=open_announcements(inner, outer, network, settings, display),
         status=Status(snapshots, parts, settings, me, *texts_trained_on(run, options.share_data)),
         wishes=snapshots.wishes,
         network=network,
@@ -138,6 +147,14 @@ def set_up(run: Run, options: Options, presence: Presence, snapshots: Snapshots,
         learnt=learnt,
         new_exports=NewExports(options.can_start_anew and is_made_of_raw(settings), display.note),
     )
+
+
+def open_announcements(
+    inner: InnerLoop, outer: OuterLoop, network: Network, settings: Settings, display: Display
+) -> Announcements:
+    """Return what tells people at this device of others, those of other runs as well."""
+    other_runs = OtherRuns(network, settings, outer.progress.run_id, display)
+    return Announcements(inner, outer, network, settings.swarm.samples_per_round, other_runs, display)
 
 
 def introduction(name: str, inner: InnerLoop, batches: Batches) -> str:
@@ -234,6 +251,12 @@ def open_held_out(settings: Settings, sentencepiece: Any, display: Display) -> H
     except DatasetError as error:
         display.note(f"no held-out loss will be shown: {error}")
         return None
+
+
+def probe_opener(settings: Settings, sentencepiece: Any) -> Callable[[], Probe]:
+    """Return what reads the lines of this device's texts that tell what a model knows by heart."""
+    path, seq_len = settings.training.dataset.path, settings.training.dataset.seq_len
+    return partial(Probe.from_files, path, path.with_name("valid.jsonl"), sentencepiece, seq_len)
 
 
 def open_best(

@@ -26,9 +26,10 @@ _DOES = (
     r"|(?:добавил|удалил|создал|изменил|сменил|покинул|присоединил|закрепил|пригласил)\w{0,5}|выш(?:ел|ла)"
 )
 _FRAME = re.compile(rf"(?P<who>[^\n:]{{1,80}}?),? (?:{_DOES})", re.IGNORECASE)
-# The same within what looks like the name of who says something: `Ann changed the subject to "a: b"`.
+# The same within what looks like the name of who says something, `Ann changed the subject to "a: b"`: none ends there.
+_DOES_MORE = _DOES.replace(r"|\.?$", "").replace(r"\.?$", "(?!)")
 WHAT_APPS_SAY = re.compile(
-    rf" (?:{_DOES})|님(?:이|께서) .*(?:그룹|추가|변경|만들|삭제|나갔|참여)|[がを].*(?:追加|変更|作成)|添加了"
+    rf" (?:{_DOES_MORE})|님(?:이|께서) .*(?:그룹|추가|변경|만들|삭제|나갔|참여)|[がを].*(?:追加|変更|作成)|添加了"
     rf"|更改了|创建了",
     re.IGNORECASE,
 )

@@ -24,6 +24,7 @@ _STAMPED = re.compile(
 _LIKE_A_MESSAGE = re.compile(
     rf"[{MARKS}]*\W{{0,3}}(?:{NUMBERS}|[A-Z][a-z]{{2,8}}\.? \d{{1,2}}, \d{{4}})\W{{1,3}}(?:at )?{CLOCK}\W"
 )
+_AROUND_TEXT = MARKS.replace("\u2068", "").replace("\u2069", "") + " \t\n\r"  # a mention at the end keeps its bounds
 Record = tuple[int, str | None]  # the number of its first line, and the text if it is any
 
 
@@ -195,7 +196,7 @@ class _Reader:
     def _finish(self) -> Iterator[Message]:
         if self._said is None:
             return
-        text = "\n".join(self._said).strip(MARKS + " \t\n\r")
+        text = "\n".join(self._said).strip(_AROUND_TEXT)
         raw = self._said[0]
         self._said = None
         if self._is_of_the_app(raw):

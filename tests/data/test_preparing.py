@@ -295,3 +295,14 @@ def test_explain_tells_as_what_everybody_is_masked(folder: Path) -> None:
         "김하늘: 하늘 1",
         "임아라: 아라 1",
     ]
+
+
+def test_whoever_is_invited_or_mentioned_with_marks_is_masked_everywhere(folder: Path) -> None:
+    Path("data/raw/chat.csv").unlink()
+    lines = ["Ann added Nora Finch", "Ann: nora is late", "Bob: ask @\u2068Priya Patel\u2069", "Ann: priya knows"]
+    content = "".join(
+        f"01/{day:02}/19, 11:2{place} - {line}\n" for day in range(1, 9) for place, line in enumerate(lines)
+    )
+    Path("data/raw/chat.txt").write_text(content, encoding="utf-8")
+    run()
+    assert written() == {"<NAME> is late", "ask <NAME>", "<NAME> knows"}

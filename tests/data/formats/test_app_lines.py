@@ -7,6 +7,7 @@ import pytest
 from data.formats.app_lines import people_named
 from data.formats.messages import is_deleted
 from data.masking.cleaning import clean
+from data.masking.names import mentioned
 from tests.exports import parse
 
 DELETED = (
@@ -156,3 +157,16 @@ def test_people_of_the_apps_lines() -> None:
     assert people_named("Kim invited Lee Ann and Bo Park.") == ["Kim", "Lee Ann", "Bo Park"]
     assert people_named("Your security code with Nora Finch changed. Tap to learn more.") == ["Nora Finch"]
     assert people_named("Messages and calls are end-to-end encrypted.") == []
+
+
+def test_telegram_names_people_beside_its_messages(tmp_path: Path) -> None:
+    when = '"date":"2026-01-04T19:02:00"'
+    invited = (
+        f'{{"id":1,"type":"service",{when},"actor":"Ann","action":"invite_members","members":["Nora Finch",null]}}'
+    )
+    mention = '["ask ",{"type":"mention_name","text":"Bo Reid","user_id":5}," now"]'
+    said = f'{{"id":2,"type":"message",{when},"from":"Ann","text":{mention}}}'
+    _, messages, counts = parse(tmp_path / "a.json", f'{{"name":"x","messages":[{invited},{said}]}}')
+    assert counts.people == {"Ann", "Nora Finch"} and counts.system == 1
+    assert [clean(text) for _, _, text in messages] == ["ask <NAME> now"]
+    assert [name for _, _, text in messages for name in mentioned(text)] == ["Bo Reid"]

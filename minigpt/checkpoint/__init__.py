@@ -26,6 +26,7 @@ Training and the network never come in: a checkpoint knows files, settings and t
 from minigpt.checkpoint.manifest import CheckpointError
 from minigpt.checkpoint.reading import (
     BEST,
+    MOMENTS,
     Checkpoint,
     best,
     best_states,
@@ -44,6 +45,7 @@ from minigpt.checkpoint.writing import discard, point_at, prune, save
 
 __all__ = [
     "BEST",
+    "MOMENTS",
     "Checkpoint",
     "CheckpointError",
     "best",

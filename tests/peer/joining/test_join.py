@@ -296,6 +296,19 @@ def test_donors_that_only_fail_are_given_up() -> None:
     assert len(said.lines) == 2 * take_state.ATTEMPTS + 1
 
 
+def test_a_donor_that_fails_is_left_for_another_one() -> None:
+    said, asked = Said(), list[str]()
+    other = like(DESK, "E", name="other", trained=99)
+
+    def fails(peer: str, *_: object) -> None:
+        asked.append(peer[0])
+        raise TransferError("the donor does not answer")
+
+    with pytest.raises(JoinError, match=r"from the 2 device\(s\)"):
+        take_run(presence_where(seen(DESK, other), said, fetch_manifest=fails), PLAIN)
+    assert asked == ["D", "E"] * (take_state.ATTEMPTS // 2)
+
+
 def test_a_donor_of_another_run_than_the_invite_s_is_not_taken_from() -> None:
     said, board = Said(), iter([seen(), seen(DESK), seen()])
     other = SimpleNamespace(run_id=OTHER_RUN_ID)

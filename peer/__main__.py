@@ -50,6 +50,7 @@ from peer.device.processes import (
 from peer.device.wishes import Wishes
 from peer.doctor.examine import examine
 from peer.joining.errors import JoinError
+from peer.joining.going_back import GoBackRequest
 from peer.joining.invite import Invite, InviteError, invite_of_running_peer
 from peer.joining.join import join
 from peer.joining.outside import asks_in
@@ -110,6 +111,8 @@ def ask_peer(arguments: argparse.Namespace, display: Display) -> None:
         commands.unlock()
     elif arguments.admit:
         commands.admit(arguments.admit)
+    elif arguments.go_back:
+        commands.go_back()
     else:
         commands.eject(arguments.eject)
 
@@ -219,7 +222,8 @@ def take_part(arguments: argparse.Namespace, settings: Settings, display: Displa
     network = open_network(arguments, settings, name, display)
     stop = StopSignal()
     wishes = Wishes(arguments.checkpoints, arguments.share_of_time)
-    requests = (OwnerRequests(network, name), QuestionRequests(network), DeviceRequests(wishes))
+    going_back = GoBackRequest(wishes, arguments.checkpoints / settings.swarm.run)
+    requests = (OwnerRequests(network, name), QuestionRequests(network), DeviceRequests(wishes), going_back)
     actions = {name: action for request in requests for name, action in request.actions.items()}
     control = open_control(arguments.checkpoints, actions, display)
     to_prepare: Settings | None = None

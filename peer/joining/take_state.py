@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 from minigpt import checkpoint
@@ -12,7 +13,7 @@ from minigpt.checkpoint.manifest import OPTIMIZER, SETTINGS, TOKENIZER, Checkpoi
 from minigpt.settings import SettingsError, parse_settings
 from peer.device.event_log import KnownLine
 from peer.joining.errors import JoinError
-from peer.joining.find_run import donors, find_donor
+from peer.joining.find_run import donors, find_donor, most_defended
 from peer.joining.prepare_text import has_text
 from peer.joining.presence import Presence
 from peer.joining.run import Run, keep_tokenizer
@@ -23,6 +24,7 @@ from peer.wire import Notice, Role, WhichState
 
 ATTEMPTS = 20
 RETRY_SECONDS = 1.0
+LOOKS = 20  # of a fifth of a second, in which devices that train together are seen at one anchor
 SHARE_SECONDS = 30.0  # that a donor is given to write a checkpoint for us
 
 
@@ -33,10 +35,9 @@ def take_run(presence: Presence, wanted: Wanted) -> Run | None:
     """
     failed: Counter[str] = Counter()  # times, by peer id
     for _ in range(ATTEMPTS):
-        able = donors(presence.me, wanted, presence.refresh())
-        if not able:
+        donor, able = _choose(presence, wanted, failed)
+        if donor is None:
             return None
-        donor = min(able, key=lambda one: failed[one.peer])  # of several the first
         hurried = any(failed[other.peer] <= failed[donor.peer] for other in able if other is not donor)
         try:
             return _take_run_from(donor, presence, wanted, hurried and not failed[donor.peer])
@@ -44,6 +45,19 @@ def take_run(presence: Presence, wanted: Wanted) -> Run | None:
             failed[donor.peer] += 1
             _put_off(presence, donor, error)
     raise JoinError(f"no state could be taken from the {len(able)} device(s) that have one; try again later")
+
+
+def _choose(presence: Presence, wanted: Wanted, failed: Mapping[str, int]) -> tuple[Notice | None, list[Notice]]:
+    """Return whom to take the state from, and all that have one; looks for a moment where several disagree."""
+    for _ in range(LOOKS):
+        view = presence.refresh()
+        able = donors(presence.me, wanted, view)
+        if not able:
+            return None, able
+        donor = most_defended(able, view.notices, failed)
+        if len(able) < 3 or any(other.state == donor.state for other in able if other is not donor):
+            break
+    return donor, able
 
 
 def _take_run_from(donor: Notice, presence: Presence, wanted: Wanted, hurried: bool) -> Run:
@@ -104,14 +118,16 @@ def sync(presence: Presence, wanted: Wanted) -> None:
 
     Raises JoinError, CheckpointError and Stopped.
     """
+    failed: Counter[str] = Counter()  # times, by peer id
     for _ in range(ATTEMPTS):
         mine = checkpoint.newest(wanted.checkpoints, wanted.run, report=presence.say)
-        donor = find_donor(presence, wanted)
+        donor = find_donor(presence, wanted, failed)
         try:
             manifest = presence.network.fetch_manifest(donor.peer, wanted.run)
             if mine is None or _is_news(manifest, mine, donor, presence, wanted):
                 _take_newest(donor, manifest, presence, wanted)
         except (TransferError, CheckpointError) as error:
+            failed[donor.peer] += 1
             _put_off(presence, donor, error)
             continue
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,7 @@ from peer.joining.run import Run
 from peer.network.handle import Network
 from peer.outer.averager import PseudoGradientAverager
 from peer.outer.interface import OuterLoop
+from peer.outer.judge import Judge
 from peer.outer.loop import BackgroundOuterLoop
 from peer.outer.outer_state import StartingPoint
 from peer.outer.synchronous import SynchronousInner, SynchronousOuterLoop
@@ -41,11 +43,13 @@ from peer.page.models import TextNow
 from peer.page.snapshots import Snapshots
 from peer.state import means
 from peer.state.anchor import padded
+from peer.state.earlier import EarlierStates, WentBack
 from peer.training.announcements import Announcements
 from peer.training.best_state import BestState, kept_before, texts_of
 from peer.training.divergence import Recovery
 from peer.training.epochs import Epochs
 from peer.training.evaluator import Evaluator, judge
+from peer.training.going_back import GoingBack
 from peer.training.learnt import FEWEST_TOKENS, Learnt
 from peer.training.metrics import Metrics
 from peer.training.new_exports import NewExports
@@ -103,13 +107,14 @@ def set_up(run: Run, options: Options, presence: Presence, snapshots: Snapshots,
     goes_on = options.go_on or settings.training.epochs is not None
     judging_autocast = autocast if device.type == "cpu" else None  # models are judged on the CPU
     best, learnt = open_best(run, batches.dataset, held_out, judging_autocast, checkpoints, goes_on, display)
-    inner, outer = open_loops(run, batches, device, autocast, network, me, checkpoints, stop, display)
+    inner, outer = open_loops(run, batches, device, autocast, network, me, checkpoints, stop, display, (held_out, best))
     saver = Saver(
         inner, outer, batches, settings, display, tokenizer_model=run.tokenizer_model, checkpoints=checkpoints
     )
     compiling = Compiling(inner, batches, settings, display, stop, network.expect_silence)
     metrics = Metrics(checkpoints / run.start.progress.run / "metrics.jsonl", options.tensorboard)  # beside the states
     evaluator = Evaluator(held_out, best, sentencepiece, judging_autocast, inner.block_attention)
+    earlier = EarlierStates(checkpoints / run.start.progress.run)
     other_runs = OtherRuns(network, settings, run.start.progress.run_id, display)
     display.note(introduction(me.name, inner, batches))
     power, round_log = Watch(settings.device), RoundLog(inner, outer, evaluator, metrics, display)
@@ -121,12 +126,13 @@ def set_up(run: Run, options: Options, presence: Presence, snapshots: Snapshots,
         settings=settings,
         shared_text=run.shared,
         saver=saver,
+        going_back=GoingBack(inner, outer, saver, earlier, snapshots.wishes, display),
         compiling=compiling,
         power=power,
         breather=Breather(snapshots.wishes.share_of_time),
         recovery=Recovery(inner, outer, best, settings, display),
         round_log=round_log,
-        announcements=Announcements(inner, outer, network, settings.swarm.samples_per_round, other_runs, display),
+        announcements=Announcements(inner, outer, network, other_runs, earlier, settings, display),
         status=Status(snapshots, parts, settings, me, *texts_trained_on(run, options.share_data)),
         wishes=snapshots.wishes,
         network=network,
@@ -329,8 +335,12 @@ def open_loops(
     checkpoints: Path,
     stop: StopSignal,
     display: Display,
+    judging: tuple[HeldOut | None, BestState | None],
 ) -> tuple[InnerLoop, OuterLoop]:
-    """Return the two loops, background or synchronous as the run is, at the state that the run goes on from."""
+    """Return the two loops, background or synchronous as the run is, at the state that the run goes on from.
+
+    :param judging: the texts by which states of others are judged, and the best state by them
+    """
     progress = run.start.progress
     me = me.model_copy(update={"run_id": progress.run_id})
     blocked = run.settings.training.dataset.block_attention
@@ -355,9 +365,14 @@ def open_loops(
     if not missed:
         go_on_with_average(inner, run, anchor)
     standing = position.standing if position is not None else Standing()
-    start = StartingPoint(anchor, progress, standing, missed)
+    written = math.inf if run.start.is_taken else checkpoint.read_manifest(run.start.folder).time
+    went_back = WentBack.read(checkpoints / progress.run)
+    start = StartingPoint(anchor, progress, standing, missed, written, went_back)
+    held_out, best = judging
+    lowest = best.kept[1].nats if best is not None and best.kept is not None else math.inf
+    judge = Judge(inner, held_out, lowest)
     return inner, BackgroundOuterLoop(
-        inner, start, averager, me=me, network=network, settings=run.settings, checkpoints=checkpoints
+        inner, start, averager, me=me, network=network, settings=run.settings, checkpoints=checkpoints, judge=judge
     )
 
 

@@ -318,6 +318,24 @@ def test_a_donor_of_another_run_than_the_invite_s_is_not_taken_from() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("impostor", "others", "chosen"),
+    [
+        ({"trained": 9000}, [{}, {}], "D"),  # two stand together
+        ({"trained": 9000}, [{"trained": 101}, {"refuses": ("X" * 12,)}], "D"),  # or one has looked at it
+        ({"trained": 9000, "refuses": ("D" * 12, "E" * 12)}, [{"refuses": ("X" * 12,)}, {"refuses": ("X" * 12,)}], "D"),
+        ({"trained": 9000}, [{}], "X"),  # one against one: nobody can tell
+    ],
+)
+def test_a_newcomer_takes_the_state_that_most_defend(
+    impostor: dict[str, Any], others: list[dict[str, Any]], chosen: str
+) -> None:
+    notices = [like(DESK, letter * 12, **said) for letter, said in zip("DE", others)]
+    notices.append(like(DESK, "X" * 12, name="impostor", **impostor))
+    able = donors(ME, PLAIN, seen(*notices))
+    assert find_run.most_defended(able, notices, {}).peer[0] == chosen
+
+
 def test_who_only_wants_the_state_is_told_that_nobody_trains(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(find_run, "UNANSWERED_SECONDS", 0.2)
     with pytest.raises(JoinError, match="nobody trains 'cellmind' on this network; start python -m peer --join"):

@@ -37,10 +37,11 @@ class Device:
             trained_by_all=0, standing=stand_in(offered=0),
             pause=lambda why: setattr(self, "paused", why), resume=lambda: setattr(self, "paused", ""),
             finish=lambda: None, others=[], tell=lambda judgement: setattr(self, "told", judgement),
-            hurry=self.does("exchange hurried"), tick=self.tick, trained=lambda sequences: None,
+            hurry=self.does("exchange hurried"), judged=self.does(None), tick=self.tick, trained=lambda sequences: None,
             stop=self.does("outer stops"),
         )  # fmt: skip
         self.paused = self.told = ""
+        self.goes_back = False
         self.verdicts: list[Verdict] = []
         self.power = stand_in(start=self.does(None), stop=self.does("power stops"), rest=None)
         self.saver = stand_in(poll=self.does(None), is_due=False, save=self.save)
@@ -64,6 +65,7 @@ class Device:
             settings=Settings(training=TrainingSettings(lr=1e-3, warmup_sequences=0)),
             shared_text=None,
             saver=self.saver,
+            going_back=stand_in(poll=lambda: self.goes_back, keep=lambda event: self.done.append("ours is kept")),
             compiling=stand_in(poll=self.does(None), stop=self.does("compiling stops")),
             power=self.power,
             breather=Breather(1.0),
@@ -149,7 +151,9 @@ def test_a_round_is_saved_where_others_could_not_follow_from_an_older_state() ->
 def test_a_newer_state_of_others_is_saved_and_told_of_and_a_setback_is_told_of() -> None:
     taken, setback = CaughtUp("phone", 0, 0), Setback("nobody came")
     device = Device(taken, setback)
-    assert device.train() == ["round begins", "step", "average begins", "watch begins", "save", "step", "step"]
+    assert device.train() == [
+        *("round begins", "step", "average begins", "watch begins", "ours is kept", "save", "step", "step"),
+    ]
     assert device.said[:-1] == [str(taken), str(setback)]
 
 

@@ -113,6 +113,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=30.0, help="of each of the two runs (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="of the faults (default: %(default)s)")
     parser.add_argument("--step", type=float, default=0.5, help="seconds of a training step (default: %(default)s)")
+    parser.add_argument("--locked", action="store_true", help="the run is a locked one, in peace as well")
     parser.add_argument("--replay", type=Path, help="a faults.jsonl, whose devices, minutes and faults are taken")
     parser.add_argument("--output", type=Path, default=Path("chaos"), help="folder (default: %(default)s)")
     arguments = parser.parse_args()
@@ -128,7 +129,7 @@ def main() -> None:
     faults.write(arguments.output / "faults.jsonl", header, plan)
     with tempfile.TemporaryDirectory(prefix="cellmind-chaos-") as folder, Lan(hosts=0) as lan:
         household = Household(lan, Path(folder), header["peers"], arguments.step, SETTINGS)
-        household.found()
+        household.found(locked=arguments.locked)
         records = {}
         for name, happens in (("peace", []), ("chaos", plan)):
             print(

@@ -5,6 +5,8 @@ another (text and tokenizer are there); counted are the seconds from the start o
 named every other one as a member of its run. Then all are killed, and it begins again. Prints a line a time, and what
 every device had said where it was not one swarm in time.
 
+With --locked they are the household of a locked run that was off, and each time they go on with its first state.
+
 Devices at home have a processor each; here all share this machine's. So each trains in a quarter of its time: the
 first to train would otherwise take from the others what their start needs. (Starting takes 4 to 5 s of a processor.)
 """
@@ -21,7 +23,7 @@ import time
 from pathlib import Path
 
 from benchmarks.time_to_loss import found
-from tests.devices import TINY, GentleDevice
+from tests.devices import TINY, GentleDevice, lock
 from tests.lan import HostProcess, Lan, wait_until
 
 BAR_SECONDS = 15.0
@@ -32,14 +34,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.cold_starts", description=__doc__.splitlines()[0])
     parser.add_argument("--times", type=int, default=100, help="(default: %(default)s)")
     parser.add_argument("--peers", type=int, default=4, help="(default: %(default)s)")
+    parser.add_argument("--locked", action="store_true", help="the devices of a locked run, which was off")
     arguments = parser.parse_args()
     took: list[float] = []
     with tempfile.TemporaryDirectory(prefix="cellmind-cold-starts-") as folder, Lan(arguments.peers) as lan:
         devices = [GentleDevice(host, Path(folder) / host.name, TINY) for host in lan.hosts]
         found(devices)
+        if arguments.locked:
+            lock(devices)
+        for device in devices:
+            (device.folder / "checkpoints").rename(device.folder / "start")
         for number in range(1, arguments.times + 1):
             for device in devices:
-                shutil.rmtree(device.folder / "checkpoints")
+                shutil.rmtree(device.folder / "checkpoints", ignore_errors=True)
+                if arguments.locked:
+                    shutil.copytree(device.folder / "start", device.folder / "checkpoints")
                 (device.folder / "peer.log").unlink(missing_ok=True)
             began = time.monotonic()
             processes = [device.join() for device in devices]
@@ -57,13 +66,15 @@ def main() -> None:
 
 
 def are_one_swarm(processes: list[HostProcess]) -> bool:
-    """Return whether each has named every other one, one has founded a run, and nobody is at a loss."""
+    """Return whether each has named every other one, they are at one run, and nobody is at a loss."""
     said = [process.output() for process in processes]
     names = {f"host{number + 1}" for number in range(len(processes))}
     here = [{*re.findall("^(host[0-9]+) is here", text, re.MULTILINE)} for text in said]
     everybody = all(others | {f"host{number + 1}"} == names for number, others in enumerate(here))
     runs = {
-        run for text in said for run in re.findall(r"^(?:founded|.*: founded|joined) run (\S+)", text, re.MULTILINE)
+        run
+        for text in said
+        for run in re.findall(r"^(?:founded|.*: founded|joined|going on with) run (\S+)", text, re.MULTILINE)
     }
     return everybody and len(runs) == 1 and all(process.running() for process in processes)
 

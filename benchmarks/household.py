@@ -16,7 +16,7 @@ from typing import Any
 
 from benchmarks.faults import Fault, Kind
 from benchmarks.time_to_loss import found
-from tests.devices import REPOSITORY, TINY, Device
+from tests.devices import REPOSITORY, TINY, Device, lock
 from tests.lan import HostProcess, Lan, wait_until
 
 PEER = "benchmarks.steady_peer"
@@ -47,9 +47,11 @@ class Household:
         for device in self.devices[1::2]:
             device.host.block_multicast()
 
-    def found(self) -> None:
+    def found(self, *, locked: bool = False) -> None:
         """Let the first device found the run; all begin every `running` with its state of round 0."""
         found(self.devices)
+        if locked:
+            lock(self.devices)
         for device in self.devices:
             (device.folder / "checkpoints").rename(device.folder / "start")
 

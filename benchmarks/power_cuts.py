@@ -20,7 +20,7 @@ from benchmarks.household import PEER
 from benchmarks.time_to_loss import found
 from minigpt import checkpoint
 from minigpt.checkpoint import Checkpoint, file_sha256
-from tests.devices import TINY, Device
+from tests.devices import TINY, Device, lock
 from tests.lan import HostProcess, Lan, wait_until
 
 LIMIT_SECONDS = 180.0  # until all train together again
@@ -34,11 +34,14 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=20, help="(default: %(default)s)")
     parser.add_argument("--peers", type=int, default=4, help="(default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="of the moments (default: %(default)s)")
+    parser.add_argument("--locked", action="store_true", help="the run is a locked one")
     arguments = parser.parse_args()
     dice, failed = random.Random(arguments.seed), 0
     with tempfile.TemporaryDirectory(prefix="cellmind-power-cuts-") as folder, Lan(arguments.peers) as lan:
         devices = [Device(host, Path(folder) / host.name, SETTINGS) for host in lan.hosts]
         found(devices)
+        if arguments.locked:
+            lock(devices)
         processes = start(devices)
         for number in range(1, arguments.times + 1):
             together = wait_until(lambda: train_together(devices, processes), LIMIT_SECONDS)  # noqa: B023

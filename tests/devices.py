@@ -6,9 +6,18 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from hivemind.p2p import P2P
+
+from minigpt import checkpoint
+from peer.network.folder import IDENTITY
+from peer.network.household import new_key
+from peer.network.household_file import keep_household
+from peer.network.signatures import Signer
+from peer.swarm.household import locked
 from tests.lan import Host, HostProcess, Lan, wait_until
 
 REPOSITORY = Path(__file__).parent.parent
@@ -123,3 +132,16 @@ def keep_round_zero(checkpoints: Path) -> None:
     shutil.rmtree(checkpoints / "cellmind" / "best", ignore_errors=True)
     for name in (".lock", "best", "address.json", "identity.key", "peers.json", "latest", "cellmind/metrics.jsonl"):
         (checkpoints / name).unlink(missing_ok=True)
+
+
+def lock(devices: Sequence[Device]) -> None:
+    """Let devices that hold one run, and have never been on, be its household: as if they had locked it before."""
+    folders = [device.folder / "checkpoints" for device in devices]
+    for folder in folders:
+        P2P.generate_identity(str(folder / IDENTITY))
+    signers = [Signer(folder / IDENTITY) for folder in folders]
+    newest = checkpoint.newest(folders[0])
+    assert newest is not None, f"{folders[0]} holds a run"
+    household = locked(None, newest.progress.run_id, [signer.peer for signer in signers], new_key(), signers[0])
+    for folder in folders:
+        keep_household(folder, "cellmind", household)

@@ -198,6 +198,10 @@ def keys(found: Findings) -> Check:
             "start python -m peer --join, and let somebody who is in type the number that it shows; "
             "or take an invite of theirs (python -m peer --invite)"
         )
+        if found.has_key or found.run_id:  # it goes on with what it has, and does not knock
+            mend = (
+                "if it is yours, start this device with an invite of theirs, which python -m peer --invite shows there"
+            )
         return Check(what, State.MEND, f"the run of {shut} is locked, and {key}", mend)
     if found.has_key and not found.met:
         return Check(what, State.UNKNOWN, "this run is locked, and nobody was there to compare keys with")

@@ -100,9 +100,8 @@ class OwnerCommands:
         """Eject a member. Raises ControlError."""
         done = self._ask("eject", name)
         left = ", ".join(str(Shown(**device)) for device in done["left"])
-        self._report(
-            f"{done['name']} is ejected, and there is a new key; members are this device{left and f', {left}'}"
-        )
+        ejected = f"{done['name']} ({done['host'] or 'away'})"
+        self._report(f"{ejected} is ejected, and there is a new key; members are this device{left and f', {left}'}")
         self._report("what it has of the model already stays with it; invites of before are no longer good")
 
     def go_back(self) -> None:

@@ -99,7 +99,7 @@ class OwnerRequests:
         return {"name": knock.name, "host": knock.host}
 
     def eject(self, arguments: Sequence[str]) -> dict[str, Any]:
-        """Eject a member, by its name or its peer id. Raises ControlError."""
+        """Eject a member, by its name or its peer id, and return whom, and who is left. Raises ControlError."""
         [wanted] = arguments
         self._must_be_locked("whoever is ejected comes back at once")
         members = self._members()
@@ -107,13 +107,16 @@ class OwnerRequests:
         found = found or [device for device in members if device.name.casefold() == wanted.casefold()]
         if not found:
             names = ", ".join(map(str, members)) or "nobody but this one"
-            raise ControlError(f"no other member is called {wanted!r}; members are: {names}")
+            is_this = wanted in (self._name, self._network.peer)
+            why = "this is the device itself" if is_this else f"no other member is called {wanted!r}"
+            raise ControlError(f"{why}; the other members are: {names}")
         if len(found) > 1:
             ids = ", ".join(f"{device.peer} ({device.host or 'away'})" for device in found)
             raise ControlError(f"{len(found)} members are called {wanted!r}: name one by its id: {ids}")
         household = self._do(self._network.eject(found[0].peer))  # it is seen in a moment only
         return {
             "name": found[0].name,
+            "host": found[0].host,
             "left": [asdict(device) for device in members if is_member(household, device.peer)],
         }
 
@@ -138,8 +141,11 @@ class OwnerRequests:
         """Wait for what the network has begun. Raises ControlError for what it fails with."""
         try:
             return begun.wait()
-        except (HouseholdError, KnockRefused, TransferError, OSError) as error:
+        except (HouseholdError, KnockRefused, TransferError) as error:
             raise ControlError(str(error)) from error
+        except OSError as error:
+            why = error.strerror or error
+            raise ControlError(f"nothing has changed: who belongs to the run cannot be kept: {why}") from error
 
     def _here(self) -> list[Shown]:
         """Return the other devices that are in our run now."""

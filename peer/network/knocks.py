@@ -81,7 +81,7 @@ class KnockService(ServicerBase):
         return [*self._of_ours(), *told]
 
     async def admit(self, number: str) -> Knock:
-        """Let in the device that shows that number, wherever it knocks. Raises KnockRefused.
+        """Let in the device that shows that number, wherever it knocks. Raises KnockRefused, and as `let_in` does.
 
         Where two devices show it, neither is let in: both knock anew, and get other numbers.
         """
@@ -102,7 +102,11 @@ class KnockService(ServicerBase):
             raise KnockRefused(
                 f"the device at which {meant[0].name} knocks is not there any more; wait for its new number"
             )
-        await self._let_in(meant[0].peer)  # here, so that it is signed by the device whose owner has decided
+        try:
+            await self._let_in(meant[0].peer)  # here, so that it is signed by the device whose owner has decided
+        except Exception:  # the disk is full: it does not wait here, but knocks anew
+            self.admitted.discard(meant[0].peer)
+            raise
         return meant[0]
 
     async def _decide(self, decision: KnockDecision) -> bool:

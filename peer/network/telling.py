@@ -96,7 +96,8 @@ class Told:
         """Say that the run was locked or opened, that we were ejected, or that we refused a lock."""
         if self._locked not in (None, view.locked) and view.household is not None:
             count = len(members(view.household))
-            locked = f"this run is locked now, and {count} devices belong to it: nobody else comes in"
+            belong = "1 device belongs" if count == 1 else f"{count} devices belong"
+            locked = f"this run is locked now, and {belong} to it: nobody else comes in"
             opened = "this run is open again: whoever is on this network can come in and take the model"
             self._report(KnownLine(locked, "locked", count=count) if view.locked else KnownLine(opened, "opened"))
         self._locked = view.locked
@@ -134,8 +135,9 @@ def _let_in(by: Notice, rest: str) -> KnownLine:
 
 def _knocks(knock: Knock, was_ejected: bool) -> KnownLine:
     name, host, number = knock.name, knock.host, knock.number
-    text = f"{name} ({host}) knocks: {number}{' (it was ejected before)' if was_ejected else ''}"
-    text += f" (where it shows the same number, and is to come in: python -m peer --admit {number})"
+    before = "it was ejected before; " if was_ejected else ""
+    text = f"{name} ({host}) knocks: {number} ({before}where it shows the same number, and is to come in: "
+    text += f"python -m peer --admit {number})"
     if was_ejected:
         return KnownLine(text, "knocks_again", name=name, host=host, number=number)
     return KnownLine(text, "knocks", name=name, host=host, number=number)

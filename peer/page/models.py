@@ -70,6 +70,7 @@ class RunNow(Model):
     size: str = ""  # "small" or the like, or d_model/nhead/num_layers
     tokens: int = 0  # behind the anchor
     is_locked: bool = False
+    away: list[str] = []  # names of members of the locked run that are not here
 
 
 class Best(Model):
@@ -140,7 +141,7 @@ class DoorNow(Model):
     asks: bool = False  # to be let in
     number: str = ""  # by which it asks; "" while nobody has heard it knock
     problem: str = ""  # why nobody has
-    is_ejected: bool = False  # it was in, and trains on a copy of its own
+    is_ejected: bool = False  # it was in, and trains on a copy of its own; it asks as well
 
 
 class KnockNow(Model):

@@ -109,22 +109,20 @@ def heading(snapshot: Snapshot, now: float) -> list[str]:
 
 def door_lines(snapshot: Snapshot) -> list[str]:
     """Return who can come into the run, and who asks to: this device, or others."""
-    run, door = snapshot.run, snapshot.door
+    run, door, lines = snapshot.run, snapshot.door, []
+    if door.is_ejected:
+        lines.append("this device was ejected from the run, and trains a copy of its own until it is let in")
     if door.asks and door.number:
-        return [
+        lines.append(
             f"it asks to be let in, by number {door.number}: "
             f"on a device that is in, type python -m peer --admit {door.number}"
-        ]
-    if door.asks:
-        return [f"it asks to be let in, and is not heard: {door.problem}; it tries again"]
-    if door.is_ejected:
-        return [
-            "this device was ejected from the run, and trains a copy of its own; to come back, end it with Ctrl+C and "
-            "start it again: it then asks to be let in"
-        ]
-    if not run.id:
-        return []
-    who = "locked: only members take part" if run.is_locked else "open: whoever is on this network can take part"
+        )
+    elif door.asks:
+        lines.append(f"it asks to be let in, and is not heard: {door.problem}; it tries again")
+    if lines or not run.id:
+        return lines
+    away = f"; away: {', '.join(run.away)}" if run.away else ""
+    who = f"locked: only members take part{away}" if run.is_locked else "open: whoever is on this network can take part"
     return [
         f"the run is {who}",
         *(

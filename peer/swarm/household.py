@@ -125,16 +125,17 @@ def lets_back_in(offered: Household, ours: Household, me: str) -> bool:
 
 
 def is_newer_key(invited: Household, ours: Household) -> bool:
-    """Return whether an invite has a key that is as new as what we know, and that we do not have.
+    """Return whether an invite has a key that we do not have, and that is none of those which we know to be over.
 
-    What counts of ours is what its changes come to: a device that was ejected knows the hash of the key of now.
+    What counts of ours is what its changes come to: a device that was ejected knows the hash of the key of now. A key
+    that none of them tells of is newer, or that of another lock of the run; there epochs say nothing.
     """
     newest, key_hash = _outcome(ours).newest, _hash(invited.key)
     if newest is None:
         return invited.epoch > ours.epoch or (invited.epoch == ours.epoch and invited.key != ours.key)
     if key_hash == newest.key_hash:
         return invited.key != ours.key
-    return invited.epoch >= newest.epoch and all(change.key_hash != key_hash for change in ours.changes)
+    return all(change.key_hash != key_hash for change in ours.changes)
 
 
 # ---------------------------------------------------------------------- changes

@@ -19,6 +19,7 @@ from peer.outer.events import CaughtUp, Reconnected, Setback
 from peer.outer.interface import OuterLoop
 from peer.state.earlier import EarlierStates
 from peer.swarm.advice import advice
+from peer.swarm.household import is_ejected, is_member, members
 from peer.swarm.membership import MAX_MEMBERS, came_and_left, pauses_changed
 from peer.training.other_runs import OtherRuns
 from peer.training.round_log import RoundAtHand
@@ -46,10 +47,11 @@ class Announcements:
         self._samples_per_round = settings.swarm.samples_per_round
         self._other_runs, self._earlier = other_runs, earlier
         self._others: list[Notice] = []  # who was here
+        self._trained_with: set[str] = set()  # peer ids of all who were
         self._clock_shift = network.view.clock_shift
         self._advised: set[str] = set()  # of what, and of whom
         self._shut: dict[str, float] = {}  # addresses of locked devices, and since when
-        self._saw_doors = False  # of a locked run
+        self._saw_doors: set[bool] = set()  # of a locked run, and whether ours was one
         self._said_outside: set[str] = set()  # lines of a device that asks to be let in again
         self._setback: Setback | None = None  # the last one
         self._went_back: dict[str, float] = {}  # who did, by peer id, and when
@@ -106,6 +108,7 @@ class Announcements:
     def _say_membership(self) -> None:
         others = self._outer.others
         came, left = came_and_left(self._others, others)
+        self._trained_with.update(notice.peer for notice in came)
         for notice in came:
             host = Address.parse(notice.address).host
             self._display.note(KnownLine(f"{notice.name} is here ({host})", "joined", name=notice.name, host=host))
@@ -149,17 +152,42 @@ class Announcements:
         A lock, and its end, take some seconds to reach all of a household.
         """
         view, now = self._network.view, time.monotonic()
-        here = {notice.peer for notice in view.notices}
-        doors = [door for door in view.outside.doors if not view.locked and Address.parse(door).peer not in here]
+        doors = [door for door in view.outside.doors if self._may_be_ours(Address.parse(door).peer)]
         self._shut = {door: self._shut.get(door, now) for door in doors}
         shut = [door for door, since in self._shut.items() if now >= since + CHANGE_SECONDS]
-        if shut and not self._saw_doors:
-            self._saw_doors = True
-            hosts = ", ".join(dict.fromkeys(Address.parse(door).host for door in shut))
-            self._display.note(
-                f"a locked run is trained at {hosts}, and this device has no key of it. If it is yours, end this with "
-                "Ctrl+C, and start it with an invite of theirs (python -m peer --invite)"
+        if not shut or view.locked in self._saw_doors:
+            return
+        self._saw_doors.add(view.locked)
+        hosts = ", ".join(dict.fromkeys(Address.parse(door).host for door in shut))
+        text = (
+            f"a locked run is trained at {hosts}, and this device has no key of it. If it is yours, end this with "
+            "Ctrl+C, and start it with an invite of theirs (python -m peer --invite)"
+        )
+        if view.locked and not members(view.household):
+            text = (
+                f"the invite of this device opens nothing at {hosts}, where the run has another key by now: it trains "
+                "alone. End it with Ctrl+C, and start it with a new invite of theirs (python -m peer --invite)"
             )
+        elif view.locked:
+            text = (
+                f"the run was locked once more, apart, at {hosts}: that lock and the one of this device do not become "
+                "one by themselves. If all are yours, choose one of the two; end each device of the other with Ctrl+C, "
+                "and start it with an invite that python -m peer --invite shows on a device of the chosen one"
+            )
+        self._display.note(text)
+
+    def _may_be_ours(self, peer: str) -> bool:
+        """Return whether a device whose door is shut for us may be of our household.
+
+        Where our own run is locked, one that has trained it with us since our start, and was neither ejected nor let
+        in: it belongs to another lock. A member that was away is let in within seconds, and neighbours have another
+        run. While nobody has let us in, our key may be an old one.
+        """
+        view = self._network.view
+        if peer in {notice.peer for notice in view.notices}:
+            return False
+        is_known = is_member(view.household, peer) or is_ejected(view.household, peer)
+        return not (view.locked and members(view.household)) or (peer in self._trained_with and not is_known)
 
     def _advise(self) -> None:
         report = self._outer.exchange_report

@@ -15,8 +15,8 @@ from peer.network.handle import Network
 from peer.outer.events import RoundClosed
 from peer.outer.interface import OuterLoop
 from peer.outer.traffic import Traffic
-from peer.page.models import Best, DoorNow, KnockNow, LearningNow, LinkNow, RunNow, Snapshot, TextNow, TrafficNow
-from peer.page.snapshots import Snapshots, us
+from peer.page.models import Best, KnockNow, LearningNow, LinkNow, RunNow, Snapshot, TextNow, TrafficNow
+from peer.page.snapshots import Snapshots, door_now, us
 from peer.swarm.household import members
 from peer.swarm.knocking import Knock
 from peer.training.best_state import BestState
@@ -111,6 +111,7 @@ class Status:
             tuple((notice.peer, notice.paused) for notice in others),
             self._parts.network.view.locked,
             self._parts.network.view.ejected,
+            self._parts.network.view.outside.number,
             self._parts.network.view.household,
             tuple(knock.peer for knock in self._parts.network.view.knocks),
         )
@@ -140,7 +141,7 @@ class Status:
             masked=self._masked,
             link=self._link.speed(traffic),
             traffic=TrafficNow(sent=traffic.sent, received=traffic.received),
-            door=DoorNow(is_ejected=view.ejected),
+            door=door_now(view.outside).model_copy(update={"is_ejected": view.ejected}),
             knocks=[knock_now(knock) for knock in view.knocks],
         )
 
@@ -157,7 +158,15 @@ class Status:
             size=size_name(model.d_model, model.nhead, model.num_layers),
             tokens=progress.samples * model.seq_len,
             is_locked=self._parts.network.view.locked,
+            away=self._away(),
         )
+
+    def _away(self) -> list[str]:
+        """Return the names of the members of our locked run that are not here."""
+        network, view = self._parts.network, self._parts.network.view
+        here = {network.peer, *(notice.peer for notice in view.notices)}
+        away = [peer for peer in members(view.household) if view.locked and peer not in here]
+        return [network.names.get(peer, f"{peer[:8]}…") for peer in away]
 
     def _learning(self) -> LearningNow:
         current, verdict = self._parts.round_log.current.loss, self._verdict

@@ -110,7 +110,7 @@ def test_a_run_is_locked_and_a_device_knocks_comes_in_and_is_sent_away(tmp_path:
 
         again = phone.start("peer", "--join", "--no-page", "--go-on", "--name", "host3", log="again")
         anew = number_of(again)
-        second.wait_for(rf"^host3 \(10\.77\.0\.13\) knocks: {anew} \(it was ejected before\)", START)
+        second.wait_for(rf"^host3 \(10\.77\.0\.13\) knocks: {anew} \(it was ejected before; ", START)
         assert "host3 trains" not in again.output(), "its copy stays as it is"
         done(laptop, "--admit", anew)
         again.wait_for(r"^let in by host2 \(10\.77\.0\.12\): ", START)

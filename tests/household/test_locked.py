@@ -6,16 +6,8 @@ import signal
 from pathlib import Path
 
 import pytest
-from hivemind.p2p import P2P
 
-from minigpt import checkpoint
-from peer.network.folder import IDENTITY
-from peer.network.household import new_key
-from peer.network.household_file import keep_household
-from peer.network.signatures import Signer
-from peer.swarm.household import locked
-from peer.wire_household import Household
-from tests.devices import GentleDevice
+from tests.devices import GentleDevice, lock
 from tests.household.test_swarm import address, anchors, signal_all
 from tests.lan import HostProcess, Lan, requirements_missing, wait_until
 
@@ -26,22 +18,6 @@ pytestmark = [
 
 START = 180.0  # seconds; a machine that runs other things as well starts three peers in half of it
 TOGETHER = 2  # rounds that all of them have closed with the same anchor
-
-
-def give_keys(*devices: GentleDevice) -> Household:
-    """Make one household of devices that were prepared, as if they had been locked before."""
-    signers = []
-    for device in devices:
-        identity = device.folder / "checkpoints" / IDENTITY
-        P2P.generate_identity(str(identity))
-        signers.append(Signer(identity))
-    newest = checkpoint.newest(devices[0].folder / "checkpoints")
-    assert newest is not None
-    peers = [signer.peer for signer in signers]
-    household = locked(None, newest.progress.run_id, peers, new_key(), signers[0])
-    for device in devices:
-        keep_household(device.folder / "checkpoints", "cellmind", household)
-    return household
 
 
 def agree_on_rounds_after(devices: list[GentleDevice], after: int) -> bool:
@@ -64,7 +40,7 @@ def test_a_locked_run_that_was_off_is_one_swarm_again_and_a_stranger_is_not_in_i
         *members, stranger = (GentleDevice(host, tmp_path / host.name) for host in lan.hosts)
         for device in (*members, stranger):
             device.prepare(round_zero)
-        give_keys(*members)
+        lock(members)
         processes = [device.join() for device in members]
         assert wait_until(lambda: agree_on_rounds_after(members, 0), START), processes[0].output()
         apart = stranger.join("--rounds", "3")

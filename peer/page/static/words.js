@@ -23,8 +23,8 @@ const WORDS = {
     "이 기기는 멈췄습니다. 다시 시작하려면 이 기기에서 .venv/bin/python -m peer --join을 실행하세요.",
   ],
   ejectedBanner: [
-    "Ejected: it trains its own copy. To come back, end it, start it again, and let it in.",
-    "내보내져 따로 학습하는 중입니다. 다시 들이려면 다시 시작해 번호를 입력하세요.",
+    "Ejected: it trains its own copy. To come back, type its number on one that is in.",
+    "내보내져 따로 학습하는 중입니다. 다시 들이려면 다른 기기에 번호를 입력하세요.",
   ],
   offlineBanner: [
     "The device does not answer. This page keeps trying.",

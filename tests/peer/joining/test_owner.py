@@ -179,15 +179,26 @@ def test_a_number_lets_a_device_in(network: Any, said: list[str], tmp_path: Path
         commands(tmp_path, said).admit("4827")
 
 
+def test_a_full_disk_leaves_all_as_it_was_and_that_is_said(network: Any, said: list[str], tmp_path: Path) -> None:
+    network.household, network.problem = HOME, OSError(28, "No space left on device", "checkpoints/.x.part")
+    for ask in (commands(tmp_path, said).unlock, lambda: commands(tmp_path, said).eject("laptop")):
+        with pytest.raises(ControlError, match=r"^nothing has changed: .* cannot be kept: No space left on device$"):
+            ask()
+    assert not said
+
+
 def test_a_member_is_ejected_by_its_name_though_it_is_away(network: Any, said: list[str], tmp_path: Path) -> None:
     network.household = HOME
     for name, peer_id in (("laptop", LAPTOP), ("Laptop", LAPTOP), ("tablet", AWAY), (AWAY, AWAY)):
         commands(tmp_path, said).eject(name)
         assert network.asked[-1] == ("eject", peer_id)
-    assert said[0].startswith("laptop is ejected") and said[0].endswith("members are this device, tablet (away)")
+    assert said[0].startswith("laptop (10.0.0.2) is ejected")
+    assert said[0].endswith("members are this device, tablet (away)")
     for nobody in ("phone", "desk", "bystander", ""):  # ejected already; this one; no member
         with pytest.raises(ControlError, match=r"members are: laptop \(10\.0\.0\.2\), tablet \(away\)"):
             commands(tmp_path, said).eject(nobody)
+    with pytest.raises(ControlError, match="this is the device itself"):
+        commands(tmp_path, said).eject("desk")
     network.names = {AWAY: "laptop"}
     with pytest.raises(ControlError, match=f"2 members are called 'laptop': name one by its id: .*{AWAY}"):
         commands(tmp_path, said).eject("laptop")

@@ -341,6 +341,17 @@ def test_an_invite_newer_than_what_is_kept_lets_in_and_an_older_one_changes_noth
     assert Home(RUN, tmp_path, pytest.fail, INVITE).household == now, "the line of the first start, once more"
 
 
+def test_an_invite_of_another_lock_of_the_run_counts_however_often_ours_was_changed(tmp_path: Path) -> None:
+    """Two halves of a run were locked apart, and this device is to come over to the other one."""
+    ours, theirs = ejecting(HOME, PEERS[2], KEYS[1], SIGNERS[1]), locked(None, RUN_ID, PEERS[2:], KEYS[2], SIGNERS[2])
+    for kept_now in (ours, unlocked(ours, SIGNERS[0])):
+        keep_household(tmp_path, RUN, kept_now)
+        invited = Household(run_id=RUN_ID, epoch=theirs.epoch, key=theirs.key)
+        home = Home(RUN, tmp_path, pytest.fail, invited)
+        home.look_again(home.household)
+        assert home.household == invited and kept(tmp_path) == kept_now, "until somebody has let it in"
+
+
 def test_one_of_before_changes_were_signed_is_told_of(tmp_path: Path) -> None:
     path = household_path(tmp_path, RUN)
     path.write_text(json.dumps({"run_id": RUN_ID, "epoch": 1, "key": KEYS[0], "standing": {PEERS[0]: 1}}))

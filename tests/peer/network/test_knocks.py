@@ -50,9 +50,12 @@ class Member:
         self.household = household(RUN_ID, self.peer)
         self.others: list[str] = []  # members that it tells
         self.let_wait: list[PeerID] = []
+        self.disk_is_full = False
         self.service = KnockService(p2p, self.peer, lambda: self.others, self._let_in)
 
     async def _let_in(self, other: str) -> Household:
+        if self.disk_is_full:
+            raise OSError(28, "No space left on device")
         self.household = admitting(self.household, other, Named(self.peer))
         return self.household
 
@@ -112,6 +115,21 @@ def with_member(work: Work) -> None:
 def nobody_dawdles(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(asking_in, "PAUSE_SECONDS", 0.0)
     monkeypatch.setattr(asking_in, "SHOWN_SECONDS", 0.0)
+
+
+def test_who_could_not_be_let_in_for_the_disk_is_full_knocks_anew_and_is_let_in_then() -> None:
+    async def work(member: Member, stack: AsyncExitStack) -> None:
+        phone = Outsider(await stack.enter_async_context(node()), await member.start())
+        number, member.disk_is_full = await phone.step(), True
+        with pytest.raises(OSError, match="No space"):
+            await member.service.admit(number)
+        assert await phone.step() == "" and phone.household is None, "it does not wait for what will not come"
+        anew, member.disk_is_full = await phone.step(), False
+        await member.service.admit(anew)
+        await phone.step()
+        assert phone.household == member.household
+
+    with_member(work)
 
 
 def test_who_shows_the_number_is_let_in_and_nobody_else() -> None:

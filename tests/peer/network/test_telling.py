@@ -50,7 +50,7 @@ def test_who_knocks_is_told_once_with_its_number_and_again_with_another_one() ->
 def test_that_a_device_which_knocks_was_ejected_is_told() -> None:
     said: list[str] = []
     Told(said.append).update(View(household=HOME, locked=True, knocks=[Knock("phone", "10.0.0.3", "4827", "C", 0.0)]))
-    assert said[0].startswith("phone (10.0.0.3) knocks: 4827 (it was ejected before) (where it shows the same number")
+    assert said[0].startswith("phone (10.0.0.3) knocks: 4827 (it was ejected before; where it shows the same number")
 
 
 DAD = Notice(peer="B", name="dad", address="/ip4/10.0.0.2/tcp/1/p2p/B", role=Role.TRAINING)

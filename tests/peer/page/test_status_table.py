@@ -57,15 +57,17 @@ def test_a_device_that_knocks_shows_its_number(monkeypatch: pytest.MonkeyPatch) 
 def test_a_member_shows_whether_the_run_is_open_and_who_knocks() -> None:
     assert "the run is open: whoever is on this network" in shown()
     knocks = [KnockNow(name="tablet", host="10.0.0.9", number="4827")]
-    text = shown(run=RunNow(id="cellmind-0123456789ab", is_locked=True), knocks=knocks)
-    assert "the run is locked: only members" in text
+    run = RunNow(id="cellmind-0123456789ab", is_locked=True, away=["phone", "QmTJSsgt…"])
+    text = shown(run=run, knocks=knocks)
+    assert "the run is locked: only members take part; away: phone, QmTJSsgt…" in text
     assert "tablet (10.0.0.9) asks to come in; where it shows 4827" in text and "-m peer --admit 4827" in text
 
 
 def test_a_device_that_was_ejected_does_not_look_healthy() -> None:
     run = RunNow(id="cellmind-0123456789ab", is_locked=True)
-    text = shown(door=DoorNow(is_ejected=True), run=run, peers=[PeerNow(name="desk", role="ejected", is_us=True)])
-    assert "this device was ejected" in text and "to come back, end it with Ctrl+C" in text
+    door = DoorNow(is_ejected=True, asks=True, number="4827")
+    text = shown(door=door, run=run, peers=[PeerNow(name="desk", role="ejected", is_us=True)])
+    assert "this device was ejected" in text and "by number 4827" in text and "-m peer --admit 4827" in text
     assert "ejected: trains its own copy" in text and "only members" not in text
 
 

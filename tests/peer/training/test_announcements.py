@@ -15,6 +15,8 @@ from peer.training import announcements
 from peer.training.announcements import Announcements
 from peer.training.round_log import RoundAtHand
 from peer.wire import Notice, Role
+from peer.wire_household import Household
+from tests.households import household
 from tests.tiny import stand_in
 
 
@@ -28,7 +30,9 @@ class Device:
             others=[], exchange_report=ExchangeReport(0.0, None, []), progress=stand_in(round=4), round_progress=9
         )
         self.asked_in = list[bool]()
-        view = stand_in(clock_shift=0.0, notices=[], locked=False, ejected=False, outside=Outside((), "", ""))
+        view = stand_in(
+            clock_shift=0.0, notices=[], locked=False, ejected=False, household=None, outside=Outside((), "", "")
+        )
         self.network = stand_in(view=view, ask_in=self.asked_in.append)
         display = stand_in(
             note=lambda line, *about: self.said.append(line), progress=lambda *shown: self.bar.append(shown)
@@ -73,11 +77,40 @@ def test_a_locked_run_that_this_device_has_no_key_of_is_told_of_once(
     monkeypatch.setattr(announcements, "CHANGE_SECONDS", 0.0)
     door = f"/ip4/10.0.0.2/tcp/1/p2p/{'A' * 12}"
     device.network.view.outside = Outside((door,), "", "")
-    device.network.view.locked = True
+    device.network.view.locked, device.network.view.household = True, household("cellmind-1a2b3c4d5e6f", "Me")
     assert not device.polled(), "it has the key of its own run, and neighbours have another"
     device.network.view.locked = False
     [line], then = device.polled(), device.polled()
     assert "10.0.0.2" in line and "--invite" in line and not then
+
+
+def test_a_lock_of_the_same_run_made_apart_is_told_of_once_with_the_way_out(
+    device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(announcements, "CHANGE_SECONDS", 0.0)
+    doors = {peer: f"/ip4/10.0.0.{number}/tcp/1/p2p/{peer}" for number, peer in enumerate("ABCD")}
+    device.outer.others = [phone().model_copy(update={"peer": peer}) for peer in "ABC"]
+    device.polled()
+    device.outer.others = []
+    assert device.polled() == ["phone left"] * 3
+    view = device.network.view
+    view.locked, view.outside = True, Outside(tuple(doors.values()))
+    view.household = household("cellmind-1a2b3c4d5e6f", "Me", "A", ejected=("C",))
+    [line], then = device.polled(), device.polled()
+    assert "locked once more, apart, at 10.0.0.1:" in line and "--invite" in line and not then, (
+        "A belongs to us and was away, C was ejected, and D is a neighbour that trains something else"
+    )
+
+
+def test_an_invite_that_opens_nothing_any_more_is_told_of_though_a_checkpoint_is_gone_on_with(
+    device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(announcements, "CHANGE_SECONDS", 0.0)
+    view = device.network.view
+    view.locked, view.outside = True, Outside(("/ip4/10.0.0.2/tcp/1/p2p/A",))
+    view.household = Household(run_id="cellmind-1a2b3c4d5e6f", epoch=1, key="ab" * 32)
+    [line], then = device.polled(), device.polled()
+    assert "the invite of this device opens nothing at 10.0.0.2" in line and "a new invite" in line and not then
 
 
 def test_a_member_whose_run_was_opened_is_not_told_of_a_locked_one_meanwhile(

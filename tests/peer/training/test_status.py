@@ -19,11 +19,12 @@ from peer.outer.traffic import Traffic
 from peer.page.models import Snapshot, TextNow
 from peer.page.snapshot import SNAPSHOT, read_snapshot
 from peer.page.snapshots import Snapshots
-from peer.swarm.knocking import Knock
+from peer.swarm.knocking import Knock, Outside
 from peer.training import status
 from peer.training.evaluator import Verdict
 from peer.training.status import Link, Parts, Status, size_name
 from peer.wire import Notice, Role
+from tests.households import household
 from tests.tiny import stand_in
 
 PROGRESS = Progress("cellmind", "cellmind-0123456789ab", 3, 768, 0, "aa")
@@ -117,6 +118,16 @@ def test_an_ejected_device_is_told_so_at_once(device: Device) -> None:
     device.network.view = View(locked=True, ejected=True)
     shown = device.polled()
     assert shown is not None and shown.door.is_ejected and shown.device.role == shown.peers[0].role == "ejected"
+    device.network.view = View(locked=True, ejected=True, outside=Outside(number="4827"))
+    shown = device.polled()
+    assert shown is not None and shown.door.is_ejected and (shown.door.asks, shown.door.number) == (True, "4827")
+
+
+def test_who_belongs_to_a_locked_run_and_is_away_is_told(device: Device) -> None:
+    device.network.names, device.network.peer = {"P": "phone"}, "Me"
+    device.network.view = View(locked=True, household=household("cellmind-1a2b3c4d5e6f", "Me", "P", "T" * 46))
+    shown = device.polled()
+    assert shown is not None and sorted(shown.run.away) == ["TTTTTTTT…", "phone"]
 
 
 def test_how_often_it_guesses_right_stays_until_it_is_known_anew(device: Device) -> None:

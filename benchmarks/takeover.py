@@ -38,7 +38,8 @@ Parameters: TypeAlias = dict[str, Tensor]
 IMPOSTOR = "impostor"
 LOOK_SECONDS = 90.0  # in which all devices have looked at a made-up state
 TOGETHER_SECONDS = 120.0  # in which devices that were apart exchange again
-APART_SECONDS = 15.0
+DOWN_SECONDS = 15.0  # of a device that was killed
+PARTED_SECONDS = 60.0  # for half of which the common anchor is kept, and means lead on from it
 AHEAD = 60_000  # sequences more than the household has, which goes on meanwhile
 LEARNT_ROUNDS = 12  # that the household closes first, of 256 sequences each
 TRAINED_STEPS = 150  # on garbage
@@ -263,7 +264,7 @@ def parted(scene: Scene) -> float:
     """Part the devices into two halves for a while; return when they can reach each other again."""
     hosts = [device.host for device in scene.devices]
     scene.lan.partition(hosts[: len(hosts) // 2])
-    time.sleep(APART_SECONDS)
+    time.sleep(PARTED_SECONDS)
     scene.lan.heal()
     return time.time()
 
@@ -273,7 +274,7 @@ def restarted(scene: Scene, number: int, marks: list[int]) -> float:
     device = scene.devices[number]
     scene.processes[number].kill()
     wait_until(lambda: not device.host.pids(), 5.0)
-    time.sleep(APART_SECONDS)
+    time.sleep(DOWN_SECONDS)
     for other in scene.devices:
         shutil.rmtree(other.folder / "checkpoints" / "cellmind" / "history", ignore_errors=True)
     scene.processes[number] = device.start(PEER, *join(device))

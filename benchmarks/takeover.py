@@ -39,6 +39,7 @@ IMPOSTOR = "impostor"
 LOOK_SECONDS = 90.0  # in which all devices have looked at a made-up state
 TOGETHER_SECONDS = 120.0  # in which devices that were apart exchange again
 DOWN_SECONDS = 15.0  # of a device that was killed
+LATE_SECONDS = 10.0  # that a checkpoint may be on the disk after its anchor has moved on
 PARTED_SECONDS = 60.0  # for half of which the common anchor is kept, and means lead on from it
 AHEAD = 60_000  # sequences more than the household has, which goes on meanwhile
 LEARNT_ROUNDS = 12  # that the household closes first, of 256 sequences each
@@ -270,13 +271,19 @@ def parted(scene: Scene) -> float:
 
 
 def restarted(scene: Scene, number: int, marks: list[int]) -> float:
-    """Kill a device, have it lose the means that it keeps, and start it again while the others are ahead."""
+    """Kill a device, and start it again while the others are ahead, who keep no more means than lead to their anchors.
+
+    That is what is left after a while: those from before their newest checkpoints are forgotten first.
+    """
     device = scene.devices[number]
     scene.processes[number].kill()
     wait_until(lambda: not device.host.pids(), 5.0)
     time.sleep(DOWN_SECONDS)
     for other in scene.devices:
-        shutil.rmtree(other.folder / "checkpoints" / "cellmind" / "history", ignore_errors=True)
+        written = newest(other).folder.stat().st_mtime
+        for path in (other.folder / "checkpoints" / "cellmind" / "history").glob("[0-9a-f]*.safetensors"):
+            if path.stat().st_mtime < written - LATE_SECONDS:
+                path.unlink()
     scene.processes[number] = device.start(PEER, *join(device))
     marks[number] = 0
     return time.time()

@@ -62,8 +62,8 @@ class Household(NamedTuple):
 def household() -> Household:
     torch.manual_seed(0)
     new = MiniGPT.from_settings(SETTINGS.model, VOCABULARY, LENGTH)
-    together = trained(new, ["chats", "reviews"], 120, 100)
-    ours, other_text = trained(together, ["chats"], 40, 5000), trained(together, ["reviews"], 40, 9000)
+    together = trained(new, ["chats", "reviews"], 80, 100)
+    ours, other_text = trained(together, ["chats"], 25, 5000), trained(together, ["reviews"], 25, 9000)
     held_out = HeldOut(*sequences("chats", 77, 60), text_bytes=1)
     judge = Judge(InnerLoop(ours, batches(["chats"], 1), torch.device("cpu"), None), held_out)
     judge.learnt(held_out.evaluate(ours)[0])

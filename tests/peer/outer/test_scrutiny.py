@@ -42,8 +42,8 @@ def post(notice: Notice) -> View:
 def teach(outer: BackgroundOuterLoop) -> None:
     """Have the device learn its only text by heart, which is held out here as well."""
     ids = torch.arange(40).roll(7)[:32].view(2, 16)
-    for _ in range(60):
-        outer.inner.step(3e-3)
+    for _ in range(25):
+        outer.inner.step(5e-3)
     outer.state.anchor.begin(outer.inner.parameters)
     outer.inner.reset(outer.inner.parameters)
     held_out = HeldOut(ids.repeat(20, 1), ids.repeat(20, 1), 1)

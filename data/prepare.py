@@ -4,7 +4,8 @@ Exports are read (`data/formats/`) and kept (`data/texts/cache.py`). Those of on
 conversations (`data/texts/`), which are cleaned on all cores (`data/masking/`) and written, each text once, as
 `{"text": ...}` a line:
 
-    for-tokenizer-training/textonly.txt     every line of the texts in train.jsonl
+    for-tokenizer-training/textonly.txt     every line of the texts in train.jsonl, conversations
+                                            with a blank line between
     for-model-training/train.jsonl          nine conversations of ten
     for-model-training/valid.jsonl          the tenth, and more where that is too little to judge by
     .cache/                                 what was read, to be quicker the next time
@@ -34,6 +35,7 @@ from data.texts.cache import Cache, Entry, code_version, fingerprint
 from data.texts.conversations import Conversation, conversations
 from data.texts.duplicates import BANDS, ENOUGH, held_out, keep
 from data.texts.overlaps import group
+from data.texts.repeated import Repeated, Stretches
 from data.texts.review import Samples, check_place
 from data.texts.workers import Text, all_texts
 
@@ -64,6 +66,7 @@ class Summary:
     beyond_a_tenth: int  # of the latter, so that there is enough to judge by
     same: int  # texts left out, since they are there already
     nearly_same: int
+    repeated_lines: int  # of other texts, left out: forwarded, or copied
     characters: int  # in the texts written
     masked: Counter[str]  # tags in the texts written
     refused: tuple[str, ...]  # one line a file that could not be used
@@ -172,36 +175,41 @@ class _Scratch:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._conversation, self._exact, self._bands = array("L"), array("Q"), array("Q")
+        self.conversation, self._exact, self._bands = array("L"), array("Q"), array("Q")
         self._lengths = array("L")  # in characters
+        self._stretches = Stretches()
 
     def write(self, cleaned: Iterable[list[Text]]) -> None:
         """Write the texts of each conversation. Raises OSError."""
         with self.path.open("w", encoding="utf-8", newline="\n") as file:
             for number, texts in enumerate(cleaned):
-                for text, key, likeness in texts:
+                for text, key, likeness, hashes, lengths in texts:
                     file.write(json.dumps(text, ensure_ascii=False) + "\n")
-                    self._conversation.append(number)
+                    self.conversation.append(number)
                     self._exact.append(key)
                     self._bands.extend(likeness)
                     self._lengths.append(len(text))
+                    self._stretches.add(hashes, lengths)
 
     def __len__(self) -> int:
         return len(self._exact)
 
-    def choose(self) -> tuple[np.ndarray, np.ndarray, dict[str, int]]:
-        """Return which texts are kept and which of these are held out, each (texts,) bool.
+    def choose(self) -> tuple[np.ndarray, np.ndarray, Repeated, dict[str, int]]:
+        """Return which texts are kept and which of these are held out, each (texts,) bool, and lines to leave out.
 
         Also returns what a Summary says of that.
         """
         keys = np.frombuffer(self._exact, dtype=np.uint64)
         kept, same, nearly = keep(keys, np.frombuffer(self._bands, dtype=np.uint64).reshape(-1, BANDS))
+        repeated = self._stretches.repeated(kept)
+        kept &= ~repeated.whole_texts()
         valid = np.zeros(len(kept), dtype=bool)
-        conversation = np.frombuffer(self._conversation, dtype=np.uint64)[kept]
+        conversation = np.frombuffer(self.conversation, dtype=np.uint64)[kept]
         lengths = np.frombuffer(self._lengths, dtype=np.uint64)[kept]
         valid[kept], beyond = held_out(conversation, keys[kept], lengths)
         counts = {"train": int((kept & ~valid).sum()), "valid": int(valid.sum()), "beyond_a_tenth": beyond}
-        return kept, valid, {**counts, "same": same, "nearly_same": nearly}
+        counts |= {"same": same, "nearly_same": nearly, "repeated_lines": repeated.lines}
+        return kept, valid, repeated, counts
 
 
 def _write_texts(cleaned: Iterable[list[Text]], scratch_folder: Path, output: Path) -> dict[str, Any] | None:
@@ -214,8 +222,8 @@ def _write_texts(cleaned: Iterable[list[Text]], scratch_folder: Path, output: Pa
         scratch.write(cleaned)
         if not len(scratch):
             return None
-        kept, valid, counts = scratch.choose()
-        characters, masked = _write_chosen(scratch.path, output, kept, valid)
+        kept, valid, repeated, counts = scratch.choose()
+        characters, masked = _write_chosen(scratch, output, kept, valid, repeated)
     finally:
         with suppress(OSError):
             scratch.path.unlink()
@@ -231,19 +239,25 @@ def _with_progress(cut: Iterable[Conversation], total: int, progress: Progress) 
         done += len(conversation)
 
 
-def _write_chosen(texts: Path, output: Path, kept: np.ndarray, valid: np.ndarray) -> tuple[int, Counter[str]]:
+def _write_chosen(
+    scratch: _Scratch, output: Path, kept: np.ndarray, valid: np.ndarray, repeated: Repeated
+) -> tuple[int, Counter[str]]:
     """Write the texts that are kept to the three files; return the number of their characters, and of each tag."""
     characters = 0
     masked = Counter(dict.fromkeys(CONTENT_TAGS, 0))
     paths = [output / file for file in _FILES]
-    with texts.open(encoding="utf-8") as lines, _whole_files(paths) as (words, train, held):
-        for line, is_kept, is_valid in zip(lines, kept, valid, strict=True):
+    last = None  # conversation whose words were written
+    with scratch.path.open(encoding="utf-8") as lines, _whole_files(paths) as (words, train, held):
+        chosen = zip(lines, scratch.conversation, kept, valid, strict=True)
+        for number, (line, conversation, is_kept, is_valid) in enumerate(chosen):
             if not is_kept:
                 continue
-            (held if is_valid else train).write(f'{{"text": {line.rstrip()}}}\n')
-            text = json.loads(line)
+            text = repeated.without(number, json.loads(line))
+            (held if is_valid else train).write(f'{{"text": {json.dumps(text, ensure_ascii=False)}}}\n')
             if not is_valid:  # with the held-out texts in it, their words would be in the vocabulary
-                words.write(f"{text}\n")
+                # the tokenizer is to know in how many of them a word is
+                words.write(f"{'' if last in (None, conversation) else chr(10)}{text}\n")
+                last = conversation
             characters += len(text)
             for tag in CONTENT_TAGS:
                 masked[tag] += text.count(tag)
@@ -390,8 +404,12 @@ def _report_unchanged(known: Summary, told: str, report: Report) -> None:
 def _report_result(summary: Summary, output: Path, review: Path | None, report: Report) -> None:
     masked = [f"{tag} {count:,}" for tag, count in summary.masked.items() if count]
     report(f"masked: {', '.join(masked) or 'nothing'} (--review FILE shows samples)")
-    left_out = f"; {summary.same:,} repeated and {summary.nearly_same:,} nearly repeated texts left out"
-    report(f"wrote {summary.characters:,} characters" + (left_out if summary.same + summary.nearly_same else ""))
+    left_out = ""
+    if summary.same + summary.nearly_same:
+        left_out += f"; {summary.same:,} repeated and {summary.nearly_same:,} nearly repeated texts left out"
+    if summary.repeated_lines:
+        left_out += f"; {summary.repeated_lines:,} lines that were forwarded or copied left out"
+    report(f"wrote {summary.characters:,} characters{left_out}")
     report(f"  {output / _TOKENIZER_FILE}")
     report(f"  {output / _TRAIN_FILE}: {summary.train:,} texts")
     more = f", {summary.beyond_a_tenth:,} of them beyond a tenth, so that there is enough to judge by"

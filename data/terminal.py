@@ -5,10 +5,12 @@ import it.
 """
 
 import argparse
+import os
 import re
 import shlex
 import sys
 from collections.abc import Callable
+from getpass import getpass
 from typing import NoReturn
 
 _CONTROL = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -23,6 +25,34 @@ def printable(text: str) -> str:
 def as_called(text: str) -> str:
     """Return a text in which Python has the name that it was called by, as .venv/bin/python: a hint can be copied."""
     return _PYTHON.sub(lambda _: f"{shlex.quote(sys.orig_argv[0])} -m ", text)
+
+
+ASKED_FOR = "-"  # in the place of an invite: who looks at the list of programs, or the history, sees no more
+KEPT_INVITE = "CELLMIND_INVITE"  # variable of the environment
+MOST_LETTERS = 4096  # of an invite that is read
+
+
+def asked_for_invite() -> str:
+    """Return the invite that a person types, unseen, or the first line of standard input; "" where there is none.
+
+    It is kept for programs that this one starts, and for when it starts anew by the same command line: other users
+    cannot read its environment.
+    """
+    if KEPT_INVITE not in os.environ:
+        is_person = sys.stdin is not None and sys.stdin.isatty()
+        try:
+            typed = getpass("invite (it is not shown): ") if is_person else first_line()
+        except (EOFError, AttributeError):  # AttributeError: no standard input at all
+            typed = ""
+        if not typed.strip():
+            return ""
+        os.environ[KEPT_INVITE] = typed.strip().replace("\0", "")
+    return os.environ[KEPT_INVITE]
+
+
+def first_line() -> str:
+    """Return the next line of standard input, read as bytes: whoever reads on may take them for another text."""
+    return sys.stdin.buffer.readline(MOST_LETTERS).decode(errors="replace")
 
 
 class CommandParser(argparse.ArgumentParser):

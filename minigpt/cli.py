@@ -1,17 +1,21 @@
 """Parts that the commands of minigpt share: exit codes, messages to people, the checkpoint to begin with."""
 
+from __future__ import annotations
+
 import argparse
 import io
 import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from data.terminal import as_called
-from minigpt import heed_interrupts
-from minigpt.checkpoint import Checkpoint, best, newest, read
+from minigpt import checkpoint, heed_interrupts
 from minigpt.checkpoint.manifest import CheckpointError
+
+if TYPE_CHECKING:  # it loads PyTorch, which the parts that every command shares need not
+    from minigpt.checkpoint import Checkpoint
 
 CHECKPOINTS = Path("checkpoints")
 MODES = {  # of the original guide
@@ -39,8 +43,8 @@ class GuideMode(argparse.Action):
 def find_checkpoint(folder: Path | None = None, checkpoints: Path = CHECKPOINTS) -> Checkpoint:
     """Return the checkpoint in `folder`, or the newest that there is under `checkpoints`. Raises CheckpointError."""
     if folder is not None:
-        return read(folder)
-    found = newest(checkpoints, report=say)
+        return checkpoint.read(folder)
+    found = checkpoint.newest(checkpoints, report=say)
     if found is None:
         raise CheckpointError(f"no checkpoint under {checkpoints}/ yet: start training with python -m peer --join")
     return found
@@ -53,7 +57,7 @@ def find_best(checkpoints: Path = CHECKPOINTS) -> tuple[Checkpoint, str]:
     Where none was kept it is the newest, and the line is empty. Raises CheckpointError.
     """
     last = find_checkpoint(checkpoints=checkpoints)
-    found = best(checkpoints, last.progress, report=say)
+    found = checkpoint.best(checkpoints, last.progress, report=say)
     if found is None or found.held_out is None:
         return last, ""
     word = " by another device's word" if found.is_taken else ""

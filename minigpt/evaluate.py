@@ -10,12 +10,7 @@ import argparse
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from data.terminal import CommandParser
 from minigpt.checkpoint import Checkpoint, read
@@ -26,6 +21,7 @@ from minigpt.encoding import DatasetError, read_texts
 from minigpt.held_out import HeldOut, held_out_texts, texts_in
 from minigpt.inference.decoding import InferenceModel
 from minigpt.inference.prompts import as_learnt
+from minigpt.progress import bar
 from minigpt.written import Passage, Quality, Search, judge, read_words, take_passages, write_passages
 
 TEMPERATURE = 0.8  # as `minigpt.generate` writes
@@ -42,20 +38,6 @@ Training texts are those of this device: words and lines that a model has from o
 """
 
 Named = tuple[Checkpoint, Path]  # a checkpoint, and its folder as the user calls it
-Report = Callable[[int, int], None]  # takes how much is done, and of how much
-
-
-@contextmanager
-def bar(what: str) -> Iterator[Report]:
-    """Yield a function that shows how far the work is, at standard error if that is a terminal."""
-    console = Console(stderr=True, highlight=False, markup=False, emoji=False)
-    if not console.is_terminal:
-        yield lambda done, total: None
-        return
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task(what, total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
 def held_out_file(checkpoint: Checkpoint) -> Path:

@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
-from data.terminal import CommandParser, printable
+from data.terminal import ASKED_FOR, CommandParser, asked_for_invite, printable
 from minigpt import START
 from minigpt.checkpoint import Checkpoint
 from minigpt.checkpoint.manifest import CheckpointError
@@ -111,6 +111,9 @@ class Pull:
     """The process `python -m peer.joining.pull`: what it needs, hivemind above all, stays out of this one."""
 
     def __init__(self, arguments: argparse.Namespace) -> None:
+        """Raises PromptError where an invite is asked for and none is typed; the process finds it where it is kept."""
+        if arguments.from_peer == ASKED_FOR and not asked_for_invite():
+            raise PromptError("there is no invite on standard input, where --from-peer - has it looked for")
         command = [sys.executable, "-m", "peer.joining.pull", "--into", str(CHECKPOINTS / "from-peer")]
         command += ["--follow"] if arguments.follow else []
         command += ["--newest"] if arguments.newest else []
@@ -199,7 +202,12 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     prompt.add_argument("--chat", action="store_true", help="talk: every line that is typed is answered with a line")
     source = parser.add_mutually_exclusive_group()
     add_checkpoint_option(source)
-    source.add_argument("--from-peer", metavar="ADDRESS", help="a running peer, as in the first line that it prints")
+    source.add_argument(
+        "--from-peer",
+        metavar="ADDRESS",
+        help="a running peer, as in the first line that it prints, or its invite; - asks for the invite, or reads it "
+        "from standard input, so that nobody sees it in ps",
+    )
     source.add_argument(
         "--from-swarm", metavar="RUN", nargs="?", const="", help="a running peer on this network, of that run or of any"
     )
@@ -238,6 +246,8 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         parser.error("--follow answers a prompt as training goes on: not with --chat or --checkpoint")
     if arguments.newest and arguments.checkpoint is not None:
         parser.error("--checkpoint names a state and --newest another: choose one")
+    if arguments.from_peer == ASKED_FOR and str(arguments.prompt_file) == "-":
+        parser.error("--from-peer - and --prompt-file - both read standard input: choose one")
     arguments.newest |= arguments.follow  # the best one may be the last for hours
     return arguments
 

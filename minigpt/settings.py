@@ -91,11 +91,13 @@ class TrainingSettings(Section):
 
     After `epochs` passes of the whole swarm over its text this device is done; None is without end (see
     `peer/training/epochs.py`). It is each device's own, like `--minutes`: it says when a device leaves and nothing
-    about the model, so it can be raised to train on, and a device without it goes on in the same run.
+    about the model, so it can be raised to train on, and a device without it goes on in the same run. So is
+    `most_memorized`: lines of its texts, of a thousand, that a model may know by heart before that is said.
     """
 
     batch_size: Annotated[int, Field(ge=1, le=65_536)] = 4
     epochs: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    most_memorized: Annotated[int, Field(ge=0, le=1000)] = 20
     lr: Annotated[float, Field(gt=0, le=1)] = 3e-4
     warmup_sequences: Annotated[int, Field(ge=0, le=2**40)] = 256
     dataset: DatasetSettings = DatasetSettings()

@@ -10,29 +10,30 @@ import os
 import socket
 import sys
 import time
-import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from data.private import close_to_others, keep_private
+from minigpt import heed_interrupts
+from peer.asking import ask, exit_code, exit_code_of_asking
 from peer.page.process import PageProcess, started_early
 
 EARLY_PAGE = None
 if __name__ == "__main__":  # before what takes seconds to load
     keep_private()
     EARLY_PAGE = started_early(sys.argv[1:])
+    if EARLY_PAGE is None and (done := exit_code_of_asking()) is not None:
+        sys.exit(done)
 
 import tokenizer
 from data.errors import DataError
 from data.prepare import private_places
-from data.terminal import as_called
-from minigpt import heed_interrupts
 from minigpt.checkpoint import reason
 from minigpt.checkpoint.manifest import CheckpointError
 from minigpt.encoding import DatasetError
 from minigpt.settings import LINKS, Settings, SettingsError, load_settings
-from peer.command_line import DEFAULT_PORT, owner_asks, parse_arguments
+from peer.command_line import DEFAULT_PORT, parse_arguments
 from peer.device.control import Action, Control, ControlError
 from peer.device.device_requests import DeviceRequests
 from peer.device.display import Display
@@ -51,10 +52,11 @@ from peer.device.wishes import Wishes
 from peer.doctor.examine import examine
 from peer.joining.errors import JoinError
 from peer.joining.going_back import GoBackRequest
-from peer.joining.invite import Invite, InviteError, invite_of_running_peer
+from peer.joining.invite import Invite, InviteError
 from peer.joining.join import join
 from peer.joining.outside import asks_in
-from peer.joining.owner_commands import LOCKED, OPEN, OwnerCommands
+from peer.joining.own_invite import invite_of_running_peer
+from peer.joining.owner_commands import LOCKED, OPEN
 from peer.joining.owner_requests import OwnerRequests
 from peer.joining.prepare_text import prepare_again
 from peer.joining.presence import Presence
@@ -78,9 +80,9 @@ from peer.page.models import Said
 from peer.page.place import read_place
 from peer.page.report import write_report
 from peer.page.snapshots import Snapshots
-from peer.page.status_table import show_status
 from peer.state.fetching import TransferError
 from peer.swarm.household import HouseholdError
+from peer.training.health import DamagedAnchor
 from peer.training.setup import Options, set_up
 from peer.wire import Notice, Role
 
@@ -95,26 +97,12 @@ USER_ERRORS = (
     NetworkError,
     HouseholdError,
     OutOfMemory,
+    DamagedAnchor,
     InviteError,
     TransferError,
     NotDone,
     ControlError,
 )
-
-
-def ask_peer(arguments: argparse.Namespace, display: Display) -> None:
-    """Ask the peer that runs here for what the command line says. Raises ControlError."""
-    commands = OwnerCommands(arguments.checkpoints, display.note)
-    if arguments.lock:
-        commands.lock(confirmed=arguments.yes)
-    elif arguments.unlock:
-        commands.unlock()
-    elif arguments.admit:
-        commands.admit(arguments.admit)
-    elif arguments.go_back:
-        commands.go_back()
-    else:
-        commands.eject(arguments.eject)
 
 
 def settings_of(arguments: argparse.Namespace, display: Display) -> Settings:
@@ -138,8 +126,7 @@ def settings_of(arguments: argparse.Namespace, display: Display) -> Settings:
 
 def run_peer(arguments: argparse.Namespace, display: Display) -> int:
     """Do what the command line asks for; return the exit code. Raises USER_ERRORS."""
-    if arguments.status:
-        show_status(arguments.checkpoints, runs_in(arguments.checkpoints), arguments.json, arguments.watch)
+    if ask(arguments, display):
         return 0
     if arguments.report:
         path, *others = arguments.report
@@ -152,9 +139,6 @@ def run_peer(arguments: argparse.Namespace, display: Display) -> int:
         return 0
     if arguments.invite:
         display.invite(str(invite_of_running_peer(arguments.checkpoints, arguments.run)))
-        return 0
-    if owner_asks(arguments):
-        ask_peer(arguments, display)
         return 0
     if arguments.join and not runs_in(arguments.checkpoints):
         display.keep_lines(EventLog(arguments.checkpoints))
@@ -351,20 +335,7 @@ def main() -> int:
     heed_interrupts()
     keep_private()
     arguments = parse_arguments()
-    display = Display()
-    try:
-        return run_peer(arguments, display)
-    except USER_ERRORS as error:
-        print(as_called(f"error: {error}"), file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"error: {reason(error)}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    except Exception:
-        traceback.print_exc()
-        return 1
+    return exit_code(lambda: run_peer(arguments, Display()), USER_ERRORS)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import pytest
 HOUSE = """
     tests, benchmarks
     peer.__main__
+    peer.asking
     peer.command_line
     peer.training, bootstrap
     peer.outer, peer.joining, peer.doctor

@@ -12,6 +12,7 @@ from minigpt.checkpoint import file_sha256, parameter_hash, save
 from minigpt.checkpoint.manifest import MANIFEST, Progress
 from minigpt.model import MiniGPT
 from minigpt.settings import Settings
+from tokenizer.rare_pieces import FEWEST_CONVERSATIONS
 
 LINES = [
     "안녕 GPT! 오늘 뭐해?",
@@ -37,7 +38,7 @@ SETTINGS = Settings.model_validate(
 def train_tokenizer(folder: Path, vocab_size: int = SETTINGS.tokenizer.vocab_size) -> Path:
     """A tokenizer of so many pieces at most, in which rare characters are several byte tokens."""
     corpus = folder / "textonly.txt"
-    corpus.write_text("\n".join(LINES), encoding="utf-8")
+    corpus.write_text("\n".join(LINES * FEWEST_CONVERSATIONS), encoding="utf-8")
     return tokenizer.train(corpus, output_dir=folder, vocab_size=vocab_size, report=lambda line: None)
 
 

@@ -2,7 +2,7 @@
 
 The settings are those that give back Korean chat exactly, character by character (emoji, ㅋㅋㅋ, spaces, newlines):
 no normalization, spaces kept, characters outside the vocabulary as bytes. The one exception is `▁` (U+2581), which is
-how sentencepiece writes a space.
+how sentencepiece writes a space. Pieces that only one or two conversations have are left out (`rare_pieces.py`).
 
 The folder that `train` writes into is a Hugging Face tokenizer as well: `AutoTokenizer.from_pretrained("tokenizer")`.
 """
@@ -11,13 +11,16 @@ import io
 import json
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Self
 
 import sentencepiece
 
 from data.atomic import write_whole
 from data.terminal import printable
+from tokenizer.rare_pieces import FEWEST_CONVERSATIONS, without_rare_pieces
 
 TAGS = (  # data/masking/tags.py says what they are
     *("<PHOTO>", "<MOVIE>", "<EMOJI>", "<URL>", "<NAME>"),
@@ -31,8 +34,10 @@ SMALLEST_VOCAB_SIZE = 2000  # tags, bytes and the single characters of Korean ch
 
 # Control symbols by id. Wrap sequences by id: the string `<|start|>` in a text stays plain characters.
 _CONTROL_SYMBOLS = ("<unk>", "<|start|>", "<|endoftext|>", "<|pad|>")
+_MOST_PIECES = 2**31 - 1
 _MAX_SENTENCES = 500_000  # more change no vocabulary of this size, but take memory that a phone does not have
 _MAX_CHARACTERS = 20_000_000  # in all of them: 0.4 GB while it trains
+_MOST_LINES = 1000  # of a conversation, in the mean; with more, blank lines in a text part something else
 _LONGEST = 1000  # characters of a line; sentencepiece skips lines over 4192 bytes without a word
 
 # With this in tokenizer_config.json and the model as tokenizer.model, Hugging Face's tokenizer gives the same ids as
@@ -68,6 +73,9 @@ def train(
 ) -> Path:
     """Train on a UTF-8 file, a sentence a line; return the path of the .model file, with the others beside it.
 
+    Blank lines part conversations; where there are none, every line is one of its own. A piece is in three of them at
+    least.
+
     A file too small for `vocab_size` gets the largest vocabulary that fits, and `report` says so. The same input and
     settings give the same bytes. Raises TokenizerError, leaving files of earlier calls alone.
     """
@@ -75,31 +83,47 @@ def train(
         raise TokenizerError(f"model type {model_type!r} is not one of {', '.join(MODEL_TYPES)}")
     if not 0.98 <= character_coverage <= 1:
         raise TokenizerError(f"character coverage {character_coverage} is not between 0.98 and 1")
-    if not 1 <= vocab_size < 2**31:
+    if not 1 <= vocab_size <= _MOST_PIECES:
         raise TokenizerError(f"a vocabulary of {vocab_size} pieces is not possible; the usual size is 8000")
-    lines, characters = _size(input)
-    step = max(-(-lines // _MAX_SENTENCES), -(-characters // _MAX_CHARACTERS))
-
-    def attempt(size: int) -> bytes:
-        return _train(_sentences(input, step), size, character_coverage, model_type)
-
-    which = "" if step == 1 else f" one line in {step} of"
+    text = _Text.measured(input)
+    which = "" if text.step == 1 else f" one line in {text.step} of"
     report(
         f"training a {model_type} tokenizer of {vocab_size:,} pieces on{which} {input} "
-        f"({lines:,} lines, {characters:,} characters) …"
+        f"({text.lines:,} lines, {text.characters:,} characters) …"
     )
-    try:
-        model = attempt(vocab_size)
-    except RuntimeError as error:
-        largest = re.search(r"too high .* value <= (\d+)", str(error))
-        if largest is None:
-            raise _explained(error, vocab_size) from None
-        report(f"{input} is too small for {vocab_size:,} pieces: the vocabulary has {int(largest[1]):,}, all that fit")
-        try:
-            model = attempt(int(largest[1]))
-        except RuntimeError as second_error:
-            raise _explained(second_error, int(largest[1])) from None
+    model, size = _train_without_rare_pieces(text, vocab_size, character_coverage, model_type)
+    if size < vocab_size:
+        report(f"{input} is too small for {vocab_size:,} pieces: the vocabulary has {size:,}, all that fit")
     return _save(model, output_dir, model_prefix)
+
+
+def _train_without_rare_pieces(
+    text: "_Text", vocab_size: int, character_coverage: float, model_type: str
+) -> tuple[bytes, int]:
+    """Return the serialized model, and how many pieces it has. Raises TokenizerError.
+
+    More pieces are learnt than are wanted, for some of them are left out.
+    """
+    wanted, is_largest = vocab_size, False
+    while True:
+        wanted = min(2 * wanted, _MOST_PIECES)
+        try:
+            model = _train(text.sentences(), wanted, character_coverage, model_type)
+        except RuntimeError as error:
+            largest = re.search(r"too high .* value <= (\d+)", str(error))
+            if largest is None:
+                raise _explained(error, vocab_size) from None
+            wanted, is_largest = int(largest[1]), True
+            try:
+                model = _train(text.sentences(), wanted, character_coverage, model_type)
+            except RuntimeError as second_error:
+                raise _explained(second_error, wanted) from None
+        model, needed = without_rare_pieces(model, text.numbered_sentences(), vocab_size)
+        size = sentencepiece.SentencePieceProcessor(model_proto=model).get_piece_size()
+        if needed > vocab_size:
+            raise _too_small(vocab_size, needed)
+        if size == vocab_size or is_largest or wanted == _MOST_PIECES:
+            return model, size
 
 
 def fitting_vocab_size(input: Path, wanted: int) -> int:
@@ -109,7 +133,7 @@ def fitting_vocab_size(input: Path, wanted: int) -> int:
     held-out bits per byte where 8,000 gave 2.35 (docs/log.md).
     """
     try:
-        characters = sum(len(sentence) for sentence in _sentences(input, 1))
+        characters = sum(len(sentence) for _, sentence in _sentences(input))
     except (OSError, UnicodeDecodeError):
         return wanted  # `train` says what is wrong with it
     return min(wanted, max(SMALLEST_VOCAB_SIZE, characters // CHARACTERS_PER_PIECE))
@@ -135,32 +159,60 @@ def load(path: Path) -> sentencepiece.SentencePieceProcessor:
     return processor
 
 
-def _size(input: Path) -> tuple[int, int]:
-    """Return how many lines and characters there are to train on. Raises TokenizerError if the file is of no use."""
-    lines = characters = 0
-    try:
-        for sentence in _sentences(input, 1):
-            lines += 1
-            characters += len(sentence)
-    except OSError as error:
-        raise TokenizerError(f"{input} cannot be read ({error.strerror}); run: python -m data") from None
-    except UnicodeDecodeError:
-        raise TokenizerError(f"{input} is not UTF-8 text; run: python -m data") from None
-    if not lines:
-        raise TokenizerError(f"{input} has no text in it; run: python -m data")
-    return lines, characters
+@dataclass(frozen=True)
+class _Text:
+    """The text to train on, of which every `step`-th line is taken: more change no vocabulary of this size."""
+
+    input: Path
+    lines: int
+    characters: int
+    blocks: int  # that blank lines part
+    step: int
+
+    @classmethod
+    def measured(cls, input: Path) -> Self:
+        """Return how much text there is. Raises TokenizerError if the file is of no use."""
+        lines = characters = blocks = 0
+        try:
+            for block, sentence in _sentences(input):
+                lines += 1
+                characters += len(sentence)
+                blocks = block + 1
+        except OSError as error:
+            raise TokenizerError(f"{input} cannot be read ({error.strerror}); run: python -m data") from None
+        except UnicodeDecodeError:
+            raise TokenizerError(f"{input} is not UTF-8 text; run: python -m data") from None
+        if not lines:
+            raise TokenizerError(f"{input} has no text in it; run: python -m data")
+        step = max(-(-lines // _MAX_SENTENCES), -(-characters // _MAX_CHARACTERS))
+        return cls(input, lines, characters, blocks, step)
+
+    def sentences(self) -> Iterator[str]:
+        """Yield the lines that are trained on."""
+        return (sentence for _, sentence in islice(_sentences(self.input), 0, None, self.step))
+
+    def numbered_sentences(self) -> Iterator[tuple[int, str]]:
+        """Yield them with the number of each one's conversation; where these are not known, each is its own."""
+        is_parted = self.blocks >= FEWEST_CONVERSATIONS and self.lines <= _MOST_LINES * self.blocks
+        for number, (block, sentence) in enumerate(islice(_sentences(self.input), 0, None, self.step)):
+            yield block if is_parted else number, sentence
 
 
-def _sentences(input: Path, step: int) -> Iterator[str]:
-    """Yield every `step`-th of the file's lines that are not blank, long ones in pieces and never whole in memory."""
+def _sentences(input: Path) -> Iterator[tuple[int, str]]:
+    """Yield the file's lines that are not blank, long ones in pieces and never whole in memory.
 
-    def all_sentences() -> Iterator[str]:
-        with input.open(encoding="utf-8", newline="\n") as file:
-            while line := file.readline(_LONGEST):
-                if line.strip():
-                    yield line.rstrip("\r\n")
-
-    return islice(all_sentences(), 0, None, step)
+    With each comes how many blocks were before its own; blank lines are between them.
+    """
+    block, is_within, is_whole = -1, False, True
+    with input.open(encoding="utf-8", newline="\n") as file:
+        while line := file.readline(_LONGEST):
+            if line.strip():
+                block += not is_within
+                is_within = True
+                yield block, line.rstrip("\r\n")
+            elif is_whole:  # and not the end of a line that came in pieces
+                is_within = False
+            is_whole = line.endswith("\n")
 
 
 def _train(sentences: Iterator[str], vocab_size: int, character_coverage: float, model_type: str) -> bytes:
@@ -195,11 +247,16 @@ def _train(sentences: Iterator[str], vocab_size: int, character_coverage: float,
 def _explained(error: RuntimeError, vocab_size: int) -> TokenizerError:
     """Return an error that says what to do, for one of sentencepiece's."""
     if needed := re.search(r"smaller than required_chars\. \d+ vs (\d+)", str(error)):
-        return TokenizerError(
-            f"a vocabulary of {vocab_size:,} is too small: tags, bytes and single characters need {int(needed[1]):,}; "
-            f"set --vocab-size to more than {int(needed[1]):,} or lower --character-coverage"
-        )
+        return _too_small(vocab_size, int(needed[1]))
     return TokenizerError(f"sentencepiece cannot train {vocab_size:,} pieces: {error}")
+
+
+def _too_small(vocab_size: int, needed: int) -> TokenizerError:
+    """Return the error for a vocabulary that has no room for what it needs."""
+    return TokenizerError(
+        f"a vocabulary of {vocab_size:,} is too small: tags, bytes and single characters need {needed:,}; "
+        f"set --vocab-size to more than {needed:,} or lower --character-coverage"
+    )
 
 
 def private_files(output_dir: Path = Path("tokenizer"), model_prefix: str = "minigpt") -> list[Path]:

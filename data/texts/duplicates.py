@@ -31,9 +31,14 @@ _POWERS = np.array([pow(0x9E3779B97F4A7C15, power, 2**64) for power in range(RUN
 _MIX = np.array([pow(0xBF58476D1CE4E5B9, power, 2**64) for power in range(1, ROWS + 1)], dtype=np.uint64)
 
 
+def core_of(text: str) -> str:
+    """Return what texts are compared by: letters and digits, each once however often it is repeated."""
+    return _REPEATED.sub(r"\1", _BETWEEN.sub("", text.lower()))
+
+
 def likeness(text: str) -> list[int]:
     """Return BANDS numbers; texts that are nearly the same have one in common, at its place."""
-    core = _REPEATED.sub(r"\1", _BETWEEN.sub("", text.lower()))
+    core = core_of(text)
     if len(core) < SHORT:
         return [hash64(core or text)] * BANDS
     letters = np.frombuffer(core.encode("utf-32-le"), dtype=np.uint32).astype(np.uint64)

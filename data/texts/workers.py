@@ -23,13 +23,15 @@ from data.masking.cleaning import Cleaner, Plan
 from data.texts.cache import hash64
 from data.texts.conversations import Conversation, texts
 from data.texts.duplicates import likeness
+from data.texts.repeated import stretches
 from data.texts.review import Samples
 
 BATCH = 2000  # messages
 WORTH_WORKERS = 50  # batches; below, processes take longer to start than they save
 _AHEAD = 3  # batches of each worker that are under way
 
-Text = tuple[str, int, list[int]]  # with its hash and its likeness
+# with its hash, its likeness, and the hashes and lengths of the stretches in it
+Text = tuple[str, int, list[int], list[int], list[int]]
 Sample = tuple[str, str, str]  # a tag, a message that got it, and what became of it
 Cleaned = tuple[list[list[Text]], list[Sample]]  # a batch of conversations
 
@@ -125,7 +127,8 @@ def _clean(batch: list[Conversation], cleaner: Cleaner, sample: bool) -> Cleaned
     samples = Samples()
     seen = samples.add if sample else None
     found = [
-        [(text, hash64(text), likeness(text)) for text in texts(conversation, cleaner, seen)] for conversation in batch
+        [(text, hash64(text), likeness(text), *stretches(text)) for text in texts(conversation, cleaner, seen)]
+        for conversation in batch
     ]
     return found, samples.given()
 

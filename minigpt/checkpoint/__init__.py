@@ -23,25 +23,28 @@ all the same, since a folder may come from another device or a worn SD card. Not
 Training and the network never come in: a checkpoint knows files, settings and the model's shapes.
 """
 
-from minigpt.checkpoint.manifest import CheckpointError
-from minigpt.checkpoint.reading import (
-    BEST,
-    MOMENTS,
-    Checkpoint,
-    best,
-    best_states,
-    expected_shapes,
-    file_sha256,
-    folder_name,
-    moments_of,
-    newest,
-    parameter_hash,
-    read,
-    read_manifest,
-    read_vocab_size,
-    reason,
-)
-from minigpt.checkpoint.writing import discard, point_at, prune, save
+from typing import TYPE_CHECKING, Any
+
+from minigpt.checkpoint.manifest import CheckpointError, reason
+
+if TYPE_CHECKING:
+    from minigpt.checkpoint.reading import (
+        BEST,
+        MOMENTS,
+        Checkpoint,
+        best,
+        best_states,
+        expected_shapes,
+        file_sha256,
+        folder_name,
+        moments_of,
+        newest,
+        parameter_hash,
+        read,
+        read_manifest,
+        read_vocab_size,
+    )
+    from minigpt.checkpoint.writing import discard, point_at, prune, save
 
 __all__ = [
     "BEST",
@@ -65,3 +68,16 @@ __all__ = [
     "reason",
     "save",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Load what reads and writes, and PyTorch with it, when it is first asked for.
+
+    Manifests, settings and messages need none of it, nor do commands that only ask a running peer.
+    """
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from minigpt.checkpoint import reading, writing
+
+    globals()[name] = found = getattr(reading if hasattr(reading, name) else writing, name)
+    return found

@@ -9,11 +9,14 @@ import math
 from pathlib import Path
 from typing import Any
 
+from data.atomic import write_whole
 from minigpt.checkpoint.manifest import HeldOutLoss, Progress
 from minigpt.settings import Settings
 
 CARD = "README.md"
 MOST_ROWS = 10  # of the table of losses
+MEMORIZED = "| completed word for word |"
+BEFORE = ("| trained on |", "| devices |", "| held-out loss |")  # the rows that may stand before that
 
 TEMPLATE = """\
 ---
@@ -31,7 +34,7 @@ them: pass it on only to those who may read them.
 | run | {run_id} |
 | parameters | {parameters:,} in {layers} layers of width {width} |
 | trained on | {sequences:,} sequences of {seq_len} tokens: {tokens:,} tokens |
-{devices}{held_out}{losses}
+{devices}{held_out}{memorized}{losses}
 ## How to use it
 
 With transformers, where `FOLDER` is this folder:
@@ -71,8 +74,40 @@ def model_card(
         tokens=progress.samples * seq_len,
         devices=f"| devices | at most {devices} in a round |\n" if devices else "",
         held_out=f"| held-out loss | {held_out.nats:.3f} ({held_out.bits:.3f} bits/byte) |\n" if held_out else "",
+        memorized=memorized_row(rounds),
         losses=loss_table(rounds),
     )
+
+
+def memorized_row(rounds: list[dict[str, Any]]) -> str:
+    """Return a row of how many lines were known by heart when that was last measured; empty where it never was."""
+    measured = [line for line in rounds if isinstance(line.get("memorized"), int)]
+    if not measured:
+        return ""
+    last = measured[-1]
+    others = last.get("memorized_held_out")
+    return memorized_told(last["memorized"], others if isinstance(others, int) else None, f" (round {last['round']})")
+
+
+def memorized_told(lines: int, held_out_lines: int | None, when: str = "") -> str:
+    """Return a row that says how many lines of a thousand were completed, and of held-out ones if any were tried."""
+    beside = "" if held_out_lines is None else f", and of held-out lines {held_out_lines:,}"
+    return f"{MEMORIZED} {lines:,} of 1,000 lines that it was trained on{beside}{when} |\n"
+
+
+def note_memorized(folder: Path, row: str) -> None:
+    """Put a row of `memorized_told` into the card of a checkpoint, in the place of an earlier one; into none if it has
+    no table. Raises OSError.
+    """
+    try:
+        lines = (folder / CARD).read_text(encoding="utf-8").splitlines(keepends=True)
+    except UnicodeDecodeError:
+        return  # people may edit it
+    lines = [line for line in lines if not line.startswith(MEMORIZED)]
+    places = [number for number, line in enumerate(lines) if line.startswith(BEFORE)]
+    if places:
+        lines.insert(places[-1] + 1, row)
+        write_whole(folder / CARD, "".join(lines))
 
 
 def loss_table(rounds: list[dict[str, Any]]) -> str:

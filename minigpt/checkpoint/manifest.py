@@ -180,3 +180,10 @@ def first_problem(error: ValidationError) -> str:
     problem = error.errors(include_url=False, include_input=False)[0]
     place = "".join(f"{part}: " for part in problem["loc"])
     return printable(f"{place}{problem['msg']}")[:200]
+
+
+def reason(error: Exception) -> str:
+    """Return why reading or writing failed, in a few words."""
+    if isinstance(error, OSError):
+        return f"{error.strerror or error}" + (f" ({error.filename})" if error.filename else "")
+    return printable(str(error).rpartition("I/O error: ")[-1])[:200]

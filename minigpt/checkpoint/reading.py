@@ -33,6 +33,7 @@ from minigpt.checkpoint.manifest import (
     Position,
     Progress,
     parse_manifest,
+    reason,
 )
 from minigpt.model import MiniGPT
 from minigpt.settings import Settings, SettingsError, parse_settings
@@ -349,10 +350,3 @@ def file_sha256(path: Path) -> str:
     """Return the SHA-256 of a file, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def reason(error: Exception) -> str:
-    """Return why reading or writing failed, in a few words."""
-    if isinstance(error, OSError):
-        return f"{error.strerror or error}" + (f" ({error.filename})" if error.filename else "")
-    return printable(str(error).rpartition("I/O error: ")[-1])[:200]

@@ -35,6 +35,7 @@ from minigpt.checkpoint.manifest import (
     Manifest,
     Position,
     Progress,
+    reason,
 )
 from minigpt.checkpoint.reading import (
     BEST,
@@ -46,7 +47,6 @@ from minigpt.checkpoint.reading import (
     read,
     read_manifest,
     real_path,
-    reason,
     remember_whole,
 )
 from minigpt.settings import Settings, dump_settings

@@ -41,6 +41,7 @@ class Cause(enum.Enum):
     LEARNT = "nothing left to learn"
     OWNER = "the owner's pause"
     QUIET_HOURS = "quiet hours"
+    FAULT = "a fault of its own"
 
 
 @dataclass(frozen=True)

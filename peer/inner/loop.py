@@ -39,6 +39,8 @@ class InnerLoop:
     :param steps: made before, where a run goes on
     """
 
+    clips = True  # gradients, to CLIP_NORM
+
     def __init__(
         self,
         model: MiniGPT,
@@ -163,6 +165,17 @@ class InnerLoop:
             finally:
                 self.model.train()
                 self.go_to(here)
+
+    def gradient(self, tokens: int) -> tuple[Tensor, ...]:
+        """Return the gradient of the first `tokens` tokens of the next batch; nothing of the training changes."""
+        input_ids, labels = next(copy(self._batches))  # ours stay where they are
+        self.model.eval()
+        try:
+            with torch.enable_grad():
+                loss = self._loss(self.model, input_ids[:1, :tokens], labels[:1, :tokens])
+                return torch.autograd.grad(loss, self.parameters)
+        finally:
+            self.model.train()
 
     @torch.no_grad()
     def reset(self, parameters: Sequence[Tensor]) -> None:

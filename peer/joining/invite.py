@@ -18,23 +18,13 @@ import argparse
 import base64
 import binascii
 import hashlib
-import os
 import re
 import struct
-import sys
 from dataclasses import dataclass, field
-from getpass import getpass
 from ipaddress import IPv4Address
-from pathlib import Path
 
-from hivemind.p2p import PeerID
-
-from peer.joining.outside import asks_in
-from peer.network.address import Address
-from peer.network.folder import last_address, runs_in
-from peer.network.household_file import kept_household
-from peer.state.serving import kept_checkpoints
-from peer.swarm.household import is_ejected
+from data.terminal import ASKED_FOR, asked_for_invite
+from peer.network.address import Address, base58_of
 from peer.wire import is_run_name
 from peer.wire_household import Household
 
@@ -42,9 +32,6 @@ OPEN, LOCKED = 1, 2  # versions: of an invite to an open run, and to a locked on
 HEAD = struct.Struct(">4sH32s6s")  # address, port, fingerprint, hash of the run
 KEY = struct.Struct(">32sQ")  # key of the household, and its epoch
 CHECKSUM = 4  # bytes
-ASKED_FOR = "-"  # in the place of an invite
-MOST_LETTERS = 4096  # of an invite that is read
-KEPT = "CELLMIND_INVITE"  # variable of the environment
 SHA256 = b"\x12\x20"  # begins a peer id that is the SHA-256 of a public key (multihash)
 
 
@@ -114,36 +101,28 @@ def parse_invite(text: str) -> Invite:
     run = name.decode("ascii", errors="replace")
     if port == 0 or not (run == "" or is_run_name(run)):
         raise InviteError("this invite names no port, or no name of a run; ask for a new one")
-    peer = PeerID(SHA256 + fingerprint).to_base58()
     run_id = f"{run}-{run_hash.hex()}" if run and any(run_hash) else ""
     if version == LOCKED and not (run_id and epoch):
         raise InviteError("this invite has a key, and no run that it is for; ask for a new one")
-    return Invite(str(Address(str(IPv4Address(host)), port, peer)), run, run_id, key, epoch)
+    address = Address(str(IPv4Address(host)), port, base58_of(SHA256 + fingerprint))
+    return Invite(str(address), run, run_id, key, epoch)
+
+
+def read_invite(text: str) -> Invite:
+    """Return the content of an invite; "-" has it asked for. Raises InviteError."""
+    if text != ASKED_FOR:
+        return parse_invite(text)
+    if not (typed := asked_for_invite()):
+        raise InviteError("there is no invite on standard input, where - has it looked for")
+    return parse_invite(typed)
 
 
 def invite_argument(text: str) -> Invite:
     """Return the invite in an argument of a command line; "-" has it asked for. Raises ArgumentTypeError."""
     try:
-        return parse_invite(_asked_for() if text == ASKED_FOR else text)
+        return read_invite(text)
     except InviteError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
-
-
-def _asked_for() -> str:
-    """Return the invite that a person types, unseen, or the first line of standard input.
-
-    It is kept for when this process starts anew by the same command line: other users cannot read its environment.
-    """
-    if KEPT not in os.environ:
-        is_person = sys.stdin is not None and sys.stdin.isatty()
-        try:
-            typed = getpass("invite (it is not shown): ") if is_person else sys.stdin.readline(MOST_LETTERS)
-        except (EOFError, AttributeError, UnicodeDecodeError):  # AttributeError: no standard input at all
-            typed = ""
-        if not typed.strip():
-            raise InviteError("there is no invite on standard input, where - has it looked for")
-        os.environ[KEPT] = typed.strip().replace("\0", "")
-    return os.environ[KEPT]
 
 
 def _payload(word: str) -> bytes | None:
@@ -158,32 +137,3 @@ def _payload(word: str) -> bytes | None:
 
 def _checksum(payload: bytes) -> bytes:
     return hashlib.sha256(payload).digest()[:CHECKSUM]
-
-
-def invite_of_running_peer(checkpoints: Path, run: str | None = None) -> Invite:
-    """Return the invite of the peer that runs in a folder. Raises InviteError if none does, or in another run.
-
-    Raises HouseholdError where its run is locked, and the household that is kept there cannot be used.
-    """
-    if not runs_in(checkpoints):
-        raise InviteError(
-            f"no peer runs in {checkpoints}; start one with python -m peer --join, and ask again while it runs"
-        )
-    known = last_address(checkpoints)
-    if known is None:
-        raise InviteError("the peer here has no address yet; try again in a moment")
-    address, trained = known
-    if run not in (None, trained):
-        raise InviteError(f"the peer that runs in {checkpoints} is in the run '{trained}', not in '{run}'")
-    household = kept_household(checkpoints, trained, report=lambda line: None)
-    if is_ejected(household, Address.parse(address).peer):
-        raise InviteError(
-            "this device was ejected, and its key opens nothing any more: ask a device that is in for its invite"
-        )
-    if household is not None and household.is_locked:
-        run_id = household.run_id
-        return Invite(address, run_id.rpartition("-")[0], run_id, household.key, household.epoch)
-    kept = kept_checkpoints(checkpoints, trained) if is_run_name(trained) else []  # a bootstrap node trains none
-    if not kept and asks_in(checkpoints):
-        raise InviteError("this device is in no run yet, and asks to be let in: ask a device that is in for its invite")
-    return Invite(address, trained, kept[0][1].run_id if kept else "")

@@ -14,12 +14,12 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from peer.device.control import ControlError, ask
 from peer.device.event_log import KnownLine
-from peer.joining.owner_requests import Shown
 from peer.network.folder import runs_in
 
 KEY_SECONDS = 15.0  # that devices have to take the key
@@ -34,6 +34,21 @@ LOCKED = KnownLine(
     "type python -m peer --admit NUMBER here. Or it comes in by an invite: python -m peer --invite",
     "is_locked",
 )
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A device as people are told of it.
+
+    :param host: its address; "" where it is not here now
+    """
+
+    peer: str
+    name: str
+    host: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.host or 'away'})"
 
 
 class OwnerCommands:

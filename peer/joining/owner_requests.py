@@ -7,10 +7,11 @@ called on the channel's thread, while training, joining or keeping state goes on
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any, TypeVar
 
 from peer.device.control import Action, ControlError
+from peer.joining.owner_commands import Shown
 from peer.network.address import Address
 from peer.network.child_calls import Pending
 from peer.network.handle import Network
@@ -20,21 +21,6 @@ from peer.swarm.knocking import KnockRefused
 from peer.wire import Notice
 
 Answer = TypeVar("Answer")
-
-
-@dataclass(frozen=True)
-class Shown:
-    """A device as people are told of it.
-
-    :param host: its address; "" where it is not here now
-    """
-
-    peer: str
-    name: str
-    host: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.name} ({self.host or 'away'})"
 
 
 class OwnerRequests:

@@ -21,12 +21,12 @@ from hivemind import DHT
 from hivemind.dht import DHTNode
 
 from data.private import keep_private
-from data.terminal import CommandParser
+from data.terminal import ASKED_FOR, CommandParser
 from minigpt.checkpoint import BEST
 from minigpt.checkpoint.manifest import MANIFEST, OPTIMIZER, Manifest, parse_manifest
 from minigpt.cli import exit_code, say
 from peer.device.processes import Stopped, StopSignal, leave, leave_nothing_behind, stop_when_unread
-from peer.joining.invite import InviteError, parse_invite
+from peer.joining.invite import InviteError, read_invite
 from peer.network.address import Address, lan_address
 from peer.network.child_calls import fails_softly, unwrap
 from peer.network.discovery import Listener
@@ -148,8 +148,8 @@ def _address_and_run(text: str) -> tuple[Address, str, Household | None]:
     """
     run_id, household = "", None
     try:
-        if text[:2].upper() == "CM":
-            invite = parse_invite(text)
+        if text == ASKED_FOR or text[:2].upper() == "CM":
+            invite = read_invite(text)
             text, run_id, household = invite.address, invite.run_id, invite.household
         address = Address.parse(text)
         address.peer_id  # noqa: B018 -- which checks it
@@ -253,7 +253,8 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         "address",
         nargs="?",
         metavar="ADDRESS|INVITE",
-        help="the device: as in the first line that it prints, /ip4/192.168.0.10/tcp/23457/p2p/Qm…, or its invite",
+        help="the device: as in the first line that it prints, /ip4/192.168.0.10/tcp/23457/p2p/Qm…, or its invite; "
+        "- asks for that",
     )
     source.add_argument(
         "--swarm", metavar="RUN", nargs="?", const="", help="a device on this network, which trains that run, or any"

@@ -126,6 +126,8 @@ def sentence(wanted: Wanted, settings: Settings, chosen: Outlook, outlooks: Mapp
     if wanted.size_option is None and wanted.named_size is not None:
         return line
     name = next(name for name, size in SIZES.items() if size == chosen.size)
+    if wanted.size_option is None and chosen.passes > MOST_PASSES:
+        return f"size {name}, {line}"
     which = described(chosen.size, chosen.vocab_size)
     which = which if wanted.size else f"size {name}, {which}"
     if wanted.size_option is None:
@@ -143,8 +145,8 @@ def forecast(hours: float, chosen: Outlook, outlooks: Mapping[str, Outlook]) -> 
     """
     if chosen.passes > MOST_PASSES:
         return (
-            f"there is little text: {in_words(hours)} here would pass over it {chosen.passes:,.0f} times, and it is "
-            "learnt before that. What the model writes will make little sense; more exports in data/raw help most"
+            f"there is little text, which is learnt in less than {in_words(hours)} here, and what the model writes "
+            "will make little sense; more exports in data/raw help most"
         )
     line = f"about {chosen.bits:.2f} bits/byte after {in_words(hours)} here (lower is better)"
     name, better = min(outlooks.items(), key=lambda item: item[1].bits)

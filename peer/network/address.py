@@ -8,13 +8,14 @@ import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from hivemind.p2p import PeerID
-from hivemind.utils.multiaddr import Multiaddr
 from ifaddr import get_adapters
 
 from minigpt.cli import number_between
+
+if TYPE_CHECKING:  # hivemind takes seconds to load, for commands that only ask a running peer as well
+    from hivemind.p2p import PeerID
 
 
 class NetworkError(Exception):
@@ -58,10 +59,20 @@ class Address:
     @property
     def peer_id(self) -> PeerID:
         """The peer as hivemind has it. Raises ValueError for an id that is no hash of a key."""
+        from hivemind.p2p import PeerID
+        from hivemind.utils.multiaddr import Multiaddr
+
         try:
             return PeerID.from_base58(Multiaddr(f"/p2p/{self.peer}")["p2p"])
         except Exception as error:
             raise no_address(str(self)) from error
+
+
+def base58_of(peer_id: bytes) -> str:
+    """Return a peer id as people read it."""
+    from hivemind.p2p import PeerID
+
+    return str(PeerID(peer_id).to_base58())
 
 
 def no_address(text: str) -> ValueError:
@@ -74,6 +85,8 @@ def _is_host(protocol: str, host: str) -> bool:
         if protocol == "ip4":
             IPv4Address(host)
         else:
+            from hivemind.utils.multiaddr import Multiaddr
+
             str(Multiaddr(f"/{protocol}/{host}"))
     except Exception:  # the codecs of multiaddresses fail in many ways
         return False

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
-from hivemind.proto import crypto_pb2
-from hivemind.utils.crypto import RSAPrivateKey
-
-from data.atomic import replacing, write_whole
+from data.atomic import write_whole
 from peer.network.address import NetworkError
 
 MAX_REMEMBERED = 50
@@ -59,16 +54,6 @@ def known_addresses(folder: Path) -> list[str]:
         return [address for address in addresses if isinstance(address, str)][:MAX_REMEMBERED]
     except (OSError, ValueError, KeyError, TypeError):
         return []
-
-
-def make_identity(path: Path) -> None:
-    """Make the key that says who this device is: whole or not there, and its owner's alone from the first moment.
-
-    It is the file that p2pd reads. hivemind would write it for everybody to read, and restrict it then. Raises OSError.
-    """
-    key = crypto_pb2.PrivateKey(key_type=crypto_pb2.KeyType.RSA, data=RSAPrivateKey().to_bytes())
-    with replacing(path) as part, open(part, "xb", opener=partial(os.open, mode=0o400)) as file:
-        file.write(key.SerializeToString())
 
 
 def keep_addresses(folder: Path, addresses: list[str]) -> None:

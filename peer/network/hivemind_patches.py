@@ -36,7 +36,7 @@ from peer.network import clock
 from peer.network.address import Address, NetworkError
 from peer.network.dht_records import SoundRecords, board_of
 from peer.network.door import Door, Doorway, of_this_process, put_up
-from peer.network.folder import make_identity
+from peer.network.identity_key import make_identity
 
 # ---------------------------------------------------------------------- p2pd, and the connections that it keeps
 

@@ -43,6 +43,8 @@ SHUTDOWN_SECONDS = 2.0
 class SynchronousInner(InnerLoop):
     """Computes gradients; when to step, and with whose gradients, is hivemind's affair."""
 
+    clips = False
+
     def join(self, network: Network, run_id: str, settings: Settings, progress: Progress, stop: StopSignal) -> None:
         """Start the optimizer's processes, at the round of the anchor we hold, so that it is not fetched again."""
         warmup, per_round = settings.training.warmup_sequences, settings.swarm.samples_per_round

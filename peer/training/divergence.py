@@ -116,7 +116,7 @@ class Recovery:
             self.lr_share = max(LEAST_SHARE, self.lr_share / divisor)
             self._display.note(
                 f"{self._why}: the learning rate is {halved}, to {self.lr_share * self._lr:.2g}, and training goes on "
-                f"from {self._good_state()} (training.lr {self._lr:g} is too high for this run? Found one with less)"
+                f"from {self.good_state()} (training.lr {self._lr:g} is too high for this run? Found one with less)"
             )
             self._steps = 0
             self.begin()
@@ -128,7 +128,7 @@ class Recovery:
         anchor = list(self._outer.anchor_model.parameters())
         return self._is_better(anchor) or self._is_better(self._best_parameters())
 
-    def _good_state(self) -> str:
+    def good_state(self) -> str:
         """Go on from the best state, where nobody follows the anchor and it is the worse one; return what we are at."""
         anchor = f"the state of round {self._outer.progress.round}"
         if self._outer.is_shared:

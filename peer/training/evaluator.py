@@ -9,7 +9,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import takewhile
@@ -20,9 +20,11 @@ import torch
 from minigpt import PADDING, START
 from minigpt.checkpoint.manifest import CheckpointError, HeldOutLoss, Progress
 from minigpt.device import give_back_freed_memory
+from minigpt.encoding import DatasetError
 from minigpt.held_out import HeldOut
 from minigpt.inference.decoding import InferenceModel
 from minigpt.inference.sampling import Sampling, generate, stream_text
+from minigpt.memorization import Memorized, Probe
 from minigpt.model import MiniGPT
 from peer.device.memory import is_out_of_memory
 from peer.training.best_state import BestState
@@ -45,6 +47,7 @@ class Verdict:
     samples: Sequence[dict[str, str]] = ()  # each with a prompt and the text that follows it
     problem: str = ""  # why it was not kept, though it is the best one
     right_share: float | None = None  # of the tokens of these texts that were its first guess
+    memorized: Memorized | None = None  # of lines that it was trained on, where it was tried
 
 
 class Evaluator:
@@ -54,6 +57,7 @@ class Evaluator:
     :param best: keeps the best of them; None where there are no texts to tell by
     :param autocast: number format for matrix products on the CPU, or None for float32
     :param block_attention: no token sees another text of its sequence, as in training
+    :param open_probe: reads the lines that tell what is known by heart; None where there is no text of one's own
     """
 
     def __init__(
@@ -63,15 +67,19 @@ class Evaluator:
         tokenizer: Any,
         autocast: torch.dtype | None,
         block_attention: bool = False,
+        open_probe: Callable[[], Probe] | None = None,
     ):
         self._held_out, self._best, self._tokenizer, self._autocast = held_out, best, tokenizer, autocast
         self._block_attention = block_attention
+        self._open_probe = open_probe
+        self._probe: Probe | None = None
         self._prompts = [[START], *(openings(held_out) if held_out is not None else [])]
         self._cores = torch.get_num_threads()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="evaluation", initializer=stand_back)
         self._running: Future[tuple[Verdict, float]] | None = None
         self._since, self._spent, self._last = time.monotonic(), 0.0, 0.0  # the latter processor seconds
         self._writes, self._spent_writing = False, 0.0  # samples with the verdict under way, and all such verdicts
+        self._probes, self._spent_probing = False, 0.0  # the same of what is known by heart
 
     @property
     def busy(self) -> bool:
@@ -94,13 +102,21 @@ class Evaluator:
         allowed = FIRST_SECONDS + SHARE * self._cores * (time.monotonic() - self._since)
         return not self.busy and self._spent_writing <= allowed
 
+    def _has_time_to_probe(self) -> bool:
+        """Return whether it is time to try what is known by heart, in the usual share again: not at first.
+
+        It takes about twice as long as a verdict without.
+        """
+        allowed = SHARE * self._cores * (time.monotonic() - self._since)
+        return self._open_probe is not None and self._spent_probing + 3 * self._last <= allowed
+
     def begin(self, model: MiniGPT, progress: Progress, *, samples: bool = True) -> None:
         """Begin to judge a model that nobody changes any more, with nothing under way.
 
         :param progress: behind the model
         :param samples: have it write samples as well
         """
-        self._writes = samples
+        self._writes, self._probes = samples, samples and self._has_time_to_probe()
         self._running = self._thread.submit(self._judge, model, progress, self._prompts if samples else [])
 
     def poll(self) -> Verdict | None:
@@ -112,6 +128,7 @@ class Evaluator:
         give_back_freed_memory()
         self._spent, self._last = self._spent + seconds, seconds
         self._spent_writing += seconds if self._writes else 0.0
+        self._spent_probing += seconds if self._probes else 0.0
         return verdict
 
     def _judge(self, model: MiniGPT, progress: Progress, prompts: list[list[int]]) -> tuple[Verdict, float]:
@@ -141,7 +158,16 @@ class Evaluator:
             if self._held_out is not None:
                 right = self._held_out.right_share(model, self._autocast, self._block_attention)
                 verdict = replace(verdict, right_share=right)
-        return verdict
+        return replace(verdict, memorized=self._memorized(model)) if self._probes else verdict
+
+    def _memorized(self, model: MiniGPT) -> Memorized | None:
+        """Return how many lines the model knows by heart; None where there are none to try it with."""
+        try:
+            if self._probe is None and self._open_probe is not None:
+                self._probe = self._open_probe()
+        except DatasetError:  # it is trained on all the same: in other lines than those there, or in shorter ones
+            self._open_probe = None
+        return None if self._probe is None else self._probe.try_on(model)
 
     def _sample(self, model: InferenceModel, prompt: list[int]) -> dict[str, str]:
         """Return what the model writes after a prompt.

@@ -80,9 +80,11 @@ class RoundLog:
         evaluator: Evaluator,
         metrics: Metrics,
         display: Display,
+        most_memorized: int,
     ):
         self._inner, self._outer = inner, outer
         self._evaluator, self._metrics, self._display = evaluator, metrics, display
+        self._most_memorized, self._said_memorized = most_memorized, False
         self._ended: list[EndedRound] = []  # whose lines wait for a verdict
         self._judges_start = False  # of this device's training,
         self._start_is_average = True  # which may go on with the weight average of before
@@ -169,7 +171,19 @@ class RoundLog:
             self._display.note(f"{verdict.problem}; the best state is the one before it")
         self._judges_start = False
         self._write(verdict)
+        self._say_memorized(verdict)
         return verdict
+
+    def _say_memorized(self, verdict: Verdict) -> None:
+        """Say once that more of the texts is known by heart than is wanted."""
+        known = verdict.memorized
+        if known is None or self._said_memorized or known.excess <= self._most_memorized:
+            return
+        self._said_memorized = True
+        self._display.note(
+            f"the model knows lines of your chats by heart, about {known.excess} of 1,000 (training.most_memorized is "
+            f"{self._most_memorized}): whoever has it can have them written; python -m minigpt.leaks shows which"
+        )
 
     def finish(self, stop: StopSignal) -> None:
         """Tell of the last rounds, and wait for what is still being measured, unless somebody wants the end now."""
@@ -189,6 +203,9 @@ class RoundLog:
                 ended.entry["valid_loss"], ended.entry["valid_bits_per_byte"] = nats, bits
                 held_out = f" · held-out {nats:.3f} ({bits:.3f} bits/byte)"
                 ended.entry["right_share"] = known.right_share
+            if known is not None and known.memorized is not None:
+                ended.entry["memorized"] = known.memorized.of_a_thousand
+                ended.entry["memorized_held_out"] = known.memorized.held_out_of_a_thousand
                 ended.values |= {"held_out": nats, "bits": bits}
             try:
                 if known is not None and known.samples:

@@ -22,6 +22,7 @@ from minigpt.dataset import Batches
 from minigpt.settings import Settings, with_identity_of
 from peer.device.display import Display
 from peer.inner.loop import InnerLoop
+from peer.inner.self_test import changed_by_memory, held_by_anchor
 from peer.outer.interface import OuterLoop
 
 SHARE = 0.02  # of the processor's time
@@ -60,6 +61,8 @@ class Saver:
     def save(self, wait: bool = False) -> None:
         """Begin to save the newest state. While an earlier one is being written, its turn comes after that.
 
+        A state that memory has changed is not saved.
+
         :param wait: until it is on the disk
         """
         if self._pending is not None:
@@ -67,6 +70,9 @@ class Saver:
                 self._again = True
                 return
             self._report(self._pending)
+            self._pending = None
+        if changed_by_memory(held_by_anchor(self._outer.anchor_model)):
+            return  # what is on the disk is whole, and the next self-test tells
         self._began, started = time.monotonic(), time.thread_time()
         self._due = self._began + LONGEST_SECONDS  # until it is known what it costs
         inner, outer = self._inner, self._outer

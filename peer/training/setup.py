@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from minigpt.dataset import Batches, TextDataset, seed_of
 from minigpt.device import pick_autocast, pick_device
 from minigpt.encoding import DatasetError, encode
 from minigpt.held_out import HeldOut
+from minigpt.memorization import Probe
 from minigpt.model import MiniGPT
 from minigpt.settings import DatasetSettings, Settings
 from peer.device.display import Display
@@ -26,6 +29,7 @@ from peer.device.event_log import KnownLine
 from peer.device.memory import available_memory
 from peer.device.power import Breather, Watch
 from peer.device.processes import Stopped, StopSignal
+from peer.device.sensors import StuckSensors
 from peer.inner.batch_size import check_room, fitting_batch
 from peer.inner.compiling import Compiling
 from peer.inner.loop import InnerLoop
@@ -50,6 +54,7 @@ from peer.training.divergence import Recovery
 from peer.training.epochs import Epochs
 from peer.training.evaluator import Evaluator, judge
 from peer.training.going_back import GoingBack
+from peer.training.health import Health
 from peer.training.learnt import FEWEST_TOKENS, Learnt
 from peer.training.metrics import Metrics
 from peer.training.new_exports import NewExports
@@ -92,10 +97,8 @@ def set_up(run: Run, options: Options, presence: Presence, snapshots: Snapshots,
     :param snapshots: that its page shows
     """
     network, me, display, stop = presence.network, presence.me, presence.display, presence.stop
-    settings = run.settings
-    sentencepiece = tokenizer.load(run.tokenizer_model)
-    device = pick_device()
-    autocast = pick_autocast(device)
+    settings, sentencepiece = run.settings, tokenizer.load(run.tokenizer_model)
+    autocast = pick_autocast(device := pick_device())
     batches = open_batches(run, sentencepiece, me.peer, display, stop)
     batches.resize(affordable_batch(run, device, autocast, display))
     if options.share_data:
@@ -104,20 +107,20 @@ def set_up(run: Run, options: Options, presence: Presence, snapshots: Snapshots,
     epochs = Epochs(settings.training.epochs, run.start.progress.run_id, batches.dataset, is_own_text, time.monotonic())
     me = me.model_copy(update={"sequences": len(batches.dataset) if is_own_text else 0})
     held_out = open_held_out(settings, sentencepiece, display)
-    goes_on = options.go_on or settings.training.epochs is not None
     judging_autocast = autocast if device.type == "cpu" else None  # models are judged on the CPU
+    goes_on = options.go_on or settings.training.epochs is not None
     best, learnt = open_best(run, batches.dataset, held_out, judging_autocast, checkpoints, goes_on, display)
     inner, outer = open_loops(run, batches, device, autocast, network, me, checkpoints, stop, display, (held_out, best))
-    saver = Saver(
-        inner, outer, batches, settings, display, tokenizer_model=run.tokenizer_model, checkpoints=checkpoints
-    )
-    compiling = Compiling(inner, batches, settings, display, stop, network.expect_silence)
+    places = {"tokenizer_model": run.tokenizer_model, "checkpoints": checkpoints}
+    saver = Saver(inner, outer, batches, settings, display, **places)
     metrics = Metrics(checkpoints / run.start.progress.run / "metrics.jsonl", options.tensorboard)  # beside the states
-    evaluator = Evaluator(held_out, best, sentencepiece, judging_autocast, inner.block_attention)
-    earlier = EarlierStates(checkpoints / run.start.progress.run)
-    other_runs = OtherRuns(network, settings, run.start.progress.run_id, display)
+    open_probe = probe_opener(settings, sentencepiece) if is_own_text else None
+    evaluator = Evaluator(held_out, best, sentencepiece, judging_autocast, inner.block_attention, open_probe)
     display.note(introduction(me.name, inner, batches))
-    power, round_log = Watch(settings.device), RoundLog(inner, outer, evaluator, metrics, display)
+    power, most = Watch(settings.device), settings.training.most_memorized
+    round_log = RoundLog(inner, outer, evaluator, metrics, display, most)
+    earlier = EarlierStates(checkpoints / run.start.progress.run)
+    recovery = Recovery(inner, outer, best, settings, display)
     parts = Parts(inner, outer, round_log, learnt, best, power, network)
     return Trainer(
         inner=inner,
@@ -127,12 +130,14 @@ def set_up(run: Run, options: Options, presence: Presence, snapshots: Snapshots,
         shared_text=run.shared,
         saver=saver,
         going_back=GoingBack(inner, outer, saver, earlier, snapshots.wishes, display),
-        compiling=compiling,
+        compiling=Compiling(inner, batches, settings, display, stop, network.expect_silence),
         power=power,
         breather=Breather(snapshots.wishes.share_of_time),
-        recovery=Recovery(inner, outer, best, settings, display),
+        recovery=recovery,
+        health=Health(inner, outer, recovery, settings, display),
+        sensors=StuckSensors(),
         round_log=round_log,
-        announcements=Announcements(inner, outer, network, other_runs, earlier, settings, display),
+        announcements=open_announcements(inner, outer, network, earlier, settings, display),
         status=Status(snapshots, parts, settings, me, *texts_trained_on(run, options.share_data)),
         wishes=snapshots.wishes,
         network=network,
@@ -144,6 +149,19 @@ def set_up(run: Run, options: Options, presence: Presence, snapshots: Snapshots,
         learnt=learnt,
         new_exports=NewExports(options.can_start_anew and is_made_of_raw(settings), display.note),
     )
+
+
+def open_announcements(
+    inner: InnerLoop,
+    outer: OuterLoop,
+    network: Network,
+    earlier: EarlierStates,
+    settings: Settings,
+    display: Display,
+) -> Announcements:
+    """Return what tells people at this device of others, those of other runs as well."""
+    other_runs = OtherRuns(network, settings, outer.progress.run_id, display)
+    return Announcements(inner, outer, network, other_runs, earlier, settings, display)
 
 
 def introduction(name: str, inner: InnerLoop, batches: Batches) -> str:
@@ -240,6 +258,12 @@ def open_held_out(settings: Settings, sentencepiece: Any, display: Display) -> H
     except DatasetError as error:
         display.note(f"no held-out loss will be shown: {error}")
         return None
+
+
+def probe_opener(settings: Settings, sentencepiece: Any) -> Callable[[], Probe]:
+    """Return what reads the lines of this device's texts that tell what a model knows by heart."""
+    path, seq_len = settings.training.dataset.path, settings.training.dataset.seq_len
+    return partial(Probe.from_files, path, path.with_name("valid.jsonl"), sentencepiece, seq_len)
 
 
 def open_best(

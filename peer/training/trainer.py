@@ -14,6 +14,7 @@ from peer.device.display import Display
 from peer.device.event_log import KnownLine
 from peer.device.power import Breather, Cause, Rest, Watch
 from peer.device.processes import StopSignal
+from peer.device.sensors import StuckSensors
 from peer.device.wishes import Wishes
 from peer.inner.batch_size import step_within_memory
 from peer.inner.compiling import Compiling
@@ -28,6 +29,7 @@ from peer.training.announcements import Announcements
 from peer.training.divergence import Recovery
 from peer.training.epochs import Epochs
 from peer.training.going_back import GoingBack
+from peer.training.health import Health
 from peer.training.learnt import Learnt
 from peer.training.new_exports import NewExports
 from peer.training.round_log import RoundLog
@@ -62,6 +64,8 @@ class Trainer:  # attributes: all that goes on beside the steps, each a part of 
     power: Watch
     breather: Breather
     recovery: Recovery
+    health: Health
+    sensors: StuckSensors
     round_log: RoundLog
     announcements: Announcements
     status: Status
@@ -79,7 +83,7 @@ class Trainer:  # attributes: all that goes on beside the steps, each a part of 
     def train(self) -> None:
         """Train until Ctrl+C, or until its time, rounds or epochs are over, and keep the state.
 
-        Raises OutOfMemory, and NetworkError: see `OuterLoop.tick`.
+        Raises OutOfMemory, DamagedAnchor, and NetworkError: see `OuterLoop.tick`.
         """
         self.power.start()
         try:
@@ -180,7 +184,11 @@ class Trainer:  # attributes: all that goes on beside the steps, each a part of 
 
         The nap is short, for the swarm is looked after all the same.
         """
-        before, self._rest = self._rest, self.wishes.rest or self.power.rest or self.learnt.rest(self.outer.others)
+        self.health.poll()
+        spared = self.wishes.rest or self.health.rest or self.power.rest
+        before, self._rest = self._rest, spared or self.learnt.rest(self.outer.others)
+        for line in self.sensors.look(self.power.reading, self._rest):
+            self.display.note(line)
         if self._rest is None:
             self.outer.resume()
         else:
@@ -246,7 +254,8 @@ class Trainer:  # attributes: all that goes on beside the steps, each a part of 
         self.inner.average.add(sequences, self.outer.trained_by_all)
         self.epochs.trained(sequences)
         self.round_log.current.add(loss, sequences * self.inner.model.seq_len)
-        self.recovery.stepped(loss)
+        if self.health.stepped(loss):
+            self.recovery.stepped(loss)
 
     def _look_after_the_swarm(self) -> None:
         """Let the outer loop do what is due, and take in what happened, one thing after the other."""

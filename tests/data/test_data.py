@@ -253,11 +253,27 @@ def test_prepare_writes_three_files_and_tells_what_it_did(tmp_path: Path) -> Non
     assert set(train) | set(valid) == {f"<NAME>가 {i}번째로 한 말" for i in range(20)} | {"<PHOTO>", "철수 나오는 영화"}
     assert +summary.masked == {"<NAME>": 20, "<PHOTO>": 1}
     text_only = (tmp_path / "for-tokenizer-training/textonly.txt").read_text(encoding="utf-8")
-    assert text_only.splitlines() == train, "words of held-out texts must not shape the vocabulary"
+    assert text_only.split() == " ".join(train).split(), "words of held-out texts must not shape the vocabulary"
+    assert text_only.splitlines()[1::2] == [""] * 19, "each is a conversation of its own"
     told = "\n".join(lines)
     for part in ("1 broken (line 23)", "other.csv, line 1: no columns Date", "<NAME> 20", "1 repeated and 0 nearly"):
         assert part in told
     assert {path.name for path in tmp_path.glob("for-*/*")} == {"textonly.txt", "train.jsonl", "valid.jsonl"}
+
+
+def test_the_tokenizer_is_told_where_a_conversation_ends(tmp_path: Path) -> None:
+    said = ("가나다라", "마바사아", "자차카타")
+    rows = "".join(
+        f"2026-05-{day:02d} 09:00:{second:02d},김철수,{said[second % 3]} {day}\n"
+        for day in range(1, 21)
+        for second in range(10)
+    )
+    write(tmp_path / "raw/chat.csv", HEADER + rows)
+    run(tmp_path / "raw", tmp_path)
+    text_only = (tmp_path / "for-tokenizer-training/textonly.txt").read_text(encoding="utf-8")
+    blocks = text_only.rstrip("\n").split("\n\n")
+    assert blocks == texts_in(tmp_path / "for-model-training/train.jsonl")
+    assert all(block.count("\n") == 9 for block in blocks)
 
 
 def test_same_input_same_bytes_and_bad_input_leaves_them_alone(tmp_path: Path) -> None:

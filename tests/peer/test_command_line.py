@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -60,3 +62,23 @@ def test_an_invite_with_a_key_says_how_nobody_else_sees_it(capsys: pytest.Captur
     assert "--join -" not in capsys.readouterr().out
     Display().invite("CM2" + INVITE[3:])
     assert "--join - there" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["--help"], 0, "--admit NUMBER"),
+        (["--status", "--json"], 2, "error: no peer runs in "),
+        (["--admit", "4827"], 2, "error: no peer runs in "),
+        (["--admit", "48"], 2, "no number of a knock"),
+    ],
+)
+def test_a_command_that_only_asks_loads_neither_pytorch_nor_hivemind(
+    arguments: list[str], code: int, said: str, tmp_path: Path
+) -> None:
+    """Which take seconds."""
+    line = [sys.executable, "-X", "importtime", "-m", "peer", *arguments, "--checkpoints", str(tmp_path / "none")]
+    done = subprocess.run(line, capture_output=True, text=True, timeout=60)
+    loaded = {words[-1].strip() for words in (line.split("|") for line in done.stderr.splitlines()) if len(words) == 3}
+    assert (done.returncode, loaded & {"torch", "hivemind", "sentencepiece", "numpy", "fastapi"}) == (code, set())
+    assert "peer.joining.owner_commands" in loaded and said in done.stdout + done.stderr

@@ -59,6 +59,13 @@ def test_card_says_what_the_model_is_and_how_good(root: Path) -> None:
     assert "desk" not in card and "minji" not in card and str(root) not in card
 
 
+def test_card_says_how_many_lines_were_known_by_heart(root: Path) -> None:
+    lines = [line(1, memorized=0, memorized_held_out=None), line(2, memorized=30, memorized_held_out=10), line(3)]
+    card = save_after(root, lines)
+    told = "| completed word for word | 30 of 1,000 lines that it was trained on, and of held-out lines 10 (round 2) |"
+    assert f"{told}\n\n## How to use it" in card
+
+
 def test_table_stays_short_and_has_the_newest(root: Path) -> None:
     lines = [line(number, valid_loss=6.0, valid_bits_per_byte=2.0) for number in range(1, 102)]
     card = save_after(root, lines, round=101)

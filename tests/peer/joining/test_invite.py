@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
 import pytest
 import segno
@@ -21,16 +21,18 @@ import peer  # noqa: F401 -- first, for it tells hivemind how little to log
 
 # isort: split
 
+from minigpt.generate import main
 from minigpt.model import MiniGPT
 from peer.command_line import parse_arguments
 from peer.device.display import Display
 from peer.device.processes import StopSignal
 from peer.joining import find_run, outside
 from peer.joining.errors import JoinError
-from peer.joining.invite import HEAD, KEY, Invite, InviteError, _checksum, invite_of_running_peer, parse_invite
+from peer.joining.invite import HEAD, KEY, Invite, InviteError, _checksum, parse_invite
 from peer.joining.join import join
+from peer.joining.own_invite import invite_of_running_peer
 from peer.joining.presence import Presence
-from peer.joining.pull import Puller
+from peer.joining.pull import Puller, _address_and_run
 from peer.joining.wanted_run import Wanted
 from peer.network.address import Address
 from peer.network.folder import OWN_ADDRESS
@@ -127,18 +129,23 @@ def test_the_command_line_takes_it_for_the_run_that_it_names(capsys: pytest.Capt
         assert re.search(problem, capsys.readouterr().err)
 
 
+def typed_in(text: str) -> io.TextIOWrapper:
+    """Standard input with such a text."""
+    return io.TextIOWrapper(io.BytesIO(text.encode()))
+
+
 def test_an_invite_is_read_from_standard_input_where_ps_does_not_show_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.environ", {})
-    monkeypatch.setattr("sys.stdin", io.StringIO(f"  {TEXT}\nmore\n"))
+    monkeypatch.setattr("sys.stdin", typed_in(f"  {TEXT}\nmore\n"))
     assert parse_arguments(["--join", "-"]).join == INVITE
-    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    monkeypatch.setattr("sys.stdin", typed_in(""))
     assert parse_arguments(["--join", "-"]).join == INVITE, "where the peer starts itself anew"
 
 
 def test_an_invite_is_asked_for_and_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.environ", {})
     monkeypatch.setattr("sys.stdin", stand_in(isatty=lambda: True))
-    monkeypatch.setattr("peer.joining.invite.getpass", lambda question: str(LOCKED))
+    monkeypatch.setattr("data.terminal.getpass", lambda question: str(LOCKED))
     assert parse_arguments(["--join", "-"]).join == LOCKED
 
 
@@ -147,10 +154,43 @@ def test_what_is_no_invite_on_standard_input_is_said(
     typed: str, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("os.environ", {})
-    monkeypatch.setattr("sys.stdin", io.StringIO(typed))
+    monkeypatch.setattr("sys.stdin", typed_in(typed))
     with pytest.raises(SystemExit) as ended:
         parse_arguments(["--join", "-"])
     assert ended.value.code == 2 and said in capsys.readouterr().err
+
+
+def test_an_invite_that_was_asked_for_is_in_no_list_of_programs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    started: list[list[str]] = []
+    popen = subprocess.Popen
+
+    def noted(command: list[str], **options: Any) -> subprocess.Popen[bytes]:
+        started.append(command)
+        return popen([sys.executable, "-c", "import os, sys; sys.exit(os.environ['CELLMIND_INVITE'])"], **options)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CELLMIND_INVITE", "")
+    monkeypatch.delenv("CELLMIND_INVITE")  # and as it was, afterwards
+    monkeypatch.setattr("subprocess.Popen", noted)
+    monkeypatch.setattr("sys.stdin", typed_in(f"{LOCKED}\n안녕\n"))
+    assert main(["--chat", "--from-peer", "-"]) == 2
+    assert started[0][-2:] == ["--", "-"] and capsys.readouterr().err.strip() == str(LOCKED)
+    assert sys.stdin.readline() == "안녕\n", "what is said after it is left"
+    assert _address_and_run("-") == _address_and_run(str(LOCKED))
+
+
+def test_no_invite_where_one_is_asked_for_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("os.environ", {})
+    monkeypatch.setattr("sys.stdin", typed_in(""))
+    assert main(["--prompt", "안녕", "--from-peer", "-"]) == 2
+    assert "there is no invite on standard input, where --from-peer - has" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as ended:
+        main(["--prompt-file", "-", "--from-peer", "-"])
+    assert ended.value.code == 2 and "both read standard input" in capsys.readouterr().err
 
 
 def test_a_running_peer_s_invite_has_its_address_and_its_run(

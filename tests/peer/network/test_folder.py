@@ -9,8 +9,8 @@ from hivemind.p2p import PeerID
 
 from peer.network.address import NetworkError
 from peer.network.door import Door
-from peer.network.folder import make_identity
 from peer.network.hivemind_patches import start_dht
+from peer.network.identity_key import make_identity
 
 
 def test_an_identity_is_its_owners_alone_from_the_first_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

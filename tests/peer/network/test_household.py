@@ -14,9 +14,10 @@ from hivemind.p2p import P2P, PeerID
 from peer.network import household as households
 from peer.network.door import Door
 from peer.network.doorkeeper import Doorkeeper
-from peer.network.folder import IDENTITY, make_identity
+from peer.network.folder import IDENTITY
 from peer.network.household import Home, HouseholdKeeper
 from peer.network.household_file import household_path, keep_household, kept_household, mark_path
+from peer.network.identity_key import make_identity
 from peer.network.signatures import Signer
 from peer.swarm.household import (
     HouseholdError,

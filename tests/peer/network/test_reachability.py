@@ -23,7 +23,8 @@ import peer  # noqa: F401 -- first, for it tells hivemind how little to log
 
 
 from peer.device.display import Display
-from peer.joining.invite import invite_of_running_peer, parse_invite
+from peer.joining.invite import parse_invite
+from peer.joining.own_invite import invite_of_running_peer
 from peer.network import subnet_scan
 from peer.network.address import Address
 from peer.network.handle import Network

@@ -17,6 +17,7 @@ from minigpt.checkpoint.manifest import Progress
 from minigpt.held_out import HeldOut
 from minigpt.inference.decoding import InferenceModel
 from minigpt.inference.sampling import Sampling, generate, stream_text
+from minigpt.memorization import Probe
 from minigpt.model import MiniGPT
 from peer.training import evaluator
 from peer.training.evaluator import Evaluator, Verdict, openings
@@ -152,3 +153,38 @@ def test_openings_stay_within_their_text() -> None:
     ids = torch.tensor([[START, 9, 2, START, 10, 11, 12, 13], [14, 15, 16, 17, 2, START, 9, 9]])
     held_out = HeldOut(ids, ids, 100)
     assert openings(held_out) == [[START, 9], [START, 10, 11, 12, 13, 14, 15]]
+
+
+def test_what_is_known_by_heart_is_tried_in_a_share_of_its_own(anchor: MiniGPT, processor: Any, tmp_path: Path) -> None:
+    texts = write_jsonl(tmp_path / "train.jsonl", LINES)
+    opened: list[Path] = []
+
+    def open_probe() -> Probe:
+        opened.append(texts)
+        return Probe.from_files(texts, tmp_path / "none.jsonl", processor, anchor.seq_len)
+
+    judge = Evaluator(None, None, processor, None, open_probe=open_probe)
+    judge._last, judge._since = 1.0, time.monotonic()
+    judge.begin(anchor, PROGRESS)
+    assert verdict_of(judge).memorized is None and not opened, "not at first"
+    judge._since = time.monotonic() - 10_000_000
+    judge.begin(anchor, PROGRESS, samples=False)
+    assert verdict_of(judge).memorized is None
+    for _ in range(2):
+        judge.begin(anchor, PROGRESS)
+        found = verdict_of(judge).memorized
+        assert found is not None and 0 < found.lines <= len(LINES)
+    assert opened == [texts] and judge._spent_probing > 0
+    judge._spent_probing = 1e9
+    judge.begin(anchor, PROGRESS)
+    assert verdict_of(judge).memorized is None
+
+
+def test_where_no_line_is_long_enough_nothing_is_tried(anchor: MiniGPT, processor: Any, tmp_path: Path) -> None:
+    texts = write_jsonl(tmp_path / "train.jsonl", ["네", "응"])
+    judge = Evaluator(
+        None, None, processor, None, open_probe=lambda: Probe.from_files(texts, texts, processor, anchor.seq_len)
+    )
+    judge._since = time.monotonic() - 10_000_000
+    judge.begin(anchor, PROGRESS)
+    assert verdict_of(judge).memorized is None

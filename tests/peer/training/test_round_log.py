@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from minigpt.checkpoint.manifest import HeldOutLoss, Progress
+from minigpt.memorization import Memorized
 from minigpt.model import MiniGPT
 from peer.outer.events import RoundClosed
 from peer.outer.traffic import Traffic
@@ -63,7 +64,7 @@ class Training:
         self.outer = stand_in(progress=PROGRESS, traffic=Traffic(10, 20), others=[])
         judge: Any = self.judge
         display = stand_in(note=self.said.append)
-        self.log = RoundLog(inner, self.outer, judge, Metrics(folder / "metrics.jsonl"), display)
+        self.log = RoundLog(inner, self.outer, judge, Metrics(folder / "metrics.jsonl"), display, 20)
 
     def round(self, *peers: str, trained: bool = True, share: float = SHARE) -> None:
         if trained:
@@ -219,3 +220,24 @@ def test_at_the_end_the_last_verdict_is_waited_for_unless_somebody_wants_the_end
     stop.received = False
     training.log.finish(stop)
     assert "round 2 · loss 3.000 · held-out 2.500" in training.said[1]
+
+
+def test_what_is_known_by_heart_is_said_once_it_is_more_than_wanted(training: Training) -> None:
+    def judged(memorized: Memorized | None) -> None:
+        training.round()
+        training.judge.verdict = replace(VERDICT, memorized=memorized)
+        training.log.poll()
+
+    judged(None)
+    judged(Memorized(7, 100, 5, 100))  # of which held-out lines are completed nearly as often
+    judged(Memorized(0, 100))
+    assert not any("by heart" in line for line in training.said)
+    judged(Memorized(7, 100, 1, 100))
+    judged(Memorized(9, 100, 1, 100))
+    [said] = [line for line in training.said if "by heart" in line]
+    assert said.startswith(
+        "the model knows lines of your chats by heart, about 60 of 1,000 (training.most_memorized is 20)"
+    )
+    assert "python -m minigpt.leaks" in said
+    assert [line.get("memorized") for line in training.lines()] == [None, 70, 0, 70, 90]
+    assert [line.get("memorized_held_out") for line in training.lines()] == [None, 50, None, 10, 10]

@@ -3,12 +3,14 @@
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from minigpt.checkpoint.manifest import HeldOutLoss, Progress
 from minigpt.settings import Settings, TrainingSettings
-from peer.device.power import Breather, Cause, Rest
+from peer.device.power import Breather, Cause, Reading, Rest
+from peer.device.sensors import StuckSensors
 from peer.device.wishes import Wishes
 from peer.outer.events import CaughtUp, Event, RoundClosed, Setback
 from peer.training import trainer
@@ -31,6 +33,7 @@ class Device:
         self.rates: list[float] = []
         self.shortened: list[int] = []  # to so many sequences a batch
         self.losses: list[float] = []
+        self.is_sound = True
         self.stop = stand_in(received=False)
         self.outer = stand_in(
             anchor_model="anchor", progress=stand_in(round=3, samples=0), needs_checkpoint=True,
@@ -40,10 +43,9 @@ class Device:
             hurry=self.does("exchange hurried"), judged=self.does(None), tick=self.tick, trained=lambda sequences: None,
             stop=self.does("outer stops"),
         )  # fmt: skip
-        self.paused = self.told = ""
-        self.goes_back = False
+        self.paused, self.told, self.goes_back = "", "", False
         self.verdicts: list[Verdict] = []
-        self.power = stand_in(start=self.does(None), stop=self.does("power stops"), rest=None)
+        self.power = stand_in(start=self.does(None), stop=self.does("power stops"), rest=None, reading=Reading())
         self.saver = stand_in(poll=self.does(None), is_due=False, save=self.save)
         inner = stand_in(
             steps=0, updates=0, step=self.step, take_waited_seconds=lambda: 0.0, model=stand_in(seq_len=16),
@@ -70,10 +72,10 @@ class Device:
             power=self.power,
             breather=Breather(1.0),
             recovery=stand_in(lr_share=1.0, stepped=self.losses.append, begin=self.does("watch begins")),
+            health=stand_in(stepped=lambda loss: self.is_sound, poll=self.does(None), rest=None),
+            sensors=StuckSensors(),
             round_log=round_log,
-            announcements=stand_in(
-                poll=self.does(None), show_progress=self.does(None), say=lambda event: self.said.append(str(event))
-            ),
+            announcements=self.announcements(),
             status=stand_in(poll=self.does(None), judged=self.does(None), round_closed=self.does(None)),
             wishes=self.wishes,
             network=stand_in(view=stand_in(notices=[])),
@@ -85,6 +87,10 @@ class Device:
             learnt=Learnt(True, 100),
             new_exports=stand_in(came=False, look=self.does("look")),
         )
+
+    def announcements(self) -> Any:
+        say = lambda event: self.said.append(str(event))  # noqa: E731
+        return stand_in(poll=self.does(None), show_progress=self.does(None), say=say)
 
     def does(self, what: str | None) -> Callable[..., None]:
         return lambda *_: None if what is None else self.done.append(what)
@@ -175,6 +181,23 @@ def test_a_device_that_is_to_be_spared_rests_and_looks_after_the_swarm(monkeypat
     assert pauses == ["battery at 12 %", "battery at 12 %", ""]
     assert device.said[0] == "training rests: battery at 12 %; it goes on at 40 % or on a charger"
     assert "training goes on" in device.said and len(device.said) == 5
+
+
+def test_a_device_with_a_fault_rests_and_its_losses_say_nothing_of_the_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trainer, "NAP_SECONDS", 0.0)
+    device = Device(Setback("one"), Setback("two"))
+    device.is_sound = False
+    ticks, pauses = device.tick, list[str]()
+
+    def tick(tokens_per_second: float) -> Iterator[Event]:
+        pauses.append(device.paused)
+        device.trainer.health.rest = Rest(Cause.FAULT, "its self-test failed", "when it has passed 3 times")
+        return ticks(tokens_per_second)
+
+    device.outer.tick = tick
+    assert device.train() == ["round begins", "step", "rest", "rest"]
+    assert device.losses == [] and pauses == ["", "its self-test failed", "its self-test failed"]
+    assert "training rests: its self-test failed; it goes on when it has passed 3 times" in device.said
 
 
 def test_the_rate_is_that_of_the_swarm_and_what_is_left_to_this_device() -> None:

@@ -14,10 +14,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from minigpt.checkpoint.manifest import Progress, Standing
 from minigpt.model import MiniGPT
@@ -33,11 +34,14 @@ from peer.outer.events import CaughtUp, Event, Reconnected, RoundClosed, Setback
 from peer.outer.exchange_schedule import ExchangeSchedule
 from peer.outer.exchanging import Exchanging, NotExchanged, reason
 from peer.outer.interface import ExchangeReport
+from peer.outer.judge import Judge
 from peer.outer.newcomers import Newcomers
 from peer.outer.offers import Offers
 from peer.outer.outer_state import OuterState, StartingPoint, Tally
 from peer.outer.peers import REUNION_SECONDS, Peers
+from peer.outer.scrutiny import Scrutiny
 from peer.outer.traffic import Traffic
+from peer.state.earlier import WentBack
 from peer.state.means import Mean
 from peer.swarm.grouping import (
     can_exchange,
@@ -54,13 +58,14 @@ from peer.wire import MAX_COUNT, Judgement, Notice, Role
 PAUSE_SECONDS = 1.0  # after a failed exchange or transfer
 
 
-class BackgroundOuterLoop:
+class BackgroundOuterLoop:  # attributes: all parts that move the anchor, and what only their order decides
     """Moves the anchor by exchanges that run while the inner loop trains; see `OuterLoop` in `interface.py`.
 
     :param inner: the device's own training, whose parameters follow the anchor
     :param averager: for as many numbers as the anchor has
     :param me: our notice, with everything in it that does not change
     :param checkpoints: the folder of all runs, where means and newer anchors are kept
+    :param judge: of states from elsewhere
     """
 
     def __init__(
@@ -73,6 +78,7 @@ class BackgroundOuterLoop:
         network: Network,
         settings: Settings,
         checkpoints: Path,
+        judge: Judge | None = None,
     ):
         self.inner, self.network = inner, network
         self.state = OuterState(inner, start, settings)
@@ -86,7 +92,8 @@ class BackgroundOuterLoop:
         self._schedule = ExchangeSchedule(self.state.anchor.size)
         self._doubts, self._newcomers = Doubts(), Newcomers()
         self._exchanging = Exchanging(self._process, self._schedule, self._doubts, self._newcomers)
-        size = self.state.anchor.size
+        size, judge = self.state.anchor.size, judge or Judge(inner)
+        self._scrutiny = Scrutiny(inner, judge, self._doubts, me.peer, start)
         self._catching_up = CatchingUp(network, checkpoints, progress.run, size, start.missed, self._doubts)
         self._saved_samples = progress.samples  # behind the newest checkpoint on the disk
         # sequences behind the first anchor that others can follow by means; None while we are alone
@@ -104,7 +111,8 @@ class BackgroundOuterLoop:
         if self._process.renew():
             yield self._reconnected()
             return
-        self._peers.update(view.notices)
+        me = self._notice()
+        self._peers.update(view.notices, lambda other: self._scrutiny.leaves_out(other, me, self.state.contributions))
         self._newcomers.took(view.took)
         self._newcomers.hold_up(False)
         self.network.know(self._known)
@@ -126,6 +134,11 @@ class BackgroundOuterLoop:
         me = self._notice()
         # who rests catches up afterwards
         donor = None if self._paused else self._catching_up.ahead(me, self.others)
+        if donor is not None:
+            if why := self._scrutiny.disbelief(donor, me) or self._scrutiny.refusal_of_others(donor, self.others):
+                return self._refuse(donor, why)
+            if self._scrutiny.waits_for_others(donor, self.others):
+                donor = None
         if self._catching_up.under_way and not self._catching_up.gives_way_to(donor):
             if holds_us_up(me, self.others, self._trusted, self._known):
                 return None
@@ -254,9 +267,25 @@ class BackgroundOuterLoop:
         except NotTaken as error:
             return Setback(f"{error}; it is tried again")  # and meanwhile all else goes on
         has_moved = self._catching_up.began_at != self.progress.lineage  # meanwhile, and perhaps beyond that
-        if newer is None or (has_moved and newer.state <= self._notice().state):
+        if not self._catching_up.has_means and (newer is None or (has_moved and newer.state <= self._notice().state)):
             return None
-        return self._take(newer)
+        try:
+            means = [] if newer is not None else self._catching_up.means_here()
+            donor = self._catching_up.donor
+            if why := self._scrutiny.objection(self.state, newer, means, donor):
+                self._catching_up.refuse()
+                return self._refuse(donor, why)
+            self._catching_up.approve()
+        except (ValueError, OSError) as error:  # MeanErrors are
+            self._catching_up.stray()
+            return self._set_back(f"what was missed could not be taken: {reason(error)}")
+        return None if newer is None else self._take(newer)
+
+    def _refuse(self, donor: Notice, why: str) -> Setback | None:
+        """Go on without a peer whose newer state is not taken; return the event that tells why, once for each peer."""
+        if not self._scrutiny.refused(donor):
+            return None
+        return Setback(f"the newer state of {donor.name} is not taken: {why}; training goes on without {donor.name}")
 
     def _take_mean(self) -> Event | None:
         """Move the anchor by the first of the means that we had missed."""
@@ -325,6 +354,9 @@ class BackgroundOuterLoop:
                 "paused": self._paused,
                 "reachable": self.network.view.reachable,
                 "sharing": not self.needs_checkpoint,
+                "judges": self._scrutiny.judge.can_tell,
+                "refuses": self._scrutiny.refuses,
+                "went_back": self._scrutiny.went_back.time,
             }
         )
 
@@ -407,14 +439,35 @@ class BackgroundOuterLoop:
 
     def trained(self, sequences: int) -> None:
         self.state.pseudo_gradient.trained(sequences)
+        self._scrutiny.trained(sequences)
+
+    def judged(self, loss: float) -> None:
+        self._scrutiny.judge.learnt(loss)
 
     def go_back(self) -> bool:
-        if self._exchanging.looks_for_a_group:
-            self._exchanging.cancel()
-        if self._exchanging.under_way:  # the group has what we gave, and its mean comes in a moment
+        if self._is_in_an_exchange():
             return False
         self.state.go_back()
         return True
+
+    def return_to(
+        self, parameters: Sequence[Tensor], progress: Progress, standing: Standing, went_back: WentBack
+    ) -> bool:
+        if self._is_in_an_exchange():
+            return False
+        self.state.return_to(parameters, progress, standing)
+        self._offers.begin(self.progress.lineage)
+        self._catching_up.drop()
+        self._scrutiny.go_back(went_back)
+        self._peers.fell_behind()
+        self._shared_from, self._moved_at = None, time.monotonic()
+        return True
+
+    def _is_in_an_exchange(self) -> bool:
+        """Return whether a group has what we gave, and its mean comes in a moment; who only looks for one, looks on."""
+        if self._exchanging.looks_for_a_group:
+            self._exchanging.cancel()
+        return self._exchanging.under_way
 
     def checkpoint_saved(self, samples: int) -> None:
         self._saved_samples = samples

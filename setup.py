@@ -3,6 +3,8 @@
 from setuptools import find_packages, setup
 
 GGUF = ["gguf>=0.17,<1"]  # what python -m minigpt.export needs
+# what opens .xlsx, .ods and Parquet for pandas: 50 MB that a phone does not need, since exports are text
+TABLES = ["python-calamine>=0.3,<1", "pyarrow>=17"]
 TENSORBOARD = ["tensorboard>=2.18"]  # what python -m peer --tensorboard needs
 
 setup(
@@ -40,10 +42,11 @@ setup(
             "xllamacpp>=2026.10; sys_platform == 'linux' and platform_machine == 'x86_64'",
             # the page's tests, in the distribution's own Chromium; where that is missing they are skipped
             *("playwright>=1.49,<2", "axe-playwright-python>=0.1.7,<1"),
-            *(GGUF + TENSORBOARD),
+            *(GGUF + TABLES + TENSORBOARD),
         ],
         "benchmarks": ["matplotlib>=3.9"],  # draws time_to_loss.png
         "gguf": GGUF,
+        "tables": TABLES,
         "tensorboard": TENSORBOARD,
     },
 )

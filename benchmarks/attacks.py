@@ -23,161 +23,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
-
-from safetensors import safe_open
 
 from benchmarks.cold_starts import load
+from benchmarks.donors import hostile_donors
 from benchmarks.household import PEER
-from benchmarks.time_to_loss import found
-from peer.wire import MeanHeader, parse
-from tests.devices import TINY, Device
-from tests.lan import Host, HostProcess, Lan, wait_until
+from benchmarks.scene import LINK_MBITS, RECOVERY_SECONDS, START_SECONDS, Outcome, Scene, join, measured
+from benchmarks.takeover import honest_states, taken_over, with_tries
+from tests.lan import Host, Lan, wait_until
 
-MODEL = {"d_model": 64, "nhead": 2, "num_layers": 2, "dropout": 0.0}  # 0.2 M parameters
-SETTINGS = {**TINY, "model": MODEL, "training": {**TINY["training"], "lr": 5e-4}, "swarm": {"samples_per_round": 256}}
-STEP = ("--step", "0.1")
-LINK_MBITS = 100.0
-START_SECONDS = 180.0
-CALM_SECONDS, CALM_SHARE = 8.0, 0.75  # they exchange again where for so long there were so many of the usual ones
-FEWEST = 35.0  # exchanges a minute of two devices that are left alone, on a busy machine
 ANSWER_SECONDS = 30.0  # in which an ejected device is told
 ALONE_SECONDS = 10.0  # in which a device takes the time of whoever it meets
-RECOVERY_SECONDS = 120.0
 LEAST = {"open": 0.95, "locked": 0.98}  # of the exchanges a minute without the attack
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """The outcome of an attack, and of the time without it beside it."""
-
-    tried: int = 0
-    got: int = 0  # answered, or taken
-    calm: float = 0.0  # exchanges a minute
-    attacked: float = 0.0
-    recovered: float = 0.0  # seconds until they exchange as before
-    words: str = ""
-
-    @property
-    def kept(self) -> float:
-        """The exchanges a minute, ÷ those without the attack."""
-        return self.attacked / self.calm if self.calm else float("nan")
-
-
-class Scene:
-    """Two devices that train together, a member that can lie, and two strangers on the same network.
-
-    :param locked: the owner locks the run
-    :param seconds: of an attack, and of the time without it
-    """
-
-    def __init__(self, lan: Lan, folder: Path, *, locked: bool, seconds: float):
-        self.lan, self.folder, self.locked, self.seconds = lan, folder, locked, seconds
-        *honest, self.member_host, self.stranger, self.other_stranger = lan.hosts
-        self.devices = [Device(host, folder / host.name, SETTINGS) for host in honest]
-        self.member = Device(self.member_host, folder / self.member_host.name, SETTINGS)
-        self.outside = Device(self.stranger, folder / "stranger", SETTINGS)
-        self.processes: list[HostProcess] = []
-        self._usual = FEWEST / CALM_SHARE  # exchanges a minute
-
-    def begin(self) -> None:
-        """Found a run, train it together, and lock it."""
-        found([*self.devices, self.member])
-        self.start()
-        if self.locked:
-            self.owner("--lock", "--yes")
-            self.wait_until_calm()
-
-    def owner(self, *command: str) -> str:
-        """Type a command beside the first device's peer, and return what it says."""
-        asked = self.devices[0].start("peer", *command, log="owner")
-        if asked.wait(30.0) != 0:
-            raise RuntimeError(f"{' '.join(command)}: {asked.output()}")
-        return asked.output()
-
-    def start(self) -> None:
-        """Start the two devices, and wait until they exchange."""
-        first, second = self.devices
-        self.processes = [first.start(PEER, *join(first, "--share-data")), second.start(PEER, *join(second))]
-        if not self.wait_until_calm(START_SECONDS):
-            raise RuntimeError("they do not exchange:\n" + "\n".join(process.output() for process in self.processes))
-
-    def stop(self) -> None:
-        """Ctrl+C on both."""
-        for process in self.processes:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGINT)
-        for process in self.processes:
-            process.wait(30.0)
-
-    @property
-    def addresses(self) -> list[str]:
-        """The addresses of the two, as they have said them."""
-        return [process.wait_for(r"listens at (\S+)", START_SECONDS)[1] for process in self.processes]
-
-    def exchanges(self, began: float, ended: float) -> float:
-        """Return the exchanges a minute between two times, by the means of more than one peer that were kept since."""
-        moved = set()
-        for device in self.devices:
-            for path in device.folder.glob("checkpoints/cellmind/history/*.safetensors"):
-                if began <= path.stat().st_mtime < ended and peers_in(path) > 1:
-                    moved.add(path.stem)
-        return 60 * len(moved) / (ended - began)
-
-    def wait_until_calm(self, timeout: float = RECOVERY_SECONDS) -> float:
-        """Wait until they exchange as usual; return the seconds until then, 0 where they do not."""
-        began = time.time()
-        wait_until(lambda: time.time() > began + CALM_SECONDS, 2 * CALM_SECONDS)
-
-        def calm() -> bool:
-            return self.exchanges(time.time() - CALM_SECONDS, time.time()) >= CALM_SHARE * self._usual
-
-        return time.time() - began - CALM_SECONDS + 0.1 if wait_until(calm, timeout) else 0.0
-
-    def left_alone(self, rate: float) -> None:
-        """Take in how many exchanges a minute there were without an attack."""
-        self._usual = max(FEWEST / CALM_SHARE, rate)
-
-    def outsider(
-        self, attack: str, *, calm: float, seconds: float, number: int = 0, old: Path | None = None
-    ) -> HostProcess:
-        """Start an attack on a stranger's device; it says "ready" before it does anything."""
-        command = (
-            "nice",
-            "-n",
-            "19",
-            sys.executable,
-            "-u",
-            "-m",
-            "benchmarks.outsider",
-            attack,
-        )  # as on a machine of its own
-        options = (
-            "--knows",
-            str(self.devices[0].folder),
-            "--at",
-            *self.addresses,
-            "--calm",
-            str(calm),
-            "--seconds",
-            str(seconds),
-        )
-        options += () if old is None else ("--old", str(old))
-        host = (self.stranger, self.other_stranger)[number]
-        return host.start(*command, *options, cwd=self.outside.folder, log=self.folder / f"{attack}.log")
-
-
-def join(device: Device, *more: str, invite: str = "") -> tuple[str, ...]:
-    return (*STEP, "--join", *filter(None, [invite]), "--go-on", "--name", device.host.name, *more)
-
-
-def peers_in(path: Path) -> int:
-    """Return how many gave to a mean; 0 for a file that is being written."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            return len(parse(MeanHeader, file.metadata()["header"]).samples)
-    except Exception:
-        return 0
 
 
 # ---------------------------------------------------------------------- kinds of attacks
@@ -194,13 +50,6 @@ def from_outside(name: str, old: Path | None = None) -> Callable[[Scene], Outcom
         return measured(scene, ready, said["began"], said["ended"], said)
 
     return attack
-
-
-def measured(scene: Scene, ready: float, began: float, ended: float, said: dict[str, Any]) -> Outcome:
-    """Return the outcome of an attack between two times, with nothing done since `ready`."""
-    calm, attacked = scene.exchanges(ready, began), scene.exchanges(began, ended)
-    scene.left_alone(calm)
-    return Outcome(said["tried"], said["got"], calm, attacked, scene.wait_until_calm(), said["words"])
 
 
 def named_otherwise(scene: Scene) -> Outcome:
@@ -337,6 +186,7 @@ class Attack:
     :param is_lie: it says what is not true, which in an open run may not hold up exchanges either
     :param by_member: who does it is a member of a locked run, too
     :param on_lock: it is made for a locked run, and left out of an open one
+    :param on_open: it is made for an open run, and left out of a locked one
     """
 
     how: str
@@ -344,10 +194,11 @@ class Attack:
     is_lie: bool = False
     by_member: bool = False
     on_lock: bool = False
+    on_open: bool = False
 
     def missed(self, outcome: Outcome, *, locked: bool) -> str:
         """Return what should not have happened, in words; "" where nothing did."""
-        if locked and outcome.got > 0 and not self.by_member:
+        if outcome.got > 0 and (self.on_open or (locked and not self.by_member)):
             return "got through"
         suffers = (locked or self.is_lie) and not outcome.kept >= LEAST["locked" if locked else "open"]
         return "holds them up" if suffers else ""
@@ -375,19 +226,25 @@ ATTACKS = {
     "ejected": Attack("an ejected device with its key and identity", ejected, on_lock=True),
     "clocks": Attack("clocks ±10 years, each of two devices alone with one", wrong_clocks, is_lie=True),
     "household": Attack("a stranger that trains locks the run, without the second device", from_outside("household")),
+    "takeover": Attack("made-up newer states; taken", with_tries(taken_over), on_open=True),
+    "honest": Attack("newer states of honest devices; not taken", with_tries(honest_states), on_open=True),
+    "donors": Attack("hostile donors; a newcomer not helped in time", with_tries(hostile_donors), on_open=True),
 }
 
 
 # ---------------------------------------------------------------------- the table
 
 
-def run(names: list[str], *, locked: bool, seconds: float) -> dict[str, Outcome]:
+def run(names: list[str], *, locked: bool, seconds: float, devices: int = 2, tries: int = 20) -> dict[str, Outcome]:
     """Return the outcome of each attack on a household of its own."""
     outcomes: dict[str, Outcome] = {}
-    with tempfile.TemporaryDirectory(prefix="cellmind-attacks-") as folder, Lan(5, LINK_MBITS) as lan:
-        scene = Scene(lan, Path(folder), locked=locked, seconds=seconds)
+    names = [name for name in names if not (ATTACKS[name].on_open if locked else ATTACKS[name].on_lock)]
+    if not names:
+        return outcomes
+    with tempfile.TemporaryDirectory(prefix="cellmind-attacks-") as folder, Lan(devices + 3, LINK_MBITS) as lan:
+        scene = Scene(lan, Path(folder), locked=locked, seconds=seconds, tries=tries)
         scene.begin()
-        for name in (name for name in names if locked or not ATTACKS[name].on_lock):
+        for name in names:
             outcomes[name] = outcome = ATTACKS[name].run(scene)
             print(f"{'locked' if locked else 'open'} · {row(name, outcome, locked=locked)} · {load()}", flush=True)
             for process in scene.processes:
@@ -411,6 +268,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.attacks", description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="+", choices=ATTACKS, default=list(ATTACKS), metavar="NAME")
     parser.add_argument("--seconds", type=float, default=30.0, help="of each attack (default: %(default)s)")
+    parser.add_argument("--devices", type=int, default=2, help="that train together (default: %(default)s)")
+    parser.add_argument("--tries", type=int, default=20, help="of what is counted (default: %(default)s)")
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--open", dest="runs", action="store_const", const=[False], help="an open run only")
     which.add_argument("--locked", dest="runs", action="store_const", const=[True], help="a locked one only")
@@ -418,7 +277,8 @@ def main() -> None:
     arguments = parser.parse_args()
     failed = False
     for locked in arguments.runs:
-        outcomes = run(arguments.only, locked=locked, seconds=arguments.seconds)
+        seconds, devices, tries = arguments.seconds, arguments.devices, arguments.tries
+        outcomes = run(arguments.only, locked=locked, seconds=seconds, devices=devices, tries=tries)
         print(f"\n| {'locked' if locked else 'open'} | what | answered or taken | exchanges a minute | again after | |")
         print("| --- | --- | --- | --- | --- | --- |")
         for name, outcome in outcomes.items():

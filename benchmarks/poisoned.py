@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
 
-from benchmarks.attacks import SETTINGS, STEP
 from benchmarks.bad_member import WAYS
 from benchmarks.cold_starts import load
 from benchmarks.household import PEER
+from benchmarks.scene import SETTINGS, STEP
 from benchmarks.time_to_loss import end, found, held_out_loss, kept
 from minigpt.checkpoint import read
 from tests.devices import Device

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import rich.progress
@@ -15,16 +16,19 @@ from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemaini
 from data.errors import DataError
 from data.formats.detect import explain
 from data.options import DataSettings, options_in
-from data.prepare import Progress, Report, prepare, private_places
+from data.prepare import Progress, Report, prepare, private_places, summarise
 from data.private import close_to_others, keep_private
-from data.terminal import CommandParser, exit_code
+from data.terminal import CommandParser, as_called, exit_code
+from data.texts.people import people_masked
+from data.texts.review import Doubtful, ask
 
 
 def parse_arguments() -> argparse.Namespace:
     parser = CommandParser(
         prog="python -m data",
-        description="Reads chat exports (KakaoTalk, WhatsApp, LINE, Telegram, CSV with the columns Date,User,Message) "
-        "and texts (a text a line, or JSON Lines with a text in each), also in folders and .zip files, cleans them, "
+        description="Reads chat exports (of KakaoTalk, WhatsApp, LINE, Telegram, Discord, Messenger, Instagram, Slack, "
+        "Signal, iMessage, Google Chat, Teams, WeChat and Zoom, and tables with the columns Date,User,Message) and "
+        "texts (a text a line, or JSON Lines with a text in each), also in folders and .zip files, cleans them, "
         "masks names, numbers of people, links and pictures, and writes the texts to train on.",
         epilog="Nothing leaves this device. More names to mask, one a line, can stand in data/aliases.txt, and words "
         "that are no names in data/not-names.txt. Files that cannot be used are named and left out; unchanged files "
@@ -49,13 +53,19 @@ def parse_arguments() -> argparse.Namespace:
         "--explain",
         type=Path,
         metavar="FILE",
-        help="only say which format a file has and why, with ten of its messages",
+        help="only say which format a file has and why, with ten of its messages, and as what its people are masked",
     )
     parser.add_argument(
         "--review",
         type=Path,
         metavar="FILE",
-        help="write samples of what was masked, before and after, to a file outside the training data",
+        help="write samples of what was masked, before and after, to a file outside the training data; in a terminal "
+        "also ask about names that are words too, for data/aliases.txt and data/not-names.txt",
+    )
+    parser.add_argument(
+        "--summary",
+        action="store_true",
+        help="prepare, and say who wrote how much and when, as P1, P2, …, and what was masked",
     )
     parser.add_argument(
         "--keep-case",
@@ -78,13 +88,42 @@ def main() -> int:
 def work(arguments: argparse.Namespace) -> None:
     """Explain a file or prepare all, as the command line asks. Raises DataError."""
     if arguments.explain:
-        for line in explain(arguments.explain):
+        for line in chain(explain(arguments.explain), people_masked(arguments.explain)):
             _say(line)
     else:
         options = _options(arguments.keep_case, arguments.speakers)
         close_to_others(dict.fromkeys([*private_places(), *private_places(arguments.output)]), _say)
+        doubtful: list[Doubtful] = []
         with _bar() as (note, progress):
-            prepare(arguments.raw, arguments.output, note, progress, options=options, review=arguments.review)
+            prepare(
+                *(arguments.raw, arguments.output, note, progress),
+                options=options,
+                review=arguments.review,
+                judge=doubtful.extend,
+            )
+        if arguments.summary:
+            for line in ("", *summarise(arguments.raw, arguments.output)):
+                _say(line)
+        if arguments.review is not None and sys.stdin.isatty() and sys.stdout.isatty():
+            _judge(doubtful, Path("data"))
+
+
+def _judge(doubtful: list[Doubtful], lists: Path) -> None:
+    """Let the owner say which words are people and which never. Raises DataError."""
+    try:
+        count = ask(doubtful, lists, _answer)
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{lists / 'aliases.txt'} or not-names.txt: cannot be changed ({error})") from None
+    if count:
+        _say(f"{count:,} answers are in {lists / 'aliases.txt'} and {lists / 'not-names.txt'}")
+        _say(as_called("python -m data goes by them the next time"))
+
+
+def _answer(question: str) -> str:
+    try:
+        return input(question)
+    except EOFError:
+        return "q"
 
 
 def _options(keep_case: bool | None, speakers: bool | None) -> DataSettings:

@@ -31,12 +31,13 @@ from data.masking.cleaning import Plan
 from data.masking.names import read_names
 from data.masking.tags import CONTENT_TAGS
 from data.options import DataSettings
+from data.texts import summary as summaries
 from data.texts.cache import Cache, Entry, code_version, fingerprint
 from data.texts.conversations import Conversation, conversations
 from data.texts.duplicates import BANDS, ENOUGH, held_out, keep
 from data.texts.overlaps import group
 from data.texts.repeated import Repeated, Stretches
-from data.texts.review import Samples, check_place
+from data.texts.review import Doubtful, Samples, check_place
 from data.texts.workers import Text, all_texts
 
 _TOKENIZER_FILE = Path("for-tokenizer-training/textonly.txt")
@@ -45,6 +46,7 @@ _VALID_FILE = Path("for-model-training/valid.jsonl")
 _FILES = (_TOKENIZER_FILE, _TRAIN_FILE, _VALID_FILE)
 _CACHE = Path(".cache")
 _SAMPLES = Path("masked.json")  # in the cache, for the owner's page
+MOST_ODD = 0.02  # of a file's lines may look like messages and follow no rule before that is said
 _ALIASES = Path("aliases.txt")
 _NOT_NAMES = Path("not-names.txt")
 
@@ -81,11 +83,13 @@ def prepare(
     options: DataSettings = DataSettings(),  # noqa: B008 (it cannot change)
     lists: Path = Path("data"),
     review: Path | None = None,
+    judge: Callable[[list[Doubtful]], None] = lambda doubtful: None,
 ) -> Summary:
     """Read every export in `raw`, a folder or several files and folders, and write the three files under `output`.
 
     `report` takes lines for the user. In the folder `lists` may be aliases.txt and not-names.txt, which
-    `data/masking/names.py` reads. Samples of what was masked go to the file `review`. If nothing has changed since the
+    `data/masking/names.py` reads. Samples of what was masked go to the file `review`, and
+    `judge` is given the names that are words too. If nothing has changed since the
     last time, nothing is written. A file that cannot be used is reported and left out. Raises DataError if none can be
     used or the output cannot be written; what an earlier call wrote is then as it was.
     """
@@ -111,8 +115,9 @@ def prepare(
         if not used:
             raise DataError(f"none of the files in {told} can be used; put a chat export there")
         counts = _counts(used, repeated)
-        senders = sorted({sender for group in groups for chat in group.chats for sender in chat.senders})
-        plan = Plan(senders=senders, aliases=aliases, not_names=not_names, options=options)
+        wrote = {sender for group in groups for chat in group.chats for sender in chat.senders}
+        people = sorted(wrote.union(*(entry.people for entry in used)))
+        plan = Plan(senders=people, aliases=aliases, not_names=not_names, options=options)
         cut = chain.from_iterable(conversations(group.messages(cache)) for group in groups)
         cleaned = all_texts(_with_progress(cut, counts["messages"], progress), plan, samples)
         written = _write_texts(cleaned, cache.folder, output)
@@ -127,7 +132,25 @@ def prepare(
     except OSError as error:
         raise DataError(f"cannot write {error.filename or output}: {error.strerror}") from None
     _report_result(summary, output, review, report)
+    judge(samples.doubtful())
     return summary
+
+
+def summarise(raw: Sequence[Path], output: Path = Path("data")) -> Iterator[str]:
+    """Yield lines for the user: who wrote how much and when in `raw`, and what was masked in what `prepare` made of it.
+
+    Of files that `prepare` has read nothing is read again. Raises DataError if there is nothing to sum up.
+    """
+    cache = Cache(output / _CACHE)
+    sources, _, _ = find(raw)
+    try:
+        entries = [entry for entry in (cache.entry(source) for source in sources) if not entry.refused]
+        summed = summaries.Summary()
+        for chats in group(entries, cache)[0]:
+            summed.take(chats.messages(cache))
+    except OSError as error:
+        raise DataError(f"cannot write {error.filename or output}: {error.strerror}") from None
+    yield from summed.lines(prepared_texts(output)[1])
 
 
 def _find(places: list[Path], cache: Cache) -> tuple[list[Source], list[str], int]:
@@ -372,6 +395,12 @@ def _report_files(
         if entry.broken and not entry.refused:
             some = ", ".join(map(str, entry.broken[:5])) + (", …" if len(entry.broken) > 5 else "")
             report(f"{entry.name}: {len(entry.broken):,} broken (line {some}), left out")
+        if len(entry.odd) > MOST_ODD * entry.records:
+            some = ", ".join(map(str, entry.odd[:5])) + (", …" if len(entry.odd) > 5 else "")
+            report(
+                f"{entry.name}: {len(entry.odd):,} of {entry.records:,} lines look like messages, but not of "
+                f"{entry.format} (line {some}); they may be read wrongly: export it again, or mend these lines"
+            )
     for line in refused:
         report(f"not used: {line}")
     if passed_over:

@@ -51,6 +51,7 @@ from peer.device.processes import (
 from peer.device.wishes import Wishes
 from peer.doctor.examine import examine
 from peer.joining.errors import JoinError
+from peer.joining.going_back import GoBackRequest
 from peer.joining.invite import Invite, InviteError
 from peer.joining.join import join
 from peer.joining.outside import asks_in
@@ -205,7 +206,8 @@ def take_part(arguments: argparse.Namespace, settings: Settings, display: Displa
     network = open_network(arguments, settings, name, display)
     stop = StopSignal()
     wishes = Wishes(arguments.checkpoints, arguments.share_of_time)
-    requests = (OwnerRequests(network, name), QuestionRequests(network), DeviceRequests(wishes))
+    going_back = GoBackRequest(wishes, arguments.checkpoints / settings.swarm.run)
+    requests = (OwnerRequests(network, name), QuestionRequests(network), DeviceRequests(wishes), going_back)
     actions = {name: action for request in requests for name, action in request.actions.items()}
     control = open_control(arguments.checkpoints, actions, display)
     to_prepare: Settings | None = None

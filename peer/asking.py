@@ -53,6 +53,8 @@ def ask(arguments: argparse.Namespace, display: Display) -> bool:
         commands.unlock()
     elif arguments.admit:
         commands.admit(arguments.admit)
+    elif arguments.go_back:
+        commands.go_back()
     else:
         commands.eject(arguments.eject)
     return True

@@ -65,7 +65,10 @@ def contradiction(parsed: argparse.Namespace) -> str | None:
     if parsed.private and not parsed.join:
         return "--private is for the founding of a run: add --join (a run that is trained is locked by --lock)"
     if owner_asks(parsed) and (parsed.join or parsed.sync or parsed.doctor or parsed.invite):
-        return "--lock, --unlock, --admit and --eject ask the peer that runs here: type them beside it, without --join"
+        return (
+            "--lock, --unlock, --admit, --eject and --go-back ask the peer that runs here: type them beside it, "
+            "without --join"
+        )
     if parsed.yes and not parsed.lock:
         return "--yes is for --lock, which asks before it locks"
     if isinstance(parsed.join, Invite) and parsed.run not in (None, parsed.join.run or parsed.run):
@@ -187,6 +190,12 @@ def add_owner_options(parser: argparse.ArgumentParser) -> None:
     )
     one_of.add_argument("--eject", metavar="NAME", help="send a device out of the locked run; the others get a new key")
     group.add_argument("--yes", action="store_true", help="lock without asking")
+    one_of.add_argument(
+        "--go-back",
+        action="store_true",
+        help="give up the newer state that this device took of another one last, and all that came of it: go on from "
+        "its own state of before; the others are told, and each owner decides for their own device",
+    )
 
 
 def add_page_options(parser: argparse.ArgumentParser) -> None:
@@ -236,7 +245,8 @@ def knock_number(text: str) -> str:
 
 def owner_asks(arguments: argparse.Namespace) -> bool:
     """Return whether the command line asks the peer that runs here for something."""
-    return bool(arguments.lock or arguments.unlock or arguments.admit or arguments.eject is not None)
+    asks = (arguments.lock, arguments.unlock, arguments.admit, arguments.go_back, arguments.eject is not None)
+    return any(asks)
 
 
 def positive(text: str) -> float:

@@ -37,6 +37,7 @@ MAX_COUNT = 2**20  # steps of one exchange
 MAX_PEERS = 64  # in one exchange
 KEY_BYTES = 256  # of an identity's RSA key, and of a signature by it
 MAX_PROGRESS = 2**40  # of rounds, sequences or steps behind a state; more was made up, to be followed for ever
+MOST_REFUSED = 4  # peers that a notice says are refused
 NAMELESS = "a device"  # of a locked run, to whoever does not belong to it
 SHARD_BYTES = 2**20
 MOST_LEFT_OUT = 8  # peers that one says to be at odds with the group
@@ -164,6 +165,9 @@ class Notice(Message):
     pause: float = Field(default=0.0, ge=0, lt=1e4, allow_inf_nan=False)  # seconds that it needs between exchanges
     step_seconds: float = Field(default=0.0, ge=0, lt=1e6, allow_inf_nan=False)
     judgement: Judgement = ""  # it has something to gain from its chats, or they are learnt
+    judges: bool = False  # it has text enough held out to tell a good state
+    refuses: Annotated[tuple[Base58, ...], Field(strict=False, max_length=MOST_REFUSED)] = ()  # whose newer states
+    went_back: Time = 0.0  # from a state that it had taken, to one of its own; 0 for never
     household: Fingerprint = ""  # of the household that it knows, see `peer/swarm/household.py`; "" for none
     at_odds: Annotated[tuple[Base58, ...], Field(strict=False, max_length=MOST_LEFT_OUT)] = ()  # as far as it has seen
     paused: Shown = ""  # why it does not train now, such as "battery at 9 %"

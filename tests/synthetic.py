@@ -89,7 +89,7 @@ NUMBERS = choices_of("""
     1592-1598|1910-1945|{n}:{digit}|{n}-{n}로 비김|{n}대 {digit}|{n}점|{n}.5점|10점 만점에 9점|{n}개
     {n}박스 {price}개입|{n}50ml {n}병|{n}% 할인|1+1 행사|2+1 10개 묶음 3세트|주문번호 {year}{twelve}|운송장 {twelve}
     송장 6{three}-{four}-{four}|192.168.0.10|3.14159265358979|버전 {n}.{n}.{digit}|{n}학년 {hour}반 {day}번|{n}번 출구
-    {hour}층 {n}호실|비번 {four}|인증번호 {three}{three}|우편번호 0{four}|조회수 {price}000회|인구 {price}00명
+    {hour}층 {n}호실|비번 {n}번 틀림|인증번호 {three}{three}|우편번호 0{four}|조회수 {price}000회|인구 {price}00명
     {n}킬로 {minute}분|위도 37.{four}{digit}|국민은행 앞에서 {hour}시 {minute}분|우리 {hour}시에 하나 {n}개만
     토스로 {price}원 보냄|농협에서 {price:,}원 찾음|신한은행 {n}번 창구|앞으로 {n}년|별로 {n}점|그대로 {n}개|바로 {n}층
     운동 {n}-{n}번|서울 가는길 {n}분|강남 쪽으로 {n}km|다시 회사로 {hour}시까지|종로3가에서|서울로 {n}시간

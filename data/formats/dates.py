@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from datetime import date, datetime, timedelta
 
 SPACE = "[ \u202f\u00a0]"  # newer phones write AM and PM after a narrow space
-_HALF = r"오전|오후|午前|午後|上午|下午|[AaPp]\.?[ \u00a0]?[Mm]\.?"
+_HALF = r"오전|오후|午前|午後|上午|下午|[AaPp]\.?[ \u202f\u00a0]?[Mm]\.?"
 _AFTERNOON = re.compile("오후|午後|下午|[Pp]")
 
 # A time of day. Its groups are read by `hour_of`.
@@ -23,6 +23,7 @@ _WEEKDAYS = {
     for number, name in enumerate(names.split())
 }
 ORDERS = ("dmy", "mdy", "ymd")
+_FIRST_YEAR, _LAST_YEAR = 1990, 2100  # of a chat; a clock that is not set shows 1970
 Triple = tuple[int, int, int]
 
 
@@ -51,7 +52,7 @@ def in_order(numbers: Triple, order: str) -> date | None:
     """Return the date of three numbers, read as `order` ("dmy") says; None if there is no such day."""
     found = dict(zip(order, numbers, strict=True))
     year = found["y"] + (2000 if found["y"] < 100 else 0)
-    if not 1990 <= year <= 2100:
+    if not _FIRST_YEAR <= year <= _LAST_YEAR:
         return None
     try:
         return date(year, found["m"], found["d"])
@@ -86,8 +87,29 @@ def date_order(dates: Iterable[tuple[Triple, int | None]], usual: str) -> str:
     return min(ORDERS, key=lambda order: (impossible[order], backward[order], days[order], order != usual))
 
 
+def epoch_time(seconds: object) -> datetime | None:
+    """Return the time of so many seconds since 1970, as this device shows it; None if no chat is of that time."""
+    try:
+        time = datetime.fromtimestamp(float(seconds))  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError, OSError):
+        return None
+    return time if _FIRST_YEAR <= time.year <= _LAST_YEAR else None
+
+
+def iso_time(text: object) -> datetime | None:
+    """Return an ISO time without its zone; one of UTC as this device shows it. None if it is none, or of no chat."""
+    try:
+        time = datetime.fromisoformat(str(text))
+        if time.tzinfo is not None and str(text).endswith("Z"):
+            time = time.astimezone()
+    except (ValueError, OverflowError, OSError):
+        return None
+    return time.replace(tzinfo=None) if _FIRST_YEAR <= time.year <= _LAST_YEAR else None
+
+
 _EXCEL_EPOCH = datetime(1899, 12, 30)
 _EXCEL_NUMBER = re.compile(r"[34]\d{4}(?:[.,]\d+)?|50\d{3}(?:[.,]\d+)?")
+_EPOCH = re.compile(r"[12]\d{9}(?:\d{3})?")  # seconds or milliseconds since 1970
 _CELL = re.compile(rf"{NUMBERS}(?:(?:T|,? ){CLOCK})?(?: ?(?:Z|UTC|[+-]\d\d:?\d\d))?")
 _NAMED_CELL = re.compile(
     r"(?:(?P<month>[A-Za-z]{3,9})\.? (?P<day>\d{1,2}),? |(?P<day_first>\d{1,2})[ -](?P<month_last>[A-Za-z]{3,9})[ -])"
@@ -103,15 +125,14 @@ def cell_numbers(cell: str) -> Triple | None:
 
 def cell_time(cell: str, order: str) -> datetime | None:
     """Return the time in a table's cell, also as a spreadsheet rewrote it, without its zone; None if there is none."""
-    if len(cell) >= 16 and cell[4] == "-" and cell[7] == "-":
-        try:
-            return datetime.fromisoformat(cell).replace(tzinfo=None)
-        except ValueError:
-            pass
+    if len(cell) >= 16 and cell[4] == "-" and cell[7] == "-" and (time := iso_time(cell)) is not None:
+        return time
     if match := _CELL.fullmatch(cell):
         day = in_order((int(match["first"]), int(match["middle"]), int(match["last"])), order)
     elif match := _NAMED_CELL.fullmatch(cell):
         day = _named_day(match)
+    elif _EPOCH.fullmatch(cell):
+        return epoch_time(int(cell[:10]))
     elif _EXCEL_NUMBER.fullmatch(cell):  # days since 1899, as a sheet keeps them
         return _EXCEL_EPOCH + timedelta(seconds=round(float(cell.replace(",", ".")) * 86400))
     else:

@@ -6,11 +6,18 @@ from itertools import islice
 from pathlib import Path
 
 from data.errors import DataError
+from data.formats.block_chats import BLOCKS
+from data.formats.companions import Companion
 from data.formats.files import Source, find
-from data.formats.json_files import JsonLines, Telegram
-from data.formats.layouts import LAYOUTS, has_header, looks_like_a_chat
+from data.formats.html_chats import PAGES
+from data.formats.json_chats import APPS
+from data.formats.json_lines import JsonLines, JsonList
+from data.formats.layouts import LAYOUTS
+from data.formats.line_pc import LineForPc
 from data.formats.messages import Counts, Format, Message
 from data.formats.tables import COLUMNS, Table, header_names
+from data.formats.unknown import advice, has_header, looks_like_a_chat
+from data.formats.workbooks import Workbook
 from data.terminal import printable
 
 PLAIN_TEXT = "plain text"
@@ -33,7 +40,18 @@ class PlainText:
                 yield Message(None, None, line.rstrip("\r\n"))
 
 
-FORMATS: tuple[Format, ...] = (Telegram(), JsonLines(), *LAYOUTS, Table())
+_PAGES = ("<!doctype", "<html", "<?xml", "{\\rtf", "%pdf")
+FORMATS: tuple[Format, ...] = (
+    *APPS,
+    *PAGES,
+    JsonList(),
+    JsonLines(),
+    Companion(),
+    *LAYOUTS,
+    *BLOCKS,
+    LineForPc(),
+    Table(),
+)
 
 
 @dataclass(frozen=True)
@@ -51,19 +69,24 @@ def detect(source: Source) -> Found:
     Raises DataError if it is empty, no text, or a chat in no known layout: its names could not be found, so it would
     be trained on unmasked.
     """
+    if source.kind:
+        return Found(Workbook(source.kind), {}, "its bytes begin so")
     sample = source.sample
     start = next(line.strip() for line in sample if line.strip())[:20].lower()
-    if start.startswith(("<!doctype", "<html", "<?xml", "{\\rtf", "%pdf")):
-        raise DataError(
-            f"{source.name}, line 1: is a page or a document ({printable(start)}); export the chat as text or JSON"
-        )
     scores = {format.name: format.score(sample) for format in FORMATS}
     best = max(FORMATS, key=lambda format: scores[format.name])
     share = scores[best.name]
+    if start.startswith(_PAGES) and best not in PAGES:
+        raise DataError(
+            f"{source.name}, line 1: is a page or a document ({printable(start)}) of no chat that is known; "
+            "export the chat as text or JSON"
+        )
     if share >= _LEAST_SHARE or (share > 0 and has_header(sample)):
         return Found(best, scores, f"{share:.0%} of its first lines are written so")
     if start.startswith(("{", "[{")) or start == "[":
-        raise DataError(f'{source.name}, line 1: is JSON, but neither of Telegram nor with a "text" in every line')
+        raise DataError(
+            f'{source.name}, line 1: is JSON of no chat that is known; one with "sender" and "text" is read'
+        )
     if source.name.lower().endswith((".csv", ".tsv")):
         missing = ", ".join(COLUMNS)
         raise DataError(
@@ -73,7 +96,7 @@ def detect(source: Source) -> Found:
     if looks_like_a_chat(sample):
         raise DataError(
             f"{source.name}: looks like a chat export in a layout that is not known, so its names could not be masked; "
-            "export it again from KakaoTalk, WhatsApp, LINE or Telegram, or as CSV with the columns Date,User,Message"
+            f"{advice(sample)}"
         )
     return Found(PlainText(), scores, "its lines are those of no chat")
 
@@ -87,7 +110,8 @@ def explain(path: Path) -> Iterator[str]:
     for source in sources:
         try:
             found = detect(source)
-            yield f"{source.name}: {found.format.name}, {source.encoding}; {found.why}"
+            written = "" if source.kind else f", {source.encoding}"
+            yield f"{source.name}: {found.format.name}{written}; {found.why}"
             others = sorted(
                 (score, name) for name, score in found.scores.items() if score and name != found.format.name
             )

@@ -13,7 +13,7 @@ import zlib
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -38,12 +38,14 @@ MOST_EXPANSION = 200  # times its packed size: chats pack to a fifth, bombs to a
 _MEDIA = frozenset(
     """
     .jpg .jpeg .png .gif .webp .heic .bmp .tif .tiff .svg .ico .mp4 .mov .avi .mkv .webm .3gp .m4v .mp3 .m4a .aac .amr
-    .ogg .opus .oga .wav .flac .caf .pdf .doc .docx .xls .xlsx .ppt .pptx .hwp .hwpx .vcf .apk .exe .7z .rar .tgs .css
+    .ogg .opus .oga .wav .flac .caf .pdf .doc .docx .ppt .pptx .hwp .hwpx .vcf .apk .exe .7z .rar .tgs .css
     .js .woff .woff2 .ttf
     """.split()  # noqa: SIM905
 )
+_SHEETS = frozenset({".xls", ".xlsx", ".xlsm", ".xlsb", ".ods", ".parquet"})
+EXCEL, OPENDOCUMENT, PARQUET = "xlsx", "ods", "parquet"  # kinds of tables that are no text
 _NOT_FOR_PEOPLE = frozenset({"desktop.ini", "thumbs.db", "__macosx"})
-_UNREADABLE = (
+UNREADABLE = (
     *(OSError, EOFError, zlib.error, LZMAError, zipfile.BadZipFile, NotImplementedError),
     *(UnicodeDecodeError, struct.error),  # of an archive whose headers are damaged
 )
@@ -73,6 +75,7 @@ class Source:
     modified: int  # nanoseconds since 1970, of the file or its archive
     member: int | None = None  # its number in the archive
     member_name: str = ""
+    kind: str = ""  # of a table that is no text
 
     @property
     def name(self) -> str:
@@ -89,8 +92,28 @@ class Source:
             else:
                 with zipfile.ZipFile(self.path) as archive, archive.open(archive.infolist()[self.member]) as file:
                     yield io.BufferedReader(file, 1 << 16)  # type: ignore[type-var]  # three times as fast
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             raise DataError(f"{self.name}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
+
+    def beside(self, name: str) -> "Source | None":
+        """Return the file of that name in this one's folder or the one above it, in the same archive; None if none."""
+        try:
+            if self.member is None:
+                for folder in (self.path.absolute().parent, self.path.absolute().parent.parent):
+                    if (path := folder / name).is_file():
+                        status = path.stat()
+                        return Source(path, status.st_size, status.st_mtime_ns)
+                return None
+            above = Path(self.member_name).parent
+            wanted = [(above / name).as_posix(), (above.parent / name).as_posix()]
+            with zipfile.ZipFile(self.path) as archive:
+                found = {_member_name(info): (number, info) for number, info in enumerate(archive.infolist())}
+            place = next((place for place in wanted if place in found), None)
+            if place is None:
+                return None
+            return Source(self.path, found[place][1].file_size, self.modified, found[place][0], place)
+        except (*UNREADABLE, ValueError):
+            return None
 
     @cached_property
     def head(self) -> bytes:
@@ -109,7 +132,8 @@ class Source:
         head = self.head
         if self.size > SAMPLE and not self.encoding.startswith("utf-16"):  # the last line is cut
             end = head.rfind(b"\n") + 1
-            head = head[:end] if end else head.decode(self.encoding, "ignore").encode(self.encoding)
+            long = end < len(head) // 2  # a page or JSON in one line, of which the beginning says enough
+            head = head.decode(self.encoding, "ignore").encode(self.encoding) if long else head[:end]
         lines = list(self._lines(io.BytesIO(head)))
         bad = [number for number, line in enumerate(lines, 1) if line is None]
         if bad and len(bad) >= MOST_BAD * len(lines):
@@ -201,8 +225,10 @@ def find(raw: Iterable[Path]) -> tuple[list[Source], list[str], int]:
             status = path.stat()
             source = Source(path, status.st_size, status.st_mtime_ns)
             with source.open() as file:
-                is_archive = file.read(4) in (b"PK\x03\x04", b"PK\x05\x06")
-            if is_archive:
+                start = file.read(8)
+            if kind := _kind_of_table(source, start):
+                sources.append(replace(source, kind=kind))
+            elif start[:4] in _ARCHIVE:
                 members, others = _members(source, refused)
                 sources += members
                 passed_over += others
@@ -213,6 +239,35 @@ def find(raw: Iterable[Path]) -> tuple[list[Source], list[str], int]:
         except OSError as error:
             refused.append(f"{printable(str(path))}: cannot be read ({error.strerror})")
     return sources, refused, passed_over
+
+
+_ARCHIVE = (b"PK\x03\x04", b"PK\x05\x06")
+_OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"  # Office files until 2003, and later ones with a password
+
+
+def _kind_of_table(source: Source, start: bytes) -> str:
+    """Return the kind of a table that is no text, told by its bytes; "" for other files. Raises DataError."""
+    if start == _OLE:
+        with source.open() as file:
+            locked = "EncryptedPackage".encode("utf-16-le") in file.read(SAMPLE)
+        if locked:
+            raise DataError(f"{source.name}: is locked with a password; save it without one, or as CSV")
+        raise DataError(f"{source.name}: is of Office before 2007; save it as .xlsx or CSV")
+    if start[:4] == b"PAR1":
+        return PARQUET
+    if start[:4] not in _ARCHIVE:
+        return ""
+    try:
+        with zipfile.ZipFile(source.path) as archive:
+            names = set(archive.namelist())
+            if any(name.startswith("xl/workbook.") for name in names):
+                return EXCEL
+            if "mimetype" in names and archive.getinfo("mimetype").file_size < 100:
+                with archive.open("mimetype") as member:
+                    return OPENDOCUMENT if member.read(100).endswith(b"opendocument.spreadsheet") else ""
+    except (*UNREADABLE, ValueError):
+        pass  # which is told where its files are looked for
+    return ""
 
 
 def _paths(raw: Iterable[Path], refused: list[str]) -> Iterator[Path]:
@@ -248,7 +303,7 @@ def _members(archive: Source, refused: list[str]) -> tuple[list[Source], int]:
     try:
         with zipfile.ZipFile(archive.path) as opened:
             infos = opened.infolist()
-    except (*_UNREADABLE, ValueError) as error:
+    except (*UNREADABLE, ValueError) as error:
         raise DataError(f"{archive.name}: is a damaged .zip ({error})") from None
     if any(info.filename == "[Content_Types].xml" for info in infos):
         raise DataError(f"{archive.name}: is an Office document; save it as CSV or as plain text in UTF-8")
@@ -267,6 +322,8 @@ def _members(archive: Source, refused: list[str]) -> tuple[list[Source], int]:
             passed_over += 1
         elif path.suffix.lower() == ".zip":
             refused.append(f"{source.name}: is a .zip in a .zip; unpack it first")
+        elif path.suffix.lower() in _SHEETS:
+            refused.append(f"{source.name}: is a sheet in a .zip; unpack it first")
         elif info.flag_bits & 1:
             refused.append(f"{source.name}: is locked with a password; unpack it first")
         else:

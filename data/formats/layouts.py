@@ -4,8 +4,8 @@ Spaces before AM and PM may be narrow, and WhatsApp puts marks of direction near
 """
 
 import re
-from collections import Counter
 
+from data.formats.app_lines import WHAT_APPS_SAY
 from data.formats.dates import CLOCK, NUMBERS, SPACE
 from data.formats.messages import MARKS
 from data.formats.text_chats import Layout
@@ -21,7 +21,8 @@ _WEEKDAY = "[A-Z][a-z]{2,8}"
 _KAKAO_SAYS = (
     r"[^\n]{1,100}?님(?:이|을|과) [^\n]{0,200}?(?:들어왔|나갔|초대했|초대하였|내보냈|부방장이 되었|방장이 되었|"
     r"부방장에서 해제되었|가렸)습니다\."
-    r"|(?:채팅방 )?관리자가 메시지를 가렸습니다\."
+    r"|(?:채팅방 )?관리자가 메시지를 가렸습니다\.|메시지가 삭제되었습니다\.?$|삭제된 메시지입니다\.?$"
+    r"|This message was deleted\.?$"
     r"|[^\n]{1,100}? (?:joined|left|(?:has been|was) removed from) this chatroom\."
 )
 _KAKAO_SYSTEM_SENDER = re.compile(r"님(?:이|을) .*(?:들어왔|나갔|초대했|초대하였|내보냈)습니다\.")
@@ -52,19 +53,10 @@ def _whatsapp(name: str, before: str, after: str) -> Layout:
     )
     return Layout(
         f"WhatsApp {name}",
-        message=re.compile(rf"{stamp}(?P<sender>[^\n]{{1,100}}?):(?: {_TEXT}|\Z|(?=\r?\n))"),
+        message=re.compile(rf"{stamp}(?P<sender>[^\n]{{1,100}}?):(?:(?: |(?![\s\d/])){_TEXT}|\Z|(?=\r?\n))"),
         day=re.compile("(?!)"),
         system=re.compile(stamp),
-        system_sender=re.compile(
-            " (?:created (?:this )?group|changed (?:the|this|their)|added|removed|joined using|pinned a message)\\b"
-            "|님(?:이|께서) .*(?:그룹|추가|변경|만들|삭제|나갔|참여)"
-        ),
-        system_text=re.compile(
-            "\u200e?(?:Messages and calls are end-to-end encrypted|메시지와 통화는 종단간 암호화)"
-            "|\u200e.*(?:created (?:this )?group|added|removed|joined|left$|changed|end-to-end|security code"
-            "|disappearing|pinned a message|now an admin"
-            "|만들었습니다|추가했습니다|나갔습니다|참여했습니다|변경했습니다|변경되었습니다|종단간)"
-        ),
+        system_sender=WHAT_APPS_SAY,
     )
 
 
@@ -94,24 +86,3 @@ LAYOUTS = (
         quotes=True,
     ),
 )
-
-_HEADER = re.compile(r"카카오톡 대화|KakaoTalk Chats|저장한 날짜 ?:|Date Saved ?:|^\W*\[LINE\]", re.MULTILINE)
-_ANY_CLOCK = re.compile(r".{0,60}?(?<!\d)\d{1,2}:\d{2}(?!\d)")
-_CLOCK_SHARE = 0.1  # of the lines tell a time of day, above what was said: this is a chat, whoever wrote it
-_SPEAKER = re.compile(r"\s*([^\n:：]{1,40}[:：])\s")  # who says it, before what they say
-_SPEAKER_SHARE = 0.5  # of the lines begin with one who also begins another
-
-
-def has_header(sample: list[str]) -> bool:
-    """Return True if the first lines are the header of an export."""
-    return _HEADER.search("\n".join([line.strip() for line in sample if line.strip()][:5])) is not None
-
-
-def looks_like_a_chat(sample: list[str]) -> bool:
-    """Return True if it seems to be a chat, in whatever layout."""
-    lines = [line for line in sample if line.strip()]
-    clocks = sum(map(bool, map(_ANY_CLOCK.match, lines)))
-    told = max(_CLOCK_SHARE * len(lines), min(len(lines) / 3, 2))  # one clock in a short text is none
-    speakers = Counter(found[1] for found in map(_SPEAKER.match, lines) if found)
-    spoken = sum(count for count in speakers.values() if count > 1)
-    return has_header(sample) or clocks >= told or spoken > _SPEAKER_SHARE * len(lines)

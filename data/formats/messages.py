@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
+from data.formats.app_lines import is_notice_of_deletion
+
 if TYPE_CHECKING:
     from data.formats.files import Source
 
@@ -27,6 +29,9 @@ class Counts:
     system: int = 0  # what the app wrote: who came, who went
     deleted: int = 0  # messages taken back or hidden, of which only the notice is left
     broken: list[int] = field(default_factory=list)  # the first lines of what could not be read, from 1
+    records: int = 0  # lines or items of the file, where the format counts them
+    odd: list[int] = field(default_factory=list)  # those that look like messages, but as no rule of the format says
+    people: set[str] = field(default_factory=set)  # whom the file names beside those who wrote
 
 
 class Format(Protocol):
@@ -89,7 +94,10 @@ MARKS = "\u200b\u200e\u200f\u202a\u202c\u2068\u2069\ufeff"  # that apps put befo
 
 def is_deleted(text: str) -> bool:
     """Return True if a message is the notice that stands in the place of one that was taken back."""
-    return len(text) < _LONGEST_DELETED and text.strip(MARKS + " .").lower() in _DELETED
+    if len(text) >= _LONGEST_DELETED:
+        return False
+    bare = text.strip(MARKS + " .。").lower()
+    return bare in _DELETED or is_notice_of_deletion(bare)
 
 
 _SURROGATES = re.compile("[\ud800-\udfff]")

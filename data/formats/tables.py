@@ -1,6 +1,7 @@
 """Chats as tables: `Date,User,Message` as KakaoTalk for Mac writes it, also after a spreadsheet has changed it.
 
-The columns are told by the header's names, in whatever order, or by rows that begin with a date.
+The columns are told by the header's names, in whatever order, by rows that begin with a date, or by what stands in
+them (`data/formats/columns.py`).
 
 pandas cuts rows into cells, many at a time. Where a row ends, and whether it is one, is found out before: pandas says
 of no row in which line it began, takes a row that is too short for whole, and reads on to the end of the file after a
@@ -9,28 +10,27 @@ quote that nobody closed. Only who reads a table loads pandas, so what tells the
 
 import csv
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from io import StringIO
 
+from data.formats.app_lines import app_senders, people_named
+from data.formats.columns import Columns, by_content, by_name, said
 from data.formats.dates import cell_numbers, cell_time, date_order
 from data.formats.files import Lookahead, Source
 from data.formats.messages import LONGEST_MESSAGE, Counts, Message, is_deleted
+from data.formats.people import People
 
 COLUMNS = ("Date", "User", "Message")
-_NAMES = (
-    frozenset({"date", "datetime", "time", "timestamp", "날짜", "시간", "일시"}),
-    frozenset({"user", "sender", "name", "from", "author", "사용자", "이름", "보낸사람", "보낸 사람", "작성자"}),
-    frozenset({"message", "text", "content", "msg", "메시지", "내용", "대화"}),
-)
 _DELIMITERS = ",;\t"
 _SEP = re.compile(r"sep=.\s*$", re.IGNORECASE)  # a line for Excel, before the header
 _DATE_CELL = re.compile(r'"?(?:\d{1,4}[-./년] ?\d{1,2}[-./월] ?\d{1,4}|[34]\d{4}[.,]\d+)[^,;\t\n]{0,30}?"?(?=[,;\t])')
+_LOOKED_AT = 500  # lines that tell columns by what stands in them
 _MOST_LINES = 1000  # of one row
 _ROWS_AT_ONCE, _CHARACTERS_AT_ONCE = 10_000, 4 << 20  # given to pandas, so that memory does not grow with the file
 
-Row = tuple[str, str, str]  # date, user, message
+Row = tuple[str, ...]  # date, user, message, and what else Columns names
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class _Shape:
     """The way in which one file writes its rows."""
 
     delimiter: str
-    columns: tuple[int, int, int]  # where date, user and message stand
+    columns: Columns
     width: int
     header: bool
 
@@ -61,6 +61,8 @@ class Table:
         shape = _shape(sample)
         if shape is None:
             return 0.0
+        if shape.columns.date != 0 and not shape.header:
+            return 0.5  # its columns were told by what stands in them
         lines = [line.rstrip("\r\n") for line in sample if line.strip()]
         share = sum(_is_row(line, shape) for line in lines) / len(lines)
         return max(share, 0.5) if shape.header else share
@@ -68,28 +70,55 @@ class Table:
     def messages(self, source: Source, counts: Counts) -> Iterator[Message]:
         shape = _shape(source.sample)
         assert shape is not None, "this file scored nothing"
-        order = self._date_order(source, shape)
-        for number, row in _rows(source, shape):
-            if row is None:
-                counts.broken.append(number)
-                continue
-            date, sender, text = map(str.strip, row)
-            if is_deleted(text):
-                counts.deleted += 1
-            elif not sender or _says_the_app(sender, text):
-                counts.system += 1
-            else:
-                yield Message(cell_time(date, order), sender, text)
+        sample = [[row[number] for number in shape.columns.all] for row in _sample_rows(source.sample, shape)]
+        yield from messages_of(_rows(source, shape), shape.columns, self._date_order(source, shape), sample, counts)
 
     @staticmethod
     def _date_order(source: Source, shape: _Shape) -> str:
-        cells = [row[shape.columns[0]].strip() for row in _sample_rows(source.sample, shape)]
+        cells = [row[shape.columns.date].strip() for row in _sample_rows(source.sample, shape)]
         numbers = list(filter(None, map(cell_numbers, cells)))
         if all(first > 999 for first, _, _ in numbers):
             return "ymd"
         every = (cell_numbers(row[0].strip()) for _, row in _rows(source, shape) if row is not None)
         usual = "dmy" if any("." in cell for cell in cells[:3]) else "mdy"
         return date_order(((triple, None) for triple in every if triple), usual)
+
+
+def messages_of(
+    rows: Iterable[tuple[int, Row | None]],
+    columns: Columns,
+    order: str,
+    sample: Iterable[Sequence[str]],
+    counts: Counts,
+) -> Iterator[Message]:
+    """Yield the messages of rows that have the cells of `columns.all`, given with their numbers; None is a broken one.
+
+    Of the sample it is told which senders are the app.
+    """
+    apps = app_senders((row[1].strip(), row[2].strip()) for row in sample)
+    people = People(counts)
+    numbers = columns.all
+    identity = numbers.index(columns.identity) if columns.identity is not None else None
+    names = [numbers.index(number) for number in columns.names]
+    for number, row in rows:
+        counts.records += 1
+        if row is None:
+            counts.broken.append(number)
+            continue
+        sender, text = row[1].strip(), said(row, columns)
+        more = [row[name].strip() for name in names]
+        if identity is not None:
+            sender = people.sender(row[identity].strip(), sender, *more)
+        elif names:
+            people.add(*more)
+            sender = sender or next(filter(None, more), "")
+        if text is not None and is_deleted(text):
+            counts.deleted += 1
+        elif text is None or not sender or sender in apps or _says_the_app(sender, text):
+            counts.system += 1
+            counts.people.update(people_named(row[2].strip()))
+        else:
+            yield Message(cell_time(row[0].strip(), order), sender, text)
 
 
 def _is_row(line: str, shape: _Shape) -> bool:
@@ -119,17 +148,32 @@ def _shape(sample: list[str]) -> _Shape | None:
     if not lines:
         return None
     for delimiter in _DELIMITERS:
-        names = [cell.strip().lower() for cell in _cells(lines[0].rstrip("\r\n"), delimiter) or []]
-        found = [next((index for index, name in enumerate(names) if name in known), -1) for known in _NAMES]
-        if min(found) >= 0:
-            width = max(index for index, name in enumerate(names, 1) if name)
-            return _Shape(delimiter, (found[0], found[1], found[2]), width, header=True)
+        names = _cells(lines[0].rstrip("\r\n"), delimiter) or []
+        found = by_name(names)
+        if found is not None:
+            width = max(index for index, name in enumerate(names, 1) if name.strip())
+            return _Shape(delimiter, found, width, header=True)
     dated = [line for line in lines if _DATE_CELL.match(line)]
     counts = {delimiter: sum(line.count(delimiter) >= 2 for line in dated) for delimiter in _DELIMITERS}
     best = max(counts, key=lambda delimiter: counts[delimiter])
     if counts[best] == 0:
-        return None
-    return _Shape(best, (0, 1, 2), 3, header=False)
+        return _shape_of_content(lines)
+    return _Shape(best, Columns(0, 1, 2), 3, header=False)
+
+
+def _shape_of_content(lines: list[str]) -> _Shape | None:
+    """Return the shape of rows whose columns are told by what stands in them; None if they are none, or not clearly."""
+    for delimiter in _DELIMITERS:
+        rows = [row for line in lines[:_LOOKED_AT] if (row := _cells(line.rstrip("\r\n"), delimiter)) is not None]
+        width = len(rows[0]) if rows else 0
+        alike = [row for row in rows if len(row) == width]
+        if width < 3 or len(alike) < 0.9 * len(rows):
+            continue
+        found = by_content(alike)
+        if found is not None:
+            header = cell_time(rows[0][found.date].strip(), "ymd") is None
+            return _Shape(delimiter, found, width, header=header)
+    return None
 
 
 def header_names(sample: list[str]) -> str:
@@ -179,7 +223,7 @@ def _cells_of(records: list[str], shape: _Shape) -> Iterator[Row]:
         skip_blank_lines=False,
         lineterminator="\n",
     )
-    return zip(*(frame[column].tolist() for column in shape.columns))
+    return zip(*(frame[column].tolist() for column in shape.columns.all))
 
 
 def _chunks(records: Iterable[tuple[int, str | None]]) -> Iterator[list[tuple[int, str | None]]]:

@@ -8,11 +8,23 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
+from itertools import islice
 
-from data.formats.dates import date_order, in_order, month_of, on_day, weekday_of
+from data.formats.app_lines import app_senders, people_named, says_the_app
+from data.formats.dates import CLOCK, NUMBERS, date_order, in_order, month_of, on_day, weekday_of
 from data.formats.files import Lookahead, Source
 from data.formats.messages import LONGEST_MESSAGE, MARKS, Counts, Message, is_deleted
 
+_EVERY: list["Layout"] = []  # all layouts there are
+_NEAR, _ENOUGH = 30, 2  # records that are looked at for another layout, and messages in it that tell it
+_STAMPED = re.compile(
+    rf"[{MARKS}]*\W{{0,20}}(?:\d|[A-Z][a-z]{{2}}|[^\s\[\]]{{1,40}}\] \[|[\w ]{{1,100}}\] \[|오전|오후)"
+)
+# A line that begins as messages do, with a date and a time of day and then more: it may be one in an unknown way.
+_LIKE_A_MESSAGE = re.compile(
+    rf"[{MARKS}]*\W{{0,3}}(?:{NUMBERS}|[A-Z][a-z]{{2,8}}\.? \d{{1,2}}, \d{{4}})\W{{1,3}}(?:at )?{CLOCK}\W"
+)
+_AROUND_TEXT = MARKS.replace("\u2068", "").replace("\u2069", "") + " \t\n\r"  # a mention at the end keeps its bounds
 Record = tuple[int, str | None]  # the number of its first line, and the text if it is any
 
 
@@ -28,8 +40,14 @@ class Layout:
     day: re.Pattern[str]
     system: re.Pattern[str]
     system_sender: re.Pattern[str] | None = None  # a line of the app that looks like a message
-    system_text: re.Pattern[str] | None = None  # the same, under somebody's name
     quotes: bool = False  # around a message of several lines
+
+    def __post_init__(self) -> None:
+        _EVERY.append(self)
+
+    def begins(self, record: str) -> bool:
+        """Return True if a message or a day in this layout begins here."""
+        return self.message.match(record) is not None or (self.dated is self.day and self.day.match(record) is not None)
 
     def score(self, sample: list[str]) -> float:
         """Return the share of the lines in which a message begins."""
@@ -41,23 +59,28 @@ class Layout:
         records = _records(source.lines(), self.message, _crlf_ends_records(source.sample, self.message))
         if self.quotes:
             records = _unquoted(records, self.message)
-        return _Reader(self, self._date_order(source), counts).messages(records)
+        return _Reader(self, source, counts).messages(records)
 
     @property
     def dated(self) -> re.Pattern[str]:
         """The pattern that tells the date: of every message, or of the day that began above it."""
         return self.message if {"first", "month"} & self.message.groupindex.keys() else self.day
 
-    def _date_order(self, source: Source) -> str:
+    def apps(self, source: Source) -> frozenset[str]:
+        """Return the senders of this file who are the app."""
+        found = filter(None, map(self.message.match, source.sample))
+        return app_senders((_bare_sender(match["sender"]), match["text"] or "") for match in found)
+
+    def date_order(self, source: Source) -> str:
         """Return the order of the dates in this file, decided by all of it unless they begin with the year in full."""
         if "first" not in self.dated.groupindex:
             return "ymd"
         found = next(filter(None, map(self.dated.match, source.sample)), None)
         if found is None or len(found["first"] or "2000") == 4:
             return "ymd"
-        clock = next(filter(None, map(self.message.match, source.sample)))
-        usual = "mdy" if (clock["after"] or "").isupper() and "/" in found[0] else "dmy"
-        if clock["before"]:  # where the half of the day stands first, so does the year
+        clock = next(filter(None, map(self.message.match, source.sample)), None)
+        usual = "mdy" if clock and (clock["after"] or "").isupper() and "/" in found[0] else "dmy"
+        if clock and clock["before"]:  # where the half of the day stands first, so does the year
             usual = "ymd"
         matches = (self.dated.match(line) for line in source.lines() if line is not None)
         return date_order(((_numbers(match), _weekday(match)) for match in matches if match), usual)
@@ -66,10 +89,12 @@ class Layout:
 class _Reader:
     """The joining of one file's records to messages. All that stands before the first message is the header."""
 
-    def __init__(self, layout: Layout, order: str, counts: Counts) -> None:
+    def __init__(self, layout: Layout, source: Source, counts: Counts) -> None:
         self._layout = layout
-        self._order = order
+        self._source = source
+        self._order = layout.date_order(source)
         self._counts = counts
+        self._is_app = dict.fromkeys(layout.apps(source), True)  # by sender, as far as known
         self._day: date | None = None
         self._senders: set[str] = set()
         self._stamp = ""  # how the last message's time was written
@@ -80,7 +105,9 @@ class _Reader:
 
     def messages(self, records: Iterable[Record]) -> Iterator[Message]:
         layout = self._layout
-        for number, record in records:
+        following = Lookahead(records)
+        for number, record in following:
+            self._counts.records += 1
             if record is None:
                 yield from self._finish()
                 self._counts.broken.append(number)
@@ -91,12 +118,20 @@ class _Reader:
                 yield from self._finish()
                 if layout.dated is layout.day:
                     self._day, self._stamp = _day(match, self._order), ""
-            elif layout.system.match(record) or self._is_invitation(record):
+            elif (match := layout.system.match(record)) or self._is_invitation(record):
                 yield from self._finish()
                 if is_deleted(record):
                     self._counts.deleted += 1
                 else:
-                    self._counts.system += 1
+                    self._count_app(record[match.end() if match and match.end() < len(record) else 0 :])
+            elif (other := self._other_layout(record, following)) is not None:
+                yield from self._finish()
+                self._layout, self._order, self._day, self._stamp = other, other.date_order(self._source), None, ""
+                layout = other
+                if match := layout.message.match(record):
+                    self._begin(match)
+                elif match := layout.day.match(record):
+                    self._day = _day(match, self._order)
             elif self._said is not None:
                 self._go_on(record, number)
         yield from self._finish()
@@ -107,11 +142,13 @@ class _Reader:
         if stamp != self._stamp:
             day = self._day if self._layout.dated is self._layout.day else _day(match, self._order)
             self._stamp, self._time = stamp, on_day(day, match) if day else None
-        self._sender = match["sender"].strip(MARKS + " \u202f\u00a0").removeprefix("~").strip(MARKS + " \u202f\u00a0")
+        self._sender = _bare_sender(match["sender"])
         self._said, self._length = [match["text"] or ""], len(match.string)
 
     def _go_on(self, record: str, number: int) -> None:
         assert self._said is not None
+        if _LIKE_A_MESSAGE.match(record):
+            self._counts.odd.append(number)
         fits = self._length <= LONGEST_MESSAGE
         self._length += len(record)
         if self._length <= LONGEST_MESSAGE:
@@ -119,25 +156,61 @@ class _Reader:
         elif fits:
             self._counts.broken.append(number)
 
+    def _other_layout(self, record: str, following: Lookahead[Record]) -> Layout | None:
+        """Return the layout in which the file goes on, where two exports were put together; None if it does not.
+
+        One message in another layout is rather a quotation. A day without a date in every message may stand first.
+        """
+        if not _STAMPED.match(record):
+            return None
+        others = [layout for layout in _EVERY if layout is not self._layout and layout.begins(record)]
+        if not others:
+            return None
+        near = [(number, text) for number, text in islice(following, _NEAR)]
+        following.take_back(near)
+        for other in others:
+            begun = 0
+            for _, text in near:
+                if text is not None and self._layout.message.match(text):
+                    break
+                begun += text is not None and other.message.match(text) is not None
+            if begun >= _ENOUGH:
+                return other
+        return None
+
     def _is_invitation(self, record: str) -> bool:
         """Return True for `X invited Y.` of an X who has spoken: KakaoTalk for Windows writes it like a second line."""
         return " invited " in record and record.split(" invited ")[0] in self._senders and record.endswith(".")
 
+    def _count_app(self, line: str) -> None:
+        self._counts.system += 1
+        self._counts.people.update(people_named(line))
+
+    def _is_of_the_app(self, raw: str) -> bool:
+        """Return True if the first line of what is said under a name is the app's: it marks its own with U+200E."""
+        if self._sender not in self._is_app:
+            says = self._layout.system_sender
+            self._is_app[self._sender] = says is not None and says.search(self._sender) is not None
+        return self._is_app[self._sender] or (raw.startswith("\u200e") and says_the_app(raw))
+
     def _finish(self) -> Iterator[Message]:
         if self._said is None:
             return
-        text = "\n".join(self._said).strip(MARKS + " \t\n\r")
-        layout, raw = self._layout, self._said[0]
+        text = "\n".join(self._said).strip(_AROUND_TEXT)
+        raw = self._said[0]
         self._said = None
-        if (layout.system_sender and layout.system_sender.search(self._sender)) or (
-            layout.system_text and layout.system_text.match(raw)
-        ):
-            self._counts.system += 1
+        if self._is_of_the_app(raw):
+            self._count_app(raw if says_the_app(raw) else f"{self._sender}: {raw}")
         elif is_deleted(text):
             self._counts.deleted += 1
         else:
             self._senders.add(self._sender)
             yield Message(self._time, self._sender, text)
+
+
+def _bare_sender(name: str) -> str:
+    """Return a sender's name without the marks and the tilde that apps put around it."""
+    return name.strip(MARKS + " \u202f\u00a0").removeprefix("~").strip(MARKS + " \u202f\u00a0")
 
 
 def _numbers(match: re.Match[str]) -> tuple[int, int, int]:

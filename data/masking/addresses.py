@@ -75,11 +75,21 @@ _AFTER_THE_WORD = re.compile(
     r"((?:주소|배송지|사는 ?곳|보내(?:실|줄) ?곳)[^\d\n]{0,8}?[\s:은는가]\s?)"
     rf"(?:{_STREET}|{_LAND})\s?{_NUMBER}{_DETAIL}"
 )
+# A street and its number alone: no adverb, a number of two digits or more, and then nothing that it could count.
+_ADVERBS = (
+    "그야말|실제|때때|대체|절대|진짜|가짜|스스|억지|함부|의외|참고|최대|최소|추가|별도|임의|무료|유료|공짜|강제|정식|예정|계획|생각|말씀|약속|순서|차례|"
+    "마음|시간|가격|원래|사실|그런대|단독|자체|전체|이대|그대|저대|제대|되는대|하는대|멋대|맘대|뜻대|공식|별개|하나|둘째|첫째"
+)
+_STREET_ALONE = re.compile(
+    rf"(?<![가-힣])(?!(?:{_ADVERBS})로)[가-힣]{{2,7}}?(?:대로|로){_NO_STREET}\s?\d{{2,4}}(?:-\d{{1,3}})?(?![\d:,.]\d|\d)"
+    r"(?=(?:번지|이야|야|입니다|임|이에요|예요|에요|으로|로|에서|에|인데|이고|래|라고|앞|옆)(?:[^가-힣]|$|\s)|\s?(?:[.,!?)]|$)|\s와)"
+    + _DETAIL
+)
 
 
 def mask_addresses(text: str) -> str:
     """Return the text with a mark in the place of each address."""
     if not _MAYBE_ADDRESS.search(text):
         return text
-    text = _FULL_ADDRESS.sub(_ADDRESS, text)
+    text = _STREET_ALONE.sub(_ADDRESS, _FULL_ADDRESS.sub(_ADDRESS, text))
     return _AFTER_THE_WORD.sub(rf"\1{_ADDRESS}", text)

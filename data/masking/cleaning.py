@@ -6,7 +6,8 @@ from pydantic import BaseModel
 
 from data.formats.messages import is_deleted
 from data.masking.characters import normalize, replace_emoji
-from data.masking.names import mask_names, name_pattern
+from data.masking.doubtful import Note
+from data.masking.names import NamePattern, mask_bounded_mentions, mask_names, name_pattern
 from data.masking.personal import mask_emails, mask_numbers
 from data.masking.placeholders import mask_placeholders, placeholder
 from data.masking.tags import mark, with_tags, without_marks
@@ -48,15 +49,16 @@ class Cleaner:
         self._in_chats = name_pattern(plan.senders, plan.aliases, plan.not_names)
         self._in_documents = name_pattern((), plan.aliases, plan.not_names)
 
-    def __call__(self, sender: str | None, message: str) -> str:
+    def __call__(self, sender: str | None, message: str, note: Note | None = None) -> str:
         names = self._in_documents if sender is None else self._in_chats
-        return clean(message, names, lower_case=self.options.lower_case)
+        return clean(message, names, lower_case=self.options.lower_case, note=note)
 
 
-def clean(text: str, names: re.Pattern[str] | None = None, *, lower_case: bool = True) -> str:
+def clean(text: str, names: NamePattern | None = None, *, lower_case: bool = True, note: Note | None = None) -> str:
     """Return the message with its private parts and pictures as TAGS; empty if nothing is left to learn from.
 
-    `names` finds the people to mask (`name_pattern`). Lines are stripped, empty ones dropped.
+    `names` finds the people to mask (`name_pattern`), and `note` is told of the doubtful ones (`mask_names`). Lines are
+    stripped, empty ones dropped.
     """
     if is_deleted(text):
         return ""
@@ -64,11 +66,12 @@ def clean(text: str, names: re.Pattern[str] | None = None, *, lower_case: bool =
     found = placeholder(normalize(text).strip())
     if found is not None:
         return with_tags(found)
+    text = mask_bounded_mentions(text)
     text = mask_placeholders(normalize(replace_emoji(text, mark("<EMOJI>"))))
     text = "\n".join(filter(None, map(str.strip, text.split("\n"))))
+    text = mask_people(text, names, note)  # a capital may tell a name from a word
     if lower_case:
         text = text.lower()
-    text = mask_people(text, names)
     text = _LONG_RUN.sub(r"\1\1\1\1\1", text)
     if _EMPTY_BRACKETS.search(text):
         text = _without_empty_brackets(text)
@@ -90,7 +93,7 @@ def _without_empty_brackets(text: str) -> str:
     return "".join(kept)
 
 
-def mask_people(text: str, names: re.Pattern[str] | None) -> str:
+def mask_people(text: str, names: NamePattern | None, note: Note | None = None) -> str:
     """Return the text with marks for links and people's data.
 
     The order matters: e-mail addresses hold domains and names, and numbers may hold numbers.
@@ -101,4 +104,4 @@ def mask_people(text: str, names: re.Pattern[str] | None) -> str:
     if "." in text:
         text = _BARE_LINK.sub(mark("<URL>"), text)
     text = mask_numbers(text)
-    return text if names is None else mask_names(text, names)
+    return text if names is None else mask_names(text, names, note)

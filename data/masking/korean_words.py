@@ -42,31 +42,57 @@ PLACES = frozenset(
     """.split()
 )
 
-# Given names that are said far more often as words: names only in full, or when somebody is called by them.
+# Given names that are said far more often as words: names only in full, or where a person must be meant.
 COMMON_WORDS = frozenset(
     """
-    가람 가수 가을 가인 가정 가지 간호 감사 강산 강한 개성 건지 겨우 겨울 경기 경우 경주 경지 경향 경호 고문 고민 고백
-    고수 고아 고운 고은 고향 공원 공주 광주 구름 구현 국민 근래 금성 기대 기도 기본 기쁨 기수 기술 기억 기운 기자 기준
-    기호 나라 나래 나무 나비 나온 나은 나중 남녀 남성 남주 노을 누리 다리 다만 다솜 다운 다정 다해 단비 단순 단연 단지
-    대기 대로 대우 대중 대표 대학 대한 대해 대화 도덕 도도 도시 도안 동경 동기 동성 동심 동안 동원 동화 두리 마루 마리
-    마음 만나 만남 만세 만화 말자 명복 명성 명수 명예 명화 모순 모아 모양 모자 무대 무리 무섭 무언 무협 문명 문신 문자
-    문제 문학 문화 미녀 미덕 미라 미래 미련 미리 미모 미소 미정 미주 미진 미학 미화 민주 바다 별이 보라 보람 보리 보배
-    보석 보수 보아 복선 복수 봄이 빛나 사라 사랑 상관 상담 상대 상상 상수 상식 상실 상영 상인 상주 상태 상호 새롬 새벽
-    샛별 서로 서정 선물 선배 선수 선율 선진 선택 선호 설마 설명 설정 성경 성공 성실 성우 성원 성인 성향 세계 세대 세라
-    세상 세월 소녀 소리 소망 소문 소설 소수 소식 소원 소유 소재 소주 소중 소진 소화 솔로 수도 수록 수성 수수 수시 수영
-    수원 수정 수준 수지 수호 순수 순정 슬기 승리 승부 승진 시간 시내 시대 시도 시민 시선 시안 시원 시인 시작 신경 신나
-    신비 신선 신호 신화 아라 아름 아린 아무 아예 아이 아주 애정 애환 양심 엄지 여름 여백 여성 여신 여우 여운 여유 여정
-    여주 연기 연습 연애 연인 연주 연하 열매 영광 영구 영상 영웅 영원 영재 영주 영향 영화 예나 예상 예수 예술 예정 예지
-    오래 오만 오해 오후 완성 용기 용서 우리 우선 우연 우정 우주 운동 운명 원래 원수 원주 유령 유리 유명 유선 유성 유아
-    유지 유학 윤리 은근 은유 은하 은혜 의도 의리 의문 의미 의사 의상 의식 의심 의지 이나 이든 이루 이름 이미 이민 이별
-    이상 이성 이슬 이유 이제 이해 이후 인간 인권 인기 인도 인사 인상 인성 인수 인식 인연 인재 인정 인하 인형 일단 일상
-    자리 자세 자식 자신 자아 자연 자유 자주 장소 장애 재기 재미 재주 재현 전주 전진 정기 정도 정리 정말 정상 정서 정석
-    정성 정수 정식 정신 정원 정의 정조 정지 제대 제일 조건 조금 조명 조연 조용 조은 조화 존재 종식 종일 주기 주소 주식
-    주연 주옥 주의 주인 주제 중기 중심 지구 지금 지나 지도 지만 지성 지수 지연 지원 지은 지인 지하 지혜 진리 진솔 진수
-    진실 진심 진영 진정 진주 진지 진행 진화 차라 창조 천사 철학 청소 청주 청춘 초대 초롱 충주 태도 태양 평소 평화 하나
-    하늘 하라 하루 하지 한결 한국 한별 한솔 한심 한참 한창 해도 해서 해석 햇살 행복 향수 향연 혁명 현대 현상 현실 현재
-    형식 형제 형태 혜성 호구 화성 환경 환상 환희 효과 희대 희망 희열
+    가수 가을 가정 가지 간호 감사 강산 강한 개성 건지 겨우 겨울 경기 경우 경주 경지 경향 고문 고민 고백 고수 고아 고운
+    고은 고향 공원 공주 광주 구름 구현 국민 근래 금성 기대 기도 기본 기쁨 기수 기술 기억 기운 기자 기준 기호 나라 나무
+    나비 나온 나은 나중 남녀 남성 남주 노을 누리 다리 다만 다운 다정 다해 단비 단순 단연 단지 대기 대로 대우 대중 대표
+    대학 대한 대해 대화 도덕 도도 도시 도안 동경 동기 동성 동심 동안 동원 동화 마루 마리 마음 만나 만남 만세 만화 말자
+    명복 명성 명예 명화 모순 모아 모양 모자 무대 무리 무섭 무언 무협 문명 문신 문자 문제 문학 문화 미녀 미덕 미래 미련
+    미리 미모 미소 미학 미화 민주 바다 별이 보라 보람 보리 보석 보수 보아 복선 복수 봄이 빛나 사라 사랑 상관 상담 상대
+    상상 상수 상식 상실 상영 상인 상주 상태 상호 새벽 샛별 서로 서정 선물 선배 선수 선율 선진 선택 선호 설마 설명 설정
+    성경 성공 성실 성우 성원 성인 성향 세계 세대 세상 세월 소녀 소리 소망 소문 소설 소수 소식 소원 소유 소재 소주 소중
+    소화 솔로 수도 수록 수성 수수 수시 수영 수원 수정 수준 수지 수호 순수 순정 슬기 승리 승부 승진 시간 시내 시대 시도
+    시민 시선 시안 시원 시인 시작 신경 신나 신비 신선 신호 신화 아름 아무 아예 아이 아주 애정 애환 양심 엄지 여름 여백
+    여성 여신 여우 여운 여유 여정 여주 연기 연습 연애 연인 연주 연하 열매 영광 영구 영상 영웅 영원 영재 영주 영향 영화
+    예상 예수 예술 예정 예지 오래 오만 오해 오후 완성 용기 용서 우리 우선 우연 우정 우주 운동 운명 원래 원수 원주 유령
+    유리 유명 유선 유성 유아 유지 유학 윤리 은근 은유 은하 은혜 의도 의리 의문 의미 의사 의상 의식 의심 의지 이나 이루
+    이름 이미 이민 이별 이상 이성 이슬 이유 이제 이해 이후 인간 인권 인기 인도 인사 인상 인성 인수 인식 인연 인재 인정
+    인하 인형 일단 일상 자리 자세 자식 자신 자아 자연 자유 자주 장소 장애 재기 재미 재주 재현 전주 전진 정기 정도 정리
+    정말 정상 정서 정석 정성 정수 정식 정신 정원 정의 정조 정지 제대 제일 조건 조금 조명 조연 조용 조은 조화 존재 종식
+    종일 주기 주소 주식 주연 주옥 주의 주인 주제 중심 지구 지금 지나 지도 지만 지성 지연 지원 지은 지인 지하 지혜 진리
+    진솔 진수 진실 진심 진영 진정 진주 진지 진행 진화 차라 창조 천사 철학 청소 청주 청춘 초대 충주 태도 태양 평소 평화
+    하나 하늘 하라 하루 하지 한결 한국 한심 한참 한창 해도 해서 해석 햇살 행복 향수 향연 혁명 현대 현상 현실 현재 형식
+    형제 형태 호구 화성 환경 환상 환희 효과 희대 희망 희열
     """.split()
+)
+
+# Words of every day that people take for a display name: a person only where somebody is called by it, or after an @.
+EVERYDAY = frozenset(
+    """
+    영화 정말 진짜 그냥 다시 내가 역시 드라마 하지만 이렇게 완전 그래도 최고 평점 스토리 이거 가장 이건 이게 나름 지금
+    뭔가 근데 계속 이야기 조금 무슨 느낌 아주 나는 모두 솔직히 아직도 특히 하나 별로 제일 모든 내내 액션 아니라 명작
+    재미 제가 어떤 나도 요즘 전혀 저도 결국 아직 보다 없이 혼자 먼저 약간 쓰레기 아니다 엄청 처음 하지 그러나 항상 대박
+    너무나 감독 그저 코미디 그래서 절대 여자 내용 생각 훨씬 그게 배우 기분 남자 다소 갑자기 점점 굉장히 정도 바로 장면
+    나만 이젠 차라리 주인공 말고 기대 반전 지금도 가슴 다들 음악 진심 누가 당시 다만 연락 아무리 더욱 도대체 제발 그나마
+    오히려 언제나 살짝 시즌 결말 일본 시리즈 사람들 열심히 모습 아니 방법 거의 빨리 몰라요 전개 그런데 확실히 여전히
+    의외로 눈물 분위기 벌써 우연히 평점은 캐릭터 물론 누구나 이유 어느 왠지 친구 어제 매력 평범 노래 가끔 나중에 어디서
+    뭐지 우리가 대사 음악이 당신 앞으로 언제 대체 자기 만남 로맨스 머리 예전 그래
+    오늘 내일 모레 안녕 우리집 집 아침 점심
+    저녁 밤 새벽 주말 월요일 화요일 수요일 목요일 금요일 토요일 일요일 학교 회사 여행
+    커피 맥주 소주 치킨 라면 떡볶이 고기
+    밥 물 비 눈 봄 여름 가을 겨울 엄청나 행복 희망 사람 세상 인생 시작 마지막
+    마음 소리 이별 추억 그녀 그대 청춘 행운 천사
+    악마 왕자 공주 요정 바보 천재 부자 거지 백수 직장인 학생 선생 집사 고양이
+    강아지 냥이 멍멍이 하루 매일 퇴근 출근 휴가
+    월급 배고파 졸려 피곤 귀찮아 화이팅 파이팅 아무나 아무거나 아무도 누구 누구게 몰라 글쎄 음 응 네 예 아뇨 그럼 좋아
+    """.split()
+)
+
+# Syllables before 아 or 야 that are no one-syllable name (`앉아`, `가야`), nor before 님 (`손님`).
+NOT_CALLED = frozenset(
+    "알살날놀돌담감안참남막맞받잡앉찾같많작삼팔갈말볶낚닦깎앓쏟닿놓좋쌓가나너해와서자보이도사오뭐애얘손형누장달별"
 )
 
 # Words in which one of them seems to be called.
@@ -95,20 +121,6 @@ PARTICLES = (
 GLUED = """
     한테 에게 랑 씨 님 형 누나 언니 오빠 쌤 선배 때문 땜 덕분 보고 빼고 말고 하고 네집 엄마 아빠 어머니 아버지 생일
     얘기 이야기 전화 번호 대리 과장 팀장 부장 차장 사장 실장 원장 회장 교수 집에 어디 언제 왜 뭐 빨리 지금 오늘 내일
-    어제 축하 안녕 미안 고마 사랑해
+    어제 축하 안녕 미안 고마 사랑해 왔 갔 온다 온대 간다 간대 와라 와봐 와서 어딨 있 없 인가 쓰 찡 짱 자냐
+    자나 자니 먹 보러 말이 말은 톡 카톡 최고 화이팅 파이팅 답장 부터 랑은 땡큐 바보 멋져 예뻐 귀여
     """.split()
-
-# First names and surnames that are English words as well: masked as a part of a full name only.
-ENGLISH_WORDS = frozenset(
-    """
-    ace amber angel april apr art aug august autumn baker ball bay bell bill black bob brown buddy bush carol chance
-    charity chase chip christian cliff cook crystal daisy dale dawn day dean dec dick don drew duke earl faith feb
-    fisher forest frank gene glen grace grant gray green guy harmony hazel heath heaven hill holly honey hope hunter
-    iris ivy jan jean jet joy jul july jun june junior king kitty lane lily long lucky major mar mark mason max may
-    melody mercy miles min mon moon nick norm nov oct olive page park pat patience pearl peg penny price prince queen
-    ray red reed rice rich river rob robin rocky rose ruby rusty sandy sat sea sep sky song star stone sue summer sun
-    sunny terry tom tony trip van victor violet wade ward white will winter wood woods young the and you for love baby
-    happy smile life dream hello bye good bad big little new old best super real the mother father sister brother
-    teacher doctor boss manager leader member friend company office home school seoul busan korea phone galaxy iphone
-    """.split()
-)

@@ -1,10 +1,10 @@
 """The people of a chat masked in what they write: names of senders, and of others that the user lists.
 
 A whole name is found anywhere. A given name is found as a word of its own, with or without what Korean glues to it,
-which is kept (`철수야` -> `<NAME>야`, `민준이한테` -> `<NAME>이한테`: the 이 belongs to what is glued). One that is
-also a word of the language is found only in full or as only people are spoken of (`하늘아`, `보라 언니`); one of a
-single syllable never without its surname. Of a Latin name every part counts as a word of its own, in any case, unless
-it is an English word (Will, May, Mark). `@` and whatever name follows is one <NAME>.
+which is kept (`철수야` -> `<NAME>야`, `민준이한테` -> `<NAME>이한테`: the 이 belongs to what is glued), and as it is
+written in Latin letters (`cheolsu`). Of a Latin name every part counts as a word of its own, in any case, also at the
+beginning of a handle (`seoha_m`). One that is also a word of the language, and one of a single syllable, is found where
+a person must be meant (data/masking/doubtful.py). `@` and whatever name follows is one <NAME>.
 
     data/aliases.txt      more names to mask, one a line
     data/not-names.txt    words that are never masked as a name, one a line
@@ -16,14 +16,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from data.errors import DataError
+from data.masking import doubtful
 from data.masking.characters import normalize, replace_emoji
+from data.masking.doubtful import WORD_END, WORD_START, Doubtful
 from data.masking.korean_words import (
     CLOSED_PARTICLES,
     COMMON_WORDS,
-    ENGLISH_WORDS,
+    EVERYDAY,
     FIRST_SYLLABLES,
     GLUED,
-    HONORIFICS,
     KEPT,
     LONG_SURNAMES,
     NOT_NAMES,
@@ -35,9 +36,10 @@ from data.masking.korean_words import (
     VERB_ENDINGS,
     VERB_STEMS,
 )
+from data.masking.latin_words import ENGLISH_NAMES, ENGLISH_WORDS, IN_HANGUL, romanised, romanised_person
 from data.masking.tags import mark
 
-_NAME, _PHONE = mark("<NAME>"), mark("<PHONE>")
+_NAME, _PHONE, _EMOJI = mark("<NAME>"), mark("<PHONE>"), mark("<EMOJI>")
 
 # What people add to a display name: `김철수 팀장님`, `김철수(3반)`, `민준맘`.
 _TITLE = re.compile(
@@ -46,19 +48,82 @@ _TITLE = re.compile(
     r"|\s*[(\[].*$"
 )
 _ALPHABETS = "A-Za-z0-9À-\u058f\u1e00-\u1fff"  # Latin, Greek, Cyrillic, Armenian
-_WORD_START = r"(?:(?<![가-힣])|(?<=(?<![가-힣])우리)|(?<=(?<![가-힣])울))"  # 우리철수, 울철수
-_WORD_END = r"(?![가-힣ㅏ-ㅖㅣ])"  # 영호ㅓ is a slip of 영화
+_HAN, _KANA = "\u3400-\u9fff", "\u3041-\u30ff"
+_LATIN_TAIL = r"(?:_[a-z0-9_.]*+|\d[a-z0-9_]*+)?(?:#\d{4}(?!\d))?"  # seoha_m, nayul90, nora_f#0001
+_ID_MENTION = re.compile(r"<@[!&]?[A-Z0-9]{5,24}>", re.IGNORECASE)
+_BOUNDED_MENTION = re.compile(r"@\u2068([^\u2069\n]{1,100})\u2069")
 
 
-def mask_names(text: str, names: re.Pattern[str]) -> str:
-    """Return the text with a mark in the place of every name that `name_pattern` finds."""
-    return names.sub(lambda found: found[0] if found.lastgroup == "kept" else _NAME, text)
+@dataclass(frozen=True)
+class NamePattern:
+    """The expressions by which people are found; Latin ones are looked for only where there are such letters.
+
+    Those with a group "kept" match words that are no names, so that nothing is found in them.
+    """
+
+    mentions: re.Pattern[str]
+    hangul: re.Pattern[str] | None
+    latin: re.Pattern[str] | None
+    doubtful: doubtful.Patterns
+
+    def means(self, form: str) -> bool:
+        """Return True if a form, as `forms` gives it, can mean one of these people."""
+        bare = form.removeprefix("@")
+        by_word = (self.doubtful.hangul, self.doubtful.other)
+        others = filter(None, (self.latin, self.hangul, *by_word))
+        return any(pattern.search(f"{bare}이") or pattern.search(bare) for pattern in others)
 
 
-def name_pattern(senders: Iterable[str], aliases: Iterable[str] = (), kept: Iterable[str] = ()) -> re.Pattern[str]:
-    """Return one expression for all names of the senders, the aliases and mentions, for `mask_names`.
+def mask_names(text: str, names: NamePattern, note: doubtful.Note | None = None) -> str:
+    """Return the text with a mark in the place of every name that `name_pattern` finds.
 
-    It matches the name alone, so that a particle after it is kept. Words in `kept` are matched as its group "kept".
+    `note` is told of words that are names as well, and whether each was taken for a person.
+    """
+    if "@" in text:
+        text = names.mentions.sub(_NAME, text)
+    has_latin = _NOT_HANGUL.search(text) is not None
+    if has_latin and names.latin is not None:
+        text = names.latin.sub(_NAME, text)
+    if names.hangul is not None:
+        text = names.hangul.sub(lambda found: found[0] if found.lastgroup == "kept" else _NAME, text)
+    return doubtful.mask(text, names.doubtful, has_latin, note)
+
+
+def forms(text: str, names: NamePattern) -> list[str]:
+    """Return what `mask_names` takes for names in a text, as it is written there."""
+    found: list[str] = []
+
+    def taken(match: re.Match[str]) -> str:
+        if match.lastgroup == "kept":
+            return match[0]
+        found.append(match[0])
+        return _NAME
+
+    for pattern in filter(None, (names.mentions, names.latin, names.hangul)):
+        text = pattern.sub(taken, text)
+    doubtful.mask(text, names.doubtful, True, lambda word, person: found.append(word) if person else None)
+    return found
+
+
+_NOT_HANGUL = re.compile("[A-Za-z\u00c0-\u1fff\u3041-\u30ff\u3400-\u9fff]")
+
+
+def mask_bounded_mentions(text: str) -> str:
+    """Return the text with a mark for mentions whose bounds the app gives: `@\u2068Nora\u2069`, `<@U01AB2CD3>`."""
+    if "\u2068" in text or "<@" in text:
+        return _BOUNDED_MENTION.sub(_NAME, _ID_MENTION.sub(_NAME, text))
+    return text
+
+
+def mentioned(text: str) -> list[str]:
+    """Return the names that an app has put between marks, as it does for mentions."""
+    return _BOUNDED_MENTION.findall(text) if "@\u2068" in text else []
+
+
+def name_pattern(senders: Iterable[str], aliases: Iterable[str] = (), kept: Iterable[str] = ()) -> NamePattern:
+    """Return the expressions for all names of the senders, the aliases and mentions, for `mask_names`.
+
+    They match the name alone, so that a particle after it is kept. Words in `kept` are matched as their group "kept".
     """
     roster = _Roster()
     for sender in senders:
@@ -70,18 +135,23 @@ def name_pattern(senders: Iterable[str], aliases: Iterable[str] = (), kept: Iter
 
 @dataclass
 class _Roster:
-    """The names to look for, by where: anywhere, at a word's start, as a word, where somebody is called, in Latin."""
+    """The names to look for, by where: anywhere, at a word's start, as a word, in Latin, and the doubtful ones."""
 
     anywhere: set[str] = field(default_factory=set)
     starts: set[str] = field(default_factory=set)
     words: set[str] = field(default_factory=set)
-    calls: set[str] = field(default_factory=set)
     latin: set[str] = field(default_factory=set)
+    romanised: set[str] = field(default_factory=set)  # patterns
     any_surname: set[str] = field(default_factory=set)  # given names of which no surname is known
+    displays: set[str] = field(default_factory=set)  # whole, as they stand after an @, emoji as marks
+    doubtful: Doubtful = field(default_factory=Doubtful)
 
     def add(self, sender: str) -> None:
         """Look for a display name: whole, without its title, and the names in it."""
         display = _plain(sender)
+        written = " ".join(normalize(replace_emoji(sender, _EMOJI)).lower().split()).lstrip("~ ")
+        if any(map(str.isalnum, display)) and display not in NOT_NAMES:
+            self.displays |= {display, written}
         for name in {display, display.strip("~^.,!?♥♡★☆ "), _without_titles(display)}:
             if _is_name(name):
                 self._add_whole(name)
@@ -93,9 +163,33 @@ class _Roster:
         likely = [name for name in map(_without_titles, parts) if _is_likely_given_name(name)]
         if len(likely) == 1 and " " not in _without_titles(display).strip(" "):  # `분당/철수/85`, but no `고운 마음`
             self._add_given(likely[0], surname_known=False)
-        latin = re.findall(r"[^\W\d_가-힣ㄱ-ㅣ]+", display)
-        if len(latin) > 1 or latin == [display]:
-            self.latin |= {part for part in latin if len(part) >= 3 and part not in ENGLISH_WORDS | NOT_NAMES}
+        for part in re.findall(r"[^\W\d_가-힣ㄱ-ㅣ]+", display):
+            self._add_latin(part)
+
+    def _add_latin(self, part: str) -> None:
+        """Look for one word of a name that is not written in Hangul."""
+        if part in IN_HANGUL:
+            self.words.add(IN_HANGUL[part])
+        if re.fullmatch(f"[{_HAN}{_KANA}]+", part):
+            self._add_east_asian(part)
+        elif part in ENGLISH_NAMES:
+            self.doubtful.names.add(part)
+        elif part in ENGLISH_WORDS:
+            self.doubtful.words.add(part)
+        elif len(part) >= 3 and part not in NOT_NAMES:
+            self.latin.add(part)
+
+    def _add_east_asian(self, part: str) -> None:
+        """Look for a name in Han or Kana: 田中太郎 is also 田中さん and 太郎くん, 王小明 also 小明."""
+        if re.fullmatch(f"[{_HAN}]{{4}}", part):
+            self.doubtful.kana |= {part[:2], part[2:]}
+        elif re.fullmatch(f"[{_HAN}]{{3}}", part):
+            self.doubtful.kana |= {part[:2], part[:1], part[2:]}
+            self.latin.add(part[1:])
+        elif len(part) < 5:
+            self.doubtful.kana.add(part)
+        if len(part) > 4 or re.fullmatch(f"[{_HAN}]{{2,4}}", part):
+            self.latin.add(part)
 
     def add_alias(self, alias: str) -> None:
         """Look for a name that the user wants masked, whatever else it may mean."""
@@ -109,11 +203,17 @@ class _Roster:
             self.latin.add(name)
 
     def _add_whole(self, name: str) -> None:
-        if re.fullmatch("[가-힣]{2}", name):
+        if name in EVERYDAY - COMMON_WORDS:
+            self.doubtful.everyday.add(name)
+        elif re.fullmatch("[가-힣]{2}", name):
             # Two syllables stand inside too many words (민수 in 국민수당) to be looked for anywhere.
             self._add_given(name, surname_known=False)
+            if name[0] in SURNAMES and not (_is_likely_given_name(name) and _ends_in_vowel(name)):
+                self.doubtful.one_syllable.add(name[1])  # 최준: 준아
         elif re.fullmatch("[^가-힣]+", name):
-            if name not in ENGLISH_WORDS:
+            if re.fullmatch(f"[{_HAN}{_KANA}]+", name):
+                self._add_east_asian(name)
+            elif name not in ENGLISH_NAMES | ENGLISH_WORDS:
                 self.latin.add(name)
         elif _is_full_name(name) and name[-2:] in COMMON_WORDS:
             self.starts.add(name)  # 이사랑, and not 아이사랑
@@ -123,17 +223,23 @@ class _Roster:
             self._add_given(name[:2], surname_known=False)
 
     def _add_full_name(self, name: str) -> None:
-        if _is_full_name(name) and name not in NOT_NAMES and not _is_place(name):
+        if _is_full_name(name) and name not in NOT_NAMES | EVERYDAY and not _is_place(name):
             (self.starts if name[-2:] in COMMON_WORDS else self.anywhere).add(name)
-            self._add_given(name[-2:])
+            self._add_given(name[-2:], surname=name[:-2])
 
-    def _add_given(self, name: str, surname_known: bool = True) -> None:
-        (self.calls if name in COMMON_WORDS else self.words).add(name)
-        if not surname_known and name not in COMMON_WORDS:
+    def _add_given(self, name: str, surname_known: bool = True, surname: str = "") -> None:
+        if name in COMMON_WORDS:
+            self.doubtful.korean.add(name)
+            return
+        self.words.add(name)
+        if not surname_known:
             self.any_surname.add(name)
+        by_the_rules = romanised(name, shortest=True)
+        if len(by_the_rules) > 3 and by_the_rules not in ENGLISH_WORDS | ENGLISH_NAMES:
+            self.romanised.add(romanised_person(surname, name) if surname else romanised(name))
 
-    def pattern(self, kept: set[str]) -> re.Pattern[str]:
-        """Return one expression for all these names; see `name_pattern`."""
+    def pattern(self, kept: set[str]) -> NamePattern:
+        """Return the expressions for all these names; see `name_pattern`."""
         words = self.words - kept
         verbs = words & VERB_STEMS
         vowel = {name for name in words - verbs if _ends_in_vowel(name)}
@@ -145,16 +251,26 @@ class _Roster:
             _as_word(words - verbs - vowel, CLOSED_PARTICLES),
             _as_word(verbs, OPEN_PARTICLES, f"(?!{'|'.join(VERB_ENDINGS)})"),
             _as_word(self.any_surname - kept, CLOSED_PARTICLES, before=surname),
-            _as_call(self.calls - self.words - kept),
         ]
-        latin = _any_of(map(_bounded, self.latin - kept))
-        branches = [
-            _mention(),
-            _any_of(map(_bounded, self.anywhere - kept)),
-            f"{_WORD_START}(?:{'|'.join(filter(None, at_a_words_start))})",
-            f"(?i:(?<![a-z0-9]){latin})" if latin else "",
+        anywhere = self.anywhere - kept
+        mixed = set(filter(_NOT_HANGUL.search, anywhere))  # 민준tv
+        hangul = anywhere - mixed
+        of_hangul = [
+            _any_of(map(_bounded, hangul)),
+            f"{WORD_START}(?:{'|'.join(filter(None, at_a_words_start))})",
         ]
-        return re.compile("|".join(filter(None, branches)))
+        exact = [_any_of(map(_bounded, self.latin - kept)), _any_of(self.romanised)]
+        latin = "|".join(filter(None, exact))
+        of_latin = [
+            _any_of(map(_bounded, mixed)),
+            rf"(?<![a-z0-9])(?:[a-z0-9]++_)?(?:{latin})(?![a-z]){_LATIN_TAIL}" if latin else "",
+        ]
+        return NamePattern(
+            mentions=re.compile(_mention((self.displays | self.doubtful.kana) - kept)),
+            hangul=re.compile("|".join(filter(None, of_hangul))) if hangul or words or self.starts else None,
+            latin=re.compile(f"(?i:{'|'.join(filter(None, of_latin))})") if latin or mixed else None,
+            doubtful=self.doubtful.patterns(kept),
+        )
 
 
 def _plain(name: str) -> str:
@@ -199,12 +315,18 @@ def _ends_in_vowel(name: str) -> bool:
     return "가" <= name[-1] <= "힣" and (ord(name[-1]) - ord("가")) % 28 == 0
 
 
-def _mention() -> str:
-    """Return a pattern of `@홍길동`, its honorific kept, of `@minji_k` and `@<PHONE>`, but not of @all and @강남역."""
+def _mention(displays: set[str]) -> str:
+    """Return a pattern of `@홍길동`, its honorific kept, of `@minji_k` and `@<PHONE>`, but not of @all and @강남역.
+
+    Whole display names come first, of however many words: `@박도담/96/수원매탄`.
+    """
     korean = rf"[가-힣]{{2,4}}?{_glue(OPEN_PARTICLES + CLOSED_PARTICLES)}(?!@)|[가-힣]{{2,}}(?![@가-힣])"
-    places = rf"{_any_of(PLACES)}(?:[시군구동역에]|에서)?{_WORD_END}"
+    places = rf"{_any_of(PLACES)}(?:[시군구동역에]|에서)?{WORD_END}"
+    whole = f"(?i:{_any_of(map(_bounded, displays))})|" if displays else ""
+    handle = "[A-Za-z_][A-Za-z0-9_.À-ɏ]*[A-Za-z0-9_À-ɏ]"
     return (
-        rf"(?<![\w.@])@(?!(?i:all|everyone|here|channel)\b|모두|전체|{places})(?:{_PHONE}|{korean}|[A-Za-z_][\w.]*\w)"
+        rf"(?<![\w.@])@(?:{whole}(?!(?i:all|everyone|here|channel)\b|모두|전체|{places})(?:{_PHONE}|{korean}|{handle}))"
+        rf"|(?<=[가-힣ㄱ-ㅣ])@(?=[a-z0-9_.]*[a-z_]){handle}"
     )
 
 
@@ -215,17 +337,9 @@ def _as_word(names: Iterable[str], particles: list[str], not_before: str = "", b
 
 def _glue(particles: list[str]) -> str:
     """Return a pattern of what follows a given name: three particles at most and no more Korean, or one of GLUED."""
-    chain = f"(?:{'|'.join(particles + PARTICLES)}){{0,3}}{_WORD_END}(?! 중(?:$|[ 이에]))"  # 철수 중: they withdraw
+    chain = f"(?:{'|'.join(particles + PARTICLES)}){{0,3}}{WORD_END}(?! 중(?:$|[ 이에]))"  # 철수 중: they withdraw
     call = "야|" if particles is OPEN_PARTICLES else "아|이가|이랑|이는|"
     return f"(?=이?(?:{chain}|{call}{'|'.join(GLUED)}))"
-
-
-def _as_call(names: Iterable[str]) -> str:
-    """Return a pattern of names that are words too, where only a person can be meant (하늘이가, but 하늘이 맑다)."""
-    found = _any_of(names)
-    called = r"[아야]|이[가는를도의]|이?(?:한[테텐]|에[게겐])[서도는]?"
-    called += rf"|\s?(?:{'|'.join(HONORIFICS)})(?:{'|'.join(PARTICLES)})?"
-    return f"{found}(?=(?:{called}){_WORD_END})" if found else ""
 
 
 def _any_of(patterns: Iterable[str]) -> str:
@@ -240,7 +354,7 @@ def _bounded(name: str) -> str:
     """
     body = r"\s?".join(map(re.escape, name.split()))
     before = rf"(?<![{_ALPHABETS}])" if re.match(f"[{_ALPHABETS}]", name) else ""
-    after = r"(?![A-Za-z0-9])" if name[-1].isascii() and name[-1].isalnum() else ""
+    after = r"(?![A-Za-z])" if name[-1].isascii() and name[-1].isalnum() else ""
     return before + body + after
 
 

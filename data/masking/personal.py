@@ -8,6 +8,8 @@ shape of its own needs something beside it, an account a bank, a house number a 
 import re
 
 from data.masking.addresses import mask_addresses
+from data.masking.foreign import mask_foreign_addresses, mask_foreign_numbers
+from data.masking.identifiers import mask_identifiers
 from data.masking.tags import mark
 
 _EMAIL, _ID, _CARD = mark("<EMAIL>"), mark("<ID>"), mark("<CARD>")
@@ -22,11 +24,25 @@ _EMAIL_ADDRESS = re.compile(
     rf"(?:(?:[a-z0-9-]{{1,63}}\.){{1,5}}[a-z]{{2,24}}|(?:{_PROVIDER})(?:\s?(?:[.]|점|닷)\s?(?:com|net|컴|넷))?(?![a-z]))",
     re.IGNORECASE,
 )
+_DOT = r"\s?(?:\.|[(\[]dot[)\]]|(?<=\s)dot(?=\s))\s?"
+_SPELLED_ADDRESS = re.compile(  # nora dot finch at gmail dot com
+    rf"(?:[a-z0-9_-]{{1,30}}{_DOT}){{0,3}}[a-z0-9_+-]{{2,40}}\s?(?:[(\[]at[)\]]|(?<=\s)at(?=\s))\s?(?:[a-z0-9-]{{2,40}}{_DOT}){{1,3}}"
+    r"(?:com|net|org|edu|gov|info|app|dev|co|kr|jp|cn|io|me|uk|de|fr|es|it|ru|br|us|ca)(?![a-z0-9])",
+    re.IGNORECASE,
+)
+_HANGUL_DOMAIN = re.compile(
+    r"[a-z0-9](?:[a-z0-9._%+-]{0,62}[a-z0-9_+-])?\s?[@＠]\s?(?:[가-힣a-z0-9-]{1,40}\.){1,3}(?:한국|닷컴|닷넷|com|net|org|kr)(?![a-z])",
+    re.IGNORECASE,
+)
 
 
 def mask_emails(text: str) -> str:
-    """Mask addresses with a domain, or at a provider whose domain everybody knows (`hong @네이버`)."""
-    return _EMAIL_ADDRESS.sub(_EMAIL, text) if _MAYBE_EMAIL.search(text) else text
+    """Mask addresses with a domain, or at a provider that everybody knows (`hong @네이버`), also spelled out."""
+    if "dot" in text or "DOT" in text:
+        text = _SPELLED_ADDRESS.sub(_EMAIL, text)
+    if not _MAYBE_EMAIL.search(text):
+        return text
+    return _EMAIL_ADDRESS.sub(_EMAIL, _HANGUL_DOMAIN.sub(_EMAIL, text))
 
 
 # ---------------------------------------------------------------------- numbers
@@ -44,20 +60,29 @@ def mask_numbers(text: str) -> str:
     """Mask everything that is told by its digits. Digits of full width become ordinary ones."""
     if _MAYBE_FULL_WIDTH.search(text):
         text = text.translate(_FULL_WIDTH)
-    if _EIGHT_DIGITS.search(text):
-        text = _REGISTRATION.sub(_registration, text)
-        text = _CARD_NUMBER.sub(_card, text)
-        text = _INTERNATIONAL.sub(_international, text)
-        for pattern in _PHONES:
-            text = pattern.sub(_PHONE, text)
-        text = _HOTLINE.sub(_hotline, text)
-        text = _LAST_EIGHT.sub(_last_eight, text)
-        text = _ACCOUNT_AFTER_BANK.sub(_account, text)
-        text = _ACCOUNT_BEFORE_BANK.sub(_account, text)
+    if _LATIN_OR_DIGIT.search(text) is not None:
+        text = mask_identifiers(text)
+        if _EIGHT_DIGITS.search(text):
+            text = _mask_long_numbers(text)
     if _MAYBE_SPELLED.search(text):
         text = _SPELLED_MOBILE.sub(_PHONE, text)
-    return mask_addresses(text)
+    return mask_foreign_addresses(mask_addresses(text)) if _DIGIT.search(text) else text
 
+
+def _mask_long_numbers(text: str) -> str:
+    text = _REGISTRATION.sub(_registration, text)
+    text = _CARD_NUMBER.sub(_card, text)
+    text = _INTERNATIONAL.sub(_international, text)
+    for pattern in _PHONES:
+        text = pattern.sub(_PHONE, text)
+    text = _HOTLINE.sub(_hotline, text)
+    text = _LAST_EIGHT.sub(_last_eight, text)
+    text = _ACCOUNT_AFTER_BANK.sub(_account, text)
+    text = _ACCOUNT_BEFORE_BANK.sub(_account, text)
+    return mask_foreign_numbers(text)
+
+
+_DIGIT, _LATIN_OR_DIGIT = re.compile("[0-9]"), re.compile("[0-9A-Za-z]")
 
 # Six digits that are a day, one that tells century and sex (5 to 8: foreigners), six more or as many stars.
 _REGISTRATION = re.compile(
@@ -91,7 +116,7 @@ _PHONES = (
         rf"(?<![\d+])(?:(?:\+|00)82{_JOINT}\(?0?\)?{_JOINT}(?:1[016-9]|2|[3-6][1-5]|[78]0|50\d?)|82{_JOINT}10)"
         rf"\)?{_JOINT}\d{{3,4}}{_JOINT}\d{{4}}(?!\d)"
     ),
-    re.compile(rf"(?<![\d+])\(?01[016-9]\)?{_JOINT}\d{{3,4}}{_JOINT}\d{{4}}(?!\d)"),
+    re.compile(rf"(?<![\d+])(?<!\d{{4}}-)\(?01[016-9]\)?{_JOINT}\d{{3,4}}{_JOINT}\d{{4}}(?!\d)"),
     re.compile(  # landlines, 050…, 070, 080
         rf"(?<!\d)(?<!\d[.,])\(?0(?:2|3[1-3]|4[1-4]|5[1-5]|6[1-4]|[78]0|50\d?)\)?{_JOINT}\d{{3,4}}{_JOINT}\d{{4}}(?!\d)"
     ),
@@ -147,9 +172,11 @@ def _international(found: re.Match[str]) -> str:
 
 _BANK = (
     "(?:국민|우리|하나|신한|기업|산업|제일|대구|부산|경남|광주|전북|제주|외환)은행|카카오뱅크|케이뱅크|토스뱅크|아이엠뱅크"
-    "|저축은행|카뱅|케뱅|토뱅|농협|신한|신협|수협|우체국|새마을금고|IBK|KDB|SC제일|씨티은행|계좌"
+    "|저축은행|카뱅|케뱅|토뱅|농협|신한|신협|수협|우체국|새마을금고|IBK|KDB|SC제일|씨티은행|씨티뱅크|iM뱅크|수출입은행|산림조합"
+    "|축협|한국투자|미래에셋|키움|삼성증권|계좌"
 )
-_WORD_BANK = "국민|우리|하나|기업|토스|제일|KB|NH|케이|카카오"  # words too: the number must follow at once
+# Words too: the number must follow at once.
+_WORD_BANK = "국민|우리|하나|기업|토스|제일|산업|씨티|새마을|외환|대구|부산|경남|광주|전북|제주|KB|NH|SC|iM|케이|카카오"
 _ACCOUNT_NUMBER = r"(?P<number>\d{2,6}(?:\s?[-–]\s?\d{1,8}){1,4}|\d{10,16}|\d{3,6}(?: \d{2,7}){2,3})(?![\d-])"
 _NOT_MONEY = "송장|택배|등기|주문|상담|전화|예약|문의"
 _ACCOUNT_AFTER_BANK = re.compile(
@@ -165,4 +192,9 @@ _ACCOUNT_BEFORE_BANK = re.compile(
 
 
 def _account(found: re.Match[str]) -> str:
-    return found["before"] + _ACCOUNT if 10 <= sum(map(str.isdigit, found["number"])) <= 16 else found[0]
+    """A run of years or a day is no account (`국민 2024-2025-01`)."""
+    is_one = 10 <= sum(map(str.isdigit, found["number"])) <= 16 and not _YEARS.match(found["number"])
+    return found["before"] + _ACCOUNT if is_one else found[0]
+
+
+_YEARS = re.compile(r"(?:19|20)\d\d ?[-–] ?(?:(?:19|20)\d\d(?!\d)|(?:0?[1-9]|1[0-2]) ?[-–] ?\d\d?(?!\d))")

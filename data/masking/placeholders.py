@@ -73,13 +73,54 @@ _PATTERNS = {
     "<CONTACT>": r"(?:연락처|contact) ?: ?\S.*|\S.*\.vcf",
     "<URL>": r"샵검색 ?: ?#?.*|search ?: ?#.*",
 }
-# The line of an attached file: WhatsApp on Android, Korean and English, and on iOS.
+# The same in other languages: what was left out, and that it was.
+_KINDS = {
+    "<PHOTO>": "image|photo|gif|bild|foto|imagen|imagem|immagine|görüntü|resim|gambar|изображение|фото"
+    "|الصورة|صورة|画像|写真|图片|圖片|图像|照片",
+    "<MOVIE>": "video|vidéo|vídeo|видео|الفيديو|فيديو|動画|ビデオ|视频|影片|videonotiz",
+    "<VOICE>": "audio|áudio|sprachnachricht|ses|аудио|голосовое сообщение|الصوت|صوت|音声|音声メッセージ|语音|音频|語音",
+    "<EMOJI>": "sticker|autocollant|çıkartma|stiker|стикер|ملصق|スタンプ|ステッカー|貼圖|贴纸|figurinha|adesivo",
+    "<FILE>": "document|dokument|documento|belge|dokumen|документ|مستند|文書|ドキュメント|文档|文件|檔案",
+    "<CONTACT>": "contact card|kontaktkarte|tarjeta de contacto|fiche contact|kişi kartı|kartu kontak"
+    "|карточка контакта|連絡先|联系人",
+}
+_LEFT_OUT = (
+    "omitted|weggelassen|absente?|omise?|omitid[ao]s?|ocultad[ao]|omess[oaie]|dahil edilmedi"
+    "|tidak disertakan|отсутствует|опущено?|пропущено?"
+    "|تم (?:حذف|استبعاد)|は?含まれていません|を?除外しました|なし|已?省略|已?忽略|被省略"
+)
+_OMITTED = re.compile(
+    "|".join(
+        f"(?:(?:{kind})(?P<a{n}>) ?(?:{_LEFT_OUT})|(?:{_LEFT_OUT}) ?(?:{kind})(?P<b{n}>))"
+        for n, kind in enumerate(_KINDS.values())
+    )
+)
+_MEDIA = re.compile(r"<[^<>\n\d]{0,30}(?:m[eé]di[aeo]|multim|mídia|medya|медиа|وسائط|メディア|媒|多媒)[^<>\n\d]{0,30}>")
+_CALL_IN_WORDS = re.compile(
+    r"(?:missed |declined |cancell?ed |unanswered )?(?:group )?(?:voice|video|audio) call"
+    r"(?:[.,·:] ?(?:(?:tap|click) to call back|no answer|answered on other device|declined"
+    r"|\d[\d :]{0,6} ?(?:h|m|s)[a-z]*(?: \d+ ?(?:m|s)[a-z]*)*"
+    r"|\d+ joined))+"
+    r"|(?:verpasster|entgangener) (?:gruppen-?)?(?:sprach|video)?anruf.{0,40}|appel (?:vocal"
+    r"|vidéo)(?: de groupe)? manqué.{0,40}"
+    r"|(?:video)?llamada (?:grupal )?(?:de (?:voz|video) )?perdida.{0,40}|chamada de (?:voz"
+    r"|vídeo) perdida.{0,40}|(?:video)?chiamata (?:vocale )?persa.{0,40}"
+    r"|cevapsız (?:sesli|görüntülü) arama.{0,40}|panggilan (?:suara|video) tak terjawab.{0,40}"
+    r"|пропущенный (?:аудио|видео)?звонок.{0,40}"
+    r"|مكالمة (?:صوتية|فيديو) فائتة.{0,40}|☎?\ufe0f? ?(?:通話(?:時間|を)|不在着信|応答なし|キャンセル"
+    r"|音声通話|ビデオ通話).{0,30}|未接(?:语音|視訊|视频|語音)?(?:通话|通話|来电|來電).{0,20}"
+)
+# The line of an attached file, which is told by its shape: a file's name and a word in brackets, or both in <>.
 _ATTACHED = re.compile(
-    r"^(?:[^\n<>]{1,120}\.(?P<after>[a-z0-9]{2,5}) \((?:file attached|파일 첨부됨)\)"
-    r"|<(?:attached|첨부됨?)[:：] ?[^\n<>]{1,120}\.(?P<within>[a-z0-9]{2,5})>)$",
+    rf"^(?:[^\n<>]{{1,120}}\.(?P<after>{_PICTURES}|{_MOVIES}|{_SOUNDS}|[a-z0-9]{{2,5}}) \((?!\d)[^()\n\d]{{4,25}}\)"
+    r"|<[^\n<>:：]{2,20} ?[:：] ?[^\n<>]{1,120}\.(?P<within>[a-z0-9]{2,5})>)$",
     re.IGNORECASE | re.MULTILINE,
 )
-_EDITED = re.compile(r"(?<!\s)\s*<(?:this message was edited|이 메시지가 수정되었습니다\.?|편집됨)>\s*$", re.IGNORECASE)
+_EDITED = re.compile(
+    r"(?<!\s)\s*<[^<>\n]{0,30}(?:edited|bearbeitet|modifié|editó|editado|editada|modificato|düzenlendi|diedit|измен|تعديل|編集|编辑|編輯|수정되|편집됨)"
+    r"[^<>\n]{0,20}>\s*$",
+    re.IGNORECASE,
+)
 _INSIDE = re.compile(r"\((?:이모티콘|emoticon)\)", re.IGNORECASE)
 _LONGEST_WORD = 64
 
@@ -107,7 +148,19 @@ def placeholder(text: str) -> str | None:
         if found is not None:
             return found
     matched = _PATTERN.fullmatch(lowered)
-    return None if matched is None else mark(_ORDER[(matched.lastindex or 1) - 1])
+    if matched is not None:
+        return mark(_ORDER[(matched.lastindex or 1) - 1])
+    is_other = len(lowered) <= _LONGEST_WORD and not "가" <= lowered[:1] <= "힣"
+    return _in_other_languages(lowered) if is_other else None
+
+
+def _in_other_languages(text: str) -> str | None:
+    if _CALL_IN_WORDS.fullmatch(text):
+        return mark("<CALL>")
+    if text.startswith("<") and _MEDIA.fullmatch(text):
+        return mark("<PHOTO>")
+    found = _OMITTED.fullmatch(text)
+    return None if found is None else mark(list(_KINDS)[int(str(found.lastgroup)[1:])])
 
 
 def mask_placeholders(text: str) -> str:

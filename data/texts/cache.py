@@ -21,9 +21,11 @@ import numpy as np
 
 from data.atomic import write_whole
 from data.errors import DataError
+from data.formats.companions import COMPANION
 from data.formats.detect import detect
 from data.formats.files import Source
 from data.formats.messages import Counts, Message
+from data.masking.names import mentioned
 
 KEYS = np.dtype([("minute", "<i8"), ("said", "<u8"), ("said_by", "<u8")])
 _KEPT = re.compile(r"([0-9a-f]{32})(?:\.json|-\d+\.(?:jsonl|keys))")  # the names of what is kept of a file
@@ -54,6 +56,9 @@ class Entry:
     system: int = 0
     deleted: int = 0
     broken: list[int] = field(default_factory=list)
+    records: int = 0
+    odd: list[int] = field(default_factory=list)
+    people: list[str] = field(default_factory=list)  # whom it names beside those who wrote
     refused: str = ""  # why it is of no use
 
     @property
@@ -87,8 +92,8 @@ class Cache:
             entry.format = found.format.name
             messages = found.format.messages(source, counts)
             for number, (_, chat) in enumerate(groupby(messages, key=lambda message: message.chat)):
-                entry.chats.append(self._write(f"{stem}-{number}", chat, progress))
-            if not entry.chats:
+                entry.chats.append(self._write(f"{stem}-{number}", _noting(chat, counts.people), progress))
+            if not entry.chats and entry.format != COMPANION:
                 told = ": has no messages"
                 if counts.broken:
                     told = f", line {counts.broken[0]}: is broken or far too long, and nothing else is there"
@@ -96,6 +101,7 @@ class Cache:
         except DataError as error:
             entry.refused, entry.chats = str(error), []
         entry.system, entry.deleted, entry.broken = counts.system, counts.deleted, counts.broken
+        entry.records, entry.odd, entry.people = counts.records, counts.odd, sorted(counts.people)
         write_whole(self.folder / f"{stem}.json", _encode(asdict(entry)) + "\n")
         return entry
 
@@ -142,6 +148,13 @@ class Cache:
             if kept is not None and kept[1] not in stems:
                 with suppress(OSError):
                     path.unlink()
+
+
+def _noting(messages: Iterable[Message], people: set[str]) -> Iterator[Message]:
+    """Pass the messages through, adding to `people` whoever is mentioned in them with marks."""
+    for message in messages:
+        people.update(mentioned(message.text))
+        yield message
 
 
 def _stem(source: Source) -> str:

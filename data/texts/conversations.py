@@ -1,6 +1,7 @@
 """Messages into the texts that a model learns from: stretches of conversation, cut at pauses."""
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
 from data.masking.cleaning import Cleaner
 from data.masking.tags import SPEAKER_TAGS
@@ -12,6 +13,7 @@ LONGEST_TEXT = 2000  # characters, 3 to 6 training sequences of 256 tokens
 
 _LONGEST_TAG = len(f"{SPEAKER_TAGS[-1]}: ")
 
+Doubt = tuple[str, bool]  # a word that is a name as well, and whether it was taken for a person
 Conversation = list[tuple[str | None, str]]  # who said what
 
 
@@ -34,20 +36,21 @@ def conversations(messages: Iterable[Said]) -> Iterator[Conversation]:
 
 
 def texts(
-    conversation: Conversation, cleaner: Cleaner, seen: Callable[[str, str], None] | None = None
+    conversation: Conversation, cleaner: Cleaner, seen: Callable[[str, str, list[Doubt]], None] | None = None
 ) -> Iterator[str]:
     """Yield the cleaned messages of one conversation, a line each, in texts of LONGEST_TEXT at most.
 
     If the options say so, a message begins with its sender's tag, `<P1>: `, counted by first appearance in its text.
-    `seen` is told every message before and after.
+    `seen` is told every message before and after, and what was doubtful in it.
     """
     lines: list[str] = []
     length = 0
     speakers: dict[str, str] = {}
     for sender, message in conversation:
-        cleaned = cleaner(sender, message)
+        doubts: list[Doubt] = []
+        cleaned = cleaner(sender, message, None if seen is None else partial(_add, doubts))
         if seen is not None:
-            seen(message, cleaned)
+            seen(message, cleaned, doubts)
         tagged = cleaner.options.speakers and sender is not None
         for piece in pieces(cleaned, LONGEST_TEXT - (_LONGEST_TAG if tagged else 0)):
             if lines and length + len(piece) + (_LONGEST_TAG if tagged else 0) > LONGEST_TEXT:
@@ -58,6 +61,10 @@ def texts(
             length += len(line) + 1
     if lines:
         yield "\n".join(lines)
+
+
+def _add(doubts: list[Doubt], word: str, is_person: bool) -> None:
+    doubts.append((word.lower(), is_person))
 
 
 def _speaker(sender: str, speakers: dict[str, str]) -> str:

@@ -24,7 +24,7 @@ from data.texts.cache import hash64
 from data.texts.conversations import Conversation, texts
 from data.texts.duplicates import likeness
 from data.texts.repeated import stretches
-from data.texts.review import Samples
+from data.texts.review import Given, Samples
 
 BATCH = 2000  # messages
 WORTH_WORKERS = 50  # batches; below, processes take longer to start than they save
@@ -32,8 +32,7 @@ _AHEAD = 3  # batches of each worker that are under way
 
 # with its hash, its likeness, and the hashes and lengths of the stretches in it
 Text = tuple[str, int, list[int], list[int], list[int]]
-Sample = tuple[str, str, str]  # a tag, a message that got it, and what became of it
-Cleaned = tuple[list[list[Text]], list[Sample]]  # a batch of conversations
+Cleaned = tuple[list[list[Text]], Given]  # a batch of conversations
 
 
 def all_texts(conversations: Iterable[Conversation], plan: Plan, samples: Samples | None) -> Iterator[list[Text]]:

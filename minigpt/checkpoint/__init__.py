@@ -30,6 +30,7 @@ from minigpt.checkpoint.manifest import CheckpointError, reason
 if TYPE_CHECKING:
     from minigpt.checkpoint.reading import (
         BEST,
+        MOMENTS,
         Checkpoint,
         best,
         best_states,
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BEST",
+    "MOMENTS",
     "Checkpoint",
     "CheckpointError",
     "best",

@@ -85,7 +85,8 @@ class Standing(BaseModel):
 
     `own` sequences are in the anchor; `offered` are not, are what `steps` steps of `local` come from, and `beside` of
     them were trained while others moved the anchor. `met` says of every peer, by its id, at which of our anchors it was
-    last seen: sequences behind it, `own` there, and our steps until then.
+    last seen: sequences behind it, `own` there, and our steps until then. `moved_with` says when each has last moved
+    the anchor with this device, seconds of `time.time`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -95,6 +96,7 @@ class Standing(BaseModel):
     beside: Count = 0
     steps: Count = 0
     met: dict[str, tuple[Count, Count, Count]] = {}
+    moved_with: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = {}
 
 
 class Position(BaseModel):

@@ -17,6 +17,7 @@ from data.atomic import write_whole
 from peer.device.power import Cause, Rest
 
 WISHES = "wishes.json"  # in the checkpoints folder
+GO_BACK = "go_back"  # a wish: to the state from before this device took one of others
 ClockTime = Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
 
 

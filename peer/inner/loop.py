@@ -11,6 +11,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from copy import copy, deepcopy
 from itertools import islice
 
@@ -147,16 +148,23 @@ class InnerLoop:
         here = [parameter.clone() for parameter in self.parameters]
         batches = list(islice(copy(self._batches), JUDGING_BATCHES))  # ours stay where they are
         losses = []
-        self.model.eval()
-        try:
-            for share in shares:
-                for parameter, begin, end in zip(self.parameters, here, there):
-                    parameter.copy_(begin.lerp(end.to(begin.device), share))
-                losses.append(sum(self._loss(self.model, *batch).item() for batch in batches) / len(batches))
-        finally:
-            self.model.train()
-            self.go_to(here)
+        for share in shares:
+            with self.at([begin.lerp(end.to(begin.device), share) for begin, end in zip(here, there)]) as model:
+                losses.append(sum(self._loss(model, *batch).item() for batch in batches) / len(batches))
         return losses
+
+    @contextmanager
+    def at(self, parameters: Sequence[Tensor]) -> Iterator[MiniGPT]:
+        """Give the block the model with other parameters, as it answers; afterwards training goes on from its own."""
+        with torch.no_grad():
+            here = [parameter.clone() for parameter in self.parameters]
+            self.model.eval()
+            try:
+                self.go_to(parameters)
+                yield self.model
+            finally:
+                self.model.train()
+                self.go_to(here)
 
     def gradient(self, tokens: int) -> tuple[Tensor, ...]:
         """Return the gradient of the first `tokens` tokens of the next batch; nothing of the training changes."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
+from collections.abc import Iterable, Mapping
 
 from peer.device.event_log import KnownLine
 from peer.joining.errors import JoinError
@@ -77,14 +79,30 @@ def donors(me: Notice, wanted: Wanted, view: View) -> list[Notice]:
     return sorted(able, key=lambda notice: notice.state, reverse=True)
 
 
-def find_donor(presence: Presence, wanted: Wanted) -> Notice:
-    """Return who has the newest state, once anybody who trains is found. Raises JoinError and Stopped."""
+def most_defended(able: list[Notice], notices: Iterable[Notice], failed: Mapping[str, int]) -> Notice:
+    """Return whom to take the state from: who has failed us least, is refused by the fewest, and stands with others.
+
+    Whose state that is nobody can tell who has none. But one device with a made-up one stands alone beside two that
+    train together, however much it claims. Of several that are equal the first is taken.
+
+    :param able: to give theirs, the newest first
+    :param notices: of all that are here
+    :param failed: how often each has, by peer id
+    """
+    notices = [notice for notice in notices if notice.has_state]
+    refused = Counter(peer for notice in notices for peer in notice.refuses)
+    standing = Counter((notice.run_id, notice.state) for notice in notices)
+    return min(able, key=lambda one: (failed.get(one.peer, 0), refused[one.peer], standing[one.run_id, one.state] < 2))
+
+
+def find_donor(presence: Presence, wanted: Wanted, failed: Mapping[str, int]) -> Notice:
+    """Return whom to take the newest state from, once anybody who trains is found. Raises JoinError and Stopped."""
     presence.say_once(f"looking for devices that train '{wanted.run}' on this network …")
     began = time.monotonic()
     while True:
         view = presence.refresh()
         if found := donors(presence.me, wanted, view):
-            return found[0]
+            return most_defended(found, view.notices, failed)
         if time.monotonic() - began > UNANSWERED_SECONDS:
             if wanted.given and not view.connected:
                 raise JoinError(_unanswered(wanted, view))

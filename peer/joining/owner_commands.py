@@ -4,6 +4,7 @@
     python -m peer --admit 4827
     python -m peer --eject phone
     python -m peer --unlock
+    python -m peer --go-back
 
 Each asks the peer that runs here, whose end is `owner_requests.py`, and says what has come of it.
 """
@@ -117,6 +118,17 @@ class OwnerCommands:
         ejected = f"{done['name']} ({done['host'] or 'away'})"
         self._report(f"{ejected} is ejected, and there is a new key; members are this device{left and f', {left}'}")
         self._report("what it has of the model already stays with it; invites of before are no longer good")
+
+    def go_back(self) -> None:
+        """Give up what this device took of others last, and all that came of it. Raises ControlError."""
+        done = self._ask("goback")
+        self._report(
+            f"this device goes back to round {done['round']}, its own state from before it took that of "
+            f"{done['donor']} ({done['since']}); what it gives up stays in the folder 'abandoned' of its run"
+        )
+        self._report(
+            "the others are told, and go on as they are: it takes newer states again from those that go back as well"
+        )
 
     def _ask(self, action: str, *arguments: str) -> dict[str, Any]:
         if not runs_in(self._checkpoints):

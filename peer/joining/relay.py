@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,6 +15,7 @@ from peer.joining.presence import Presence
 from peer.network.child_calls import Pending
 from peer.state.fetching import TransferError
 from peer.state.verifying import verified
+from peer.swarm.jury import judges_among, said_by
 from peer.swarm.membership import newer_state
 from peer.wire import Notice, Role
 
@@ -53,7 +55,7 @@ class Relay:
         now = time.monotonic()
         if self._pending is None:
             me = self._presence.me
-            newer = newer_state(me, notices)
+            newer = newer_state(me, not_refused(notices))
             if newer is not None and now >= self._not_before:
                 self._donor, self._began = newer, now
                 self._pending = self._presence.network.fetch(
@@ -81,3 +83,9 @@ class Relay:
         state = self.start = verified(folder)[0]
         checkpoint.point_at(self._checkpoints / "latest", self._checkpoints / state.progress.run / folder.name)
         checkpoint.prune(self._checkpoints, state.progress, KEPT)
+
+
+def not_refused(notices: Iterable[Notice]) -> list[Notice]:
+    """Return whose states those that have text to judge by do not refuse, for we have none."""
+    notices = list(notices)
+    return [one for one in notices if said_by(judges_among(notices, one.peer), one.peer, math.inf) != "refuse"]

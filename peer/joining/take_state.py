@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 from minigpt import checkpoint
 from minigpt.checkpoint import Checkpoint
-from minigpt.checkpoint.manifest import SETTINGS, TOKENIZER, CheckpointError, Manifest
+from minigpt.checkpoint.manifest import OPTIMIZER, SETTINGS, TOKENIZER, CheckpointError, Manifest
 from minigpt.settings import SettingsError, parse_settings
 from peer.device.event_log import KnownLine
 from peer.joining.errors import JoinError
-from peer.joining.find_run import donors, find_donor
+from peer.joining.find_run import donors, find_donor, most_defended
 from peer.joining.prepare_text import has_text
 from peer.joining.presence import Presence
 from peer.joining.run import Run, keep_tokenizer
@@ -22,26 +24,43 @@ from peer.wire import Notice, Role, WhichState
 
 ATTEMPTS = 20
 RETRY_SECONDS = 1.0
+LOOKS = 20  # of a fifth of a second, in which devices that train together are seen at one anchor
 SHARE_SECONDS = 30.0  # that a donor is given to write a checkpoint for us
 
 
 def take_run(presence: Presence, wanted: Wanted) -> Run | None:
-    """Take the run from the device that is furthest; return None if everybody left meanwhile.
+    """Take the run from the device that is furthest, of those that have failed us least; None if everybody left.
 
     Raises JoinError and Stopped.
     """
+    failed: Counter[str] = Counter()  # times, by peer id
     for _ in range(ATTEMPTS):
-        able = donors(presence.me, wanted, presence.refresh())
-        if not able:
+        donor, able = _choose(presence, wanted, failed)
+        if donor is None:
             return None
+        hurried = any(failed[other.peer] <= failed[donor.peer] for other in able if other is not donor)
         try:
-            return _take_run_from(able[0], presence, wanted)
+            return _take_run_from(donor, presence, wanted, hurried and not failed[donor.peer])
         except (TransferError, CheckpointError, SettingsError) as error:
-            _put_off(presence, able[0], error)
+            failed[donor.peer] += 1
+            _put_off(presence, donor, error)
     raise JoinError(f"no state could be taken from the {len(able)} device(s) that have one; try again later")
 
 
-def _take_run_from(donor: Notice, presence: Presence, wanted: Wanted) -> Run:
+def _choose(presence: Presence, wanted: Wanted, failed: Mapping[str, int]) -> tuple[Notice | None, list[Notice]]:
+    """Return whom to take the state from, and all that have one; looks for a moment where several disagree."""
+    for _ in range(LOOKS):
+        view = presence.refresh()
+        able = donors(presence.me, wanted, view)
+        if not able:
+            return None, able
+        donor = most_defended(able, view.notices, failed)
+        if len(able) < 3 or any(other.state == donor.state for other in able if other is not donor):
+            break
+    return donor, able
+
+
+def _take_run_from(donor: Notice, presence: Presence, wanted: Wanted, hurried: bool) -> Run:
     manifest = presence.network.fetch_manifest(donor.peer, wanted.run)
     if wanted.run_id not in ("", manifest.run_id):
         raise TransferError(f"it gives run {manifest.run_id}, and the invite is for {wanted.run_id}")
@@ -51,7 +70,7 @@ def _take_run_from(donor: Notice, presence: Presence, wanted: Wanted) -> Run:
     presence.announce(role=Role.JOINING, run_id=manifest.run_id)
     if settings.swarm.averaging == "background":
         _wait_until_shared(donor, presence)
-    state = take_state(donor, manifest, presence, wanted.checkpoints)
+    state = take_state(donor, manifest, presence, wanted.checkpoints, hurried=hurried)
     run_id, round = state.progress.run_id, state.progress.round
     text = f"joined run {run_id} at round {round} through {donor.name}"
     presence.say(KnownLine(text, "joined_run", run_id=run_id, round=round, name=donor.name))
@@ -69,19 +88,29 @@ def _wait_until_shared(donor: Notice, presence: Presence) -> None:
 
 
 def take_state(
-    donor: Notice, manifest: Manifest, presence: Presence, checkpoints: Path, which: WhichState = "newest"
+    donor: Notice,
+    manifest: Manifest,
+    presence: Presence,
+    checkpoints: Path,
+    which: WhichState = "newest",
+    hurried: bool = False,
 ) -> Checkpoint:
     """Take the donor's newest or best state of the manifest's run, which may be newer than the manifest by now.
 
     Raises TransferError, CheckpointError and Stopped.
+
+    :param hurried: give up a donor that sends slowly, for there are others
     """
-    state = presence.network.fetch(donor.peer, manifest.run_id, checkpoints, state=which)
+    state = presence.network.fetch(donor.peer, manifest.run_id, checkpoints, state=which, hurried=hurried)
     total = sum(entry.size for entry in manifest.files.values())
     before = presence.network.view.bytes_received
     with presence.display.bytes(f"taking the model from {donor.name}", total) as advance:
         while (folder := state.poll()) is None:
             advance(presence.refresh().bytes_received - before)
-    return verified(folder)[0]
+    taken = verified(folder)[0]
+    if OPTIMIZER in manifest.files and OPTIMIZER not in taken.files:
+        presence.say(f"the optimizer's moments of {donor.name} could not be taken: the optimizer begins anew")
+    return taken
 
 
 def sync(presence: Presence, wanted: Wanted) -> None:
@@ -89,14 +118,16 @@ def sync(presence: Presence, wanted: Wanted) -> None:
 
     Raises JoinError, CheckpointError and Stopped.
     """
+    failed: Counter[str] = Counter()  # times, by peer id
     for _ in range(ATTEMPTS):
         mine = checkpoint.newest(wanted.checkpoints, wanted.run, report=presence.say)
-        donor = find_donor(presence, wanted)
+        donor = find_donor(presence, wanted, failed)
         try:
             manifest = presence.network.fetch_manifest(donor.peer, wanted.run)
             if mine is None or _is_news(manifest, mine, donor, presence, wanted):
                 _take_newest(donor, manifest, presence, wanted)
         except (TransferError, CheckpointError) as error:
+            failed[donor.peer] += 1
             _put_off(presence, donor, error)
             continue
         try:

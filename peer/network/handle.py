@@ -302,6 +302,7 @@ class Network:
         newer_than: State | None = None,
         or_followed: bool = False,
         state: WhichState = "newest",
+        hurried: bool = False,
     ) -> Pending[Path]:
         """Begin to take the donor's newest or best checkpoint of that run, with the help of others who have the same.
 
@@ -309,8 +310,9 @@ class Network:
         state), and OSError where the disk does not take it.
 
         :param or_followed: an older one will do as well where the donor keeps the means that lead on from it
+        :param hurried: give up a donor that sends slowly, for there are others
         """
-        which = {"skip": skip, "newer_than": newer_than, "or_followed": or_followed, "state": state}
+        which = {"skip": skip, "newer_than": newer_than, "or_followed": or_followed, "state": state, "hurried": hurried}
         return self._process.begin("fetch", peer=peer, run_id=run_id, root=root.resolve(), **which)
 
     def fetch_means(self, peer: str, run_folder: Path, lineage: str, size: int) -> Pending[list[Path]]:

@@ -59,6 +59,7 @@ class Transfers:
         newer_than: State | None,
         or_followed: bool,
         state: WhichState = "newest",
+        hurried: bool = False,
     ) -> Path:
         """Take the donor's newest or best checkpoint of that run, with the help of others; see `Network.fetch`."""
         donor, run = PeerID.from_base58(peer), run_id.rpartition("-")[0]
@@ -70,7 +71,7 @@ class Transfers:
         if old and not (or_followed and await is_followed(self._p2p, donor, run, progress.lineage_or_version)):
             raise TransferError("the donor has not written its newest state yet")
         donors = [donor, *self._others_of(manifest.run_id, donor)][:MAX_DONORS]
-        return await fetch(self._p2p, donors, manifest, root, self.service, skip)
+        return await fetch(self._p2p, donors, manifest, root, self.service, skip, hurried)
 
     async def share(self, ids_path: Path, tokenizer_sha256: str) -> None:
         """From now on give the ids in that file to whoever asks."""

@@ -1,12 +1,14 @@
 """Catching up with the swarm: what this peer missed comes from a donor, while training goes on.
 
 The means that we missed lead from our anchor to that of now (`peer/state/means.py`). Where the swarm's anchor does not
-come from ours by means, the newer anchor itself is taken. Nothing of it is believed before it was checked, and a donor
-that cannot show what it claims is not asked again for a while (`doubts.py`), so that it keeps nobody from going on.
+come from ours by means, the newer anchor itself is taken. Nothing of it is believed before it was checked, and nothing
+goes beside our own checkpoints before it was looked at (`judge.py`, `loop.py`). A donor that cannot show what it claims
+is not asked again for a while (`doubts.py`), so that it keeps nobody from going on.
 """
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +19,12 @@ from minigpt.checkpoint.manifest import OPTIMIZER, Progress
 from peer.network.handle import Network
 from peer.outer.doubts import WRITING_SECONDS, Doubts
 from peer.state.fetching import TransferError
-from peer.state.means import Mean, load
+from peer.state.means import Mean, load, path_of
 from peer.state.verifying import verified
 from peer.swarm.membership import newer_state
 from peer.wire import Notice, State
+
+NEWER = "newer"  # the folder in a run's own in which a newer anchor is until it is looked at
 
 
 class NotTaken(Exception):
@@ -59,6 +63,8 @@ class CatchingUp:
         self._donor: Notice | None = None
         self._poll: Callable[[], list[Path] | NewerAnchor | None] | None = None
         self._doubts = doubts
+        self._newer = checkpoints / run / NEWER
+        shutil.rmtree(self._newer, ignore_errors=True)  # of before: nobody has looked at it
         self._strayed = False  # the swarm's anchor does not come from ours by means alone
 
     @property
@@ -94,7 +100,7 @@ class CatchingUp:
         """
         self._donor, self.began_at = donor, me.lineage
         if shared and not self._strayed:
-            means = self._network.fetch_means(donor.peer, self._checkpoints / self._run, me.lineage, self._size)
+            means = self._network.fetch_means(donor.peer, self._newer / self._run, me.lineage, self._size)
             self._poll = lambda: self._means(means.poll())
         elif not donor.sharing:
             self._doubts.broken(donor.peer, WRITING_SECONDS)
@@ -102,7 +108,7 @@ class CatchingUp:
             state = self._network.fetch(
                 donor.peer,
                 me.run_id,
-                self._checkpoints,
+                self._newer,
                 skip=(OPTIMIZER,),
                 newer_than=me.state,
                 or_followed=True,
@@ -131,6 +137,31 @@ class CatchingUp:
             return None
         return arrived
 
+    @property
+    def donor(self) -> Notice:
+        """The peer of the last transfer, as it was at its beginning."""
+        assert self._donor is not None, "begin comes first"
+        return self._donor
+
+    def means_here(self) -> list[Mean]:
+        """Return the means that are here, in order; nothing of them is taken. Raise MeanError."""
+        return [load(path, self._size) for path in self._missed]
+
+    def approve(self) -> None:
+        """Let what the donor gave be ours to move by, and its means go on to others. Raise OSError."""
+        self._doubts.taken()
+        kept = [path_of(self._checkpoints / self._run, path.stem) for path in self._missed]
+        for path, place in zip(self._missed, kept):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            path.replace(place)
+        self._missed = kept
+
+    def refuse(self) -> None:
+        """Take nothing of what the donor gave, now or for long."""
+        shutil.rmtree(self._newer, ignore_errors=True)
+        self._missed, self._strayed = [], False
+        self._doubts.refused(self.donor.peer)
+
     def next_mean(self) -> Mean:
         """Return the next of the means that are here, which is ours to move by. Raise MeanError if it is none."""
         return load(self._missed.pop(0), self._size)
@@ -139,6 +170,11 @@ class CatchingUp:
         """Forget the means that are here, which do not lead on: the next time, the newer anchor is asked for."""
         self.forget()
         self._strayed = True
+
+    def drop(self) -> None:
+        """Forget the transfer under way, and what has come."""
+        self._poll = None
+        self.stray()
 
     def forget(self) -> None:
         """Forget the means that are here: our anchor has moved on without them."""
@@ -156,5 +192,6 @@ class CatchingUp:
         if folder is None:
             return None
         newer, parameters = verified(folder)
+        shutil.rmtree(self._newer, ignore_errors=True)  # it is in memory, and nobody is to go on from it unseen
         self._strayed = False
         return NewerAnchor(donor, newer.progress, parameters)

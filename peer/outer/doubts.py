@@ -17,6 +17,11 @@ from peer.swarm.membership import MAX_MEMBERS
 DOUBT_SECONDS, AWAY_SECONDS = 10.0, 20.0
 WRITING_SECONDS = 1.0  # the same for a state that its donor has not written yet: that takes a moment
 LONGEST_SECONDS = 320.0
+# In which nothing counts of a peer whose newer state was looked at and not taken. Strangers that come in its place are
+# not asked either for a while, twice as long each further time: to look at a state costs a step or two.
+REFUSED_SECONDS, REFUSED_KNOWN_SECONDS = 3600.0, 600.0  # the latter of one that we know: it may only have gone astray
+NEXT_STRANGER_SECONDS, LONGEST_STRANGER_SECONDS = 5.0, 40.0
+IMPLAUSIBLE_SECONDS = 300.0  # the same of a peer that claims more than can be, which time may mend
 ABSENCES = 2  # from exchanges, of a stranger, after which it is not waited for
 # In which no exchange comes about for want of strangers, until they count no more among
 # those of whom more than half have to come. A swarm that starts on busy devices needs some tries, and is to stay one.
@@ -33,11 +38,16 @@ class Doubts:
         self._absences: dict[str, int] = {}  # from exchanges that a peer was expected in, since it was last in one
         self._in_vain_since = math.inf  # of `time.monotonic`: the first exchange in a row to which too few came
         self._known: set[str] = set()
-        self._no_donors, self._not_awaited, self._not_counted = (Shunned() for _ in range(3))
+        self._no_donors, self._not_awaited, self._not_counted, self._refused = (Shunned() for _ in range(4))
+        self._refusals, self._strangers_after = 0, -math.inf  # less those that were taken; of `time.monotonic`
 
     def knows(self, peer: str) -> bool:
         """Return whether a peer has moved our anchor with us, and still comes to exchanges; else it is a stranger."""
         return peer in self._known
+
+    def forget_known(self) -> None:
+        """Take all others for strangers: we have left them."""
+        self._known = set()
 
     def trusts(self, peer: str) -> bool:
         """Return whether what a peer says may hold us up: we know it, and it owes us nothing."""
@@ -45,7 +55,8 @@ class Doubts:
 
     def asks(self, peer: str) -> bool:
         """Return whether a peer is to be asked for the state that it claims to have."""
-        return peer not in self._no_donors
+        waits = peer not in self._known and time.monotonic() < self._strangers_after
+        return peer not in self._no_donors and peer not in self._refused and not waits
 
     def awaits(self, peer: str) -> bool:
         """Return whether a peer that stands at our anchor is to be waited for."""
@@ -64,6 +75,28 @@ class Doubts:
     def kept(self, peer: str) -> None:
         """Take in that a peer has given the state that it claimed to have."""
         self._broken[peer] = self._broken.get(peer, 0) // 2
+
+    def refuses(self, peer: str) -> bool:
+        """Return whether the newer state of a peer was looked at and not taken."""
+        return peer in self._refused
+
+    def implausible(self, peer: str) -> None:
+        """Take in that a peer claims more than can be."""
+        self._refused.add(peer, IMPLAUSIBLE_SECONDS)
+        self._known.discard(peer)
+
+    def refused(self, peer: str) -> None:
+        """Take in that the newer state of a peer was looked at and is not taken."""
+        self._make_room()
+        self._refused.add(peer, REFUSED_KNOWN_SECONDS if peer in self._known else REFUSED_SECONDS)
+        self._known.discard(peer)
+        self._refusals = min(MOST_DOUBLED, self._refusals + 1)
+        pause = min(LONGEST_STRANGER_SECONDS, NEXT_STRANGER_SECONDS * 2 ** (self._refusals - 1))
+        self._strangers_after = time.monotonic() + pause
+
+    def taken(self) -> None:
+        """Take in that a newer state was looked at and taken."""
+        self._refusals //= 2
 
     def exchanged(self, came: Collection[str], awaited: Iterable[str]) -> None:
         """Take in who came to an exchange, whether it moved the anchor or not, and who was waited for."""

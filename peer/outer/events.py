@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 
@@ -22,6 +22,8 @@ class CaughtUp:
     donor: str  # its name
     apart: int  # sequences of ours, in our anchor and not in the donor's, that are kept
     given_up: int  # sequences of all that we had to give, where it did not fit that anchor; else 0
+    before: int = field(default=0, compare=False)  # sequences behind our anchor until then
+    peer: str = field(default="", compare=False)  # the donor's id
 
 
 @dataclass(frozen=True)
@@ -39,3 +41,9 @@ class Reconnected:
 
 
 Event = RoundClosed | CaughtUp | Setback | Reconnected
+
+
+def happened(event: Event | None) -> Iterator[Event]:
+    """Yield the event, if there is one."""
+    if event is not None:
+        yield event

@@ -57,11 +57,11 @@ class Exchanging:
         schedule: ExchangeSchedule,
         doubts: Doubts,
         newcomers: Newcomers,
-        findings: Findings,
+        seq_len: int,
     ):
         self.seconds = 0.0  # that the last exchange took, once its group was there
         self._complaints: list[str] = []  # peers that claim what they cannot have trained
-        self.findings, self.pair = findings, Pair()
+        self.findings, self.pair = Findings(seq_len), Pair()
         self._process, self._schedule, self._doubts, self._newcomers = process, schedule, doubts, newcomers
         self._flight: Flight | None = None
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
+
+from torch import Tensor
 
 from minigpt.checkpoint.manifest import Progress, Standing
 from minigpt.model import MiniGPT
 from peer.outer.events import Event, RoundClosed
 from peer.outer.traffic import Traffic
+from peer.state.earlier import WentBack
 from peer.wire import Judgement, Notice
 
 
@@ -85,8 +88,19 @@ class OuterLoop(Protocol):
         Return False where that cannot be now, for an exchange has part of it.
         """
 
+    def return_to(
+        self, parameters: Sequence[Tensor], progress: Progress, standing: Standing, went_back: WentBack
+    ) -> bool:
+        """Go back to an anchor that was ours, and give up all that has come since; tell the others.
+
+        Return False where that cannot be now, for an exchange is under way.
+        """
+
     def checkpoint_saved(self, samples: int) -> None:
         """Take in that a checkpoint with so many sequences behind it is whole on the disk."""
+
+    def judged(self, loss: float) -> None:
+        """Take in the held-out loss of a state of this device, nats per token."""
 
     def tell(self, judgement: Judgement) -> None:
         """Tell the others whether this device has something to gain from its chats."""

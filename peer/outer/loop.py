@@ -6,18 +6,18 @@ state of its own (`peer/state/anchor.py`), which every exchange moves by what pe
 
 This file decides what is done when. Each thing is done by a part that owns what it changes: `peers.py` knows who is
 here, `averager_process.py` keeps an averager on the network, `exchanging.py` has the exchange in flight,
-`catching_up.py` takes what was missed, `exchange_schedule.py` says how often and how precisely, and `outer_state.py`
-moves the anchor.
+`catching_up.py` takes what was missed, `exchange_schedule.py` says how often and precisely, `outer_state.py` moves.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from minigpt.checkpoint.manifest import Progress, Standing
 from minigpt.model import MiniGPT
@@ -29,17 +29,19 @@ from peer.outer.averager import PseudoGradientAverager
 from peer.outer.averager_process import AveragerProcess
 from peer.outer.catching_up import CatchingUp, NewerAnchor, NotTaken
 from peer.outer.doubts import Doubts
-from peer.outer.events import CaughtUp, Event, Reconnected, RoundClosed, Setback
+from peer.outer.events import CaughtUp, Event, Reconnected, RoundClosed, Setback, happened
 from peer.outer.exchange_schedule import ExchangeSchedule
 from peer.outer.exchanging import Exchanging, NotExchanged, reason
-from peer.outer.findings import SAID_OF_US, TOO_MUCH, UNDOES, UNDOES_OURS, Findings
 from peer.outer.interface import ExchangeReport
+from peer.outer.judge import Judge
+from peer.outer.leaving_out import LeavingOut
 from peer.outer.newcomers import Newcomers
 from peer.outer.offers import Offers
 from peer.outer.outer_state import OuterState, StartingPoint, Tally
 from peer.outer.peers import REUNION_SECONDS, Peers
+from peer.outer.scrutiny import Scrutiny
 from peer.outer.traffic import Traffic
-from peer.state.anchor import snapshot
+from peer.state.earlier import WentBack
 from peer.state.means import Mean
 from peer.swarm.grouping import (
     can_exchange,
@@ -56,13 +58,14 @@ from peer.wire import MAX_COUNT, Judgement, Notice, Role
 PAUSE_SECONDS = 1.0  # after a failed exchange or transfer
 
 
-class BackgroundOuterLoop:
+class BackgroundOuterLoop:  # attributes: all parts that move the anchor, and what only their order decides
     """Moves the anchor by exchanges that run while the inner loop trains; see `OuterLoop` in `interface.py`.
 
     :param inner: the device's own training, whose parameters follow the anchor
     :param averager: for as many numbers as the anchor has
     :param me: our notice, with everything in it that does not change
     :param checkpoints: the folder of all runs, where means and newer anchors are kept
+    :param judge: of states from elsewhere
     """
 
     def __init__(
@@ -75,6 +78,7 @@ class BackgroundOuterLoop:
         network: Network,
         settings: Settings,
         checkpoints: Path,
+        judge: Judge | None = None,
     ):
         self.inner, self.network = inner, network
         self.state = OuterState(inner, start, settings)
@@ -86,10 +90,11 @@ class BackgroundOuterLoop:
         self._offers = Offers(self.progress.lineage, self._samples_per_round)
         self._process = AveragerProcess(network, averager, me.run_id)
         self._schedule = ExchangeSchedule(self.state.anchor.size)
-        self._doubts, self._newcomers = Doubts(), Newcomers()
-        findings = Findings(settings.training.dataset.seq_len)
-        self._exchanging = Exchanging(self._process, self._schedule, self._doubts, self._newcomers, findings)
-        size = self.state.anchor.size
+        self._doubts, self._newcomers, seq_len = Doubts(), Newcomers(), settings.training.dataset.seq_len
+        self._exchanging = Exchanging(self._process, self._schedule, self._doubts, self._newcomers, seq_len)
+        self._leaving_out = LeavingOut(self._exchanging, self._peers, self._process, self.state)
+        size, judge = self.state.anchor.size, judge or Judge(inner)
+        self._scrutiny = Scrutiny(inner, judge, self._doubts, me.peer, start)
         self._catching_up = CatchingUp(network, checkpoints, progress.run, size, start.missed, self._doubts)
         self._saved_samples = progress.samples  # behind the newest checkpoint on the disk
         # sequences behind the first anchor that others can follow by means; None while we are alone
@@ -107,12 +112,16 @@ class BackgroundOuterLoop:
         if self._process.renew():
             yield self._reconnected()
             return
-        self._peers.update(view.notices)
+        me = self._notice()
+        self._peers.update(view.notices, lambda other: self._scrutiny.leaves_out(other, me, self.state.contributions))
         self._newcomers.took(view.took)
         self._newcomers.hold_up(False)
         self.network.know(self._known)
         yield from happened(self._peers.shun(self._process.averager.complaints()))
-        yield from self._look_at_findings()
+        yield from self._leaving_out.look(self._me.peer, self._known)
+        if self._leaving_out.has_parted():
+            self._shared_from = None
+            yield from happened(self._close_round_alone())
         self.state.contributions.update(self.others)
         self._offers.update(self.others, self.progress.samples, self.state.pseudo_gradient.samples)
         if self._exchanging.under_way:
@@ -125,42 +134,16 @@ class BackgroundOuterLoop:
         if time.monotonic() >= self._not_before:
             yield from happened(self._decide(view.suspected))
 
-    def _look_at_findings(self) -> Iterator[Event]:
-        """Leave out whom we, or enough of those that we know, have found to be at odds with the others; say so.
-
-        Where it is said of us, that is said as well: a device may be broken, and cannot see so itself.
-        """
-        findings = self._exchanging.findings
-        self._exchanging.look_at_others(self._me.peer, lambda: snapshot(self.inner.parameters))
-        at_odds, too_much = findings.to_leave_out(self.others, self._known), self._exchanging.take_complaints()
-        for peers, what in ((at_odds, UNDOES), (too_much, TOO_MUCH)):
-            yield from self._leave_out(peers, what)
-        if self._exchanging.pair.to_leave:
-            yield from self._part_from(self._exchanging.pair.to_leave)
-        if findings.is_said_of_us(self._me.peer, self.others, self._known):
-            yield Setback(SAID_OF_US)
-
-    def _part_from(self, other: str) -> Iterator[Event]:
-        """Go on without the other one of two, from where we stood before it looked as if it undid what we learn."""
-        yield from self._leave_out([other], UNDOES_OURS)
-        if self._exchanging.pair.before is not None:
-            self.state.go_on_from(self._exchanging.pair.before)
-        self._exchanging.pair.forget()
-        self._shared_from = None
-        yield from happened(self._close_round_alone())
-
-    def _leave_out(self, peers: list[str], what: str) -> Iterator[Event]:
-        """Name the peers, and exchange without them for a while."""
-        seconds = {peer: self._exchanging.findings.left_out(peer) for peer in peers}
-        for peer in peers:
-            self._process.averager.shun(peer, seconds[peer])
-        yield from happened(self._peers.leave_out(seconds, what))
-
     def _decide(self, suspected: frozenset[str]) -> Event | None:
         """Catch up, exchange, or close a round alone: whichever is due, with no exchange under way."""
         me = self._notice()
         # who rests catches up afterwards
         donor = None if self._paused else self._catching_up.ahead(me, self.others)
+        if donor is not None:
+            if why := self._scrutiny.disbelief(donor, me) or self._scrutiny.refusal_of_others(donor, self.others):
+                return self._refuse(donor, why)
+            if self._scrutiny.waits_for_others(donor, self.others):
+                donor = None
         if self._catching_up.under_way and not self._catching_up.gives_way_to(donor):
             if holds_us_up(me, self.others, self._trusted, self._known):
                 return None
@@ -289,9 +272,25 @@ class BackgroundOuterLoop:
         except NotTaken as error:
             return Setback(f"{error}; it is tried again")  # and meanwhile all else goes on
         has_moved = self._catching_up.began_at != self.progress.lineage  # meanwhile, and perhaps beyond that
-        if newer is None or (has_moved and newer.state <= self._notice().state):
+        if not self._catching_up.has_means and (newer is None or (has_moved and newer.state <= self._notice().state)):
             return None
-        return self._take(newer)
+        try:
+            means = [] if newer is not None else self._catching_up.means_here()
+            donor = self._catching_up.donor
+            if why := self._scrutiny.objection(self.state, newer, means, donor):
+                self._catching_up.refuse()
+                return self._refuse(donor, why)
+            self._catching_up.approve()
+        except (ValueError, OSError) as error:  # MeanErrors are
+            self._catching_up.stray()
+            return self._set_back(f"what was missed could not be taken: {reason(error)}")
+        return None if newer is None else self._take(newer)
+
+    def _refuse(self, donor: Notice, why: str) -> Setback | None:
+        """Go on without a peer whose newer state is not taken; return the event that tells why, once for each peer."""
+        if not self._scrutiny.refused(donor):
+            return None
+        return Setback(f"the newer state of {donor.name} is not taken: {why}; training goes on without {donor.name}")
 
     def _take_mean(self) -> Event | None:
         """Move the anchor by the first of the means that we had missed."""
@@ -361,6 +360,9 @@ class BackgroundOuterLoop:
                 "reachable": self.network.view.reachable,
                 "sharing": not self.needs_checkpoint,
                 "at_odds": self._exchanging.findings.at_odds,
+                "judges": self._scrutiny.judge.can_tell,
+                "refuses": self._scrutiny.refuses,
+                "went_back": self._scrutiny.went_back.time,
             }
         )
 
@@ -443,14 +445,35 @@ class BackgroundOuterLoop:
 
     def trained(self, sequences: int) -> None:
         self.state.pseudo_gradient.trained(sequences)
+        self._scrutiny.trained(sequences)
+
+    def judged(self, loss: float) -> None:
+        self._scrutiny.judge.learnt(loss)
 
     def go_back(self) -> bool:
-        if self._exchanging.looks_for_a_group:
-            self._exchanging.cancel()
-        if self._exchanging.under_way:  # the group has what we gave, and its mean comes in a moment
+        if self._is_in_an_exchange():
             return False
         self.state.go_back()
         return True
+
+    def return_to(
+        self, parameters: Sequence[Tensor], progress: Progress, standing: Standing, went_back: WentBack
+    ) -> bool:
+        if self._is_in_an_exchange():
+            return False
+        self.state.return_to(parameters, progress, standing)
+        self._offers.begin(self.progress.lineage)
+        self._catching_up.drop()
+        self._scrutiny.go_back(went_back)
+        self._peers.fell_behind()
+        self._shared_from, self._moved_at = None, time.monotonic()
+        return True
+
+    def _is_in_an_exchange(self) -> bool:
+        """Return whether a group has what we gave, and its mean comes in a moment; who only looks for one, looks on."""
+        if self._exchanging.looks_for_a_group:
+            self._exchanging.cancel()
+        return self._exchanging.under_way
 
     def checkpoint_saved(self, samples: int) -> None:
         self._saved_samples = samples
@@ -475,9 +498,3 @@ class BackgroundOuterLoop:
         """End the averager's process. An exchange in flight is given a moment to serve the others."""
         self._exchanging.stop()
         self._process.stop()
-
-
-def happened(event: Event | None) -> Iterator[Event]:
-    """Yield the event, if there is one."""
-    if event is not None:
-        yield event

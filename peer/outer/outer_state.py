@@ -7,7 +7,7 @@ else's, and, alone, to wherever the device is at the end of a round.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from peer.outer.events import CaughtUp
 from peer.outer.pseudo_gradient import PseudoGradient
 from peer.state.anchor import Anchor, follow, snapshot
 from peer.state.contributions import Contributions
+from peer.state.earlier import NEVER, WentBack
 from peer.state.means import Mean
 
 WORSE = 0.05  # nats a token, on two batches: by so much they are, and it is no chance
@@ -39,6 +40,8 @@ class StartingPoint:
     progress: Progress
     standing: Standing  # the record that was kept with the checkpoint, if it is one of our own
     missed: Sequence[Path] = ()  # files of the means that moved the anchor since, in order
+    written: float = math.inf  # when the checkpoint was, seconds of `time.time`; inf for just now
+    went_back: WentBack = NEVER  # when this device last did
 
 
 class Tally:
@@ -96,6 +99,7 @@ class OuterState:
             beside=own.beside,
             steps=own.steps,
             met=self.contributions.met,
+            moved_with=self.contributions.moved_with,
         )
 
     @torch.no_grad()
@@ -119,7 +123,7 @@ class OuterState:
         has = had + sum(mean.samples.values())
         self.progress = replace(self.progress, samples=has, lineage=mean.lineage)
         self._remember_anchor(samples)
-        self.contributions.together(mean.samples)
+        self.contributions.together(mean.samples, with_us=is_in_it)
         return self.close_round() if has // self._samples_per_round > had // self._samples_per_round else None
 
     def close_round(self) -> Tally:
@@ -178,10 +182,38 @@ class OuterState:
             self.inner.go_to(parameters)
         self.inner.average.begin()
 
+    def return_to(self, parameters: Sequence[Tensor], progress: Progress, standing: Standing) -> None:
+        """Go back to an anchor that was ours, and give up all that has come since, the optimizer's moments as well."""
+        self.inner.reset(parameters)
+        self.anchor.begin(parameters)
+        self.pseudo_gradient.drop()
+        self.progress = replace(progress, step=self.progress.step, lineage=progress.lineage_or_version)
+        self.contributions = Contributions(standing)
+        self.tally = Tally(progress.samples)
+        self._remember_anchor()
+
     def begin(self) -> None:
         """Begin at the anchor of now: nothing has been given at it, and nothing was trained since."""
         self.pseudo_gradient.begin()
         self._remember_anchor()
+
+    @torch.no_grad()
+    def anchor_after(self, means: Iterable[Mean]) -> list[Tensor]:
+        """Return where the anchor would be after these means; all stays as it is. Raise ValueError where it cannot be.
+
+        Nothing is left of a mean that does not lead on from the one before it, nor of what follows.
+        """
+        before, lineage = snapshot(self.anchor.parameters), self.progress.lineage
+        try:
+            for mean in means:
+                if mean.previous != lineage:
+                    break
+                self.anchor.move(mean.payload, mean.steps)
+                lineage = mean.lineage
+            return snapshot(self.anchor.parameters)
+        finally:
+            for anchored, parameter in zip(self.anchor.parameters, before):
+                anchored.copy_(parameter)
 
     @torch.no_grad()
     def take(self, newer: NewerAnchor, others: int, pause: float) -> CaughtUp:
@@ -194,6 +226,7 @@ class OuterState:
         :param pause: seconds between two exchanges: what we give next weighs no more than one of them
         """
         own, before, progress = self.pseudo_gradient, snapshot(self.anchor.parameters), newer.progress
+        had = self.progress.samples
         met = self.contributions.last_with(newer.donor.peer)
         apart = self.contributions.take_back(newer.donor.peer)
         own.count_again(apart)
@@ -205,10 +238,10 @@ class OuterState:
         self.tally = Tally(progress.samples)
         self.begin()
         if own.samples and not own.fits():
-            return CaughtUp(newer.donor.name, 0, own.give_up())
+            return CaughtUp(newer.donor.name, 0, own.give_up(), had, newer.donor.peer)
         own.reach_back(self.inner.steps - met.steps, max(1, round(pause / max(self.inner.step_seconds, 1e-3))))
         self._remember_anchor()
-        return CaughtUp(newer.donor.name, apart, 0)
+        return CaughtUp(newer.donor.name, apart, 0, had, newer.donor.peer)
 
     def _version(self) -> str:
         return checkpoint.parameter_hash(dict(self.anchor_model.named_parameters()))

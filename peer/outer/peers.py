@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from peer.outer.events import Setback
 from peer.outer.shunned import SHUN_SECONDS, Shunned
@@ -36,9 +36,12 @@ class Peers:
         self._alone_seconds = REUNION_SECONDS - MEET_SECONDS  # without company, while we were awake to see it
         self._updated_at = time.monotonic()
 
-    def update(self, notices: Iterable[Notice]) -> None:
-        """Take in who is here now. Call it in every tick: the time between two of them may be time alone."""
-        present = [notice for notice in notices if notice.run_id == self._run_id]
+    def update(self, notices: Iterable[Notice], is_left_out: Callable[[Notice], bool] = lambda notice: False) -> None:
+        """Take in who is here now. Call it in every tick: the time between two of them may be time alone.
+
+        :param is_left_out: tells whether somebody is nobody to us
+        """
+        present = [notice for notice in notices if notice.run_id == self._run_id and not is_left_out(notice)]
         here = {notice.peer: notice.name for notice in present}
         self._names = here if len(self._names) > MAX_MEMBERS else {**self._names, **here}
         self.others = [notice for notice in present if notice.peer not in self._shunned]

@@ -178,8 +178,15 @@ class SynchronousOuterLoop:
         """Do nothing: parameters, moments and rates are hivemind's, the same on all devices."""
         return False
 
+    def return_to(self, *earlier: object) -> bool:
+        """Do nothing: no state of others is taken here without being hivemind's own affair, so none is kept."""
+        return False
+
     def checkpoint_saved(self, samples: int) -> None:
         """Do nothing: the others take the newest checkpoint, whichever that is."""
+
+    def judged(self, loss: float) -> None:
+        """Do nothing: whose parameters are loaded is hivemind's own affair."""
 
     def tell(self, judgement: Judgement) -> None:
         self._me = self._me.model_copy(update={"judgement": judgement})

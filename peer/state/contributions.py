@@ -6,6 +6,7 @@ or because it gave to the mean that led there. Then it has that much of us, and 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass
 
@@ -36,12 +37,22 @@ class Contributions:
         self._here = Entry(0, self.own, 0)
         self._anchors: dict[str, Entry] = {}  # by lineage
         self._seen = {peer: Entry(*met) for peer, met in standing.met.items()}
+        self._moved_with = dict(standing.moved_with)
 
     @property
     def met(self) -> dict[str, tuple[int, int, int]]:
         """The anchors where peers were last seen, (samples, own, steps) by peer id, as a checkpoint keeps them."""
         last = sorted(self._seen.items(), key=lambda seen: seen[1].samples)[-MAX_KEPT:]
         return {peer: astuple(entry) for peer, entry in last}
+
+    @property
+    def moved_with(self) -> dict[str, float]:
+        """When peers have last moved the anchor with us, in this start or an earlier one: `time.time` by peer id."""
+        return dict(list(self._moved_with.items())[-MAX_KEPT:])
+
+    def has_moved_with(self, peer: str) -> bool:
+        """Return whether a peer has ever moved the anchor with us."""
+        return peer in self._moved_with
 
     def remember_anchor(self, lineage: str, samples: int, steps: int, own: int = 0) -> None:
         """Remember our anchor of now.
@@ -61,9 +72,15 @@ class Contributions:
             if notice.role == Role.TRAINING and (entry := self._anchors.get(notice.lineage)) is not None:
                 self._seen[notice.peer] = entry
 
-    def together(self, peers: Iterable[str]) -> None:
-        """Take in that these peers are at our anchor of now."""
+    def together(self, peers: Iterable[str], with_us: bool = False) -> None:
+        """Take in that these peers are at our anchor of now, and whether we have moved it with them."""
+        peers = list(peers)
         self._seen.update(dict.fromkeys(peers, self._here))
+        for peer in peers if with_us else ():
+            self._moved_with.pop(peer, None)
+            self._moved_with[peer] = time.time()  # the last one is the last in it
+        if len(self._moved_with) > MAX_ANCHORS:
+            self._moved_with = self.moved_with
         if len(self._seen) > MAX_ANCHORS:
             self._seen = {peer: Entry(*met) for peer, met in self.met.items()}
 

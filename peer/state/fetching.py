@@ -25,15 +25,19 @@ from data.atomic import sync
 from data.terminal import printable
 from minigpt import checkpoint
 from minigpt.checkpoint.manifest import (
+    AVERAGE,
+    LOCAL,
     MANIFEST,
     MODEL,
+    MODEL_CONFIG,
     OPTIMIZER,
     SETTINGS,
+    TOKENIZER,
     CheckpointError,
     Manifest,
     parse_manifest,
 )
-from minigpt.settings import SettingsError, parse_settings
+from minigpt.settings import SettingsError, parse_settings, run_id
 from peer.state import means
 from peer.state.anchor import FINE
 from peer.state.codec import payload_bytes
@@ -48,7 +52,11 @@ MAX_MEANS = 16  # taken in one go
 HEADER_BYTES = 2**20  # of a safetensors file, at most
 NOT_UNDERSTOOD = ("ValueError(", "ProtocolViolation(")  # begins what a donor says to a request that it cannot read
 SLOWEST = 10_000  # bytes a second of one request; who gives less has as good as left
+HURRIED_SECONDS, HURRIED_SLOWEST = 4.0, 100_000  # the same for a donor beside which there are others
+# of a tokenizer: what it takes whatever its size, and for each of its pieces
+TOKENIZER_BYTES, PIECE_OF_TOKENIZER_BYTES = 2**21, 512
 MEAN_HEADER_LIMIT = 2**16
+DESCRIBING = (SETTINGS, MODEL_CONFIG)  # the files that tell how large a model is; of 64 kB each at most
 
 
 class TransferError(Exception):
@@ -103,14 +111,18 @@ async def fetch(
     root: Path,
     service: StateService,
     skip: tuple[str, ...] = (),
+    hurried: bool = False,
 ) -> Path:
     """Take the files of the first donor's manifest, checked, into `root/run/round-…-step-…`; returns that folder.
 
-    A best state goes into `root/run/best/`, for it is not where training goes on.
+    A best state goes into `root/run/best/`, for it is not where training goes on. No byte of a file is taken that is
+    larger than the run's model needs.
 
     The other donors give what they have of the same. The optimizer's moments are the first one's alone: where it leaves
     before they are here, the state comes without them. A broken transfer leaves what has arrived, and the next one for
     the same anchor goes on from there. Raises TransferError, and OSError where the disk does not take it.
+
+    :param hurried: give up a donor that sends slowly, for there are others
     """
     manifest = without(manifest, skip)
     place = root / manifest.run if manifest.held_out is None else root / manifest.run / checkpoint.BEST
@@ -122,16 +134,14 @@ async def fetch(
         if old != partial:
             shutil.rmtree(old, ignore_errors=True)
     partial.mkdir(parents=True, exist_ok=True)
-    files = [_File(p2p, manifest, name, partial / name, service) for name in manifest.files]
+    files = [_File(p2p, manifest, name, partial / name, service, hurried) for name in manifest.files]
     for file in files:
         await file.ask_for_hashes(donors)  # of all first: from now on the donors keep them
-    # small ones tell how large a model is, and moments are of no use without it
-    for file in sorted(files, key=lambda file: (file.name == OPTIMIZER, manifest.files[file.name].size)):
-        if file.name == MODEL and manifest.files[MODEL].size > (most := most_bytes(partial)):
-            raise TransferError(
-                f"its model has {manifest.files[MODEL].size:,} bytes, and at most {most:,} fit its settings"
-            )
+    # the two that tell how large a model is come first, and moments, which are of no use without it, last
+    for file in sorted(files, key=lambda file: (file.name not in DESCRIBING, file.name == OPTIMIZER)):
         try:
+            if file.name not in DESCRIBING:
+                check_size(file.name, manifest, partial)
             await file.fetch()
         except TransferError:
             if file.name != OPTIMIZER:
@@ -152,8 +162,8 @@ async def fetch(
 class _File:
     """A file of the manifest on its way to `path`, in pieces, from everybody who has it."""
 
-    def __init__(self, p2p: P2P, manifest: Manifest, name: str, path: Path, service: StateService):
-        self.name, self.path = name, path
+    def __init__(self, p2p: P2P, manifest: Manifest, name: str, path: Path, service: StateService, hurried: bool):
+        self.name, self.path, self._hurried = name, path, hurried
         self._p2p, self._manifest, self._service = p2p, manifest, service
         self._entry = manifest.files[name]
         self._donors: list[PeerID] = []
@@ -208,7 +218,7 @@ class _File:
             size = min(PIECE_BYTES, self._entry.size - start)
             piece = bytearray()
             try:
-                async for chunk in _chunks(self._p2p, donor, self._manifest, self.name, start, size):
+                async for chunk in _chunks(self._p2p, donor, self._manifest, self.name, start, size, self._hurried):
                     self._service.bytes_received += len(chunk)
                     piece += chunk
                 if hashlib.sha256(piece).digest() != self._digests[index]:
@@ -223,14 +233,39 @@ class _File:
             file.write(piece)
 
 
-def most_bytes(folder: Path) -> int:
-    """Return how many bytes a model with the settings in an unfinished folder has at most. Raises TransferError."""
+def check_size(name: str, manifest: Manifest, folder: Path) -> None:
+    """Raise TransferError for a file that is larger than a model with the settings in an unfinished folder needs.
+
+    Also where these are not of the manifest's run: its id is a hash of settings and tokenizer.
+    """
     try:
         settings = parse_settings((folder / SETTINGS).read_bytes(), SETTINGS)
-        shapes = checkpoint.expected_shapes(settings, checkpoint.read_vocab_size(folder)).values()
+        vocab_size = checkpoint.read_vocab_size(folder)
+        numbers = [shape.numel() for shape in checkpoint.expected_shapes(settings, vocab_size).values()]
     except (CheckpointError, SettingsError, OSError) as error:
         raise TransferError(f"its settings say nothing of its model: {error}") from error
-    return 4 * sum(shape.numel() for shape in shapes) + HEADER_BYTES
+    if run_id(settings, manifest.files[TOKENIZER].sha256) != manifest.run_id:
+        raise TransferError(f"its settings and its tokenizer are not those of run {manifest.run_id}")
+    most = most_bytes(sum(numbers), vocab_size)
+    size = manifest.files[name].size
+    if size > most.get(name, size):
+        what = "its model" if name == MODEL else name
+        raise TransferError(f"{what} has {size:,} bytes, and at most {most[name]:,} fit its settings")
+
+
+def most_bytes(numbers: int, vocab_size: int) -> dict[str, int]:
+    """Return how many bytes each large file of a checkpoint has at most.
+
+    :param numbers: parameters of its model
+    :param vocab_size: pieces of its tokenizer
+    """
+    return {
+        MODEL: 4 * numbers + HEADER_BYTES,  # float32; all others are bfloat16
+        OPTIMIZER: 2 * len(checkpoint.MOMENTS) * numbers + HEADER_BYTES,
+        LOCAL: 2 * numbers + HEADER_BYTES,
+        AVERAGE: 2 * numbers + HEADER_BYTES,
+        TOKENIZER: TOKENIZER_BYTES + PIECE_OF_TOKENIZER_BYTES * vocab_size,
+    }
 
 
 async def fetch_means(
@@ -284,7 +319,7 @@ async def _part_of_mean(p2p: P2P, donor: PeerID, run: str, previous: str, offset
 
 
 async def _chunks(
-    p2p: P2P, donor: PeerID, manifest: Manifest, name: str, offset: int, size: int
+    p2p: P2P, donor: PeerID, manifest: Manifest, name: str, offset: int, size: int, hurried: bool = False
 ) -> AsyncIterator[bytes]:
     """Give so many bytes of a file, from an offset on. Raises TransferError, also where fewer come.
 
@@ -295,7 +330,7 @@ async def _chunks(
     for _ in range(2):
         request = FileRequest(run=manifest.run, file=name, sha256=sha256, offset=offset, size=end - offset)
         stream = stub.rpc_file(envelope(request))
-        async for chunk in _received(stream, end - offset, f"{name}: "):
+        async for chunk in _received(stream, end - offset, f"{name}: ", hurried):
             offset += len(chunk)
             yield chunk
         if offset == end:
@@ -304,12 +339,13 @@ async def _chunks(
 
 
 async def _received(
-    stream: Awaitable[AsyncIterator[runtime_pb2.ExpertInfo]], size: int, of: str = ""
+    stream: Awaitable[AsyncIterator[runtime_pb2.ExpertInfo]], size: int, of: str = "", hurried: bool = False
 ) -> AsyncIterator[bytes]:
     """Give so many bytes at most, as they come. Raises TransferError, whose message begins with `of`."""
-    deadline = time.monotonic() + ANSWER_SECONDS + size / SLOWEST
+    patience, slowest = (HURRIED_SECONDS, HURRIED_SLOWEST) if hurried else (ANSWER_SECONDS, SLOWEST)
+    deadline = time.monotonic() + patience + size / slowest
     try:
-        async for message in aiter_with_timeout(await begun(stream), ANSWER_SECONDS):
+        async for message in aiter_with_timeout(await begun(stream), patience):
             size -= len(message.serialized_info)
             if size < 0:
                 raise TransferError(f"{of}more bytes arrive than were asked for")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 
+from minigpt.settings import Settings
 from peer.device.display import Display
 from peer.device.event_log import KnownLine
 from peer.inner.loop import InnerLoop
@@ -16,14 +17,16 @@ from peer.network.address import Address
 from peer.network.handle import Network
 from peer.outer.events import CaughtUp, Reconnected, Setback
 from peer.outer.interface import OuterLoop
+from peer.state.earlier import EarlierStates
 from peer.swarm.advice import advice
 from peer.swarm.household import is_ejected, is_member, members
-from peer.swarm.membership import came_and_left, pauses_changed
+from peer.swarm.membership import MAX_MEMBERS, came_and_left, pauses_changed
 from peer.training.other_runs import OtherRuns
 from peer.training.round_log import RoundAtHand
 from peer.wire import Notice
 
 BAR_SECONDS = 0.5
+RECENT_SECONDS = 24 * 3600.0  # in which it is news that a device went back
 CHANGE_SECONDS = 30.0  # that a household has to hear that its run was locked or opened
 
 
@@ -35,13 +38,14 @@ class Announcements:
         inner: InnerLoop,
         outer: OuterLoop,
         network: Network,
-        samples_per_round: int,
         other_runs: OtherRuns,
+        earlier: EarlierStates,
+        settings: Settings,
         display: Display,
     ):
         self._inner, self._outer, self._network, self._display = inner, outer, network, display
-        self._samples_per_round = samples_per_round
-        self._other_runs = other_runs
+        self._samples_per_round = settings.swarm.samples_per_round
+        self._other_runs, self._earlier = other_runs, earlier
         self._others: list[Notice] = []  # who was here
         self._trained_with: set[str] = set()  # peer ids of all who were
         self._clock_shift = network.view.clock_shift
@@ -50,11 +54,13 @@ class Announcements:
         self._saw_doors: set[bool] = set()  # of a locked run, and whether ours was one
         self._said_outside: set[str] = set()  # lines of a device that asks to be let in again
         self._setback: Setback | None = None  # the last one
+        self._went_back: dict[str, float] = {}  # who did, by peer id, and when
         self._bar_at = 0.0
 
     def poll(self) -> None:
         """Say what has changed since the last call; never waits."""
         self._say_membership()
+        self._say_who_went_back()
         self._say_clock()
         if self._network.view.ejected:
             self._ask_in()
@@ -112,6 +118,20 @@ class Announcements:
             text, kind = (f"rests: {notice.paused}", "rests") if notice.paused else ("trains again", "trains_again")
             self._display.note(KnownLine(f"{notice.name} {text}", kind, name=notice.name, why=notice.paused))
         self._others = others
+
+    def _say_who_went_back(self) -> None:
+        """Say once that somebody has gone back to a state of its own; each owner decides for their own device."""
+        for notice in self._outer.others:
+            said = self._went_back.get(notice.peer, clock.now() - RECENT_SECONDS)
+            if not said < notice.went_back <= clock.now() + RECENT_SECONDS:
+                continue
+            if len(self._went_back) > MAX_MEMBERS:
+                self._went_back = {}
+            self._went_back[notice.peer] = notice.went_back
+            text = f"{notice.name} went back to an earlier state of its own, of round {notice.round}"
+            if self._earlier.newest() is not None:
+                text += ", and trains on without those that have not: python -m peer --go-back does the same here"
+            self._display.note(KnownLine(text, "other_went_back", name=notice.name, round=notice.round))
 
     def _say_clock(self) -> None:
         if self._network.view.clock_shift != self._clock_shift:

@@ -112,6 +112,12 @@ class Saver:
         if wait:
             self._report(self._pending)
 
+    def finish(self) -> None:
+        """Wait until what is being written is on the disk; nothing follows it."""
+        if self._pending is not None:
+            self._report(self._pending)
+            self._pending, self._again = None, False
+
     def poll(self) -> None:
         """Tell the outer loop which state is whole on the disk by now, so that others can be told."""
         if self._pending is not None and self._pending.done():

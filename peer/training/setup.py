@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -38,6 +39,7 @@ from peer.joining.run import Run
 from peer.network.handle import Network
 from peer.outer.averager import PseudoGradientAverager
 from peer.outer.interface import OuterLoop
+from peer.outer.judge import Judge
 from peer.outer.loop import BackgroundOuterLoop
 from peer.outer.outer_state import StartingPoint
 from peer.outer.synchronous import SynchronousInner, SynchronousOuterLoop
@@ -45,11 +47,13 @@ from peer.page.models import TextNow
 from peer.page.snapshots import Snapshots
 from peer.state import means
 from peer.state.anchor import padded
+from peer.state.earlier import EarlierStates, WentBack
 from peer.training.announcements import Announcements
 from peer.training.best_state import BestState, kept_before, texts_of
 from peer.training.divergence import Recovery
 from peer.training.epochs import Epochs
 from peer.training.evaluator import Evaluator, judge
+from peer.training.going_back import GoingBack
 from peer.training.health import Health
 from peer.training.learnt import FEWEST_TOKENS, Learnt
 from peer.training.metrics import Metrics
@@ -93,10 +97,8 @@ def set_up(run: Run, options: Options, presence: Presence, snapshots: Snapshots,
     :param snapshots: that its page shows
     """
     network, me, display, stop = presence.network, presence.me, presence.display, presence.stop
-    settings = run.settings
-    sentencepiece = tokenizer.load(run.tokenizer_model)
-    device = pick_device()
-    autocast = pick_autocast(device)
+    settings, sentencepiece = run.settings, tokenizer.load(run.tokenizer_model)
+    autocast = pick_autocast(device := pick_device())
     batches = open_batches(run, sentencepiece, me.peer, display, stop)
     batches.resize(affordable_batch(run, device, autocast, display))
     if options.share_data:
@@ -105,20 +107,19 @@ def set_up(run: Run, options: Options, presence: Presence, snapshots: Snapshots,
     epochs = Epochs(settings.training.epochs, run.start.progress.run_id, batches.dataset, is_own_text, time.monotonic())
     me = me.model_copy(update={"sequences": len(batches.dataset) if is_own_text else 0})
     held_out = open_held_out(settings, sentencepiece, display)
-    goes_on = options.go_on or settings.training.epochs is not None
     judging_autocast = autocast if device.type == "cpu" else None  # models are judged on the CPU
+    goes_on = options.go_on or settings.training.epochs is not None
     best, learnt = open_best(run, batches.dataset, held_out, judging_autocast, checkpoints, goes_on, display)
-    inner, outer = open_loops(run, batches, device, autocast, network, me, checkpoints, stop, display)
-    saver = Saver(
-        inner, outer, batches, settings, display, tokenizer_model=run.tokenizer_model, checkpoints=checkpoints
-    )
-    compiling = Compiling(inner, batches, settings, display, stop, network.expect_silence)
+    inner, outer = open_loops(run, batches, device, autocast, network, me, checkpoints, stop, display, (held_out, best))
+    places = {"tokenizer_model": run.tokenizer_model, "checkpoints": checkpoints}
+    saver = Saver(inner, outer, batches, settings, display, **places)
     metrics = Metrics(checkpoints / run.start.progress.run / "metrics.jsonl", options.tensorboard)  # beside the states
     open_probe = probe_opener(settings, sentencepiece) if is_own_text else None
     evaluator = Evaluator(held_out, best, sentencepiece, judging_autocast, inner.block_attention, open_probe)
     display.note(introduction(me.name, inner, batches))
-    most_memorized = settings.training.most_memorized
-    power, round_log = Watch(settings.device), RoundLog(inner, outer, evaluator, metrics, display, most_memorized)
+    power, most = Watch(settings.device), settings.training.most_memorized
+    round_log = RoundLog(inner, outer, evaluator, metrics, display, most)
+    earlier = EarlierStates(checkpoints / run.start.progress.run)
     recovery = Recovery(inner, outer, best, settings, display)
     parts = Parts(inner, outer, round_log, learnt, best, power, network)
     return Trainer(
@@ -128,14 +129,15 @@ def set_up(run: Run, options: Options, presence: Presence, snapshots: Snapshots,
         settings=settings,
         shared_text=run.shared,
         saver=saver,
-        compiling=compiling,
+        going_back=GoingBack(inner, outer, saver, earlier, snapshots.wishes, display),
+        compiling=Compiling(inner, batches, settings, display, stop, network.expect_silence),
         power=power,
         breather=Breather(snapshots.wishes.share_of_time),
         recovery=recovery,
         health=Health(inner, outer, recovery, settings, display),
         sensors=StuckSensors(),
         round_log=round_log,
-        announcements=open_announcements(inner, outer, network, settings, display),
+        announcements=open_announcements(inner, outer, network, earlier, settings, display),
         status=Status(snapshots, parts, settings, me, *texts_trained_on(run, options.share_data)),
         wishes=snapshots.wishes,
         network=network,
@@ -150,11 +152,16 @@ def set_up(run: Run, options: Options, presence: Presence, snapshots: Snapshots,
 
 
 def open_announcements(
-    inner: InnerLoop, outer: OuterLoop, network: Network, settings: Settings, display: Display
+    inner: InnerLoop,
+    outer: OuterLoop,
+    network: Network,
+    earlier: EarlierStates,
+    settings: Settings,
+    display: Display,
 ) -> Announcements:
     """Return what tells people at this device of others, those of other runs as well."""
     other_runs = OtherRuns(network, settings, outer.progress.run_id, display)
-    return Announcements(inner, outer, network, settings.swarm.samples_per_round, other_runs, display)
+    return Announcements(inner, outer, network, other_runs, earlier, settings, display)
 
 
 def introduction(name: str, inner: InnerLoop, batches: Batches) -> str:
@@ -352,8 +359,12 @@ def open_loops(
     checkpoints: Path,
     stop: StopSignal,
     display: Display,
+    judging: tuple[HeldOut | None, BestState | None],
 ) -> tuple[InnerLoop, OuterLoop]:
-    """Return the two loops, background or synchronous as the run is, at the state that the run goes on from."""
+    """Return the two loops, background or synchronous as the run is, at the state that the run goes on from.
+
+    :param judging: the texts by which states of others are judged, and the best state by them
+    """
     progress = run.start.progress
     me = me.model_copy(update={"run_id": progress.run_id})
     blocked = run.settings.training.dataset.block_attention
@@ -378,9 +389,14 @@ def open_loops(
     if not missed:
         go_on_with_average(inner, run, anchor)
     standing = position.standing if position is not None else Standing()
-    start = StartingPoint(anchor, progress, standing, missed)
+    written = math.inf if run.start.is_taken else checkpoint.read_manifest(run.start.folder).time
+    went_back = WentBack.read(checkpoints / progress.run)
+    start = StartingPoint(anchor, progress, standing, missed, written, went_back)
+    held_out, best = judging
+    lowest = best.kept[1].nats if best is not None and best.kept is not None else math.inf
+    judge = Judge(inner, held_out, lowest)
     return inner, BackgroundOuterLoop(
-        inner, start, averager, me=me, network=network, settings=run.settings, checkpoints=checkpoints
+        inner, start, averager, me=me, network=network, settings=run.settings, checkpoints=checkpoints, judge=judge
     )
 
 

@@ -28,6 +28,7 @@ from peer.outer.interface import OuterLoop
 from peer.training.announcements import Announcements
 from peer.training.divergence import Recovery
 from peer.training.epochs import Epochs
+from peer.training.going_back import GoingBack
 from peer.training.health import Health
 from peer.training.learnt import Learnt
 from peer.training.new_exports import NewExports
@@ -58,6 +59,7 @@ class Trainer:  # attributes: all that goes on beside the steps, each a part of 
     settings: Settings
     shared_text: SharedText | None
     saver: Saver
+    going_back: GoingBack
     compiling: Compiling
     power: Watch
     breather: Breather
@@ -218,6 +220,7 @@ class Trainer:  # attributes: all that goes on beside the steps, each a part of 
             self.status.judged(verdict)
         if verdict is not None and verdict.held_out is not None:
             self.learnt.judged(verdict.progress, verdict.held_out)
+            self.outer.judged(verdict.held_out.nats)
         if self.learnt.meet(self.outer.others) and self._rest is not None:
             self.display.note("there is a text that was not here before: something to learn")
         self.outer.tell(self.learnt.judgement)
@@ -233,6 +236,9 @@ class Trainer:  # attributes: all that goes on beside the steps, each a part of 
             self.display.note(KnownLine("saving …", "saving"))
         if self.wishes.take("sync"):
             self.outer.hurry()
+        if self.going_back.poll():
+            self.recovery.begin()
+            self.round_log.begin_round(self.inner.averaged_model, self.learnt.share(self.outer.progress.samples))
 
     def _step(self, left: int | None) -> None:
         """Make an inner step of `left` sequences at most, and count it."""
@@ -276,5 +282,6 @@ class Trainer:  # attributes: all that goes on beside the steps, each a part of 
         if isinstance(event, CaughtUp):
             self.inner.average.begin()
             self.recovery.begin()
+            self.going_back.keep(event)
             self.saver.save()  # others can follow us only from a state that is on the disk
         self.announcements.say(event)

@@ -19,8 +19,9 @@ from hivemind.dht.protocol import DHTProtocol
 from hivemind.p2p import ServicerBase
 
 from benchmarks.attacker import HANDLERS
-from benchmarks.attacks import ATTACKS, Outcome, Scene, peers_in
+from benchmarks.attacks import ATTACKS
 from benchmarks.outsider import ATTACKS as OUTSIDERS
+from benchmarks.scene import Outcome, Scene, peers_in
 from benchmarks.stranger import Outsider, requests
 from peer.state.means import Mean
 from tests.tiny import build_model, save_model, stand_in, train_tokenizer
@@ -74,6 +75,8 @@ def test_only_means_of_several_peers_are_exchanges(tmp_path: Path) -> None:
         ("ghosts", Outcome(10, 10, 60.0, 58.0), False, ""),
         ("ghosts", Outcome(10, 0, 0.0, 0.0), True, "holds them up"),
         ("group-of-64", Outcome(1, 1, 60.0, 60.0), True, ""),
+        ("takeover", Outcome(20, 1), False, "got through"),
+        ("takeover", Outcome(20, 0), False, ""),
     ],
 )
 def test_bars(name: str, outcome: Outcome, locked: bool, missed: str) -> None:
@@ -81,5 +84,5 @@ def test_bars(name: str, outcome: Outcome, locked: bool, missed: str) -> None:
 
 
 def test_the_outsider_has_what_the_table_asks_for() -> None:
-    others = {"our-code", "group-of-64", "ejected", "clocks"}
+    others = {"our-code", "group-of-64", "ejected", "clocks", "takeover", "honest", "donors"}
     assert set(ATTACKS) - others <= set(OUTSIDERS)

@@ -17,7 +17,8 @@ from data.masking.tags import SPEAKERS
 from data.options import DataSettings
 from data.prepare import Summary, prepare, prepared_texts, prepared_with
 from data.texts.conversations import LONGEST_TEXT, texts
-from data.texts.review import PER_TAG, Samples
+from data.texts.people import people_masked
+from data.texts.review import PER_TAG, Doubtful, Samples, ask
 from minigpt.settings import Settings
 from peer.joining.prepare_text import prepare_text
 
@@ -236,3 +237,72 @@ def test_a_joiner_prepares_its_text_as_the_run_does(folder: Path) -> None:
     own.write_text('{"text": "mine"}\n')
     prepare_text(Settings(), told.append)
     assert own.read_text() == '{"text": "mine"}\n', "what the user wrote is not touched"
+
+
+def test_doubtful_names_are_reviewed_and_answers_are_heeded(folder: Path) -> None:
+    rows = [
+        "김하늘,하늘이가 왔어",
+        "김하늘,하늘 보러 가자",
+        "Grace,grace said hi, by the grace of god",
+        "서나율,하늘 높다",
+    ]
+    lines = [f"2026-05-{day + 1:02d} 09:0{minute}:00,{row}" for day in range(9) for minute, row in enumerate(rows)]
+    Path("data/raw/chat.csv").write_text(
+        "Date,User,Message\n" + "\n".join(lines).replace(", by", " by"), encoding="utf-8"
+    )
+    doubtful: list[Doubtful] = []
+    run(review=folder / "review.txt", judge=doubtful.extend)
+    assert [(one.word, one.masked, one.left) for one in doubtful] == [("하늘", 9, 18), ("grace", 9, 9)]
+    assert "하늘: masked 9 times, left 18 times" in (folder / "review.txt").read_text(encoding="utf-8")
+    Path("data/aliases.txt").write_text("곰돌이", encoding="utf-8")  # without an end of line
+    asked: list[str] = []
+    replies = iter(["N", "y"])
+
+    def answer(question: str) -> str:
+        asked.append(question)
+        return next(replies)
+
+    assert ask(doubtful, Path("data"), answer) == 2
+    assert "left 18 times" in asked[0] and len(asked) == 2
+    assert Path("data/aliases.txt").read_text(encoding="utf-8") == "곰돌이\ngrace\n"
+    assert Path("data/not-names.txt").read_text(encoding="utf-8") == "하늘\n"
+    assert stat.S_IMODE(Path("data/not-names.txt").stat().st_mode) == 0o600
+    run()
+    assert written() == {"하늘이가 왔어", "하늘 보러 가자", "<NAME> said hi by the <NAME> of god", "하늘 높다"}
+
+
+def test_enough_answers_end_the_review(folder: Path) -> None:
+    doubtful = [Doubtful(word, 1, 1, ("a",)) for word in ("하나", "둘", "셋")]
+    replies = iter(["", "q"])
+    assert ask(doubtful, Path("data"), lambda question: next(replies)) == 0
+    assert not Path("data/aliases.txt").exists()
+
+
+def test_explain_tells_as_what_everybody_is_masked(folder: Path) -> None:
+    rows = [
+        "시스템,임아라님이 들어왔습니다.",
+        "서나율,아라야 도담이 왔어?",
+        "박도담/96/수원,나율왔다 @서나율 tom이랑 왔고 하늘 봐",
+        "Tom,하늘아",
+    ]
+    lines = [f"2026-01-04 19:0{minute}:00,{row}" for minute, row in enumerate([*rows, "김하늘,응"])]
+    Path("chat.csv").write_text("Date,User,Message\n" + "\n".join(lines) + "\n", encoding="utf-8")
+    told = list(people_masked(Path("chat.csv")))[1:]
+    assert [line.strip() for line in told] == [
+        "서나율: @서나율 1, 나율 1",
+        "박도담/96/수원: 도담 1",
+        "Tom: tom 1",
+        "김하늘: 하늘 1",
+        "임아라: 아라 1",
+    ]
+
+
+def test_whoever_is_invited_or_mentioned_with_marks_is_masked_everywhere(folder: Path) -> None:
+    Path("data/raw/chat.csv").unlink()
+    lines = ["Ann added Nora Finch", "Ann: nora is late", "Bob: ask @\u2068Priya Patel\u2069", "Ann: priya knows"]
+    content = "".join(
+        f"01/{day:02}/19, 11:2{place} - {line}\n" for day in range(1, 9) for place, line in enumerate(lines)
+    )
+    Path("data/raw/chat.txt").write_text(content, encoding="utf-8")
+    run()
+    assert written() == {"<NAME> is late", "ask <NAME>", "<NAME> knows"}

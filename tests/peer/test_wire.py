@@ -103,6 +103,9 @@ GOOD: dict[type[BaseModel], dict[str, Any]] = {
         "paused": "battery at 9 %",
         "kind": "phone",
         "household": "ab" * 8,
+        "judges": True,
+        "refuses": [PEER],
+        "went_back": 1e9,
     },
     Change: CHANGE,
     Household: HOUSEHOLD,
@@ -169,6 +172,9 @@ BROKEN: dict[type[BaseModel], dict[str, list[object]]] = {
         "paused": ["x" * 65, "\x1b[31mred", 5],
         "kind": ["tablet", "", None],
         "household": ["a", "AB" * 8, "ab" * 9, 5, None],
+        "judges": NOT_TRUTH,
+        "refuses": [[PEER] * 5, ["0"], [5], PEER, 5, None],
+        "went_back": SECONDS,
     },
     Change: {
         "kind": ["", "Eject", "lock", "admit", "rekey", "open", 5, None],  # which say something else

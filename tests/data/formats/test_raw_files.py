@@ -337,4 +337,4 @@ def test_explain(tmp_path: Path) -> None:
     told = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout.splitlines()
     assert told[0] == f"{path}: KakaoTalk Android, Korean, utf-8; 50% of its first lines are written so"
     assert told[1] == "  2025-12-15 13:10:00  김철수: 말\ufffd10\ufffd[2J"
-    assert len(told) == 11
+    assert len(told) == 13 and told[-1] == "    김철수: never mentioned"

@@ -296,6 +296,19 @@ def test_donors_that_only_fail_are_given_up() -> None:
     assert len(said.lines) == 2 * take_state.ATTEMPTS + 1
 
 
+def test_a_donor_that_fails_is_left_for_another_one() -> None:
+    said, asked = Said(), list[str]()
+    other = like(DESK, "E", name="other", trained=99)
+
+    def fails(peer: str, *_: object) -> None:
+        asked.append(peer[0])
+        raise TransferError("the donor does not answer")
+
+    with pytest.raises(JoinError, match=r"from the 2 device\(s\)"):
+        take_run(presence_where(seen(DESK, other), said, fetch_manifest=fails), PLAIN)
+    assert asked == ["D", "E"] * (take_state.ATTEMPTS // 2)
+
+
 def test_a_donor_of_another_run_than_the_invite_s_is_not_taken_from() -> None:
     said, board = Said(), iter([seen(), seen(DESK), seen()])
     other = SimpleNamespace(run_id=OTHER_RUN_ID)
@@ -303,6 +316,24 @@ def test_a_donor_of_another_run_than_the_invite_s_is_not_taken_from() -> None:
     assert said.lines == [
         f"taking the state from desk: it gives run {OTHER_RUN_ID}, and the invite is for {RUN_ID}; trying again"
     ]
+
+
+@pytest.mark.parametrize(
+    ("impostor", "others", "chosen"),
+    [
+        ({"trained": 9000}, [{}, {}], "D"),  # two stand together
+        ({"trained": 9000}, [{"trained": 101}, {"refuses": ("X" * 12,)}], "D"),  # or one has looked at it
+        ({"trained": 9000, "refuses": ("D" * 12, "E" * 12)}, [{"refuses": ("X" * 12,)}, {"refuses": ("X" * 12,)}], "D"),
+        ({"trained": 9000}, [{}], "X"),  # one against one: nobody can tell
+    ],
+)
+def test_a_newcomer_takes_the_state_that_most_defend(
+    impostor: dict[str, Any], others: list[dict[str, Any]], chosen: str
+) -> None:
+    notices = [like(DESK, letter * 12, **said) for letter, said in zip("DE", others)]
+    notices.append(like(DESK, "X" * 12, name="impostor", **impostor))
+    able = donors(ME, PLAIN, seen(*notices))
+    assert find_run.most_defended(able, notices, {}).peer[0] == chosen
 
 
 def test_who_only_wants_the_state_is_told_that_nobody_trains(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -131,7 +131,7 @@ def test_an_ejected_device_asks_to_be_let_in_before_it_goes_on() -> None:
 def test_who_only_wants_the_state_of_a_locked_run_is_told_to_join_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(find_run, "UNANSWERED_SECONDS", 0.05)
     with pytest.raises(JoinError, match="there is a locked run on this network, and this device has no key"):
-        find_donor(presence_where(seen(outside=SHUT), Said()), PLAIN)
+        find_donor(presence_where(seen(outside=SHUT), Said()), PLAIN, {})
 
 
 # -- founding

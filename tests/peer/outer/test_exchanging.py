@@ -21,7 +21,6 @@ from peer.outer.averager_process import AveragerProcess
 from peer.outer.doubts import ABSENCES, IN_VAIN_SECONDS, Doubts
 from peer.outer.exchange_schedule import ExchangeSchedule
 from peer.outer.exchanging import MAX_PATIENCE, Exchanging, NotExchanged
-from peer.outer.findings import Findings
 from peer.outer.newcomers import MOST_SECONDS, Newcomers
 from peer.outer.pseudo_gradient import Given
 from peer.outer.traffic import Traffic
@@ -94,7 +93,7 @@ def doubts() -> Doubts:
 @pytest.fixture
 def exchanging(averager: Averager, network: Any, doubts: Doubts) -> Exchanging:
     process = AveragerProcess(cast(Network, network), cast(PseudoGradientAverager, averager), "run")
-    return Exchanging(process, Schedule(PART), doubts, Newcomers(), Findings(seq_len=32))
+    return Exchanging(process, Schedule(PART), doubts, Newcomers(), seq_len=32)
 
 
 def declared(count: int, group_size: int) -> dict[PeerID, dict[str, int]]:

@@ -385,7 +385,7 @@ def test_a_peer_that_claims_to_be_far_ahead_keeps_nobody_from_going_on(nodes: li
         return SimpleNamespace(poll=poll)
 
     def post(notice: Notice) -> View:
-        claims = {"peer": "L" * 12, "name": "liar", "trained": 2**50, "lineage": "b", "sharing": True}
+        claims = {"peer": "L" * 12, "name": "liar", "trained": 1000, "lineage": "b", "sharing": True}
         return View(notices=[notice.model_copy(update=claims)])
 
     with running(nodes[0], tmp_path, post=post, fetch_means=fetch_means, fetch=fetch) as outer:
@@ -399,6 +399,22 @@ def test_a_peer_that_claims_to_be_far_ahead_keeps_nobody_from_going_on(nodes: li
         assert all(torch.equal(*pair) for pair in zip(outer.anchor_model.parameters(), build_model(40).parameters()))
 
 
+def test_a_claim_of_impossibly_much_training_is_said_once_and_its_peer_is_nobody(
+    nodes: list[DHT], tmp_path: Path
+) -> None:
+    """Nothing is taken of it, and no `fetch` is there to be called."""
+
+    def post(notice: Notice) -> View:
+        claims = {"peer": "L" * 12, "name": "liar", "trained": 10**9, "lineage": "b", "sharing": True}
+        return View(notices=[notice.model_copy(update=claims)])
+
+    with running(nodes[0], tmp_path, post=post) as outer:
+        (event,) = [*outer.tick(1.0), *outer.tick(1.0), *outer.tick(1.0)]
+        assert isinstance(event, Setback) and "liar is not taken: it claims 1,000,000,000 sequences" in event.reason
+        assert outer.others == [] and outer._notice().refuses == ("L" * 12,)
+        assert outer.trained_by_all == 300
+
+
 def test_a_state_that_its_donor_is_still_writing_is_asked_for_when_it_is_written(
     nodes: list[DHT], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -410,7 +426,7 @@ def test_a_state_that_its_donor_is_still_writing_is_asked_for_when_it_is_written
         return SimpleNamespace(poll=lambda: None)
 
     def post(notice: Notice) -> View:
-        newer = {"peer": "D" * 12, "name": "donor", "trained": 2**20, "lineage": "b", "sharing": not writes}
+        newer = {"peer": "D" * 12, "name": "donor", "trained": 1000, "lineage": "b", "sharing": not writes}
         return View(notices=[notice.model_copy(update=newer)])
 
     no_means = SimpleNamespace(poll=lambda: [])

@@ -8,6 +8,7 @@ import math
 import random
 import shutil
 import signal
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -471,7 +472,11 @@ def test_a_donor_that_drips_is_given_up(donor_folder: Path, tmp_path: Path, monk
     async def work(donor: P2P, joiner: P2P, service: StateService) -> None:
         manifest = await fetch_manifest(joiner, donor.peer_id, RUN)
         monkeypatch.setattr(fetching, "ANSWER_SECONDS", 3.0)
-        with pytest.raises(TransferError, match="too slowly"):
-            await fetch(joiner, [donor.peer_id], manifest, tmp_path, StateService(tmp_path))
+        monkeypatch.setattr(fetching, "HURRIED_SECONDS", 0.2)
+        for hurried, longest in ((True, 2.0), (False, 10.0)):
+            began = time.monotonic()
+            with pytest.raises(TransferError, match="too slowly"):
+                await fetch(joiner, [donor.peer_id], manifest, tmp_path, StateService(tmp_path), hurried=hurried)
+            assert time.monotonic() < began + longest
 
     between_nodes(donor_folder, work, Dripping)

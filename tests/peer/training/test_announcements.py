@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
+from minigpt.settings import Settings
 from peer.joining.outside import HOW_TO_ADMIT
+from peer.network import clock
 from peer.outer.events import CaughtUp, Reconnected, Setback
 from peer.outer.interface import ExchangeReport
 from peer.swarm.knocking import Outside
@@ -36,7 +38,10 @@ class Device:
             note=lambda line, *about: self.said.append(line), progress=lambda *shown: self.bar.append(shown)
         )
         other_runs = stand_in(update=self.asked.append)
-        self.announcements = Announcements(self.inner, self.outer, self.network, 256, other_runs, display)
+        self.earlier = stand_in(newest=lambda: None)
+        self.announcements = Announcements(
+            self.inner, self.outer, self.network, other_runs, self.earlier, Settings(), display
+        )
 
     def polled(self) -> list[str]:
         """Return what one more call says."""
@@ -173,3 +178,17 @@ def test_the_bar_shows_the_swarm_s_round_and_this_device_s_own_speed(device: Dev
     [(number, done, total, status)] = device.bar  # no more than two in a second
     assert (number, done, total) == (5, 9, 256)
     assert status.startswith("loss 2.000 · ") and status.endswith(" tokens/s · alone")
+
+
+def test_who_went_back_is_named_once_and_the_way_to_do_the_same_is_said_where_there_is_one(device: Device) -> None:
+    said = {"peer": "P" * 12, "name": "phone", "address": f"/ip4/10.0.0.3/tcp/1/p2p/{'P' * 12}", "role": Role.TRAINING}
+    phone = Notice.model_validate({**said, "round": 12, "went_back": clock.now() - 5.0})
+    device.outer.others = [phone]
+    assert "phone went back to an earlier state of its own, of round 12" in device.polled()
+    assert device.polled() == []
+    device.earlier.newest = lambda: "a state"
+    device.outer.others = [phone.model_copy(update={"went_back": clock.now()})]
+    (line,) = device.polled()
+    assert line.endswith("and trains on without those that have not: python -m peer --go-back does the same here")
+    device.outer.others = [phone.model_copy(update={"peer": "X" * 12, "went_back": clock.now() - 3 * 86_400.0})]
+    assert not any("went back" in line for line in device.polled()), "that was long ago"

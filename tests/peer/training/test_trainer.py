@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,10 +40,10 @@ class Device:
             trained_by_all=0, standing=stand_in(offered=0),
             pause=lambda why: setattr(self, "paused", why), resume=lambda: setattr(self, "paused", ""),
             finish=lambda: None, others=[], tell=lambda judgement: setattr(self, "told", judgement),
-            hurry=self.does("exchange hurried"), tick=self.tick, trained=lambda sequences: None,
+            hurry=self.does("exchange hurried"), judged=self.does(None), tick=self.tick, trained=lambda sequences: None,
             stop=self.does("outer stops"),
         )  # fmt: skip
-        self.paused = self.told = ""
+        self.paused, self.told, self.goes_back = "", "", False
         self.verdicts: list[Verdict] = []
         self.power = stand_in(start=self.does(None), stop=self.does("power stops"), rest=None, reading=Reading())
         self.saver = stand_in(poll=self.does(None), is_due=False, save=self.save)
@@ -66,6 +67,7 @@ class Device:
             settings=Settings(training=TrainingSettings(lr=1e-3, warmup_sequences=0)),
             shared_text=None,
             saver=self.saver,
+            going_back=stand_in(poll=lambda: self.goes_back, keep=lambda event: self.done.append("ours is kept")),
             compiling=stand_in(poll=self.does(None), stop=self.does("compiling stops")),
             power=self.power,
             breather=Breather(1.0),
@@ -73,9 +75,7 @@ class Device:
             health=stand_in(stepped=lambda loss: self.is_sound, poll=self.does(None), rest=None),
             sensors=StuckSensors(),
             round_log=round_log,
-            announcements=stand_in(
-                poll=self.does(None), show_progress=self.does(None), say=lambda event: self.said.append(str(event))
-            ),
+            announcements=self.announcements(),
             status=stand_in(poll=self.does(None), judged=self.does(None), round_closed=self.does(None)),
             wishes=self.wishes,
             network=stand_in(view=stand_in(notices=[])),
@@ -87,6 +87,10 @@ class Device:
             learnt=Learnt(True, 100),
             new_exports=stand_in(came=False, look=self.does("look")),
         )
+
+    def announcements(self) -> Any:
+        say = lambda event: self.said.append(str(event))  # noqa: E731
+        return stand_in(poll=self.does(None), show_progress=self.does(None), say=say)
 
     def does(self, what: str | None) -> Callable[..., None]:
         return lambda *_: None if what is None else self.done.append(what)
@@ -153,7 +157,9 @@ def test_a_round_is_saved_where_others_could_not_follow_from_an_older_state() ->
 def test_a_newer_state_of_others_is_saved_and_told_of_and_a_setback_is_told_of() -> None:
     taken, setback = CaughtUp("phone", 0, 0), Setback("nobody came")
     device = Device(taken, setback)
-    assert device.train() == ["round begins", "step", "average begins", "watch begins", "save", "step", "step"]
+    assert device.train() == [
+        *("round begins", "step", "average begins", "watch begins", "ours is kept", "save", "step", "step"),
+    ]
     assert device.said[:-1] == [str(taken), str(setback)]
 
 

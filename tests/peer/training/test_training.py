@@ -26,6 +26,7 @@ from peer.joining.run import Run
 from peer.outer.events import Event, RoundClosed
 from peer.outer.interface import ExchangeReport
 from peer.outer.traffic import Traffic
+from peer.state.earlier import WentBack
 from peer.training.saver import Saver
 from peer.training.setup import go_on_with_average, go_on_with_moments, open_batches
 from peer.wire import Notice
@@ -58,10 +59,15 @@ class StillOuterLoop:
     def go_back(self) -> bool:
         return True
 
+    def return_to(self, parameters: Any, progress: Progress, standing: Standing, went_back: WentBack) -> bool:
+        return True
+
     def checkpoint_saved(self, samples: int) -> None:
         self.saved_samples = samples
 
     def tell(self, judgement: str) -> None: ...
+
+    def judged(self, loss: float) -> None: ...
 
     def hurry(self) -> None: ...
     def pause(self, why: str) -> None: ...

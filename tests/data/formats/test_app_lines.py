@@ -167,6 +167,6 @@ def test_telegram_names_people_beside_its_messages(tmp_path: Path) -> None:
     mention = '["ask ",{"type":"mention_name","text":"Bo Reid","user_id":5}," now"]'
     said = f'{{"id":2,"type":"message",{when},"from":"Ann","text":{mention}}}'
     _, messages, counts = parse(tmp_path / "a.json", f'{{"name":"x","messages":[{invited},{said}]}}')
-    assert counts.people == {"Ann", "Nora Finch"} and counts.system == 1
+    assert counts.people == {"Ann", "Nora Finch", "Bo Reid"} and counts.system == 1
     assert [clean(text) for _, _, text in messages] == ["ask <NAME> now"]
     assert [name for _, _, text in messages for name in mentioned(text)] == ["Bo Reid"]

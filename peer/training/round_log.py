@@ -203,10 +203,10 @@ class RoundLog:
                 ended.entry["valid_loss"], ended.entry["valid_bits_per_byte"] = nats, bits
                 held_out = f" · held-out {nats:.3f} ({bits:.3f} bits/byte)"
                 ended.entry["right_share"] = known.right_share
+                ended.values |= {"held_out": nats, "bits": bits}
             if known is not None and known.memorized is not None:
                 ended.entry["memorized"] = known.memorized.of_a_thousand
                 ended.entry["memorized_held_out"] = known.memorized.held_out_of_a_thousand
-                ended.values |= {"held_out": nats, "bits": bits}
             try:
                 if known is not None and known.samples:
                     self._metrics.write_samples(ended.entry, known.samples)

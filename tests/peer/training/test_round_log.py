@@ -241,3 +241,11 @@ def test_what_is_known_by_heart_is_said_once_it_is_more_than_wanted(training: Tr
     assert "python -m minigpt.leaks" in said
     assert [line.get("memorized") for line in training.lines()] == [None, 70, 0, 70, 90]
     assert [line.get("memorized_held_out") for line in training.lines()] == [None, 50, None, 10, 10]
+
+
+def test_a_device_without_held_out_text_tells_what_is_known_by_heart_as_well(training: Training) -> None:
+    training.round()
+    training.judge.verdict = Verdict(PROGRESS, memorized=Memorized(7, 100))
+    training.log.poll()
+    [line] = training.lines()
+    assert line["memorized"] == 70 and "valid_loss" not in line

@@ -19,7 +19,7 @@ from peer.state.agreement import Look
 EXCHANGES = 3  # in a row that this device has reduced a part of: they decide
 UNDOES = -0.16  # cosine, on average: down to -0.12 honest ones got
 DOUBTFUL = -0.04  # cosine of one exchange, from which on it is looked at more closely
-CHANCE = 8.0  # deviations of chance, in the likeness: less is nothing in common
+CHANCE = 3.0  # deviations of chance, in the likeness: less is nothing in common. Honest ones have little, and not none
 
 
 class Pair:

@@ -62,7 +62,8 @@ def test_a_night_on_a_phone_and_in_korean(night: PageProcess, open_page: Open) -
     assert not shown.scrolls_sideways()
     assert shown.hosts() == {f"127.0.0.1:{night.port}"}
     loaded = {url.rpartition("/static/")[2] for url in shown.requested if "/static/" in url} | {"index.html"}
-    assert sum((STATIC / name).stat().st_size for name in loaded) <= MOST_BYTES
+    total = sum((STATIC / name).stat().st_size for name in loaded)
+    assert total <= MOST_BYTES
 
 
 def test_what_happens_is_on_the_page_within_a_second_or_two(night: PageProcess, open_page: Open) -> None:

@@ -13,7 +13,7 @@ const KOREAN = {
 
   // the run
   looking_for: "'{run}' 런을 찾는 중 …",
-  founded: "아직 아무도 '{run}'을 학습하지 않아 새로 시작했습니다: {run_id}",
+  founded: "'{run}'을 새로 시작했습니다: {run_id}",
   joined_run: "{run_id}에 참여: 라운드 {round}, {name}에서 받음",
   goes_on_with: "{run_id}: 라운드 {round}부터 이어 갑니다",
   keeps_state: "{name}의 상태를 보관합니다: 라운드 {round}",
@@ -22,6 +22,8 @@ const KOREAN = {
   held_out_at_start: "시작할 때 held-out 손실: {loss} ({bits} 비트/바이트)",
   held_out_anew: "시작할 때 held-out 손실: {loss}. 라운드에서는 평균을 재므로 더 낮습니다",
   took_state: "{name}의 새 상태를 받았습니다: 라운드 {round}",
+  went_back: "{name}의 상태를 받기 전(라운드 {round})으로 되돌렸습니다",
+  other_went_back: "{name}: 라운드 {round}로 되돌림",
   compiling: "모델을 컴파일하는 중 …",
   compiled: "컴파일했습니다: {gain}배 빨라졌습니다",
   compiled_in_vain: "컴파일해도 빨라지지 않습니다",
@@ -30,7 +32,7 @@ const KOREAN = {
   new_chats_to_prepare: "data/raw에 새 대화가 있습니다. python -m data를 실행하고 다시 시작하세요",
   training_rests: "학습을 쉽니다: {why}. {until} 이어 갑니다",
   training_goes_on: "학습을 이어 갑니다",
-  saving: "저장하는 중 …",
+  saving: "저장 중 …",
   goodbye: "끝냈습니다",
 
   // the network
@@ -66,9 +68,9 @@ const KOREAN = {
   has_ejected: "{name}: 내보냈고 열쇠를 바꿨습니다",
   page_alone: "이 페이지는 이제 이 기기에서만 열립니다",
   page_lan: () => t("askLan"),
-  no_answer: "이 기기의 피어가 응답하지 않습니다. 잠시 뒤에 다시 해 보세요",
-  no_invite: "아직 초대가 없습니다. 잠시 뒤에 다시 해 보세요",
-  busy: "이미 하는 중입니다. 기다려 주세요",
+  no_answer: "이 기기의 피어가 응답하지 않습니다",
+  no_invite: "아직 초대가 없습니다",
+  busy: "이미 하는 중입니다",
   asked_busy: "그 기기는 다른 대답을 하는 중이거나 이 기기를 아직 모릅니다",
   asked_rests: "그 기기는 쉬는 중입니다",
   asked_no_model: "그 기기는 아직 대답할 수 없습니다",
@@ -83,6 +85,7 @@ const REASONS = [
   [/^processor at (-?\d+ °C)$/, "프로세서 온도 $1"],
   [/^paused by its owner$/, "주인이 멈춤"],
   [/^quiet hours until (.+)$/, "$1까지 쉬는 시간대"],
+  [/^its self-test failed$/, "자체 검사 실패"],
   [/^its chats are learnt$/, "대화를 다 배움"],
   [/^the chats of the others are learnt$/, "다른 기기의 대화를 다 배움"],
   [/^at (\d+ %) or on a charger$/, "$1가 되거나 충전하면"],

@@ -31,6 +31,8 @@ MEAN_BITS = {COARSE: 4, FINE: 8}  # bits a number in the mean, by the fewest bit
 LONG = 32  # steps, from which on a way is a long one
 MOST_GAIN = 1.5  # times the steps of the peer that trained most, which the anchor makes in company
 LIMIT = 30.0  # times what a step moves a number, root mean square: by one or two at most
+# The same, of what a peer gives at once: ways of a few steps have 0.5 of it, and 1.3 at most (docs/log.md).
+MOST_GIVEN = 2.0
 MAX_MOVE = 20.0  # of the anchor's norm: a tiny model may well move by five times that while a joiner takes its state
 MOST_CREDIT = 4  # times the sequences of the others that weigh: more of a peer do not count in one exchange
 CHUNK = 2**16  # numbers that go through all arithmetic while they are in the processor's cache
@@ -70,14 +72,18 @@ class Anchor:
     def give(self, parameters: Sequence[Tensor], steps: int, bits: int) -> Tensor:
         """Return the payload of the pseudo-gradient, divided by `steps`; what is lost in it is kept for the next one.
 
+        After a while apart a long way may count as few steps, and the anchor may make many of them: led on, it would
+        end far behind this peer. So no more is given at once than so many steps make, and the rest the next times.
+
         :param parameters: this peer's, which are so many steps away from the anchor
         :param bits: of each number, COARSE or FINE
         """
         for unit, (residual, anchored, parameter) in self._chunks(self._residual, self.parameters, parameters):
             residual.add_(parameter - anchored, alpha=1 / unit)
-        torch.mul(self._residual, 1 / stride(steps), out=self._decoded)
+        size = float(self._residual.norm()) / math.sqrt(self._numbers)
+        share = min(1.0, MOST_GIVEN * steps / size) if size else 1.0
+        torch.mul(self._residual, share / stride(steps), out=self._decoded)
         payload = torch.empty(payload_bytes(self.size, bits), dtype=torch.uint8)
-        # after a while apart, a long way may count as few steps, and be longer than LIMIT lets others believe
         encode(self._decoded, bits, payload, LIMIT)
         self._decode(payload)
         self._residual.sub_(self._decoded, alpha=stride(steps))

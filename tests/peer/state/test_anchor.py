@@ -185,6 +185,20 @@ def test_a_long_way_that_counts_as_few_steps_is_said_in_portions_that_others_bel
         assert distance(peer.model, peer.anchor_model) < before
 
 
+def test_a_long_way_that_counts_as_few_steps_is_not_led_on_beyond_its_end() -> None:
+    """One was apart and has gone far, and that counts as one step; the other has made twenty meanwhile."""
+    first, back, other = Peer(1), Peer(1), Peer(2)
+    back.train(1, length=300)
+    other.train(20)
+    way = distance(other.model, first.model)
+    exchange([back, other], [1, 20])
+    assert distance(back.anchor_model, first.model) < 2 * way
+    left = float(back.anchor._residual.norm())
+    for _ in range(20):
+        exchange([back, other], [20, 20])
+    assert float(back.anchor._residual.norm()) < 0.1 * left, "the rest was given afterwards"
+
+
 @pytest.mark.parametrize("size", [2 * LIMIT, float("nan")])
 def test_a_mean_that_nobody_can_have_moved_is_refused(size: float) -> None:
     peer = Peer(1)

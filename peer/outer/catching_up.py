@@ -153,7 +153,7 @@ class CatchingUp:
         kept = [path_of(self._checkpoints / self._run, path.stem) for path in self._missed]
         for path, place in zip(self._missed, kept):
             place.parent.mkdir(parents=True, exist_ok=True)
-            path.replace(place)
+            path.rename(place)  # it is whole, as it came
         self._missed = kept
 
     def refuse(self) -> None:

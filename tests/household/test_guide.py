@@ -15,7 +15,7 @@ from data.terminal import as_called
 from minigpt import checkpoint, generate
 from minigpt.checkpoint import Checkpoint
 from tests.devices import REPOSITORY, TINY, Device, GentleDevice
-from tests.lan import HostProcess, Lan, requirements_missing
+from tests.lan import HostProcess, Lan, requirements_missing, wait_until
 
 pytestmark = pytest.mark.lan
 
@@ -134,9 +134,11 @@ def test_devices_with_one_chat_share_the_passes_and_who_comes_later_is_done_at_o
         own = [newest(device).progress.step * 3 for device in devices[:2]]
         assert max(own) < 3 * count, "each has trained a part of it"
 
-        donor = newest(devices[0]).progress.samples  # the last steps of the other one may be in its own state alone
         (devices[0].folder / "config.json").write_text(epochs(50))
         devices[0].join().wait_for("going on with run", START)
+        # the last steps of the other one may have been in its own state alone
+        assert wait_until(lambda: newest(devices[0]).progress.samples >= 3 * count, START)
+        donor = newest(devices[0]).progress.samples
         late = ended(devices[2].join())
         assert "joined run" in late and "the swarm has trained on its text 3 times already: done" in late
         assert newest(devices[2]).progress.samples >= donor

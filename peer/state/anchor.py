@@ -175,9 +175,8 @@ def gain(samples: Iterable[int]) -> float:
     so it is shorter than any of them; made as long again, it leads further (docs/log.md, "a longer outer step").
     """
     samples = list(samples)
-    equal_ones = sum(samples) ** 2 / max(
-        1, sum(count**2 for count in samples)
-    )  # that have as little noise in their mean
+    # so many equal peers have as little noise in their mean (Kish's effective sample size)
+    equal_ones = sum(samples) ** 2 / max(1, sum(count**2 for count in samples))
     return min(MOST_GAIN, math.sqrt(max(1.0, equal_ones)))
 
 

@@ -90,16 +90,16 @@ class CatchingUp:
         stranger = self._donor is not None and not self._doubts.knows(self._donor.peer)
         return stranger and donor is not None and self._doubts.knows(donor.peer)
 
-    def begin(self, donor: Notice, me: Notice, shared: bool) -> None:
-        """Begin to take the means that we missed from the donor; where means would not lead on, its newer anchor.
+    def begin(self, donor: Notice, me: Notice) -> None:
+        """Begin to take the means that we missed from the donor; where means do not lead on, its newer anchor.
 
-        Nothing begins where the donor is still writing that.
+        Nothing begins where the donor is still writing that. Means are asked for first, however long nobody was here:
+        an anchor that was not moved since is one that they lead on from, and what was trained meanwhile still fits.
 
         :param me: our notice
-        :param shared: whether our anchor is one that others have followed
         """
         self._donor, self.began_at = donor, me.lineage
-        if shared and not self._strayed:
+        if not self._strayed:
             means = self._network.fetch_means(donor.peer, self._newer / self._run, me.lineage, self._size)
             self._poll = lambda: self._means(means.poll())
         elif not donor.sharing:

@@ -148,7 +148,7 @@ class BackgroundOuterLoop:  # attributes: all parts that move the anchor, and wh
             if holds_us_up(me, self.others, self._trusted, self._known):
                 return None
         elif donor is not None:
-            self._catching_up.begin(donor, me, self.is_shared)
+            self._catching_up.begin(donor, me)
             return None
         if in_company(me, self.others) and can_exchange(me, self.others):
             self._peers.met()

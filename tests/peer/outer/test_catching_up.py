@@ -63,7 +63,7 @@ def kept_mean(run_folder: Path, lineage: str) -> Path:
 
 
 def test_means_that_have_come_are_given_out_in_order(catching_up: CatchingUp, donors: Donors, tmp_path: Path) -> None:
-    catching_up.begin(DONOR, ME, shared=True)
+    catching_up.begin(DONOR, ME)
     assert catching_up.under_way
     assert catching_up.poll() is None and catching_up.under_way, "on the way"
     donors.answer = [kept_mean(tmp_path, lineage) for lineage in ("aa", "ab")]
@@ -77,17 +77,17 @@ def test_means_that_have_come_are_given_out_in_order(catching_up: CatchingUp, do
 def test_where_means_do_not_lead_on_the_newer_anchor_is_asked_for(
     catching_up: CatchingUp, donors: Donors, tmp_path: Path
 ) -> None:
-    catching_up.begin(DONOR, ME, shared=True)
+    catching_up.begin(DONOR, ME)
     donors.answer = []
     assert catching_up.poll() is None and not catching_up.has_means
-    catching_up.begin(DONOR, ME, shared=True)
+    catching_up.begin(DONOR, ME)
     assert donors.asked == ["means", "newer anchor"]
 
 
 def test_means_that_are_none_are_forgotten_with_all_that_follow(
     catching_up: CatchingUp, donors: Donors, tmp_path: Path
 ) -> None:
-    catching_up.begin(DONOR, ME, shared=True)
+    catching_up.begin(DONOR, ME)
     torn, whole = (kept_mean(tmp_path, lineage) for lineage in ("aa", "ab"))
     torn.write_bytes(torn.read_bytes()[:-1])
     donors.answer = [torn, whole]
@@ -96,7 +96,7 @@ def test_means_that_are_none_are_forgotten_with_all_that_follow(
         catching_up.next_mean()
     catching_up.stray()
     assert not catching_up.has_means
-    catching_up.begin(DONOR, ME, shared=True)
+    catching_up.begin(DONOR, ME)
     assert donors.asked == ["means", "newer anchor"]
 
 
@@ -108,7 +108,7 @@ def test_a_donor_that_could_not_show_it_is_not_asked_for_a_while_and_each_time_f
     donors.answer = TransferError("it has no checkpoint")
     for doubt in (DOUBT_SECONDS, 2 * DOUBT_SECONDS, 4 * DOUBT_SECONDS):
         assert catching_up.ahead(ME, [DONOR]) == DONOR
-        catching_up.begin(DONOR, ME, shared=True)
+        catching_up.begin(DONOR, ME)
         with pytest.raises(NotTaken, match="newer state of donor could not be taken: it has no checkpoint"):
             catching_up.poll()
         assert not catching_up.under_way
@@ -123,15 +123,16 @@ def test_those_that_we_know_are_asked_before_strangers_that_claim_more(catching_
     catching_up._doubts.moved([DONOR.peer])
     assert catching_up.ahead(ME, [DONOR, stranger]) == DONOR
     assert catching_up.ahead(DONOR, [DONOR, stranger]) == stranger, "nobody else is ahead"
-    catching_up.begin(stranger, ME, shared=True)
+    catching_up.begin(stranger, ME)
     assert catching_up.gives_way_to(DONOR), "a stranger may let us wait"
     assert not catching_up.gives_way_to(None) and not catching_up.gives_way_to(stranger)
-    catching_up.begin(DONOR, ME, shared=True)
+    catching_up.begin(DONOR, ME)
     assert not catching_up.gives_way_to(DONOR)
 
 
 def test_nothing_begins_with_a_donor_that_is_still_writing(catching_up: CatchingUp, donors: Donors) -> None:
     writing = DONOR.model_copy(update={"sharing": False})
-    catching_up.begin(writing, ME, shared=False)
+    catching_up._strayed = True
+    catching_up.begin(writing, ME)
     assert not catching_up.under_way and not donors.asked
     assert catching_up.ahead(ME, [writing]) is None, "for a moment"

@@ -251,6 +251,26 @@ def test_a_device_that_slept_keeps_its_anchor_until_the_others_had_time_to_be_he
         outer.stop()
 
 
+def test_who_was_alone_for_less_than_a_round_takes_the_means_and_keeps_what_it_trained(
+    nodes: list[DHT], tmp_path: Path
+) -> None:
+    others: list[Notice] = []
+    came: list[Path] = []
+    network = {"post": lambda notice: View(notices=others), "fetch_means": lambda *_: SimpleNamespace(poll=lambda: came)}
+    with running(nodes[0], tmp_path, **network) as outer:
+        numbers = torch.randn(outer.state.anchor.size)
+        mean = Mean(outer.progress.lineage, {"D" * 12: 4}, 3, encoded(numbers, MEAN_BITS[COARSE]))
+        mean.save(tmp_path / outer.progress.run)
+        came.append(path_of(tmp_path / outer.progress.run, outer.progress.lineage))
+        outer._shared_from = None  # out of reach for a while
+        outer.inner.steps += 3
+        outer.trained(12)
+        newer = {"peer": "D" * 12, "name": "donor", "lineage": mean.lineage, "trained": outer.progress.samples + 4}
+        others[:] = [outer._notice().model_copy(update=newer)]
+        assert wait_until(lambda: not list(outer.tick(1.0)) and outer.progress.lineage == mean.lineage, BOUND)
+        assert outer.state.pseudo_gradient.samples == 12
+
+
 def test_who_comes_and_stands_where_we_stand_has_nothing_to_take(nodes: list[DHT], tmp_path: Path) -> None:
     others: list[Notice] = []
     with running(nodes[0], tmp_path, post=lambda notice: View(notices=others)) as outer:

@@ -2,7 +2,8 @@
 
 Every peer is the reducer of a share of the numbers. It takes the others' payloads of that share part by part, checks
 them, holds them against each other (`peer/state/agreement.py`), and answers each part with the mean's payload, which it
-encodes once for all (`peer/state/codec.py`).
+encodes once for all (`peer/state/codec.py`). Everybody holds the answers of the others against what it gave itself
+(`peer/state/answers.py`).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from hivemind.utils.asyncio import aiter_with_timeout, attach_event_on_finished
 
 from peer.state.agreement import Agreement, capped
 from peer.state.anchor import LIMIT, MEAN_BITS
+from peer.state.answers import Answers
 from peer.state.codec import PART, decode, encode, is_valid, payload_bytes
 from peer.swarm.grouping import is_quorum
 from peer.wire import ProtocolViolation
@@ -71,6 +73,7 @@ class AgreeingRunner(AllReduceRunner):
     :param weights: each peer's, as it declared then; its messages must carry the same
     :param steps: each peer's, as it declared then
     :param agreement: of this device, about all that it has reduced so far
+    :param answers: of this device, about all means so far
     :param traffic: counters of payload bytes sent and received, shared with the training process
     :param complain: called with a peer that sent what cannot be, and what it was
     """
@@ -83,6 +86,7 @@ class AgreeingRunner(AllReduceRunner):
         weights: Sequence[float],
         steps: Sequence[int],
         agreement: Agreement,
+        answers: Answers,
         traffic: tuple[Any, Any],
         complain: Callable[[PeerID, str], None],
         **kwargs: Any,
@@ -97,6 +101,10 @@ class AgreeingRunner(AllReduceRunner):
         self._weights = dict(zip(self.ordered_peer_ids, weights))
         self._counted = dict(zip(self.ordered_peer_ids, capped(weights, steps)))  # weights, as they count in the mean
         self._agreement = agreement
+        self._answers = answers
+        share = self._counted[self.peer_id] / sum(self._counted.values())
+        answers.begin(self._bits[self.peer_id], self._mean_bits, share)
+        self.wrong: set[PeerID] = set()  # the reducers whose answers are no mean of what we gave
         self._traffic, self._complain = traffic, complain
         self._encoded: dict[int, asyncio.Future[torch.Tensor]] = {}  # payloads of the means of our parts, by index
         self._enough_are_left = True
@@ -174,6 +182,9 @@ class AgreeingRunner(AllReduceRunner):
             async for average in averages:
                 if part_index >= expected:
                     raise ProtocolViolation("more parts than asked for")
+                is_wrong = self._answers.is_wrong(self._given_to(index)[part_index], average)
+                if is_wrong and peer_id != self.peer_id:  # the others may have got a mean: we answer them to the end
+                    self.wrong.add(peer_id)
                 container.register_processed_part(index, part_index, average)
                 part_index += 1
             if part_index != expected:

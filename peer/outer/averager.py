@@ -40,6 +40,7 @@ from peer.outer.shunned import SHUN_SECONDS, Shunned
 from peer.outer.traffic import Traffic
 from peer.state.agreement import Agreement, Look
 from peer.state.anchor import FINE, MEAN_BITS
+from peer.state.answers import Answers
 from peer.state.codec import PART, bits_of, payload_bytes
 from peer.swarm.grouping import full_group
 from peer.wire import MAX_PEERS, Declared, ProtocolViolation, exchange_prefix, parse_value
@@ -56,11 +57,13 @@ TIMEOUTS = 3  # that an exchange in which nothing moves is given
 
 @dataclass(frozen=True)
 class Reduced:
-    """What a device has seen in an exchange that it has reduced a part of."""
+    """What a device has seen of the others in an exchange."""
 
     group: list[str]  # peer ids, its own among them
+    has_judged: bool  # it has reduced a part of it, in which more than chance can be seen
     at_odds: frozenset[str]
     look: Look | None  # at what two gave
+    wrong: frozenset[str]  # the reducers that answered with what is no mean of what this device gave
 
 
 class PseudoGradientAverager(DecentralizedAverager):
@@ -86,7 +89,7 @@ class PseudoGradientAverager(DecentralizedAverager):
         self._shunned = Shunned()  # in the child process
         self._searches: set[asyncio.Task[Any] | None] = set()  # for groups, in the child process
         self._stalling = StallingLeaders()  # in the child process
-        self._agreement = Agreement()  # in the child process
+        self._agreement, self._answers = Agreement(), Answers()  # in the child process
         self._reduced: mp.SimpleQueue[Reduced] = mp.SimpleQueue()
         # in the child process, of the exchange at hand: the others, and how many peers the best informed expects
         self._company, self._expected = Company(*(frozenset[str](),) * 3, most=1), 0
@@ -204,7 +207,7 @@ class PseudoGradientAverager(DecentralizedAverager):
         return complaints
 
     def reduced(self) -> list[Reduced]:
-        """Return what was seen in the exchanges that this device has reduced a part of, since this was last called."""
+        """Return what was seen in the exchanges since this was last called."""
         reduced = []
         while not self._reduced.empty():
             reduced.append(self._reduced.get())
@@ -392,6 +395,7 @@ class PseudoGradientAverager(DecentralizedAverager):
             bits=bits,
             steps=[item.steps for item in declared],
             agreement=self._agreement,
+            answers=self._answers,
             traffic=(self._sent, self._received),
             complain=self._complain,
             given=self._given[: payload_bytes(self.size, own_bits)],
@@ -400,11 +404,14 @@ class PseudoGradientAverager(DecentralizedAverager):
         self._agreement.begin()
         self._running_groups[group_id].set_result(runner)
         averages = await self._unless_it_stalls(runner.averages(), TIMEOUTS * timeout)
-        if self._agreement.has_judged:
-            group = [peer.to_base58() for peer in group_info.peer_ids]
-            self._reduced.put(Reduced(group, self._agreement.out, self._agreement.look))
+        group = [peer.to_base58() for peer in group_info.peer_ids]
+        wrong = frozenset(peer.to_base58() for peer in runner.wrong)
+        seen = self._agreement
+        self._reduced.put(Reduced(group, seen.has_judged, seen.out, seen.look, wrong))
         if runner.tensor_part_container.failed_size:
             raise AllreduceException("a peer left in the middle of the exchange")
+        if wrong:
+            raise AllreduceException("part of the mean is none of what this device gave")
         for tensor, average in zip(tensors, averages):
             tensor.copy_(average)
         self._processor_seconds.value += time.process_time() - before

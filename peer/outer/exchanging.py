@@ -24,11 +24,15 @@ from peer.outer.pair import Pair
 from peer.outer.pseudo_gradient import Given
 from peer.state.agreement import capped
 from peer.state.anchor import credited, steps_of
+from peer.state.answers import Answers
+from peer.state.codec import bits_of
 from peer.state.means import Mean
 from peer.swarm.grouping import is_quorum
 from peer.wire import MAX_COUNT, Notice
 
 MAX_PATIENCE = 60.0  # seconds that a group waits for somebody, however long that one says that its steps take
+PAUSE_SECONDS = 1.0  # after a failed exchange or transfer
+NAMING_SECONDS = 4.0  # after a wrong answer: in which notices tell who else has had one
 LAST_SECONDS = 2.0  # in which an exchange in flight may still serve the others when we stop
 
 
@@ -64,6 +68,13 @@ class Exchanging:
         self.findings, self.pair = Findings(seq_len), Pair()
         self._process, self._schedule, self._doubts, self._newcomers = process, schedule, doubts, newcomers
         self._flight: Flight | None = None
+        self._last: Flight | None = None  # the newest exchange
+        self._doubted: tuple[str, frozenset[str]] = ("", frozenset())  # an anchor, and who answered wrongly there
+
+    @property
+    def pause(self) -> float:
+        """The seconds in which nothing new begins after a setback: others say what they have seen meanwhile."""
+        return NAMING_SECONDS if self._last is not None and self._last.lineage == self._doubted[0] else PAUSE_SECONDS
 
     @property
     def under_way(self) -> bool:
@@ -94,7 +105,9 @@ class Exchanging:
             company=self._company(me, awaited, company),
             reachable=me.reachable,
         )
-        self._flight = Flight(control, lineage, awaited, time.monotonic(), moved, averager.processor_seconds)
+        self._flight = self._last = Flight(
+            control, lineage, awaited, time.monotonic(), moved, averager.processor_seconds
+        )
 
     def _company(self, me: Notice, awaited: Collection[str], company: Sequence[Notice]) -> Company:
         """Return the others as an exchange is to take them; see `begin`.
@@ -155,11 +168,50 @@ class Exchanging:
         """
         for reduced in self._process.averager.reduced():
             others = [peer for peer in reduced.group if peer != me]
-            self.findings.reduced(others, reduced.at_odds)
-            if len(others) == 1 and reduced.look is not None:
-                self.pair.exchanged(others[0], reduced.look, parameters)
-            else:
+            if reduced.wrong:
+                self._answered_wrongly(reduced.wrong, others)
+            if reduced.has_judged:
+                self.findings.reduced(others, reduced.at_odds)
+            if len(others) != 1:
                 self.pair.forget()
+                continue
+            self.pair.answered(others[0], bool(reduced.wrong))
+            if reduced.look is not None:
+                self.pair.exchanged(others[0], reduced.look, parameters)
+
+    def _answered_wrongly(self, wrong: frozenset[str], others: Sequence[str]) -> None:
+        """Take in an exchange in which reducers have answered with what is no mean.
+
+        It moves no anchor here; but it came together, so all others in it are known as after one that did. What the
+        mean leads to is not asked of who made it.
+        """
+        self.findings.answered_wrongly(wrong)
+        for peer in wrong:
+            self._doubts.broken(peer)
+        if self._last is not None:
+            self._doubted = (self._last.lineage, wrong)
+            if is_quorum(len(others) + 1, len(self._last.awaited) + 1):
+                self._doubts.moved(peer for peer in others if peer not in wrong)
+
+    def objects_to(self, mean: Mean, given: Given | None, me: str) -> bool:
+        """Return whether a mean that moves our anchor is one that reducers answered wrongly who are left out for it.
+
+        Who weighed too little to tell has moved by it. As long as no others than us say so of the reducer, we follow.
+
+        :param given: what we gave at our anchor
+        """
+        lineage, wrong = self._doubted
+        is_doubted = mean.previous == lineage and any(map(self.findings.leaves_out, wrong))
+        if given is None or me not in mean.samples or not is_doubted:
+            return False
+        share = given.weight / max(1, given.weight + sum(mean.samples.values()) - mean.samples[me])
+        bits, mean_bits = (
+            bits_of(len(payload), self._process.averager.size) for payload in (given.payload, mean.payload)
+        )
+        assert bits is not None and mean_bits is not None, "both were checked"
+        answers = Answers()
+        answers.begin(bits, mean_bits, min(share, 0.5))
+        return answers.are_wrong(given.payload, mean.payload)
 
     def take_complaints(self) -> list[str]:
         """Return the peers that gave more sequences than they can have trained, since this was last called."""

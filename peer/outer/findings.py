@@ -30,6 +30,7 @@ SAID_OF_US = (
     "the other devices leave out what this one gives: it does not agree with what they learn. "
     "Is its memory or its GPU broken? Start it again"
 )
+WRONG_MEAN = "part of the mean that it moved by is none of what this device gave"
 TOO_MUCH = "says that it has trained more than it can have"
 
 
@@ -78,6 +79,10 @@ class Findings:
         for peer in group:
             self._seen.setdefault(peer, deque(maxlen=REMEMBERED)).append(peer in at_odds)
 
+    def answered_wrongly(self, reducers: Collection[str]) -> None:
+        """Take in that reducers answered with what is no mean, where this device gave to it."""
+        self.reduced(reducers, reducers)
+
     @property
     def at_odds(self) -> tuple[str, ...]:
         """The peers that this device has seen at odds lately, or has named, for its notice: others need its word."""
@@ -104,6 +109,10 @@ class Findings:
         say_so = _words(peer, others, known) + any(self._seen.get(peer, ()))
         judges = len(set(known) - {peer}) + 1
         return say_so >= SOME and 2 * say_so > judges
+
+    def leaves_out(self, peer: str) -> bool:
+        """Return whether a peer is left out now."""
+        return peer in self._named
 
     def left_out(self, peer: str) -> float:
         """Take in that a peer is left out from now on, and return for how many seconds."""

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 
 from peer.outer.averager_process import AveragerProcess
 from peer.outer.events import Event, Setback, happened
 from peer.outer.exchanging import Exchanging
-from peer.outer.findings import SAID_OF_US, TOO_MUCH, UNDOES, UNDOES_OURS
+from peer.outer.findings import SAID_OF_US, TOO_MUCH, UNDOES, UNDOES_OURS, WRONG_MEAN
 from peer.outer.outer_state import OuterState
 from peer.outer.peers import Peers
 from peer.state.anchor import snapshot
+from peer.state.means import Mean
 
 
 class LeavingOut:
@@ -40,6 +41,14 @@ class LeavingOut:
             self._has_parted = True
         if findings.is_said_of_us(me, self._peers.others, known):
             yield Setback(SAID_OF_US)
+
+    def objection(self, me: str, means: Sequence[Mean]) -> str:
+        """Return why means are not to be taken that were missed, in words; "" where there is nothing against them.
+
+        :param me: our peer id
+        """
+        given = self._state.pseudo_gradient.given
+        return WRONG_MEAN if means and self._exchanging.objects_to(means[0], given, me) else ""
 
     def has_parted(self) -> bool:
         """Return whether we have parted from the other one of two since this was last asked."""

@@ -55,8 +55,6 @@ from peer.swarm.grouping import (
 )
 from peer.wire import MAX_COUNT, Judgement, Notice, Role
 
-PAUSE_SECONDS = 1.0  # after a failed exchange or transfer
-
 
 class BackgroundOuterLoop:  # attributes: all parts that move the anchor, and what only their order decides
     """Moves the anchor by exchanges that run while the inner loop trains; see `OuterLoop` in `interface.py`.
@@ -260,7 +258,7 @@ class BackgroundOuterLoop:  # attributes: all parts that move the anchor, and wh
 
     def _set_back(self, why: str) -> Setback:
         """Rest for a moment before anything new begins; return the event that tells why."""
-        self._not_before = time.monotonic() + PAUSE_SECONDS
+        self._not_before = time.monotonic() + self._exchanging.pause
         return Setback(f"{why}; it is tried again")
 
     # ------------------------------------------------------------------ catching up
@@ -277,7 +275,8 @@ class BackgroundOuterLoop:  # attributes: all parts that move the anchor, and wh
         try:
             means = [] if newer is not None else self._catching_up.means_here()
             donor = self._catching_up.donor
-            if why := self._scrutiny.objection(self.state, newer, means, donor):
+            why = self._leaving_out.objection(self._me.peer, means)
+            if why := why or self._scrutiny.objection(self.state, newer, means, donor):
                 self._catching_up.refuse()
                 return self._refuse(donor, why)
             self._catching_up.approve()

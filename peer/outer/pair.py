@@ -19,6 +19,7 @@ from peer.state.agreement import Look
 EXCHANGES = 3  # in a row that this device has reduced a part of: they decide
 UNDOES = -0.16  # cosine, on average: down to -0.12 honest ones got
 DOUBTFUL = -0.04  # cosine of one exchange, from which on it is looked at more closely
+WRONG_ANSWERS, ANSWERS = 2, 6  # of the last so many exchanges, in which the other one answered with what is no mean
 CHANCE = 3.0  # deviations of chance, in the likeness: less is nothing in common. Honest ones have little, and not none
 
 
@@ -30,20 +31,32 @@ class Pair:
         self.to_leave = ""  # the other one, where that is decided
         self._other = ""
         self._looks: deque[Look] = deque(maxlen=EXCHANGES)
+        self._answers: deque[bool] = deque(maxlen=ANSWERS)  # whether they were wrong
 
     def forget(self) -> None:
         """Begin anew: somebody else was in the exchange, or the other one is left."""
         self.before, self.to_leave, self._other = None, "", ""
         self._looks.clear()
+        self._answers.clear()
+
+    def answered(self, other: str, is_wrong: bool) -> None:
+        """Take in an exchange with another one alone, and whether it answered with what is no mean of what we gave."""
+        self._is_with(other)
+        self._answers.append(is_wrong)
+        if sum(self._answers) >= WRONG_ANSWERS:
+            self.to_leave = other
+
+    def _is_with(self, other: str) -> None:
+        if other != self._other:
+            self.forget()
+            self._other = other
 
     def exchanged(self, other: str, look: Look, parameters: Callable[[], list[Tensor]]) -> None:
         """Take in what both have given in an exchange with another one alone, and decide whether it is to be left.
 
         :param parameters: returns a copy of ours
         """
-        if other != self._other:
-            self.forget()
-            self._other = other
+        self._is_with(other)
         self._looks.append(look)
         if self.before is None and is_doubtful(look, DOUBTFUL):
             self.before = parameters()

@@ -72,6 +72,19 @@ def decode(payload: Tensor, bits: int, numbers: Tensor) -> None:
         blocks.sub_((2**bits - 1) / 2).mul_(step[:, None])
 
 
+@torch.no_grad()
+def decoded_blocks(part: Tensor, bits: int, blocks: Tensor) -> Tensor:
+    """Return some blocks of one part, (n, BLOCK) float32, of the part's payload.
+
+    :param blocks: (n,) int64, which ones
+    """
+    steps = part[: PART // BLOCK * 2].view(torch.float16).float()
+    rows = part[PART // BLOCK * 2 :].view(-1, BLOCK)  # the numbers of `8 // bits` blocks are in one row
+    shifts = (bits * (blocks // len(rows))).to(torch.uint8)
+    numbers = (rows[blocks % len(rows)] >> shifts[:, None]) & (2**bits - 1)
+    return numbers.float().sub_((2**bits - 1) / 2).mul_(steps[blocks][:, None])
+
+
 def is_valid(payload: Tensor, bits: int, limit: float) -> bool:
     """Return whether the payload consists of whole parts of finite numbers, each part's root mean square <= `limit`."""
     size = payload_bytes(PART, bits)

@@ -35,6 +35,7 @@ from peer.outer.averager import PseudoGradientAverager
 from peer.outer.traffic import Traffic
 from peer.state.agreement import Agreement
 from peer.state.anchor import COARSE, FINE, MEAN_BITS
+from peer.state.answers import Answers
 from peer.state.codec import BLOCK, PART, bits_of, decode, payload_bytes
 from peer.wire import Declared, ProtocolViolation, parse_value
 from tests.lan import wait_until
@@ -300,6 +301,7 @@ def test_an_exchange_that_is_given_up_prints_nothing(nodes: list[DHT]) -> None:
             weights=[1.0, 1.0],
             steps=[1, 1],
             agreement=Agreement(),
+            answers=Answers(),
             traffic=(None, None),
             complain=lambda *what: None,
         )

@@ -1,6 +1,7 @@
 """A peer that trains like any other until it is told to lie:  python -m benchmarks.bad_member FILE --step 0.1 --join
 
-As `benchmarks/steady_peer.py`; while the file is there, it lies in its exchanges: in the way that `--way` says.
+As `benchmarks/steady_peer.py`; while the file is there, it lies in its exchanges: in the way that `--way` says. As a
+`reducer-…` it gives what an honest one gives, and answers with something else than the mean of its parts.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import argparse
 import runpy
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.steady_peer import slow_down
-from peer.state.codec import bits_of, decode, encode, payload_bytes
+from peer.state.codec import PART, bits_of, decode, encode, payload_bytes
 from peer.wire import MAX_SAMPLES
 
 GROUP_SIZE = 64
@@ -79,14 +80,26 @@ WAYS: dict[str, Callable[[Given, int], Given]] = {
 }
 
 
+ANSWERS: dict[str, Callable[[Tensor], Tensor]] = {
+    "reducer-random": lambda mean: as_long(torch.randn_like(mean), mean),
+    "reducer-three-times": lambda mean: -3 * mean,
+    "reducer-tilt": lambda mean: as_long(
+        torch.randn(len(mean), generator=torch.Generator().manual_seed(7)), mean
+    ),
+}  # fmt: skip
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.bad_member", description=__doc__.splitlines()[0])
     parser.add_argument("file", type=Path, help="while it is there, the peer lies")
     parser.add_argument("--step", type=float, required=True, help="seconds that a training step takes at least")
-    parser.add_argument("--way", choices=WAYS, default="group", help="how it lies (default: %(default)s)")
+    parser.add_argument("--way", choices=[*WAYS, *ANSWERS], default="group", help="how it lies (default: %(default)s)")
     arguments, rest = parser.parse_known_args()
     slow_down(arguments.step)
-    lie_in_exchanges(arguments.file, WAYS[arguments.way])
+    if arguments.way in ANSWERS:
+        lie_as_reducer(arguments.file, ANSWERS[arguments.way])
+    else:
+        lie_in_exchanges(arguments.file, WAYS[arguments.way])
     sys.argv = ["peer", *rest]
     runpy.run_module("peer", run_name="__main__", alter_sys=True)
 
@@ -101,6 +114,24 @@ def lie_in_exchanges(file: Path, lie: Callable[[Given, int], Given]) -> None:
         return exchange(self, **(lie(said, self.size) if file.exists() else said))
 
     PseudoGradientAverager.exchange = lying  # type: ignore[method-assign]
+
+
+def lie_as_reducer(file: Path, lie: Callable[[Tensor], Tensor]) -> None:
+    from peer.outer.all_reduce import AgreeingRunner
+
+    mean_of = AgreeingRunner._mean_of
+
+    def lying(self: AgreeingRunner, came: Mapping[int, Tensor]) -> Tensor:
+        payload = mean_of(self, came)
+        bits = bits_of(len(payload), PART)
+        if bits is None or not file.exists():
+            return payload
+        numbers = torch.empty(PART)
+        decode(payload, bits, numbers)
+        encode(lie(numbers), bits, payload, 20.0)
+        return payload
+
+    AgreeingRunner._mean_of = lying  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":

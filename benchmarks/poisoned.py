@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
 
-from benchmarks.bad_member import WAYS
+from benchmarks.bad_member import ANSWERS, WAYS
 from benchmarks.cold_starts import load
 from benchmarks.household import PEER
 from benchmarks.scene import SETTINGS, STEP
@@ -27,7 +27,7 @@ from tests.devices import Device
 from tests.lan import HostProcess, Lan
 
 NONE = "none"
-POISONS = [NONE, *(way for way in WAYS if way != "group")]
+POISONS = [NONE, *(way for way in WAYS if way != "group"), *ANSWERS]
 LINK_MBITS = 100.0
 SECONDS = 300.0  # that so many rounds may take
 MOST_WORSE = 1.02

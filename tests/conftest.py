@@ -12,8 +12,14 @@ import pytest
 
 import tokenizer
 from minigpt.model import MiniGPT
-from tests.devices import found
+from tests.devices import Device, found
 from tests.tiny import build_model, save_model, train_tokenizer
+
+
+@pytest.fixture(scope="session", autouse=True)
+def forked_devices() -> None:
+    """The programs of tests' devices start without the seconds that imports take; see `tests/fork_server.py`."""
+    Device.forks = True
 
 
 @pytest.fixture(scope="module")

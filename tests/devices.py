@@ -18,6 +18,7 @@ from peer.network.household import new_key
 from peer.network.household_file import keep_household
 from peer.network.signatures import Signer
 from peer.swarm.household import locked
+from tests import fork_server
 from tests.lan import Host, HostProcess, Lan, wait_until
 
 REPOSITORY = Path(__file__).parent.parent
@@ -55,6 +56,8 @@ class Device:
     It serves no page: on the two cores of a test's devices each start of one more process counts.
     """
 
+    forks = False  # whether its programs are forked from one that has imported most; benchmarks time whole starts
+
     def __init__(self, host: Host, folder: Path, settings: dict[str, Any] | None = None):
         self.host, self.folder = host, clone(folder, settings)
 
@@ -64,23 +67,18 @@ class Device:
         source = path.read_text(encoding="utf-8")
         assert source.count(before) == 1, f"{before!r} is not once in {path}"
         path.write_text(source.replace(before, after), encoding="utf-8")
+        self.forks = False  # what has been imported is not this
 
     def join(self, *arguments: str) -> HostProcess:
         return self.start("peer", "--join", "--no-page", "--go-on", "--name", self.host.name, *arguments)
 
     def start(self, module: str, *arguments: str, cpus: list[int] | None = None, log: str | None = None) -> HostProcess:
         """Start `python -m MODULE`; two at a time write to logs of different names."""
-        return self.host.start(
-            sys.executable,
-            "-u",
-            "-m",
-            module,
-            *arguments,
-            cwd=self.folder,
-            log=self.folder / f"{log or module}.log",
-            env={"OMP_NUM_THREADS": "1"},
-            cpus=cpus,
-        )
+        output = self.folder / f"{log or module}.log"
+        if self.forks:
+            return fork_server.start(self.host, module, *arguments, cwd=self.folder, log=output, cpus=cpus)
+        command = (sys.executable, "-u", "-m", module, *arguments)
+        return self.host.start(*command, cwd=self.folder, log=output, env=fork_server.THREADS, cpus=cpus)
 
     def prepare(self, round_zero: Path, *, with_run: bool = True) -> None:
         """Take the text and the tokenizer that a device has prepared, and the run that it has founded."""

@@ -32,7 +32,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, Protocol, TypeVar
 
 CLONE_NEWNET = 0x40000000  # <linux/sched.h>
 PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
@@ -82,10 +82,21 @@ def requirements_missing() -> str | None:
     return None
 
 
+class Started(Protocol):
+    """A process as its starter knows it: the part of `subprocess.Popen` that is asked for."""
+
+    args: Any
+    pid: int
+
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float) -> int: ...
+    def send_signal(self, number: int) -> None: ...
+
+
 class HostProcess:
     """A program running on a host; `pid` is the program's own. It leads its session and process group."""
 
-    def __init__(self, popen: subprocess.Popen[bytes], log: Path, log_start: int):
+    def __init__(self, popen: Started, log: Path, log_start: int):
         self.pid = popen.pid
         self.log = log
         self._popen = popen
@@ -159,7 +170,7 @@ class Host:
 
         It is killed with us, or with the thread that started it: start from a thread that lives as long.
         """
-        with open(_path(self._namespace)) as namespace, log.open("ab") as output:
+        with self.namespace_path.open() as namespace, log.open("ab") as output:
             log_start = output.tell()
             popen = subprocess.Popen(
                 command,
@@ -169,15 +180,22 @@ class Host:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=_enter(namespace.fileno(), cpus),
+                preexec_fn=entering(namespace.fileno(), cpus, os.getpid()),
             )
-        process = HostProcess(popen, log, log_start)
+        return self.adopt(HostProcess(popen, log, log_start))
+
+    def adopt(self, process: HostProcess) -> HostProcess:
+        """Take in a process that was started on this host: it is ended with the LAN."""
         self.processes.append(process)
         return process
 
+    @property
+    def namespace_path(self) -> Path:
+        return _path(self._namespace)
+
     def run(self, *command: str, timeout: float = 120.0) -> subprocess.CompletedProcess[str]:
         """Run a short command on this host to its end; subprocess.TimeoutExpired if it takes too long."""
-        with open(_path(self._namespace)) as namespace:
+        with self.namespace_path.open() as namespace:
             return subprocess.run(
                 command,
                 stdin=subprocess.DEVNULL,
@@ -185,12 +203,12 @@ class Host:
                 text=True,
                 timeout=timeout,
                 start_new_session=True,
-                preexec_fn=_enter(namespace.fileno(), None),
+                preexec_fn=entering(namespace.fileno(), None, os.getpid()),
             )
 
     def script(self, program: str, path: Path) -> Path:
         """Write a script that runs a program on this host, for what starts programs by itself; return its path."""
-        path.write_text(f'#!/bin/sh\nexec nsenter --net={_path(self._namespace)} {shlex.quote(program)} "$@"\n')
+        path.write_text(f'#!/bin/sh\nexec nsenter --net={self.namespace_path} {shlex.quote(program)} "$@"\n')
         path.chmod(0o755)
         return path
 
@@ -388,9 +406,12 @@ def _execute(*command: str) -> str:
     return result.stdout
 
 
-def _enter(namespace: int, cpus: Iterable[int] | None) -> Callable[[], None]:
-    """Return what a program's process is to do between fork and exec, so that no wrapper stands between it and us."""
-    parent = os.getpid()
+def entering(namespace: int, cpus: Iterable[int] | None, parent: int) -> Callable[[], None]:
+    """Return what a program's process is to do between fork and exec, so that no wrapper stands between it and us.
+
+    :param namespace: file descriptor of its network namespace
+    :param parent: pid of the process that forks, with which it is killed
+    """
     cores = None if cpus is None else list(cpus)
 
     def enter() -> None:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from peer.state.codec import BLOCK, PART, bits_of, decode, encode, is_valid, payload_bytes
+from peer.state.codec import BLOCK, PART, bits_of, decode, decoded_blocks, encode, is_valid, payload_bytes
 
 
 def roundtrip(numbers: torch.Tensor, bits: int) -> torch.Tensor:
@@ -52,6 +52,15 @@ def test_what_is_not_said_can_be_said_later() -> None:
         said, left = said + now, left - now
     error = (said - 20 * meant).square().mean().sqrt() / 20
     assert float(error) < 0.1, "a single time it is 0.34"
+
+
+@pytest.mark.parametrize("bits", [2, 4, 8])
+def test_some_blocks_of_a_part_are_what_they_are_in_all_of_it(bits: int) -> None:
+    numbers = torch.randn(PART, generator=torch.Generator().manual_seed(0))
+    payload = torch.zeros(payload_bytes(PART, bits), dtype=torch.uint8)
+    encode(numbers, bits, payload)
+    blocks = torch.tensor([0, 63, 64, 127, 128, 200, 255])
+    assert torch.equal(decoded_blocks(payload, bits, blocks), roundtrip(numbers, bits).view(-1, BLOCK)[blocks])
 
 
 def test_impossible_payloads_are_refused() -> None:

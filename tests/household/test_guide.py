@@ -15,7 +15,8 @@ from data.terminal import as_called
 from minigpt import checkpoint, generate
 from minigpt.checkpoint import Checkpoint
 from tests.devices import REPOSITORY, TINY, Device, GentleDevice
-from tests.lan import HostProcess, Lan, requirements_missing, wait_until
+from tests.host_process import HostProcess
+from tests.lan import Lan, requirements_missing, wait_until
 
 pytestmark = pytest.mark.lan
 

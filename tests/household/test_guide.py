@@ -56,6 +56,7 @@ def sequences(said: str) -> int:
 def test_the_guides_config_and_chat_work_in_a_fresh_clone(tmp_path: Path, trains_tokenizer: bool) -> None:
     with Lan(hosts=1) as lan:
         device = Device(lan.hosts[0], tmp_path / "clone")
+        device.forks = False  # whole programs, as a newcomer types them
         for sample in (device.folder / "data" / "raw").iterdir():
             sample.unlink()
         shutil.copy(GUIDE / "config.json", device.folder)

@@ -24,7 +24,8 @@ from pathlib import Path
 
 from benchmarks.time_to_loss import found
 from tests.devices import TINY, GentleDevice, lock
-from tests.lan import HostProcess, Lan, wait_until
+from tests.host_process import HostProcess
+from tests.lan import Lan, wait_until
 
 BAR_SECONDS = 15.0
 LIMIT_SECONDS = 90.0

@@ -12,7 +12,8 @@ from contextlib import suppress
 from benchmarks.bad_donor import KINDS
 from benchmarks.household import PEER
 from benchmarks.scene import START_SECONDS, Outcome, Scene, join
-from tests.lan import HostProcess, wait_until
+from tests.host_process import HostProcess
+from tests.lan import wait_until
 
 BAR_SECONDS = 30.0  # from when a newcomer looks for devices until it trains
 

@@ -17,7 +17,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.devices import TINY, Device
-from tests.lan import HostProcess, Lan, wait_until
+from tests.host_process import HostProcess
+from tests.lan import Lan, wait_until
 
 LONG = 240.0
 

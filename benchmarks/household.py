@@ -17,7 +17,8 @@ from typing import Any
 from benchmarks.faults import Fault, Kind
 from benchmarks.time_to_loss import found
 from tests.devices import REPOSITORY, TINY, Device, lock
-from tests.lan import HostProcess, Lan, wait_until
+from tests.host_process import HostProcess
+from tests.lan import Lan, wait_until
 
 PEER = "benchmarks.steady_peer"
 DISK_MEGABYTES = 128  # of a device; three checkpoints and the history of half an hour are a tenth

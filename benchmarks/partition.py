@@ -20,7 +20,8 @@ from typing import Any
 from benchmarks.cold_starts import load
 from benchmarks.time_to_loss import found
 from tests.devices import Device, GentleDevice
-from tests.lan import HostProcess, Lan, wait_until
+from tests.host_process import HostProcess
+from tests.lan import Lan, wait_until
 
 BAR_SECONDS = 30.0
 LIMIT_SECONDS = 120.0

@@ -24,7 +24,8 @@ from benchmarks.scene import SETTINGS, STEP
 from benchmarks.time_to_loss import end, found, held_out_loss, kept
 from minigpt.checkpoint import read
 from tests.devices import Device
-from tests.lan import HostProcess, Lan
+from tests.host_process import HostProcess
+from tests.lan import Lan
 
 NONE = "none"
 POISONS = [NONE, *(way for way in WAYS if way != "group")]

@@ -21,7 +21,8 @@ from benchmarks.time_to_loss import found
 from minigpt import checkpoint
 from minigpt.checkpoint import Checkpoint, file_sha256
 from tests.devices import TINY, Device, lock
-from tests.lan import HostProcess, Lan, wait_until
+from tests.host_process import HostProcess
+from tests.lan import Lan, wait_until
 
 LIMIT_SECONDS = 180.0  # until all train together again
 MOMENT_SECONDS = (3.0, 15.0)  # of training together, after which the power goes

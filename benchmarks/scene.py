@@ -17,7 +17,8 @@ from benchmarks.household import PEER
 from benchmarks.time_to_loss import found
 from peer.wire import MeanHeader, parse
 from tests.devices import TINY, Device
-from tests.lan import HostProcess, Lan, wait_until
+from tests.host_process import HostProcess
+from tests.lan import Lan, wait_until
 
 MODEL = {"d_model": 64, "nhead": 2, "num_layers": 2, "dropout": 0.0}  # 0.2 M parameters
 SETTINGS = {**TINY, "model": MODEL, "training": {**TINY["training"], "lr": 5e-4}, "swarm": {"samples_per_round": 256}}

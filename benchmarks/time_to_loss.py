@@ -30,7 +30,8 @@ from pathlib import Path
 from minigpt.checkpoint import Checkpoint, read
 from minigpt.held_out import HeldOut
 from tests.devices import Device, keep_round_zero
-from tests.lan import HostProcess, Lan
+from tests.host_process import HostProcess
+from tests.lan import Lan
 
 Curve = list[tuple[float, float]]  # (seconds since all trained, held-out loss)
 WAYS = ("alone", "swarm", "ddp", "ddp faster", "sync", "with a slow one")

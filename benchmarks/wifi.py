@@ -32,7 +32,8 @@ from peer.state.anchor import COARSE, FINE, MEAN_BITS, padded
 from peer.state.codec import bits_of, payload_bytes
 from peer.state.means import load
 from tests.devices import Device
-from tests.lan import Host, HostProcess, Lan
+from tests.host_process import HostProcess
+from tests.lan import Host, Lan
 
 SETTLING_SECONDS = 60.0  # in which a device that has just begun judges its anchor twice, which is 5 s of a core
 

@@ -17,9 +17,10 @@ from tests.tiny import build_model, save_model, train_tokenizer
 
 
 @pytest.fixture(scope="session", autouse=True)
-def forked_devices() -> None:
-    """The programs of tests' devices start without the seconds that imports take; see `tests/fork_server.py`."""
+def quick_starts() -> None:
+    """Programs that tests start do not import and compile each time what others have; see `tests/fork_server.py`."""
     Device.forks = True
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 @pytest.fixture(scope="module")

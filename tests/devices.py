@@ -19,7 +19,8 @@ from peer.network.household_file import keep_household
 from peer.network.signatures import Signer
 from peer.swarm.household import locked
 from tests import fork_server
-from tests.lan import Host, HostProcess, Lan, wait_until
+from tests.host_process import HostProcess
+from tests.lan import Host, Lan, wait_until
 
 REPOSITORY = Path(__file__).parent.parent
 TINY: dict[str, Any] = {

@@ -19,7 +19,8 @@ from collections.abc import Iterable, Mapping
 from multiprocessing import forkserver
 from pathlib import Path
 
-from tests.lan import Host, HostProcess, entering
+from tests.host_process import HostProcess
+from tests.lan import Host, entering
 
 IMPORTED = ["peer.training.trainer", "peer.joining.join", "peer.joining.run", "peer.page.process", "minigpt.generate"]
 THREADS = {"OMP_NUM_THREADS": "1"}  # is read once, at the import

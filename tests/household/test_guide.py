@@ -15,7 +15,8 @@ from data.terminal import as_called
 from minigpt import checkpoint, generate
 from minigpt.checkpoint import Checkpoint
 from tests.devices import REPOSITORY, TINY, Device, GentleDevice
-from tests.lan import HostProcess, Lan, requirements_missing, wait_until
+from tests.host_process import HostProcess
+from tests.lan import Lan, requirements_missing, wait_until
 
 pytestmark = pytest.mark.lan
 
@@ -55,6 +56,7 @@ def sequences(said: str) -> int:
 def test_the_guides_config_and_chat_work_in_a_fresh_clone(tmp_path: Path, trains_tokenizer: bool) -> None:
     with Lan(hosts=1) as lan:
         device = Device(lan.hosts[0], tmp_path / "clone")
+        device.forks = False  # whole programs, as a newcomer types them
         for sample in (device.folder / "data" / "raw").iterdir():
             sample.unlink()
         shutil.copy(GUIDE / "config.json", device.folder)

@@ -16,7 +16,8 @@ from peer.swarm.household import members as members_of
 from peer.wire import parse
 from peer.wire_household import Household
 from tests.devices import Device, GentleDevice
-from tests.lan import HostProcess, Lan, requirements_missing, wait_until
+from tests.host_process import HostProcess
+from tests.lan import Lan, requirements_missing, wait_until
 
 pytestmark = [
     pytest.mark.lan,

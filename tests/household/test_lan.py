@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from tests import lan as lan_module
-from tests.lan import Host, HostProcess, Lan, LanTimeout, is_running, requirements_missing, wait_until
+from tests.host_process import HostProcess, LanTimeout
+from tests.lan import Host, Lan, is_running, requirements_missing, wait_until
 
 pytestmark = [
     pytest.mark.lan,

@@ -14,7 +14,8 @@ import pytest
 from minigpt import checkpoint
 from peer.training import new_exports
 from tests.devices import TINY, Device
-from tests.lan import HostProcess, Lan, requirements_missing, wait_until
+from tests.host_process import HostProcess
+from tests.lan import Lan, requirements_missing, wait_until
 from tests.tiny import write_jsonl
 
 pytestmark = [

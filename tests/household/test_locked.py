@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.devices import GentleDevice, lock
+from tests.host_process import HostProcess
 from tests.household.test_swarm import address, anchors, signal_all
-from tests.lan import HostProcess, Lan, requirements_missing, wait_until
+from tests.lan import Lan, requirements_missing, wait_until
 
 pytestmark = [
     pytest.mark.lan,

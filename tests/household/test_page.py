@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 from tests.devices import GentleDevice
+from tests.host_process import HostProcess
 from tests.household.test_swarm import signal_all
-from tests.lan import Host, HostProcess, Lan, command_line, requirements_missing, wait_until
+from tests.lan import Host, Lan, command_line, requirements_missing, wait_until
 
 pytestmark = [
     pytest.mark.lan,

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from tests.devices import Device, GentleDevice
-from tests.lan import HostProcess, Lan, command_line, requirements_missing, wait_until
+from tests.host_process import HostProcess
+from tests.lan import Lan, command_line, requirements_missing, wait_until
 
 pytestmark = [
     pytest.mark.lan,

@@ -20,7 +20,8 @@ import pytest
 from minigpt import checkpoint
 from peer.outer.exchange_schedule import MIN_PAUSE_SECONDS
 from tests.devices import GENTLE, Device, GentleDevice
-from tests.lan import Host, HostProcess, Lan, command_line, requirements_missing, wait_until
+from tests.host_process import HostProcess
+from tests.lan import Host, Lan, command_line, requirements_missing, wait_until
 
 pytestmark = [
     pytest.mark.lan,

@@ -15,7 +15,8 @@ import pytest
 from minigpt.model import MiniGPT
 from peer.wire import Notice
 from tests.devices import GentleDevice
-from tests.lan import HostProcess, Lan, requirements_missing
+from tests.host_process import HostProcess
+from tests.lan import Lan, requirements_missing
 from tests.tiny import save_model
 
 pytestmark = [

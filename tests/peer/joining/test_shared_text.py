@@ -19,7 +19,8 @@ from peer.joining.prepare_text import has_text
 from peer.joining.presence import Presence
 from peer.wire import Notice, Role
 from tests.devices import REPOSITORY, GentleDevice, clone
-from tests.lan import HostProcess, Lan, requirements_missing, wait_until
+from tests.host_process import HostProcess
+from tests.lan import Lan, requirements_missing, wait_until
 
 START = 180.0  # seconds, on a machine that runs other things as well
 needs_lan = pytest.mark.skipif(requirements_missing() is not None, reason=f"no test LAN: {requirements_missing()}")

@@ -33,7 +33,8 @@ from peer.network.subnet_scan import AT_ONCE, neighbours
 from peer.training.other_runs import OtherRuns
 from peer.wire import Notice, Role
 from tests.devices import Device, GentleDevice
-from tests.lan import HostProcess, Lan, requirements_missing, wait_until
+from tests.host_process import HostProcess
+from tests.lan import Lan, requirements_missing, wait_until
 from tests.tiny import SETTINGS
 
 ROOT = Path(__file__).parents[2]

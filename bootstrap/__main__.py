@@ -22,6 +22,7 @@ from peer.joining.outside import lines_outside
 from peer.joining.owner_requests import OwnerRequests
 from peer.network.address import Address, NetworkError, check_addresses, check_port, host, lan_address, port
 from peer.network.handle import Network
+from peer.network.node import View
 from peer.swarm.household import HouseholdError
 
 DEFAULT_PORT = 23456
@@ -84,7 +85,7 @@ def serve(arguments: argparse.Namespace, display: Display) -> int:
     close_to_others([arguments.state], display.note)
     control = Control(arguments.state, OwnerRequests(network, NAME).actions)
     try:
-        look_on(network, display, stop)
+        look_on(network, display, stop, [*addresses, *arguments.initial_peers])
     finally:
         control.stop()
         network.stop()
@@ -92,8 +93,11 @@ def serve(arguments: argparse.Namespace, display: Display) -> int:
     return 0
 
 
-def look_on(network: Network, display: Display, stop: StopSignal) -> None:
-    """Say where the node is, who comes and goes, and who knocks; knock where there are locked runs alone."""
+def look_on(network: Network, display: Display, stop: StopSignal, given: list[str]) -> None:
+    """Say where the node is, who comes and goes, and who knocks; knock where it has nobody to serve but a locked run.
+
+    :param given: addresses that the user has named
+    """
     announced: tuple[Address, bool] | None = None
     connected: list[str] = []
     said: set[str] = set()
@@ -106,18 +110,39 @@ def look_on(network: Network, display: Display, stop: StopSignal) -> None:
                 display.note(LOCKED)
             else:
                 display.invite(str(Invite(str(network.address))))
-        shut = {Address.parse(door).peer for door in view.outside.doors}
-        here = [peer for peer in view.connected if peer not in shut]
+        here = connected_to(view)
         if len(here) != len(connected):
             connected = here
             display.note(f"{len(connected)} device(s) connected")
-        if shut and not (view.locked or connected):
+        if knocks(view, given):
             network.ask_in(True)
+        elif view.household is not None:  # it is in: also where the run is opened later, and others still have the key
+            network.ask_in(False)
         for line in lines_outside(view.outside):
             if line not in said:
                 said.add(line)
                 display.note(line)
         time.sleep(0.2)
+
+
+def connected_to(view: View) -> list[str]:
+    """Return the peer ids of those that the node is connected to, but for the locked devices that are shut for it."""
+    shut = {Address.parse(door).peer for door in view.outside.doors}
+    return [peer for peer in view.connected if peer not in shut]
+
+
+def knocks(view: View, given: list[str]) -> bool:
+    """Return whether the node asks to be let in: where all that the user has named is locked, or nobody else is here.
+
+    Other bootstrap nodes are nobody: they may stand before the same door. And it asks where it was ejected.
+
+    :param given: addresses that the user has named
+    """
+    doors = view.outside.doors
+    if view.household is not None or not doors:
+        return view.ejected
+    nodes = {Address.parse(address).peer for address in view.heard}  # of no run, as we are
+    return (bool(given) and set(given) <= set(doors)) or not {*connected_to(view)} - nodes
 
 
 def main() -> int:

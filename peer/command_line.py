@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import re
+import unicodedata
 from pathlib import Path
 
 from data.terminal import CommandParser
@@ -238,9 +239,10 @@ def add_other_options(parser: argparse.ArgumentParser) -> None:
 
 
 def knock_number(text: str) -> str:
-    if re.fullmatch("[0-9]{4}", text) is None:
+    number = re.sub(r"\s", "", unicodedata.normalize("NFKC", text))  # a Korean keyboard may write wide digits
+    if re.fullmatch("[0-9]{4}", number) is None:
         raise argparse.ArgumentTypeError(f"{text!r} is no number of a knock: those have four digits")
-    return text
+    return number
 
 
 def owner_asks(arguments: argparse.Namespace) -> bool:

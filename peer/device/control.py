@@ -22,6 +22,7 @@ from pydantic import Field, JsonValue, ValidationError
 
 from data.atomic import write_whole
 from minigpt.checkpoint.manifest import first_problem
+from peer.device.event_log import KnownLine
 from peer.device.processes import socket_folder
 from peer.wire import Message, ProtocolViolation, parse
 
@@ -49,6 +50,9 @@ class ControlAnswer(Message):
     """An answer: why the request was refused, or what came of it."""
 
     problem: str = Field(default="", max_length=1000)
+    # of a problem that a page can say in its own words, and the values in it: see `KnownLine`
+    kind: str = Field(default="", max_length=32)
+    values: dict[str, JsonValue] = {}
     result: dict[str, JsonValue] = {}
 
     MAX_BYTES: ClassVar[int] = 2**20
@@ -110,7 +114,7 @@ class Control:
         try:
             return ControlAnswer(result=dict(action(request.arguments)))
         except ControlError as error:
-            return ControlAnswer(problem=str(error)[:1000])
+            return _refusal(error.args[0])
         except Exception as error:  # whatever goes wrong here, the peer trains on, and answers the next request
             return ControlAnswer(problem=f"that failed: {error}"[:1000])
 
@@ -137,6 +141,12 @@ def ask(checkpoints: Path, action: str, *arguments: str) -> dict[str, Any]:
     if answer.problem:
         raise ControlError(answer.problem)
     return answer.result
+
+
+def _refusal(why: str) -> ControlAnswer:
+    if isinstance(why, KnownLine):
+        return ControlAnswer(problem=str(why)[:1000], kind=why.kind, values={**why.values})
+    return ControlAnswer(problem=why[:1000])
 
 
 def _read(connection: socket.socket, kind: type[Kind], seconds: float) -> Kind:

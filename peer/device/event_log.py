@@ -9,8 +9,10 @@ import json
 import os
 import threading
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from data.atomic import write_whole
 
@@ -29,6 +31,15 @@ class KnownLine(str):
         line = super().__new__(cls, text)
         line.kind, line.values = kind, values
         return line
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let it cross to another process as what it is."""
+        return known_line, (str(self), self.kind, self.values)
+
+
+def known_line(text: str, kind: str, values: Mapping[str, Value]) -> KnownLine:
+    """Return a line whose values are at hand by name."""
+    return KnownLine(text, kind, **values)
 
 
 class EventLog:

@@ -11,6 +11,7 @@ from dataclasses import asdict
 from typing import Any, TypeVar
 
 from peer.device.control import Action, ControlError
+from peer.device.event_log import KnownLine
 from peer.joining.owner_commands import Shown
 from peer.network.address import Address
 from peer.network.child_calls import Pending
@@ -48,8 +49,7 @@ class OwnerRequests:
 
         Also the peer ids of members that do not say to know the household of now, and whether this device knocks.
         """
-        household = self._network.household
-        locked = household is not None and household.is_locked
+        locked = self._is_locked()
         return {
             "run_id": self._network.run_id,
             "locked": locked,
@@ -65,15 +65,22 @@ class OwnerRequests:
         :param arguments: peer ids of the others who get the key
         """
         self._must_be_in()
+        if self._is_locked():
+            raise ControlError(KnownLine("the run is locked already", "locked_already"))
+        if not self._network.run_id:
+            raise ControlError(KnownLine("this device is in no run yet: lock it once it trains", "no_run"))
         uninvited = [device for device in self._to_be_members() if device.peer not in arguments]
         if uninvited:
-            raise ControlError(f"{uninvited[0]} has come in meanwhile and would get the key as well: ask once more")
+            text = f"{uninvited[0]} has come in meanwhile and would get the key as well: ask once more"
+            raise ControlError(KnownLine(text, "came_meanwhile", name=str(uninvited[0])))
         self._do(self._network.lock(among=arguments))
         return {}
 
     def unlock(self, arguments: Sequence[str]) -> dict[str, Any]:
         """Open the run. Raises ControlError."""
         self._must_be_in()
+        if not self._is_locked():
+            raise ControlError(KnownLine("the run is open already", "open_already"))
         self._do(self._network.unlock())
         return {}
 
@@ -95,10 +102,11 @@ class OwnerRequests:
             names = ", ".join(map(str, members)) or "nobody but this one"
             is_this = wanted in (self._name, self._network.peer)
             why = "this is the device itself" if is_this else f"no other member is called {wanted!r}"
-            raise ControlError(f"{why}; the other members are: {names}")
+            raise ControlError(KnownLine(f"{why}; the other members are: {names}", "no_such_member"))
         if len(found) > 1:
             ids = ", ".join(f"{device.peer} ({device.host or 'away'})" for device in found)
-            raise ControlError(f"{len(found)} members are called {wanted!r}: name one by its id: {ids}")
+            text = f"{len(found)} members are called {wanted!r}: name one by its id: {ids}"
+            raise ControlError(KnownLine(text, "same_name", names=", ".join(device.peer for device in found)))
         household = self._do(self._network.eject(found[0].peer))  # it is seen in a moment only
         return {
             "name": found[0].name,
@@ -109,29 +117,36 @@ class OwnerRequests:
     def _must_be_locked(self, why_not: str) -> None:
         """Raise ControlError where the run is not locked, or this device does not belong to those who are in."""
         self._must_be_in()
+        if not self._is_locked():
+            text = f"the run is open: {why_not}; lock it first, by python -m peer --lock"
+            raise ControlError(KnownLine(text, "not_locked"))
+
+    def _is_locked(self) -> bool:
         household = self._network.household
-        if household is None or not household.is_locked:
-            raise ControlError(f"the run is open: {why_not}; lock it first, by python -m peer --lock")
+        return household is not None and household.is_locked
 
     def _must_be_in(self) -> None:
         """Raise ControlError where this device was ejected, or asks to be let in."""
         if is_ejected(self._network.household, self._network.peer):
-            raise ControlError(
+            text = (
                 "this device was ejected, and changes nothing of the household: it asks to be let in again; type the "
                 "number that it shows on a device that is in"
             )
+            raise ControlError(KnownLine(text, "was_ejected"))
         if self._network.asks_in:
-            raise ControlError("this device is in no run yet: it asks to be let in; type its number on one that is in")
+            text = "this device is in no run yet: it asks to be let in; type its number on one that is in"
+            raise ControlError(KnownLine(text, "not_in_yet"))
 
     def _do(self, begun: Pending[Answer]) -> Answer:
         """Wait for what the network has begun. Raises ControlError for what it fails with."""
         try:
             return begun.wait()
         except (HouseholdError, KnockRefused, TransferError) as error:
-            raise ControlError(str(error)) from error
+            raise ControlError(error.args[0]) from error  # a `KnownLine` stays one
         except OSError as error:
             why = error.strerror or error
-            raise ControlError(f"nothing has changed: who belongs to the run cannot be kept: {why}") from error
+            text = f"nothing has changed: who belongs to the run cannot be kept: {why}"
+            raise ControlError(KnownLine(text, "not_kept", why=str(why))) from error
 
     def _here(self) -> list[Shown]:
         """Return the other devices that are in our run now."""

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from peer.device.control import Action, ControlError
+from peer.device.event_log import KnownLine
 from peer.network.handle import Network
 from peer.state.fetching import TransferError
 from peer.wire import ProtocolViolation, parse
@@ -28,7 +29,7 @@ class QuestionRequests:
         """Ask the model of another device of our run, and return the question's number. Raises ControlError."""
         peer, request = arguments
         if peer not in {notice.peer for notice in self._network.view.notices}:
-            raise ControlError("that device is not here any more")
+            raise ControlError(KnownLine("that device is not here any more", "asked_failed"))
         try:
             return {"number": self._network.ask(peer, parse(AnswerRequest, request)).wait()}
         except (ProtocolViolation, TransferError) as error:

@@ -31,7 +31,7 @@ PAUSE_SECONDS = 5.0  # between two knocks where one was not heard
 # Between two nonces that we show: whoever sits in between knows a number before it is on our screen, and would have us
 # knock anew until it is one that a member shows.
 SHOWN_SECONDS = LIFE_SECONDS / MOST_OF_ONE
-NOT_HEARD, NO_ANSWER = "the others do not hear it knock", "no answer"
+NO_ANSWER = "no answer"
 OTHER_RUN_SECONDS = 3600.0  # that devices of another run are not knocked at again
 
 
@@ -63,7 +63,8 @@ class AskingIn:
         self._address = ""  # at which we have knocked, and wait
         self._until = self._not_before = self._answered = 0.0
         self._shown = -math.inf  # of `time.monotonic`: when we last showed a nonce
-        self._tried: dict[str, float] = {}  # by tag or address, and when: the others have their turn first
+        # by tag and by address, and when: other runs have their turn first, then other devices of the same
+        self._tried: dict[str, float] = {}
         self._other_runs: dict[str, float] = {}  # by tag or address, and until when it is taken for another run
         self._number = self._problem = self._let_in_by = ""
 
@@ -97,7 +98,7 @@ class AskingIn:
             self._over(str(error))
         except Exception:  # the member is busy, or gone, or says what no member says
             if not self._address or time.monotonic() > self._answered + PATIENCE_SECONDS:
-                self._over(f"{NOT_HEARD}: {NO_ANSWER}")
+                self._over(NO_ANSWER)
 
     def _over(self, problem: str) -> None:
         self._address, self._number, self._problem = "", "", problem
@@ -108,8 +109,8 @@ class AskingIn:
         doors, known = self._may_be_ours(), self._all_doors()
         if not doors:
             return
-        address = min(doors, key=lambda door: self._tried.get(known[door] or door, 0.0))
-        self._tried[known[address] or address] = time.monotonic()
+        address = min(doors, key=lambda door: (self._tried.get(known[door] or door, 0.0), self._tried.get(door, 0.0)))
+        self._tried[known[address] or address] = self._tried[address] = time.monotonic()
         place = Address.parse(address)
         await try_port(place.host, place.port, ANSWER_SECONDS)  # each failed call makes p2pd wait longer
         await asyncio.wait_for(connect(self._p2p, place), ANSWER_SECONDS)
@@ -121,11 +122,11 @@ class AskingIn:
             self._other_runs[known[address] or address] = time.monotonic() + OTHER_RUN_SECONDS
             return
         if answer.problem or not answer.nonce:
-            raise KnockFailed(f"{NOT_HEARD}: {answer.problem or NO_ANSWER}")
+            raise KnockFailed(answer.problem or NO_ANSWER)
         self._shown = time.monotonic()
         shown = await self._call(peer, "rpc_show", KnockNonce(nonce=nonce).model_dump_json())
         if shown.problem:
-            raise KnockFailed(f"{NOT_HEARD}: {shown.problem}")
+            raise KnockFailed(shown.problem)
         self._number = number_of(nonce, answer.nonce, self._me, peer.to_base58())
         self._address, self._problem, self._answered = address, "", time.monotonic()
         self._until = self._answered + LIFE_SECONDS

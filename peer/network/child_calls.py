@@ -47,9 +47,9 @@ def fails_softly(work: Callable[Asked, Awaitable[Answer]]) -> Callable[Asked, Aw
         except MeanError as error:
             return Failure(MeanError, str(error))
         except (HouseholdError, KnockRefused) as error:
-            return Failure(type(error), str(error))
+            return Failure(type(error), error.args[0])  # a `KnownLine` stays one
         except OSError as error:
-            return Failure(OSError, str(error))
+            return Failure(OSError, error.strerror or str(error))
         except (TransferError, DatasetError) as error:
             return Failure(TransferError, str(error))
         except Exception as error:

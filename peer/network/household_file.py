@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from data.atomic import replacing
-from peer.swarm.household import HouseholdError
+from peer.swarm.household import HouseholdError, has_known_key
 from peer.wire import ProtocolViolation, parse
 from peer.wire_household import Household
 
@@ -46,6 +46,10 @@ def kept_household(checkpoints: Path, run: str, report: Callable[[str], None]) -
     :param report: gets a line where others could have read it, which is mended
     """
     path = household_path(checkpoints, run)
+    to_get_in_again = (
+        "Come in by an invite, python -m peer --join CM2-…, which puts another one in its place; or open what this "
+        f"device has of that run to everybody on the network: rm {path} {mark_path(checkpoints, run)}"
+    )
     try:
         others_can = path.stat().st_mode & 0o077
         content = path.read_bytes()
@@ -74,11 +78,9 @@ def kept_household(checkpoints: Path, run: str, report: Callable[[str], None]) -
                 f"{path} is of an older version, whose changes nobody has signed: remove it on each device, "
                 f"rm {path} {mark_path(checkpoints, run)}, and lock the run anew: python -m peer --lock"
             ) from error
-        raise HouseholdError(f"{path} is no whole household ({error}). {_to_get_in_again(path)}") from error
+        raise HouseholdError(f"{path} is no whole household ({error}). {to_get_in_again}") from error
     if run and household.run_id.rpartition("-")[0] != run:
-        raise HouseholdError(f"{path} is of another run, {household.run_id}. {_to_get_in_again(path)}")
+        raise HouseholdError(f"{path} is of another run, {household.run_id}. {to_get_in_again}")
+    if not has_known_key(household):
+        raise HouseholdError(f"{path} is broken: its key is none that its changes tell of. {to_get_in_again}")
     return household
-
-
-def _to_get_in_again(path: Path) -> str:
-    return "Come in by an invite, python -m peer --join CM2-…, which puts another one in its place"

@@ -15,6 +15,7 @@ from contextlib import suppress
 from hivemind.p2p import P2P, P2PContext, PeerID, ServicerBase
 from hivemind.proto import runtime_pb2
 
+from peer.device.event_log import KnownLine
 from peer.swarm.knocking import NONCE_BYTES, Knock, KnockRefused, Knocks, Waiting, meant_by
 from peer.wire import parse
 from peer.wire_household import Household
@@ -88,20 +89,19 @@ class KnockService(ServicerBase):
         meant = [knock for knock in self.heard if knock.number == number]
         peers = meant_by(((knock.peer, knock.number) for knock in meant), number)
         if not peers:
-            raise KnockRefused(
+            text = (
                 f"nobody knocks with {number}: a number is good for two minutes; look at the device that is to come in"
             )
+            raise KnockRefused(KnownLine(text, "nobody_knocks", number=number))
         decisions = [KnockDecision(peer=peer, number=number, let_in=len(peers) == 1) for peer in sorted(peers)]
         heard = [await self._decide(decision) for decision in decisions]
         if len(peers) > 1:
             names = ", ".join(f"{knock.name} ({knock.host})" for knock in meant)
-            raise KnockRefused(
-                f"more than one device shows {number}: {names}; none is let in, wait for their new numbers"
-            )
+            text = f"more than one device shows {number}: {names}; none is let in, wait for their new numbers"
+            raise KnockRefused(KnownLine(text, "same_number", number=number, names=names))
         if not all(heard):
-            raise KnockRefused(
-                f"the device at which {meant[0].name} knocks is not there any more; wait for its new number"
-            )
+            text = f"the device at which {meant[0].name} knocks is not there any more; wait for its new number"
+            raise KnockRefused(KnownLine(text, "knock_is_lost", name=meant[0].name))
         try:
             await self._let_in(meant[0].peer)  # here, so that it is signed by the device whose owner has decided
         except Exception:  # the disk is full: it does not wait here, but knocks anew

@@ -16,6 +16,7 @@ class Remembered:
         self._checkpoints = checkpoints.resolve()
         self.addresses = known_addresses(checkpoints)  # multiaddrs, for a start on a network without multicast
         self.names = known_names(checkpoints)  # peer id -> name, of members: one that is away can be ejected by it
+        self._knocked: dict[str, str] = {}  # peer id -> name, of the last that have knocked since the start
 
     def update(self, view: View) -> None:
         """Keep what is new of those whom we are connected to."""
@@ -24,7 +25,14 @@ class Remembered:
         if addresses != self.addresses:
             self.addresses = addresses
             keep_addresses(self._checkpoints, addresses)
-        names = {notice.peer: notice.name for notice in view.notices if is_member(view.household, notice.peer)}
+        for knock in view.knocks:
+            self._knocked.pop(knock.peer, None)
+            self._knocked[knock.peer] = knock.name
+        self._knocked = dict([*self._knocked.items()][-MAX_REMEMBERED:])
+        # a bootstrap node has no notice: it is called as it was when it knocked
+        named = {peer: name for peer, name in self._knocked.items() if peer not in self.names}
+        named |= {notice.peer: notice.name for notice in view.notices}
+        names = {peer: name for peer, name in named.items() if is_member(view.household, peer)}
         if not names.items() <= self.names.items():
             self.names = {**self.names, **names}
             keep_names(self._checkpoints, self.names)

@@ -30,9 +30,11 @@ def ask(checkpoints: Path, action: str, *arguments: str) -> dict[str, Any]:
             with connection.makefile("rb") as answers:
                 answer = json.loads(answers.readline(MOST_BYTES))
         problem, result = answer.get("problem", ""), answer.get("result", {})
+        if kind := answer.get("kind", ""):
+            problem = KnownLine(problem, kind, **answer["values"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         text = "the peer does not answer; try again in a moment, or start it anew"
         raise NotDone(KnownLine(text, "no_answer")) from error
     if problem:
-        raise NotDone(str(problem))
+        raise NotDone(problem)
     return dict(result)

@@ -94,7 +94,7 @@ class Deeds:
 
     async def _who_gets_the_key(self, deed: Deed) -> Said:
         others = (await self._ask("household"))["others"]
-        names = ", ".join(f"{other['name']} ({other['host'] or 'away'})" for other in others)
+        names = ", ".join(f"{other['name']} ({other['host']})" if other["host"] else other["name"] for other in others)
         return Said(said=names, peers=[str(other["peer"]) for other in others])
 
     async def _lock(self, deed: Deed) -> Said:
@@ -128,7 +128,7 @@ class Deeds:
                 async with asyncio.timeout(seconds):
                     answer, _ = await process.communicate()
             except TimeoutError:
-                raise NotDone(f"there is no answer within {seconds:.0f} s") from None
+                raise NotDone(KnownLine(f"there is no answer within {seconds:.0f} s", "no_answer")) from None
             finally:
                 if process.returncode is None:
                     process.kill()

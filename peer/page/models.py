@@ -148,6 +148,7 @@ class KnockNow(Model):
     """A device that asks to be let into the locked run."""
 
     name: str
+    peer: str = ""  # its peer id
     number: str = ""
     host: str = ""
     since: float = 0.0

@@ -118,7 +118,7 @@ def door_lines(snapshot: Snapshot) -> list[str]:
             f"on a device that is in, type python -m peer --admit {door.number}"
         )
     elif door.asks:
-        lines.append(f"it asks to be let in, and is not heard: {door.problem}; it tries again")
+        lines.append(f"it asks to be let in; not yet: {door.problem}; it asks again")
     if lines or not run.id:
         return lines
     away = f"; away: {', '.join(run.away)}" if run.away else ""

@@ -317,6 +317,11 @@ def whole(household: Household) -> Household:
     return household
 
 
+def has_known_key(household: Household) -> bool:
+    """Return whether the key is one that the changes tell of: of now, or of before, where the device was ejected."""
+    return not household.changes or any(change.key_hash == _hash(household.key) for change in household.changes)
+
+
 def proof_against(household: Household, peer: str) -> Household:
     """Return what proves to a device that it was ejected, without the key."""
     ejections = [change for change in household.changes if change.kind == "eject" and change.counts[0][0] == peer]

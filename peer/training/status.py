@@ -186,7 +186,7 @@ class Status:
 def knock_now(knock: Knock) -> KnockNow:
     """Return a knock as the page shows it, with the time on the wall."""
     since = time.time() - (time.monotonic() - knock.since)
-    return KnockNow(name=knock.name, number=knock.number, host=knock.host, since=since)
+    return KnockNow(name=knock.name, peer=knock.peer, number=knock.number, host=knock.host, since=since)
 
 
 def best_of(kept: tuple[Progress, HeldOutLoss] | None) -> Best | None:

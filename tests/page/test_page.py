@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from peer.device.control import Control, ControlError
 from peer.device.event_log import KnownLine
 from peer.page.models import DoorNow, KnockNow, Snapshot, Written
 from peer.page.self_contained import POLICY, Kept, self_contained
@@ -178,6 +180,62 @@ def test_a_device_that_was_ejected_says_so_and_how_to_come_back(night: PageProce
     shown.wait_for("#door-words", "Not in")
     assert shown.page.locator("#lock").is_hidden() and shown.page.locator("#eject-form select").is_hidden()
     assert not shown.scrolls_sideways() and shown.grave_findings() == []
+
+
+# what the peer refuses, as it comes over the control channel, and what the page says of it
+NOT_DONE = [
+    ("nobody_knocks", {"number": "4827"}, "4827번으로 들어오려는 기기가 없습니다"),
+    ("same_number", {"number": "4827", "names": "a (10.0.0.2), b (10.0.0.3)"}, "번호가 같아 들이지 않았습니다: a"),
+    ("knock_is_lost", {"name": "phone"}, "phone: 새 번호를 기다리세요"),
+    ("not_kept", {"why": "No space left on device"}, "바꾸지 못했습니다: 디스크가 가득 참"),
+    ("was_ejected", {}, "내보내져 따로 학습하는 중입니다"),
+    ("not_in_yet", {}, "아직 못 들어옴"),
+]
+
+
+def test_the_door_in_korean(night: PageProcess, open_page: Open) -> None:
+    """Two devices knock with one number by chance, two members have one name, and one is away."""
+    before = read(night.checkpoints)
+    peers = [peer.model_copy(update={"name": "laptop"} if peer.left_at is None else {}) for peer in before.peers]
+    run = before.run.model_copy(update={"is_locked": True, "away": ["old-laptop"]})
+    knocks = [KnockNow(name=name, peer=name, number="4827", host="10.0.0.2") for name in ("phone", "tablet")]
+    of_a_locked_run = before.model_copy(update={"run": run, "peers": peers, "knocks": knocks})
+    write_snapshot(night.checkpoints, of_a_locked_run)
+    refusals, asked = list(NOT_DONE), list[str]()
+
+    def refuse(arguments: Sequence[str]) -> dict[str, Any]:
+        asked.extend(arguments)
+        kind, values, _ = refusals.pop(0)
+        raise ControlError(KnownLine("in English", kind, **values))
+
+    control = Control(night.checkpoints, {"admit": refuse, "eject": refuse})
+    try:
+        shown = open_page(night.address, locale="ko-KR")
+        shown.wait_for("#door-words", "잠겨 있음")
+        for speed in (1.0, 2.0):  # snapshots, as they come every second
+            device = before.device.model_copy(update={"address": f"10.0.0.{speed:.0f}"})
+            own = peers[0].model_copy(update={"tokens_per_second": speed})
+            newer = {"device": device, "peers": [own, *peers[1:]]}
+            write_snapshot(night.checkpoints, of_a_locked_run.model_copy(update=newer))
+            shown.wait_for("#people-list li:first-child .speed", f"{speed:.0f} 토큰/초")
+        assert shown.page.locator("#knocks li").count() == 2, "one that is gone is not left behind"
+        options = shown.page.locator("#eject-form option")
+        assert options.evaluate_all("all => all.map(({ value, text }) => [value, text])") == [
+            ["Qmmina-laptop", "laptop"],
+            ["Qmgalaxy-s23", "laptop"],
+            ["old-laptop", "old-laptop"],
+        ]
+        for *_, said in NOT_DONE:
+            shown.page.click("#eject-form button:last-child" if len(refusals) == 2 else "#knocks button >> nth=0")
+            shown.page.click("#confirm button[value=yes]")
+            shown.wait_for("#said", said)
+        assert set(asked) == {"4827", "Qmmina-laptop"}
+    finally:
+        control.stop()
+
+    door = DoorNow(asks=True, problem="it has knocked 3 times within 120 s")
+    write_snapshot(night.checkpoints, before.model_copy(update={"door": door}))
+    shown.wait_for("#sentence", "아직 못 들어옴: 요청이 너무 잦음. 다시 요청합니다.")
 
 
 def test_after_a_start_it_shows_what_was_measured_last_and_how_old_that_is(night: PageProcess, open_page: Open) -> None:

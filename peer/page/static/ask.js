@@ -39,7 +39,7 @@ export class Ask {
 
   #showChoices() {
     const own = [
-      { value: "", word: t("bestState") },
+      { value: "", word: t("thisDevice") },
       { value: "/newest", word: t("newestState") },
     ];
     keepInStep(

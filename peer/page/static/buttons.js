@@ -41,7 +41,7 @@ export class Buttons {
     byId("eject-form").addEventListener("submit", (event) => {
       event.preventDefault();
       const { name } = Object.fromEntries(new FormData(event.target));
-      this.#do("eject", { name }, t("askEject", { name }));
+      this.#do("eject", { name }, t("askEject", { name: event.target.name.selectedOptions[0].text }));
     });
   }
 
@@ -99,7 +99,7 @@ export class Buttons {
     keepInStep(
       byId("knocks"),
       knocks,
-      ({ number }) => number,
+      ({ peer }) => peer,
       () => element("li", { class: "row" }, element("span"), element("button", { type: "button" })),
       (row, knock) => {
         setText(row.firstChild, t("knocks", knock));
@@ -107,13 +107,15 @@ export class Buttons {
         row.lastChild.onclick = () => this.#do("admit", { number: knock.number }, t("askAdmit", knock));
       },
     );
-    const others = run.is_locked && isInside ? peers.filter((peer) => peer.is_member) : [];
+    const here = peers.filter((peer) => peer.is_member && peer.left_at === null);
+    const away = run.away.map((name) => ({ name, peer: name }));
+    const others = run.is_locked && isInside ? [...here, ...away] : [];
     const choice = byId("eject-form").elements.name;
     keepInStep(
       choice,
       others,
-      ({ name }) => name,
-      ({ name }) => element("option", { value: name }, name),
+      ({ peer }) => peer,
+      ({ name, peer }) => element("option", { value: peer }, name),
       () => {},
     );
     for (const part of [choice.parentElement, choice.parentElement.nextElementSibling]) show(part, others.length > 0);

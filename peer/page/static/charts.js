@@ -13,8 +13,7 @@ const NO_POINTS = { show: false };
 
 /** Draw loss and held-out bits a byte, with who came and left, and the best state. */
 export function drawLearning(parent, metrics, by, best) {
-  const { time, tokens, round, loss, valid_bits_per_byte: bits } = metrics.columns;
-  const x = by === "tokens" ? tokens : time;
+  const { [by]: x, time, tokens, round, loss, valid_bits_per_byte: bits } = metrics.columns;
   const judged = bits.filter((value) => value !== null);
   const curve = {
     label: t("bitsPerByte"),
@@ -26,15 +25,7 @@ export function drawLearning(parent, metrics, by, best) {
     value: (_, __, ___, row) =>
       number(row === null ? null : bits.slice(0, row + 1).findLast((value) => value !== null), 3),
   };
-  const training = {
-    label: t("loss"),
-    scale: "loss",
-    stroke: colour("second"),
-    width: 1,
-    spanGaps: true,
-    points: NO_POINTS,
-    value: (_, value) => number(value, 3),
-  };
+  const training = { ...line(t("loss"), colour("second"), (value) => number(value, 3)), scale: "loss", width: 1 };
   return draw(parent, by, {
     title: learningSummary(judged, round),
     data: [x, bits, loss],
@@ -62,8 +53,8 @@ export function drawLearning(parent, metrics, by, best) {
 /** Draw the tokens a second of all devices, one upon the other. */
 export function drawThroughput(parent, metrics, by) {
   const devices = metrics.devices(t("otherDevices"));
-  const { time, tokens } = metrics.columns;
-  let sum = time.map(() => 0);
+  const x = metrics.columns[by];
+  let sum = x.map(() => 0);
   const stacked = devices.map(({ values }) => (sum = sum.map((below, row) => below + (values[row] ?? 0))));
   const series = devices.map(({ name, values }) => ({
     label: name,
@@ -75,7 +66,7 @@ export function drawThroughput(parent, metrics, by) {
   }));
   return draw(parent, by, {
     title: t("throughputSummary", { devices: devices.map(({ name }) => name).join(", "), total: number(sum.at(-1)) }),
-    data: [by === "tokens" ? tokens : time, ...stacked.reverse()], // the highest is drawn first, the others upon it
+    data: [x, ...stacked.reverse()], // the highest is drawn first, the others upon it
     series: series.reverse(),
     scales: { y: { range: (_, __, most) => [0, Math.max(1, most * 1.08)] } },
     axes: [axis({ size: 48, values: (_, splits) => splits.map(short) })],
@@ -85,10 +76,10 @@ export function drawThroughput(parent, metrics, by) {
 
 /** Draw the bytes a second that went out and came in. */
 export function drawTraffic(parent, metrics, by) {
-  const { time, tokens, bytes_sent: sent, bytes_received: received } = metrics.columns;
+  const { [by]: x, time, bytes_sent: sent, bytes_received: received } = metrics.columns;
   return draw(parent, by, {
     title: t("traffic"),
-    data: [by === "tokens" ? tokens : time, perSecond(time, sent), perSecond(time, received)],
+    data: [x, perSecond(time, sent), perSecond(time, received)],
     series: [line(t("sent"), colour("device-1"), rate), line(t("received"), colour("device-2"), rate)],
     axes: [axis({ size: 64, values: (_, splits) => splits.map(rate) })],
   });
@@ -96,11 +87,11 @@ export function drawTraffic(parent, metrics, by) {
 
 /** Draw the learning rate. */
 export function drawLearningRate(parent, metrics, by) {
-  const { time, tokens, learning_rate: rates } = metrics.columns;
+  const { [by]: x, learning_rate: rates } = metrics.columns;
   const exact = (value) => value?.toExponential(1) ?? "–";
   return draw(parent, by, {
     title: t("learningRate"),
-    data: [by === "tokens" ? tokens : time, rates],
+    data: [x, rates],
     series: [line(t("learningRate"), colour("device-3"), exact)],
     axes: [axis({ size: 60, values: (_, splits) => splits.map(exact) })],
   });

@@ -58,7 +58,7 @@ export function keepInStep(parent, items, key, create, update) {
     if (parent.children[place] !== child) parent.insertBefore(child, parent.children[place] ?? null);
     update(child, item);
   });
-  for (const child of there.values()) child.remove();
+  while (parent.children.length > items.length) parent.lastElementChild.remove();
 }
 
 /** Fill a definition list with pairs of a term and what holds; what is null is left out. */

@@ -66,12 +66,7 @@ export function clock(time, withSeconds = false) {
 export function ago(time) {
   if (!isNumber(time)) return NOTHING;
   const seconds = Math.max(0, Date.now() / 1000 - time);
-  const units = [
-    ["day", 86400],
-    ["hour", 3600],
-    ["minute", 60],
-    ["second", 1],
-  ];
+  const units = Object.entries({ day: 86400, hour: 3600, minute: 60, second: 1 });
   const [unit, length] = units.find(([, length]) => seconds >= length) ?? units[3];
   return formatter("RelativeTimeFormat", { numeric: "auto" }).format(-Math.floor(seconds / length), unit);
 }

@@ -47,13 +47,17 @@ const KOREAN = {
   is_locked: () => t("isLocked"),
   locked: "런이 잠겼습니다. 기기 {count}대만 참여합니다",
   opened: () => t("askUnlock"),
+  asks_in: "허락을 기다립니다: 번호 {number}",
+  not_in: ({ why }) => t("asksUnheard", { problem: reason(why) }),
+  how_to_admit: "같은 번호가 보이는 기기에서 들이세요",
+  how_to_found: "새 런을 시작하려면: python -m peer --join --run NAME",
   let_in: "들어왔습니다. 번호를 입력한 사람이 없다면 끝내세요",
   let_in_by: "{name}({host})에서 들여보냈습니다. 번호를 입력한 사람이 없다면 끝내세요",
-  ejected: "이 기기는 런 {run_id}에서 내보내졌습니다. 다시 들이려면 식구 기기에서 번호를 입력하세요",
+  ejected: () => t("ejectedBanner"),
   member_ejected: "{by}에서 내보냄: {name}. 열쇠를 바꿨습니다",
   member_let_in: "{by}에서 들임: {name}",
   came_by_invite: "초대로 들어옴: {name}",
-  knocks_again: "내보냈던 기기가 들어오려 함: {name} ({host}), 번호 {number}",
+  knocks_again: (values) => `내보냈던 기기: ${t("knocks", values)}`,
   knocks: (values) => t("knocks", values),
 
   // answers to buttons
@@ -66,7 +70,20 @@ const KOREAN = {
   invite_made: "다른 기기에서 이 줄을 실행하세요",
   admitted: "{name}: 들였습니다",
   has_ejected: "{name}: 내보냈고 열쇠를 바꿨습니다",
-  page_alone: "이 페이지는 이제 이 기기에서만 열립니다",
+  nobody_knocks: "{number}번으로 들어오려는 기기가 없습니다",
+  same_number: "번호가 같아 들이지 않았습니다: {names}",
+  knock_is_lost: "{name}: 새 번호를 기다리세요",
+  came_meanwhile: "그사이 {name} 들어옴. 다시 확인하세요",
+  no_such_member: "그런 구성원이 없습니다",
+  same_name: "이름이 같습니다: {names}",
+  not_locked: "먼저 런을 잠그세요",
+  locked_already: () => t("isLocked"),
+  open_already: () => t("isOpen"),
+  was_ejected: () => t("ejectedBanner"),
+  not_in_yet: () => t("isOutside"),
+  no_run: "아직 참여한 런이 없습니다",
+  not_kept: "바꾸지 못했습니다: {why}",
+  page_alone: () => t("askLocal"),
   page_lan: () => t("askLan"),
   no_answer: "이 기기의 피어가 응답하지 않습니다",
   no_invite: "아직 초대가 없습니다",
@@ -78,7 +95,7 @@ const KOREAN = {
   no_network: "이 기기는 네트워크에 연결되어 있지 않습니다",
 };
 
-// why a device rests and until when, as its own words come from it
+// why a device rests and until when, is not in, or could not do something, as its own words come from it
 const REASONS = [
   [/^battery at (\d+ %)$/, "배터리 $1"],
   [/^battery at (-?\d+ °C)$/, "배터리 온도 $1"],
@@ -93,9 +110,15 @@ const REASONS = [
   [/^at (\d\d:\d\d)$/, "$1에"],
   [/^when its owner says so$/, "주인이 켜면"],
   [/^when there is new text, .*/, "이 기기나 다른 기기에 새 글이 생기면"],
+  [/^no answer$/, "응답 없음"],
+  [/^(it has knocked |\d+ knocks were ).*/, "요청이 너무 잦음"],
+  [/^nobody has let it in .*/, "2분 안에 들인 사람이 없음"],
+  [/^it(s knock is over| has not knocked| shows ).*/, "요청이 끝남"],
+  [/^whoever has let it in .*/, "다른 런의 기기가 들임"],
+  [/^No space left .*/, "디스크가 가득 참"],
 ];
 
-/** Return why a device rests, or until when, in the page's language. */
+/** Return such a reason in the page's language. */
 export function reason(text) {
   const [found, korean] = (language() === "ko" && REASONS.find(([english]) => english.test(text))) || [];
   return found ? text.replace(found, korean) : text;

@@ -2,6 +2,7 @@
 
 import { byId, element, fillFacts, setText, show } from "./dom.js";
 import { clock, number, percent, short } from "./format.js";
+import { reason } from "./lines.js";
 import { t } from "./words.js";
 
 /** Show a snapshot, and the newest sample, or null where there is none. */
@@ -10,7 +11,8 @@ export function showNow({ run, learning, peers, door }, sample) {
   setText(byId("figure"), door.number || (knows ? percent(learning.right_share) : ""));
   show(byId("figure"), Boolean(door.number || knows));
   const asks = door.number ? "asksByNumber" : "asksUnheard";
-  setText(byId("sentence"), t(door.asks ? asks : knows ? "guessesRight" : "guessesUnknown", door));
+  const values = { ...door, problem: reason(door.problem) };
+  setText(byId("sentence"), t(door.asks ? asks : knows ? "guessesRight" : "guessesUnknown", values));
   setText(byId("judgement"), learning.judgement ? t(learning.judgement) : "");
   showRound(run);
   fillFacts(byId("now-facts"), facts(run, learning, peers));

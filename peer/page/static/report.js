@@ -7,7 +7,15 @@ import { Metrics } from "./metrics.js";
 import { showNow } from "./now.js";
 import { showPeople } from "./people.js";
 import { Samples } from "./samples.js";
-import { fillWords, switchLanguage, t } from "./words.js";
+import { addWords, fillWords, switchLanguage, t } from "./words.js";
+
+addWords({
+  reportOf: ["{run}: {from} to {to}", "{run}: {from} ~ {to}"],
+  reached: ["How far it came", "여기까지 왔습니다"],
+  tookPart: ["Who took part", "함께한 기기"],
+  shareOfAll: ["Share of all that was trained", "전체 학습에서 맡은 몫"],
+  settings: ["Settings", "설정"],
+});
 
 // Of a device that can be asked for something; nobody is behind a report.
 const LIVE = [

@@ -2,7 +2,6 @@
 
 const WORDS = {
   // the frame
-  title: ["CellMind", "CellMind"],
   otherLanguage: ["한국어", "English"],
   skip: ["Skip to the panels", "본문으로 건너뛰기"],
   connecting: ["Looking for the device …", "기기를 찾는 중 …"],
@@ -49,7 +48,7 @@ const WORDS = {
     "is its number: press Admit at it on a device that is in, or type .venv/bin/python -m peer --admit {number} there.",
     "이 기기의 번호입니다. 참여 중인 기기에서 '들이기'를 누르거나 .venv/bin/python -m peer --admit {number}를 실행하세요.",
   ],
-  asksUnheard: ["Nobody hears it knock: {problem}", "아무도 듣지 못했습니다: {problem}"],
+  asksUnheard: ["Not in yet: {problem}; it asks again.", "아직 못 들어옴: {problem}. 다시 요청합니다."],
   gains: ["It is still getting better.", "아직 나아지고 있습니다."],
   learnt: ["The chats are learnt. More text would help.", "대화를 다 배웠습니다. 글이 더 있으면 좋습니다."],
   run: ["Run", "런"],
@@ -131,7 +130,6 @@ const WORDS = {
   temperatureHint: ["low: likely words; high: surprising ones", "낮으면 뻔한 말, 높으면 뜻밖의 말"],
   length: ["Length in tokens", "길이(토큰)"],
   state: ["Answered by", "대답하는 기기"],
-  bestState: ["this device", "이 기기"],
   newestState: ["this device, newest state", "이 기기, 가장 새로운 상태"],
   send: ["Ask", "묻기"],
   stop: ["Stop", "그만"],
@@ -226,13 +224,6 @@ const WORDS = {
   filter: ["Show lines with", "찾기"],
   noEvents: ["Nothing yet.", "아직 없습니다."],
   noMatch: ["No line has this.", "해당하는 줄이 없습니다."],
-
-  // a report
-  reportOf: ["{run}: {from} to {to}", "{run}: {from} ~ {to}"],
-  reached: ["How far it came", "여기까지 왔습니다"],
-  tookPart: ["Who took part", "함께한 기기"],
-  shareOfAll: ["Share of all that was trained", "전체 학습에서 맡은 몫"],
-  settings: ["Settings", "설정"],
 };
 
 const KEY = "cellmind-language";
@@ -247,6 +238,9 @@ function stored() {
     return undefined; // a browser that keeps nothing for a page
   }
 }
+
+/** Take in more words: of a report. */
+export const addWords = (more) => Object.assign(WORDS, more);
 
 /** Return "en" or "ko". */
 export const language = () => current;

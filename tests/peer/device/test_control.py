@@ -17,6 +17,9 @@ import pytest
 
 from peer.device import control
 from peer.device.control import PLACE, Control, ControlAnswer, ControlError, ControlRequest, ask
+from peer.device.event_log import KnownLine
+from peer.page.control import NotDone
+from peer.page.control import ask as ask_of_the_page
 from peer.wire import ProtocolViolation, parse
 
 NOBODY = 65534
@@ -40,6 +43,10 @@ def refuse(arguments: Sequence[str]) -> dict[str, Any]:
     raise ControlError("nobody knocks with 4827")
 
 
+def refuse_in_known_words(arguments: Sequence[str]) -> dict[str, Any]:
+    raise ControlError(KnownLine("nobody knocks with 4827", "nobody_knocks", number="4827"))
+
+
 def fail(arguments: Sequence[str]) -> dict[str, Any]:
     raise ZeroDivisionError("division by zero")
 
@@ -47,7 +54,7 @@ def fail(arguments: Sequence[str]) -> dict[str, Any]:
 @pytest.fixture
 def channel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Control]:
     monkeypatch.setattr(control, "LINE_SECONDS", 2.0)
-    started = Control(tmp_path, {"echo": echo, "refuse": refuse, "fail": fail})
+    started = Control(tmp_path, {"echo": echo, "refuse": refuse, "known": refuse_in_known_words, "fail": fail})
     yield started
     started.stop()
 
@@ -71,6 +78,12 @@ def test_a_request_is_answered_and_a_refusal_comes_back_as_one(channel: Control,
         with pytest.raises(ControlError, match=problem):
             ask(tmp_path, action)
     assert ask(tmp_path, "echo") == {"said": []}, "it answers on"
+    with pytest.raises(ControlError, match=r"^nobody knocks with 4827$"):
+        ask(tmp_path, "known")
+    with pytest.raises(NotDone) as refused:
+        ask_of_the_page(tmp_path, "known")
+    line = refused.value.args[0]
+    assert (line, line.kind, line.values) == ("nobody knocks with 4827", "nobody_knocks", {"number": "4827"})
 
 
 @pytest.mark.parametrize(

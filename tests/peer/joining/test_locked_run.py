@@ -117,7 +117,7 @@ def test_a_knock_that_has_come_to_nothing_is_said() -> None:
     said = Said()
     views = iter(2 * [seen(outside=Outside((GIVEN,), "", "nobody has let it in within 2 minutes"))] + [seen(DESK)])
     assert join_or_found(presence_where(lambda: next(views), said), PLAIN) is Start.JOIN
-    assert "nobody has let it in within 2 minutes; it asks again" in said.lines
+    assert "not in yet: nobody has let it in within 2 minutes; it asks again" in said.lines
 
 
 def test_an_ejected_device_asks_to_be_let_in_before_it_goes_on() -> None:

@@ -233,11 +233,16 @@ def test_who_is_not_in_a_locked_run_lets_nobody_in_and_ejects_nobody(
 
 
 def test_a_run_is_opened_and_what_fails_is_said(network: Any, said: list[str], tmp_path: Path) -> None:
+    network.household = HOME
     commands(tmp_path, said).unlock()
     assert network.asked == [("unlock",)] and "the run is open" in said[-1]
-    network.problem = HouseholdError("the run is open already")
-    with pytest.raises(ControlError, match="open already"):
+    network.problem = HouseholdError("the household has changed 256 times")
+    with pytest.raises(ControlError, match=r"^the household has changed 256 times$"):
         commands(tmp_path, said).unlock()
+    network.household, network.problem = None, None
+    with pytest.raises(ControlError, match=r"^the run is open already$"):
+        commands(tmp_path, said).unlock()
+    assert len(network.asked) == 1
 
 
 def test_without_a_running_peer_the_owner_is_told_to_start_one(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,6 +16,7 @@ from hivemind import DHT
 from hivemind.utils import MPFuture
 
 from minigpt.encoding import DatasetError
+from peer.device.event_log import KnownLine
 from peer.network import child_calls
 from peer.network import node as node_module
 from peer.network.address import Address
@@ -22,6 +24,7 @@ from peer.network.child_calls import LOST, Failure, Pending, fails_softly, unwra
 from peer.network.node import Node, View, call_node
 from peer.state.fetching import TransferError
 from peer.state.means import MeanError
+from peer.swarm.knocking import KnockRefused
 from tests.dht import node_in
 
 
@@ -61,6 +64,7 @@ def test_a_call_to_a_process_that_is_no_more_is_lost(monkeypatch: pytest.MonkeyP
     [
         (MeanError("odd"), MeanError),
         (OSError("odd"), OSError),
+        (OSError(28, "odd", "checkpoints/.cellmind.household.part"), OSError),
         (TransferError("odd"), TransferError),
         (DatasetError("odd"), TransferError),
         (KeyError("odd"), TransferError),
@@ -74,8 +78,19 @@ def test_whatever_strangers_make_a_call_raise_comes_back_as_a_failure(raised: Ex
 
     failure = asyncio.run(cast(Any, work()))
     assert isinstance(failure, Failure) and failure.kind is kind
-    with pytest.raises(kind, match="odd"):
+    with pytest.raises(kind, match=r"^(.*: )?'?odd'?$"):
         unwrap(failure)
+
+
+def test_a_refusal_that_a_page_can_say_in_its_own_words_comes_back_as_one() -> None:
+    @fails_softly
+    async def work() -> None:
+        raise KnockRefused(KnownLine("nobody knocks with 4827", "nobody_knocks", number="4827"))
+
+    with pytest.raises(KnockRefused) as raised:
+        unwrap(pickle.loads(pickle.dumps(asyncio.run(cast(Any, work())))))
+    line = raised.value.args[0]
+    assert (line, line.kind, line.values) == ("nobody knocks with 4827", "nobody_knocks", {"number": "4827"})
 
 
 def test_the_nodes_methods_are_called_by_name_and_no_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

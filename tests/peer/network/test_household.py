@@ -80,6 +80,7 @@ def test_one_that_others_can_read_is_mended_and_told_of(tmp_path: Path) -> None:
     [
         (HOME.model_dump_json()[:-20], "no whole household"),
         ("", "no whole household"),
+        (HOME.model_copy(update={"key": "ba" * 32}).model_dump_json(), "its key is none that its changes tell of"),
         (HOME.model_copy(update={"key": "ab"}).model_dump_json(), "no whole household"),
         (HOME.model_copy(update={"run_id": "club-1a2b3c4d5e6f"}).model_dump_json(), "of another run"),
     ],
@@ -90,7 +91,7 @@ def test_one_that_cannot_be_used_is_told_of_with_the_way_in(tmp_path: Path, cont
     path.chmod(0o600)
     with pytest.raises(HouseholdError, match=said) as refused:
         kept(tmp_path)
-    assert "invite" in str(refused.value)
+    assert "invite" in str(refused.value) and f"rm {path} {mark_path(tmp_path, RUN)}" in str(refused.value)
     assert len(str(refused.value).splitlines()) == 1 and KEYS[0] not in str(refused.value)
 
 

@@ -51,7 +51,7 @@ def test_a_device_that_knocks_shows_its_number(monkeypatch: pytest.MonkeyPatch) 
     assert command in text, "in one line, as it can be copied"
     assert "asks to be let in" in text.splitlines()[-1], "in the table as well"
     unheard = shown(run=RunNow(), door=DoorNow(asks=True, problem="no answer"), peers=[here])
-    assert "is not heard: no answer; it tries again" in unheard
+    assert "it asks to be let in; not yet: no answer; it asks again" in unheard
 
 
 def test_a_member_shows_whether_the_run_is_open_and_who_knocks() -> None:

@@ -16,11 +16,11 @@ _DOES = (
     r"|turned (?:on|off)|unsent a message|started (?:a|an) |updated the|set (?:the|messages)|reset this"
     r"|requested to join|deleted this group"
     r"|hat .{1,120}(?:hinzugefügt|entfernt|geändert|erstellt|eingeladen|verlassen|angepinnt)"
-    r"|ist (?:der gruppe )?beigetreten|wurde hinzugefügt"
+    r"|ist (?:[^\n]{1,60} )?beigetreten|wurde hinzugefügt"
     r"|a (?:ajouté|retiré|supprimé|créé|changé|modifié|quitté|rejoint|épinglé|invité)|est parti|a été (?:ajouté|retiré)"
     r"|(?:se )?(?:añadió|agregó|eliminó|creó|cambió|salió|unió|fijó)(?: |\.?$)|ahora es admin|adicionou"
     r"|removeu|criou|mudou|alterou|saiu|entrou usando|fixou"
-    r"|ha (?:aggiunto|rimosso|creato|cambiato|modificato|abbandonato|fissato)|è (?:entrat|uscit)[oa]"
+    r"|ha (?:aggiunto|rimosso|creato|cambiato|modificato|abbandonato|fissato)|(?:si )?è (?:entrat|uscit|unit)[oa]"
     r"|.{1,80}(?:ekledi|çıkardı|oluşturdu|değiştirdi|ayrıldı|katıldı|sabitledi)|(?:gruba|gruptan) "
     r"|menambahkan|mengeluarkan|membuat grup|mengubah|keluar\.?$|bergabung|telah (?:keluar|bergabung)"
     r"|(?:добавил|удалил|создал|изменил|сменил|покинул|присоединил|закрепил|пригласил)\w{0,5}|выш(?:ел|ла)"
@@ -34,7 +34,7 @@ WHAT_APPS_SAY = re.compile(
     re.IGNORECASE,
 )
 _EAST_ASIAN = re.compile(
-    r"(?P<who>[^\n、,，]{1,40}?)(?:さん)?が(?:(?P<whom>[^\n]{1,80}?)(?:さん)?を)?(?:グループ[にをか名]\S{0,12}?)?"
+    r"(?P<who>[^\n、,，]{1,40}?)(?:さん)?が(?:[^\n]{1,40}?(?:を使用して|を使って|から|経由で))?(?:(?P<whom>[^\n]{1,80}?)(?:さん)?を)?(?:グループ[にをか名]\S{0,12}?)?"
     r"(?:追加|招待|退出|退会|参加|作成|変更|削除|取り消)し?"
     r"|(?P<who_zh>[^\n，。]{1,40}?)(?:已?(?:加入了?|退出了?|离开了?|離開了?|创建了?|建立了?|创建|更改了?|變更了?|收回|撤回)|"
     r"(?:添加了?|新增了?|移除了?|邀请了?|邀請了?|将|將)(?P<whom_zh>[^\n]{1,60}?)(?:加入|添加|移出|进|進|$))(?:群|此|這|这|聊天|讯|訊|了|一|$)?"

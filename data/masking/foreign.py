@@ -9,7 +9,7 @@ _PHONE, _ADDRESS, _ACCOUNT = mark("<PHONE>"), mark("<ADDRESS>"), mark("<ACCOUNT>
 # ---------------------------------------------------------------------- phones
 
 _NINE_DIGITS = re.compile(r"(?:\d[^\d\n]{0,2}){9}")
-_NO_UNIT = r"(?![\d-])(?!\.\d)(?!\s?[원명개만억円元€$%회])"
+_NO_UNIT = r"(?![\d-])(?!\.\d)(?![원명개만억円元€$%회])(?!\s[원명개만억円元€$%회](?![가-힣]))"
 _PHONES = re.compile(
     r"(?<![\d+.,-])(?:"
     r"0[5789]0[- ]?\d{4}[- ]?\d{4}|\(?0\d{1,4}[)-]\d{1,4}-\d{4}"  # Japan
@@ -19,10 +19,11 @@ _PHONES = re.compile(
     r"|0[1-9](?:([ .-])\d{2})(?:\1\d{2}){3}|0[67]\d{8}"  # France
     r"|07\d{3}[ -]?\d{3}[ -]?\d{3}|\(?0(?:2\d|1\d{2,3})\)?[ -]\d{3,4}[ -]?\d{3,4}"  # United Kingdom
     r"|[679]\d{2}([ .-])\d{3}\2(?!000)\d{3}|[679]\d{2}([ .-])\d{2}\3\d{2}\3\d{2}"  # Spain
-    r"|3[2-9]\d[ .-]?\d{3}[ .-]?\d{4}|\(?0?[1-9]\d\)? ?9\d{4}-\d{4}"  # Italy; Brazil
+    r"|3[2-9]\d[ .-]?\d{3}[ .-]?\d{4}|\(?0?[1-9]\d\)? ?9 ?\d{4}-\d{4}"  # Italy; Brazil
+    r"|[6-9]\d{4} \d{5}"  # India
     r"|(?:\(?8\)?|\+7)[ -]?\(?9\d{2}\)?[ -]?\d{3}[ -]?\d{2}[ -]?\d{2}"
     r"|0?5\d{2}[ -]\d{3}[ -]\d{2}[ -]?\d{2}"  # Russia; Turkey
-    rf"|08\d{{2}}([- ])\d{{4}}\4\d{{3,5}}){_NO_UNIT}"  # Indonesia
+    rf"|08[1-9]\d{{7,9}}|08\d{{2}}([- ])\d{{4}}\4\d{{3,5}}){_NO_UNIT}"  # Indonesia
 )
 # After its word any number of eight digits or more is one.
 _AFTER_THE_WORD = re.compile(
@@ -68,8 +69,8 @@ _CAPITAL_WORD = (
 _DETAIL = r"(?:,?\s(?:apt|apartment|unit|suite|ste|flat|room|floor|#)\.?\s?#?[\w-]{1,6})?"
 _ENGLISH = re.compile(
     rf"(?<![\d.,$-])(?:(?i:flat|apt|apartment|unit|suite) ?\d{{1,4}}[A-Za-z]?,? )?\d{{1,5}}[A-Za-z]? "
-    rf"(?:(?:(?i:{_NO_STREET}[a-z0-9'.]{{2,20}} ){{1,4}}?(?i:{_STREET_WORD})"
-    rf"|(?:[A-Z][\w'.]{{1,20}} ){{1,3}}(?:{_CAPITAL_WORD}))\b\.?"
+    rf"(?:(?:(?:[NSEW]\.? )?(?i:{_NO_STREET}[a-z0-9'.]{{2,20}} ){{1,4}}?(?i:{_STREET_WORD})"
+    rf"|(?:[NSEW]\.? )?(?:[A-Z][\w'.]{{1,20}} |\d{{1,3}}(?:st|nd|rd|th) ){{1,3}}(?:{_CAPITAL_WORD}))\b\.?"
     rf"(?: (?:NW|NE|SW|SE|N|S|E"
     rf"|W)\b)?(?i:{_DETAIL})(?:,? [A-Z][a-z]+(?: [A-Z][a-z]+)?,? [A-Z]{{2}} \d{{5}}(?:-\d{{4}})?)?)"
 )

@@ -5,12 +5,16 @@
 # First names and surnames that are English words as well: masked where only a person can be meant.
 ENGLISH_NAMES = frozenset(
     """
-    ace amber angel april art august autumn baker bell bill brown buddy bush carol chance charity chase chip
-    christian cliff cook crystal daisy dale dawn dean dick don drew duke earl faith fisher forest frank gene grace
-    grant gray green guy harmony hazel heath hill holly honey hope hunter iris ivy jack jan jean jet joy july jun
-    june junior king kitty lane lily long lucky major mark mason max may melody mercy miles min moon nick norm
-    olive page park pat patience pearl peg penny price prince queen ray reed rich river rob robin rocky rose ruby
-    rusty sandy sky song star stone sue summer sunny victor violet wade ward white will winter wood woods young
+    ace amber angel april archer art aspen august autumn baker basil bell bill bishop blaze brook brown buck buddy
+    bush butcher carol carpenter castle chance charity chase cherry chip christian church clay cliff cloud colt cook
+    coral crane crystal daisy dale dawn dean dick don drew duke earl faith fern field fields fisher ford forest
+    frank frost gardener gene ginger grace grant gray green guy harmony haven hawk hazel heath heather hill holly
+    honey honor hope hunter iris ivy jack jade jan jean jet journey joy july jun june junior justice king kit kitty
+    knight lake lamb lance lane lark liberty lily little long lucky major mark marsh mason max may meadow melody
+    mercy miles min mint misty moon nick noble norm olive page park pat patience pearl peg penny pepper pierce pike
+    poppy porter potter price prince prudence queen ray reed rich river rob robin rocky rod rose ruby rusty sage
+    sandy shepherd skip sky small song sparrow star stone storm stormy strong sue summer sunny swift temple victor
+    violet wade walker ward waters white will willow winter wise wood woods young
     """.split()
 )
 # Words that somebody can be called, and that hardly ever mean them: masked after an @, and before 님 and the like.
@@ -24,6 +28,53 @@ ENGLISH_WORDS = frozenset(
     light dark magic lover fan club team group study house world city korean english one two three with from not
     are was has have all only who what this that here there hey yes cool hot ice snow rain wind fire water earth
     army student sweet lovely cute pretty daily official work busy coder dev tester admin help info news main test
+    """.split()
+)
+
+# What is said beside an app and is nobody's handle (`my insta is private`).
+APP_WORDS = frozenset(
+    """
+    story stories reels private public premium official business account server channel profile message messages
+    messenger filter filters follower followers following please thanks update mobile desktop broken hacked banned
+    already really always password number photos pictures videos chatbot stickers android windows version nitro
+    status notification notifications called deleted blocked crashed crashing manager working posted tonight tomorrow
+    about because before better instead either closed locked paused frozen boring online offline active awesome
+    bought logged signed linked synced invite invites emojis groups friend getting having trying nothing something
+    whatever finally totally literally chatting calling screenshot screenshots gmail hotmail lately though there where
+    """.split()
+)
+# Short English words that a Korean name in Latin letters would be taken for.
+SHORT_WORDS = frozenset(
+    """
+    aha are aye bah bee boo bye can car day die doh don due duh eek eye gee gin goo had hah hay her hey him
+    his hoe hue ill
+    jaw job june kin koi lee lie low mean men mine moo moon more nah nay new none noon now oar oil one out own pain poo
+    rain raw ray roe run say see she shoo show shy soon soul soy sue sun sure tea ten tie too toy un use view
+    war was way
+    who why win woo won yes yet you young your yeah nope jean jin gun goes kia mia hi ho ha yo so do no go me we he be
+    seen seem june juno sony soo son sin sign song sung sang bean been bin bun pin pun pen pan man many mini mun han hen
+    """.split()
+)
+# Surnames and words of two characters each in Japanese names: 渡辺翔太 gives 翔太, but 田中希望 no 希望.
+JAPANESE_SURNAMES = frozenset(
+    """
+    佐藤 鈴木 高橋 田中 伊藤 渡辺 渡邊 渡邉 山本 中村 小林 加藤 吉田 山田 山口 松本 井上 木村 清水 山崎 池田
+    阿部 橋本 山下 石川
+    中島 前田 藤田 小川 後藤 岡田 村上 石井 長谷 近藤 坂本 遠藤 青木 藤井 西村 福田 太田 三浦 藤原 岡本 松田
+    中川 中野 原田 小野
+    田村 竹内 金子 和田 中山 石田 上田 森田 柴田 酒井 横山 宮崎 工藤 宮本 内田 高木 安藤 谷口 大野 丸山 今井
+    高田 藤本 武田 村田
+    上野 杉山 増田 平野 大塚 千葉 久保 松井 小島 岩崎 野口 菊地 菊池 松尾 桜井 櫻井 木下 斎藤 斉藤 齋藤 齊藤
+    古川 新井 小山 北村
+    渡部 浜田 西田 水野 吉川 山内 松下 市川 永井 川口 服部 荒木 川上 大西 吉村 島田 飯田 本田 矢野 辻本 秋山
+    関根 星野 片山 大島
+    """.split()
+)
+JAPANESE_WORDS = frozenset(
+    """
+    希望 未来 大和 日向 千秋 千里 真理 正義 勇気 幸福 平和 自由 自然 三月 四月 五月 美人 先生 社長 部長 店長
+    今日 明日
+    日和 本気 元気 大地 大空
     """.split()
 )
 

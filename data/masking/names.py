@@ -36,7 +36,16 @@ from data.masking.korean_words import (
     VERB_ENDINGS,
     VERB_STEMS,
 )
-from data.masking.latin_words import ENGLISH_NAMES, ENGLISH_WORDS, IN_HANGUL, romanised, romanised_person
+from data.masking.latin_words import (
+    ENGLISH_NAMES,
+    ENGLISH_WORDS,
+    IN_HANGUL,
+    JAPANESE_SURNAMES,
+    JAPANESE_WORDS,
+    SHORT_WORDS,
+    romanised,
+    romanised_person,
+)
 from data.masking.tags import mark
 
 _NAME, _PHONE, _EMOJI = mark("<NAME>"), mark("<PHONE>"), mark("<EMOJI>")
@@ -163,8 +172,19 @@ class _Roster:
         likely = [name for name in map(_without_titles, parts) if _is_likely_given_name(name)]
         if len(likely) == 1 and " " not in _without_titles(display).strip(" "):  # `분당/철수/85`, but no `고운 마음`
             self._add_given(likely[0], surname_known=False)
+        self._add_short_name(parts, likely)
         for part in re.findall(r"[^\W\d_가-힣ㄱ-ㅣ]+", display):
             self._add_latin(part)
+
+    def _add_short_name(self, parts: list[str], likely: list[str]) -> None:
+        """Look for a surname and one syllable among other things in a display name: `최준/98/대전`."""
+        bare = list(map(_without_titles, parts))
+        found = list(filter(_is_short_name, bare))
+        if len(found) == 1 and likely in ([], found) and not any(map(_is_full_name, bare)):
+            self.words.add(found[0])
+            if likely and _ends_in_vowel(found[0]):  # 유나 is a given name
+                return
+            self.doubtful.one_syllable.add(found[0][1])
 
     def _add_latin(self, part: str) -> None:
         """Look for one word of a name that is not written in Hangul."""
@@ -181,8 +201,14 @@ class _Roster:
 
     def _add_east_asian(self, part: str) -> None:
         """Look for a name in Han or Kana: 田中太郎 is also 田中さん and 太郎くん, 王小明 also 小明."""
+        if mixed := re.fullmatch(f"([{_HAN}]{{1,3}})([{_KANA}]{{2,5}})", part):  # 橋本ひかり
+            self.doubtful.kana |= {mixed[1], mixed[2]}
         if re.fullmatch(f"[{_HAN}]{{4}}", part):
             self.doubtful.kana |= {part[:2], part[2:]}
+            if part[:2] in JAPANESE_SURNAMES:  # 渡辺翔太 is also 翔太, without さん
+                self.latin |= {part[2:]} - JAPANESE_WORDS
+        elif re.fullmatch(f"[{_HAN}]{{2}}", part):
+            self.doubtful.kana |= {part[:1], part[1:]}  # 森蓮: 蓮くん
         elif re.fullmatch(f"[{_HAN}]{{3}}", part):
             self.doubtful.kana |= {part[:2], part[:1], part[2:]}
             self.latin.add(part[1:])
@@ -235,8 +261,14 @@ class _Roster:
         if not surname_known:
             self.any_surname.add(name)
         by_the_rules = romanised(name, shortest=True)
-        if len(by_the_rules) > 3 and by_the_rules not in ENGLISH_WORDS | ENGLISH_NAMES:
+        anyhow = re.compile(romanised(name))
+        if len(by_the_rules) > 2 and not any(map(anyhow.fullmatch, ENGLISH_WORDS | ENGLISH_NAMES | SHORT_WORDS)):
             self.romanised.add(romanised_person(surname, name) if surname else romanised(name))
+
+    def _mentioned(self) -> set[str]:
+        """Return what stands after an @ in one piece."""
+        korean = {name for name in self.doubtful.korean if name in PLACES}  # 진주, of which @진주 is no place here
+        return self.displays | self.doubtful.kana | korean
 
     def pattern(self, kept: set[str]) -> NamePattern:
         """Return the expressions for all these names; see `name_pattern`."""
@@ -266,7 +298,7 @@ class _Roster:
             rf"(?<![a-z0-9])(?:[a-z0-9]++_)?(?:{latin})(?![a-z]){_LATIN_TAIL}" if latin else "",
         ]
         return NamePattern(
-            mentions=re.compile(_mention((self.displays | self.doubtful.kana) - kept)),
+            mentions=re.compile(_mention(self._mentioned() - kept, self.doubtful.one_syllable - kept)),
             hangul=re.compile("|".join(filter(None, of_hangul))) if hangul or words or self.starts else None,
             latin=re.compile(f"(?i:{'|'.join(filter(None, of_latin))})") if latin or mixed else None,
             doubtful=self.doubtful.patterns(kept),
@@ -296,6 +328,16 @@ def _is_full_name(name: str) -> bool:
     )
 
 
+def _is_short_name(name: str) -> bool:
+    """Return True for a surname and one syllable that is no word: 최준, and not 여행."""
+    return (
+        bool(re.fullmatch("[가-힣]{2}", name))
+        and name[0] in SURNAMES
+        and not _is_place(name)
+        and name not in NOT_NAMES | EVERYDAY | COMMON_WORDS
+    )
+
+
 def _is_likely_given_name(name: str) -> bool:
     return (
         len(name) == 2
@@ -315,7 +357,7 @@ def _ends_in_vowel(name: str) -> bool:
     return "가" <= name[-1] <= "힣" and (ord(name[-1]) - ord("가")) % 28 == 0
 
 
-def _mention(displays: set[str]) -> str:
+def _mention(displays: set[str], syllables: set[str]) -> str:
     """Return a pattern of `@홍길동`, its honorific kept, of `@minji_k` and `@<PHONE>`, but not of @all and @강남역.
 
     Whole display names come first, of however many words: `@박도담/96/수원매탄`.
@@ -323,6 +365,8 @@ def _mention(displays: set[str]) -> str:
     korean = rf"[가-힣]{{2,4}}?{_glue(OPEN_PARTICLES + CLOSED_PARTICLES)}(?!@)|[가-힣]{{2,}}(?![@가-힣])"
     places = rf"{_any_of(PLACES)}(?:[시군구동역에]|에서)?{WORD_END}"
     whole = f"(?i:{_any_of(map(_bounded, displays))})|" if displays else ""
+    if syllables:  # @준, @준님
+        whole += rf"{_any_of(syllables)}(?=(?:님|씨|아|야|이|형|누나|오빠|언니|은|는|도)?{WORD_END})|"
     handle = "[A-Za-z_][A-Za-z0-9_.À-ɏ]*[A-Za-z0-9_À-ɏ]"
     return (
         rf"(?<![\w.@])@(?:{whole}(?!(?i:all|everyone|here|channel)\b|모두|전체|{places})(?:{_PHONE}|{korean}|{handle}))"
@@ -339,6 +383,7 @@ def _glue(particles: list[str]) -> str:
     """Return a pattern of what follows a given name: three particles at most and no more Korean, or one of GLUED."""
     chain = f"(?:{'|'.join(particles + PARTICLES)}){{0,3}}{WORD_END}(?! 중(?:$|[ 이에]))"  # 철수 중: they withdraw
     call = "야|" if particles is OPEN_PARTICLES else "아|이가|이랑|이는|"
+    call += "[가는도](?:왔|갔|했|안|못|없|있|그[랬러]|뭐|왜|말했|먹|온|간|어디|아니)|"  # 민재가아니라
     return f"(?=이?(?:{chain}|{call}{'|'.join(GLUED)}))"
 
 

@@ -18,10 +18,15 @@ _PHONE, _ACCOUNT = mark("<PHONE>"), mark("<ACCOUNT>")
 # ---------------------------------------------------------------------- e-mail
 
 _MAYBE_EMAIL = re.compile(r"[@＠]|골뱅이|[(\[]at[)\]]", re.IGNORECASE)
-_PROVIDER = "naver|gmail|daum|hanmail|kakao|nate|네이버|지메일|다음|한메일|카카오|네이트"
+_PROVIDER = "naver|gmail|daum|hanmail|kakao|nate|outlook|hotmail|yahoo|icloud|네이버|지메일|다음|한메일|카카오|네이트"
 _EMAIL_ADDRESS = re.compile(
     r"[a-z0-9](?:[a-z0-9._%+-]{0,62}[a-z0-9_+-])?\s?(?:[@＠]|골뱅이|[(\[]at[)\]])\s?"
     rf"(?:(?:[a-z0-9-]{{1,63}}\.){{1,5}}[a-z]{{2,24}}|(?:{_PROVIDER})(?:\s?(?:[.]|점|닷)\s?(?:com|net|컴|넷))?(?![a-z]))",
+    re.IGNORECASE,
+)
+_SPELLED_IN_KOREAN = re.compile(  # nayul 골뱅이 web 점 de
+    r"[a-z0-9](?:[a-z0-9._%+-]{0,62}[a-z0-9_+-])?\s?(?:[@＠]|골뱅이)\s?"
+    r"[a-z0-9-]{1,40}(?:\s?(?:[.]|점|닷|쩜)\s?[a-z0-9-]{2,20}){1,3}(?![a-z])",
     re.IGNORECASE,
 )
 _DOT = r"\s?(?:\.|[(\[]dot[)\]]|(?<=\s)dot(?=\s))\s?"
@@ -42,6 +47,8 @@ def mask_emails(text: str) -> str:
         text = _SPELLED_ADDRESS.sub(_EMAIL, text)
     if not _MAYBE_EMAIL.search(text):
         return text
+    if "골뱅이" in text:
+        text = _SPELLED_IN_KOREAN.sub(_EMAIL, text)
     return _EMAIL_ADDRESS.sub(_EMAIL, _HANGUL_DOMAIN.sub(_EMAIL, text))
 
 
@@ -64,6 +71,8 @@ def mask_numbers(text: str) -> str:
         text = mask_identifiers(text)
         if _EIGHT_DIGITS.search(text):
             text = _mask_long_numbers(text)
+        if _MAYBE_STARRED_CARD.search(text):
+            text = _STARRED_CARD.sub(_CARD, text)
     if _MAYBE_SPELLED.search(text):
         text = _SPELLED_MOBILE.sub(_PHONE, text)
     return mask_foreign_addresses(mask_addresses(text)) if _DIGIT.search(text) else text
@@ -100,6 +109,14 @@ _CARD_NUMBER = re.compile(
     rf"(?<!\d)(?:\d{{4}}{_JOINT}\d{{4}}{_JOINT}\d{{4}}{_JOINT}\d{{4}}|\d{{4}}{_JOINT}\d{{6}}{_JOINT}\d{{4,5}})(?!\d)"
 )
 _ISSUER = {16: re.compile("[34569]|2[2-7]"), 15: re.compile("3[47]"), 14: re.compile("3[068]")}  # by number of digits
+
+
+# A card as a receipt shows it: 9410-2208-****-4586.
+_MAYBE_STARRED_CARD = re.compile(r"\d[- ]?[*xX●•＊]{2}")
+_STARRED_CARD = re.compile(
+    r"(?<![\d-])(?:\d{4}[- ]\d{4}[- ]?[*xX●•＊]{4}"
+    r"|\d{4}[- ](?:\d{2})?[*xX●•＊]{2,4}[- ]?[*xX●•＊]{4})[- ]?(?:\d{4}|[*xX●•＊]{4})(?!\d)"
+)
 
 
 def _card(found: re.Match[str]) -> str:
@@ -140,7 +157,9 @@ def _hotline(found: re.Match[str]) -> str:
     return found[0] if int(found[1]) < int(found[2]) < 2100 else _PHONE
 
 
-_LAST_EIGHT = re.compile(rf"((?:전화|연락처|폰)(?:번호)?[^\d\n]{{0,4}})(\d{{4}}){_GAP}-{_GAP}(\d{{4}})(?![\d-])")
+_LAST_EIGHT = re.compile(
+    rf"((?:(?:전화|연락처|폰|내|제|집|엄마|아빠|핸드폰|휴대폰)\s?번호|전화|연락처|폰|(?<!\d)010에|공일공에)[^\d\n]{{0,6}})(\d{{4}}){_GAP}-{_GAP}(\d{{4}})(?![\d-])"
+)
 
 
 def _last_eight(found: re.Match[str]) -> str:
@@ -173,7 +192,7 @@ def _international(found: re.Match[str]) -> str:
 _BANK = (
     "(?:국민|우리|하나|신한|기업|산업|제일|대구|부산|경남|광주|전북|제주|외환)은행|카카오뱅크|케이뱅크|토스뱅크|아이엠뱅크"
     "|저축은행|카뱅|케뱅|토뱅|농협|신한|신협|수협|우체국|새마을금고|IBK|KDB|SC제일|씨티은행|씨티뱅크|iM뱅크|수출입은행|산림조합"
-    "|축협|한국투자|미래에셋|키움|삼성증권|계좌"
+    "|축협|한국투자|미래에셋|키움|삼성증권|계좌|입금|송금|이체|예금주"
 )
 # Words too: the number must follow at once.
 _WORD_BANK = "국민|우리|하나|기업|토스|제일|산업|씨티|새마을|외환|대구|부산|경남|광주|전북|제주|KB|NH|SC|iM|케이|카카오"
@@ -186,7 +205,7 @@ _ACCOUNT_AFTER_BANK = re.compile(
 )
 _ACCOUNT_BEFORE_BANK = re.compile(
     rf"(?P<before>(?<![\d-])(?<!송장)(?<!송장 )){_ACCOUNT_NUMBER}"
-    rf"(?=(?:(?!{_NOT_MONEY})[^\d\n]){{0,6}}?(?:{_BANK})|\s?(?:{_WORD_BANK})(?![가-힣]))",
+    rf"(?=(?:(?!{_NOT_MONEY})[^\d\n]){{0,6}}?(?:{_BANK})|\s?(?:{_WORD_BANK})(?:은행|뱅크)?(?:[으]?로|에|이야|입니다|임|이고|이에요|예요|요)?(?![가-힣]))",
     re.IGNORECASE,
 )
 

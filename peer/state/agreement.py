@@ -29,6 +29,7 @@ from torch import Tensor
 from peer.state.codec import BLOCK
 
 LONGEST = 4.0  # times the median length of the group: what is longer is made as short
+LONGEST_BLOCK = 8.0  # the same of a block, in usual ones of that median: honest ones had 2.7 at most (docs/log.md)
 OPPOSED = 0.6  # times the group's cosine, below zero: who is there undoes what the others learn
 LEAST_OPPOSED = 0.03  # a cosine of that at least, below zero
 UNLIKE = 0.02  # of the group's likeness beyond chance: who has less says nothing of what the others learn
@@ -55,6 +56,36 @@ def figures(parts: Tensor) -> tuple[Tensor, Tensor, float]:
     whole, by_block = products.sum(0), products / (lengths[:, :, None] * lengths[:, None, :])
     length = whole.diagonal().sqrt()
     return whole / (length[:, None] * length), by_block.square().mean(0) * BLOCK, float(moved.sum())
+
+
+def shortened(blocks: Tensor) -> list[float]:
+    """Return the share of each contribution at which neither it nor a block of it is far longer than is usual here.
+
+    :param blocks: (n, B), the lengths of each contribution's blocks
+    """
+    lengths, longest = blocks.norm(dim=1).tolist(), blocks.amax(1).tolist()
+    most = LONGEST * median(lengths)
+    most_of_a_block = LONGEST_BLOCK / LONGEST * most / math.sqrt(blocks.shape[1])
+    if not most:
+        return [1.0] * len(lengths)
+    return [
+        min(1.0, most / length, most_of_a_block / block) if length else 1.0 for length, block in zip(lengths, longest)
+    ]
+
+
+def comparable(blocks: Tensor) -> list[int]:
+    """Return the indices of those that have moved in enough of the same blocks to be held against each other.
+
+    Who has moved in a few alone cannot be, and keeps nobody else from it.
+
+    :param blocks: (n, B), the lengths of each contribution's blocks
+    """
+    squares = blocks.square()
+    moved = squares > STILL * squares.mean(1, keepdim=True)
+    members = sorted(range(len(blocks)), key=lambda index: int(moved[index].sum()), reverse=True)
+    while len(members) > 2 and moved[members].all(0).sum() < FEWEST_BLOCKS:
+        members.pop()
+    return sorted(members)
 
 
 @dataclass(frozen=True)
@@ -112,21 +143,24 @@ class Agreement:
         :param peers: ids of those that give, all with some weight
         :param parts: (n, N) float32, what they give
         """
-        if len(peers) < 3:
-            if len(peers) == 2:
-                self._look_at_two(parts)
+        if len(peers) < 2:
             return [1.0] * len(peers)
-        lengths = parts.norm(dim=1).tolist()
-        most = LONGEST * median(lengths)
-        shares = [min(1.0, most / length) if length and most else 1.0 for length in lengths]
-        cosines, likenesses, blocks = figures(parts)
-        if blocks < FEWEST_BLOCKS:
+        blocks = parts.view(len(peers), -1, BLOCK).norm(dim=2)
+        shares = shortened(blocks)
+        if len(peers) == 2:
+            self._look_at_two(parts)
+        members = comparable(blocks)
+        if len(members) < 3:
             return shares
+        cosines, likenesses, common = figures(parts if len(members) == len(peers) else parts[members])
+        names = [peers[index] for index in members]
         with self._lock:
-            out = at_odds(*self._with_what_was_seen(peers, cosines.tolist(), likenesses.tolist(), blocks))
+            out = at_odds(*self._with_what_was_seen(names, cosines.tolist(), likenesses.tolist(), common))
             self.has_judged = True
-            self._out |= {peers[index] for index in out}
-        return [0.0 if index in out else share for index, share in enumerate(shares)]
+            self._out |= {names[index] for index in out}
+        for index in out:
+            shares[members[index]] = 0.0
+        return shares
 
     def _look_at_two(self, parts: Tensor) -> None:
         cosines, likenesses, blocks = figures(parts)

@@ -175,10 +175,12 @@ def unlocked(household: Household | None, author: Author) -> Household:
 
 
 def ejecting(household: Household | None, peer: str, key: str, author: Author) -> Household:
-    """Return the household without a member, under a new key. Raises HouseholdError."""
+    """Return the household without a member, under a new key; as it is where it is out. Raises HouseholdError."""
     _refuse_ejected(household, author)
     if household is None or not household.is_locked:
         raise HouseholdError("the run is open: whoever is ejected comes back at once; lock it first")
+    if is_ejected(household, peer):
+        return household
     if not is_member(household, peer):
         raise HouseholdError("that device does not belong to the household")
     return _changed(household, author, "eject", {peer: _history(household).next_count(peer, is_member=False)}, key)

@@ -120,7 +120,7 @@ def test_another_device_sees_the_page_by_its_link_and_not_without(tmp_path: Path
         assert ask(lan.hosts[1], "/api/snapshot", link[1], link[2])["device"]["name"] == "host1"
         refused = lan.hosts[1].run(sys.executable, "-c", ASK, link[1], "/api/snapshot", "", "")
         assert refused.returncode and "401" in refused.stderr
-        [page] = [pid for pid in lan.hosts[0].pids() if "peer.page" in command_line(pid)]
+        [page] = [pid for pid in lan.hosts[0].pids() if "-m peer.page " in command_line(pid)]
         os.kill(process.pid, signal.SIGKILL)
         assert wait_until(lambda: page not in lan.hosts[0].pids(), 30), "kill -9 of the peer ends the page"
 

@@ -26,8 +26,7 @@ def decoded(numbers: Tensor, bits: int) -> Tensor:
 def exchange(pair: Pair, own: Tensor, other: Tensor, bits: int = COARSE, peer: str = BEN) -> None:
     agreement = Agreement()
     agreement.begin()
-    shares = agreement.shares(["us", peer], torch.stack([decoded(own, COARSE), decoded(other, bits)]))
-    assert shares == [1.0, 1.0], "of two neither is the measure of the other"
+    agreement.shares(["us", peer], torch.stack([decoded(own, COARSE), decoded(other, bits)]))
     if agreement.look is not None:
         pair.exchanged(peer, agreement.look, lambda: [own[:1]])
 

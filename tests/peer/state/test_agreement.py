@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from peer.state.agreement import LONGEST, Agreement, at_odds, capped, figures
+from peer.state.agreement import LONGEST, LONGEST_BLOCK, Agreement, at_odds, capped, figures
 from peer.state.codec import BLOCK
 from tests.peer.movement import NUMBERS, movement, random
 
-PEERS = ["a", "b", "c", "d"]
+PEERS = ["a", "b", "c", "d", "e"]
 BAD = {
     "the opposite": lambda seed: -movement(seed),
     "three times the opposite": lambda seed: -3 * movement(seed),
@@ -66,6 +66,27 @@ def test_what_is_far_longer_than_the_others_is_made_shorter() -> None:
     shares = exchange(Agreement(), [movement(1), movement(2), movement(3), 10 * movement(4)])
     assert shares[:3] == [1.0] * 3
     assert shares[3] == pytest.approx(LONGEST / 10, rel=0.02)
+
+
+def in_one_block(seed: int) -> Tensor:
+    """A contribution of the usual length, all of it in one of its blocks."""
+    numbers = torch.zeros(NUMBERS)
+    numbers[:BLOCK] = random(seed)[:BLOCK]
+    return numbers * (movement(seed).norm() / numbers.norm())
+
+
+@pytest.mark.parametrize("honest", [1, 2, 3])
+def test_what_is_all_in_one_block_is_made_shorter(honest: int) -> None:
+    shares = exchange(Agreement(), [*map(movement, range(honest)), in_one_block(honest)])
+    assert shares[:honest] == [1.0] * honest
+    assert shares[honest] == pytest.approx(LONGEST_BLOCK / (NUMBERS // BLOCK) ** 0.5, rel=0.02)
+
+
+def test_who_has_moved_in_one_block_alone_hides_nobody() -> None:
+    agreement = Agreement()
+    shares = exchange(agreement, [movement(1), in_one_block(2), movement(3), -3 * movement(4), movement(5)])
+    assert shares[0] == shares[2] == shares[4] == 1.0
+    assert shares[3] == 0.0 and agreement.out == {"d"}
 
 
 def test_who_is_honest_again_counts_again() -> None:

@@ -67,6 +67,7 @@ def test_who_is_ejected_is_out_under_a_new_key_and_can_be_let_in_again() -> None
     without = ejecting(HOME, "Guest", KEYS[1], PHONE)
     assert (without.epoch, without.key) == (2, KEYS[1])
     assert is_ejected(without, "Guest") and not is_member(without, "Guest") and not may_have(without, "Guest", False)
+    assert ejecting(without, "Guest", KEYS[2], DESK) == without, "two people may be of one mind"
     assert may_have(without, "Phone", False) and may_have(without, "New", True)
     assert may_have(unlocked(without, DESK), "Guest", False)
     again = admitting(without, "Guest", DESK)

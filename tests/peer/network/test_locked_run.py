@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -45,7 +46,9 @@ from tests.lan import wait_until
 
 pytestmark = pytest.mark.lan
 
-RUN, RUN_ID = "cellmind", "cellmind-1a2b3c4d5e6f"
+# of this process: what other tests start meanwhile is found as well, for all are on the loopback
+RUN = f"cellmind{os.getpid()}"
+RUN_ID = f"{RUN}-1a2b3c4d5e6f"
 START = 120.0
 
 

@@ -58,31 +58,31 @@ def figures(parts: Tensor) -> tuple[Tensor, Tensor, float]:
     return whole / (length[:, None] * length), by_block.square().mean(0) * BLOCK, float(moved.sum())
 
 
-def shortened(blocks: Tensor) -> list[float]:
+def shortened(blocks: Tensor, moved: Tensor) -> list[float]:
     """Return the share of each contribution at which neither it nor a block of it is far longer than is usual here.
 
     :param blocks: (n, B), the lengths of each contribution's blocks
+    :param moved: (n, B), which of these have moved: the last part of a model has few, and padding
     """
     lengths, longest = blocks.norm(dim=1).tolist(), blocks.amax(1).tolist()
-    most = LONGEST * median(lengths)
-    most_of_a_block = LONGEST_BLOCK / LONGEST * most / math.sqrt(blocks.shape[1])
-    if not most:
+    usual = median(lengths)
+    usual_block = usual / math.sqrt(max(1, median_high(moved.sum(1).tolist())))
+    if not usual:
         return [1.0] * len(lengths)
     return [
-        min(1.0, most / length, most_of_a_block / block) if length else 1.0 for length, block in zip(lengths, longest)
+        min(1.0, LONGEST * usual / length, LONGEST_BLOCK * usual_block / block) if length else 1.0
+        for length, block in zip(lengths, longest)
     ]
 
 
-def comparable(blocks: Tensor) -> list[int]:
+def comparable(moved: Tensor) -> list[int]:
     """Return the indices of those that have moved in enough of the same blocks to be held against each other.
 
     Who has moved in a few alone cannot be, and keeps nobody else from it.
 
-    :param blocks: (n, B), the lengths of each contribution's blocks
+    :param moved: (n, B), which blocks of each contribution have moved
     """
-    squares = blocks.square()
-    moved = squares > STILL * squares.mean(1, keepdim=True)
-    members = sorted(range(len(blocks)), key=lambda index: int(moved[index].sum()), reverse=True)
+    members = sorted(range(len(moved)), key=lambda index: int(moved[index].sum()), reverse=True)
     while len(members) > 2 and moved[members].all(0).sum() < FEWEST_BLOCKS:
         members.pop()
     return sorted(members)
@@ -146,10 +146,11 @@ class Agreement:
         if len(peers) < 2:
             return [1.0] * len(peers)
         blocks = parts.view(len(peers), -1, BLOCK).norm(dim=2)
-        shares = shortened(blocks)
+        moved = blocks.square() > STILL * blocks.square().mean(1, keepdim=True)
+        shares = shortened(blocks, moved)
         if len(peers) == 2:
             self._look_at_two(parts)
-        members = comparable(blocks)
+        members = comparable(moved)
         if len(members) < 3:
             return shares
         cosines, likenesses, common = figures(parts if len(members) == len(peers) else parts[members])

@@ -82,6 +82,14 @@ def test_what_is_all_in_one_block_is_made_shorter(honest: int) -> None:
     assert shares[honest] == pytest.approx(LONGEST_BLOCK / (NUMBERS // BLOCK) ** 0.5, rel=0.02)
 
 
+def test_the_last_part_of_a_model_which_is_mostly_padding_counts_in_full() -> None:
+    def last(seed: int) -> Tensor:
+        return torch.cat([random(seed)[: 2 * BLOCK], torch.zeros(NUMBERS - 2 * BLOCK)])
+
+    assert exchange(Agreement(), [last(1), last(2), last(3)]) == [1.0] * 3
+    assert exchange(Agreement(), [last(1), last(2)]) == [1.0] * 2
+
+
 def test_who_has_moved_in_one_block_alone_hides_nobody() -> None:
     agreement = Agreement()
     shares = exchange(agreement, [movement(1), in_one_block(2), movement(3), -3 * movement(4), movement(5)])

@@ -34,7 +34,6 @@ LIMIT = 30.0  # times what a step moves a number, root mean square: by one or tw
 # The same, of what a peer gives at once: ways of a few steps have 0.5 of it, and 1.3 at most (docs/log.md).
 MOST_GIVEN = 2.0
 MAX_MOVE = 20.0  # of the anchor's norm: a tiny model may well move by five times that while a joiner takes its state
-MOST_CREDIT = 4  # times the sequences of the others that weigh: more of a peer do not count in one exchange
 CHUNK = 2**16  # numbers that go through all arithmetic while they are in the processor's cache
 
 
@@ -202,7 +201,7 @@ def steps_of(group: Iterable[tuple[float, int]]) -> int:
 
 
 def credited(group: Mapping[str, tuple[int, int]]) -> dict[str, int]:
-    """Return how many sequences of each peer count for the run: of a mean of several, not any number.
+    """Return how many sequences of each peer count for the run: what weighs, or as much as all others' if that is more.
 
     Whoever comes back after a time apart has trained many that do not weigh. But a round is not over, and the learning
     rate does not fall, by what one device says.
@@ -212,7 +211,4 @@ def credited(group: Mapping[str, tuple[int, int]]) -> dict[str, int]:
     weights = sum(weight for _, weight in group.values())
     if len(group) < 2:
         return {peer: samples for peer, (samples, _) in group.items()}
-    return {
-        peer: min(samples, max(weight, MOST_CREDIT * max(1, weights - weight)))
-        for peer, (samples, weight) in group.items()
-    }
+    return {peer: min(samples, max(weight, weights - weight, 1)) for peer, (samples, weight) in group.items()}

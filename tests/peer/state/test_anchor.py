@@ -10,7 +10,7 @@ from torch import Tensor
 
 from minigpt.checkpoint import parameter_hash
 from minigpt.model import MiniGPT
-from peer.state.anchor import COARSE, FINE, LIMIT, LONG, MEAN_BITS, Anchor, follow, gain, snapshot, steps_of
+from peer.state.anchor import COARSE, FINE, LIMIT, LONG, MEAN_BITS, Anchor, credited, follow, gain, snapshot, steps_of
 from peer.state.codec import encode, is_valid, payload_bytes
 
 LR = 1e-3
@@ -257,3 +257,11 @@ def test_a_long_way_is_not_made_longer() -> None:
     short.anchor.move(encoded(numbers, MEAN_BITS[COARSE]), LONG)
     long.anchor.move(encoded(numbers, MEAN_BITS[COARSE]), 1.5 * LONG)
     assert short.hash == long.hash
+
+
+def test_how_many_sequences_a_mean_is_of_is_not_what_one_device_says() -> None:
+    assert credited({"a": (2**24, 40), "b": (40, 40), "c": (40, 40)}) == {"a": 80, "b": 40, "c": 40}
+    assert credited({"a": (400, 400), "b": (40, 40)}) == {"a": 400, "b": 40}, "a fast one"
+    assert credited({"a": (900, 10), "b": (40, 40)}) == {"a": 40, "b": 40}, "one that was apart"
+    assert credited({"a": (900, 10)}) == {"a": 900}, "nobody else counts on it"
+    assert credited({"a": (900, 0), "b": (0, 0)}) == {"a": 1, "b": 0}

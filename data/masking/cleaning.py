@@ -24,7 +24,10 @@ _BARE_LINK = re.compile(
     rf"(?:/{_IN_LINK}*{_LINK_END})?",
     re.IGNORECASE,
 )
-_LONG_RUN = re.compile(r"([^\s\d])\1{4,}")
+# They begin with what is rare: of most messages, full stops included, they say at once that no link is there.
+_MAYBE_LINK = re.compile(r":(?=//)|\.(?<=www\.)", re.IGNORECASE)
+_MAYBE_BARE_LINK = re.compile(r"\.(?<=[a-z0-9-]\.)(?=[a-z])", re.IGNORECASE)
+_LONG_RUN = re.compile(r"([^\s\d])(?=\1\1\1\1\1)")  # all of a run but its last five
 _EMPTY_BRACKETS = re.compile(r"\(\s*\)|\[\s*\]|\{\s*\}|（\s*）|【\s*】|「\s*」|『\s*』|《\s*》|〈\s*〉")
 _OPENING = dict(zip(")]}）】」』》〉", "([{（【「『《〈", strict=True))
 
@@ -72,7 +75,7 @@ def clean(text: str, names: NamePattern | None = None, *, lower_case: bool = Tru
     text = mask_people(text, names, note)  # a capital may tell a name from a word
     if lower_case:
         text = text.lower()
-    text = _LONG_RUN.sub(r"\1\1\1\1\1", text)
+    text = _LONG_RUN.sub("", text)
     if _EMPTY_BRACKETS.search(text):
         text = _without_empty_brackets(text)
     return with_tags(text).strip()
@@ -98,10 +101,10 @@ def mask_people(text: str, names: NamePattern | None, note: Note | None = None) 
 
     The order matters: e-mail addresses hold domains and names, and numbers may hold numbers.
     """
-    if "." in text:
+    if "." in text and _MAYBE_LINK.search(text):
         text = _LINK.sub(mark("<URL>"), text)
     text = mask_emails(text)
-    if "." in text:
+    if _MAYBE_BARE_LINK.search(text):
         text = _BARE_LINK.sub(mark("<URL>"), text)
     text = mask_numbers(text)
     return text if names is None else mask_names(text, names, note)

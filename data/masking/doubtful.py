@@ -18,6 +18,7 @@ from data.masking.tags import mark
 _NAME = mark("<NAME>")
 WORD_START = r"(?:(?<![가-힣])|(?<=(?<![가-힣])우리)|(?<=(?<![가-힣])[울헐앗엥]))"  # 우리철수, 울철수, 헐철수
 WORD_END = r"(?![가-힣ㅏ-ㅖㅣ])"  # 영호ㅓ is a slip of 영화
+AFTER_ONE_SYLLABLE = "(?= ?[아야이님한씨형오누언쌤])"
 _HONORIFICS = "|".join(sorted(HONORIFICS, key=len, reverse=True))
 
 # What only a person takes, in Korean: `하늘이가` and `하늘아`, but `하늘이 맑다`.
@@ -73,15 +74,18 @@ class Doubtful:
         hangul = {
             "korean": rf"{WORD_START}(?P<korean>{{}})",
             "everyday": rf"{WORD_START}(?P<everyday>{{}})",
-            "one_syllable": r"(?<![가-힣])(?P<one_syllable>{})(?= ?[아야이님한씨형오누언쌤])",
+            "one_syllable": rf"(?<![가-힣])(?P<one_syllable>{{}}){AFTER_ONE_SYLLABLE}",
         }
         other = {"names": latin.format("names"), "words": latin.format("words"), "kana": r"(?P<kana>{})"}
         return Patterns(self._pattern(hangul, left), self._pattern(other, left))
 
     def _pattern(self, kinds: dict[str, str], kept: set[str]) -> re.Pattern[str] | None:
-        parts = [shape.format(_any_of(found)) for kind, shape in kinds.items() if (found := getattr(self, kind) - kept)]
+        found = {kind: names for kind in kinds if (names := getattr(self, kind) - kept)}
+        parts = [kinds[kind].format(_any_of(names)) for kind, names in found.items()]
         keeps = [rf"(?<![\w가-힣])(?P<kept>{_any_of(kept)})"] * bool(kept)
-        return re.compile("|".join(keeps + parts), re.IGNORECASE if "names" in kinds else 0) if parts else None
+        begins = first_letters(kept.union(*found.values()))
+        whole = f"(?={begins})(?:{'|'.join(keeps + parts)})"
+        return re.compile(whole, re.IGNORECASE if "names" in kinds else 0) if parts else None
 
 
 @dataclass(frozen=True)
@@ -92,6 +96,11 @@ class Patterns:
     other: re.Pattern[str] | None
 
 
+def first_letters(names: Iterable[str]) -> str:
+    """Return a pattern of the letters with which names begin, to be looked at before each of the names is tried."""
+    return f"[{re.escape(''.join(sorted({name[0] for name in names})))}]"
+
+
 def _any_of(names: Iterable[str]) -> str:
     return "|".join(map(re.escape, sorted(names, key=lambda name: (-len(name), name))))
 
@@ -99,12 +108,14 @@ def _any_of(names: Iterable[str]) -> str:
 Note = Callable[[str, bool], None]  # takes a word that is a name, and whether it was taken for a person
 
 
-def mask(text: str, patterns: Patterns, has_latin: bool, note: Note | None = None) -> str:
+def mask(
+    text: str, patterns: Patterns, has_hangul: bool = True, has_latin: bool = True, note: Note | None = None
+) -> str:
     """Return the text with a mark for each of these names that means a person; the other names are marked before.
 
-    `note` is told how each was decided.
+    `has_hangul` and `has_latin` say whether names in such letters may be there. `note` is told how each was decided.
     """
-    for pattern in (patterns.hangul, patterns.other if has_latin else None):
+    for pattern in (patterns.hangul if has_hangul else None, patterns.other if has_latin else None):
         before, left = None, list[str]()
         while pattern is not None and before != text:  # or else somebody may now stand beside a person
             before, left = text, []

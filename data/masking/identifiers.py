@@ -28,13 +28,15 @@ _ENGLISH_APP = (
     r"instagram|insta|ig|snapchat|snap|telegram|kakaotalk|kakao|line|discord|twitter|tiktok|wechat|whatsapp|skype|github"
     r"|facebook|threads|steam|signal|viber|reddit|twitch|battle\.?net|psn|xbox"
 )
-_APP = rf"{_KOREAN_APP}|{_JAPANESE_APP}|微信|(?<![a-z])(?:{_ENGLISH_APP})"
+_APP = rf"{_KOREAN_APP}|{_JAPANESE_APP}|微信|(?<![a-z])(?=[bdfgiklprstvwx])(?:{_ENGLISH_APP})"
 _ACCOUNT_WORD = r"아이디|아디|계정|id|handle|username|user name|アカウント|ＩＤ|号|账号"
 _HANDLE = r"@?[a-z0-9_][a-z0-9._-]{1,28}[a-z0-9_](?:#\d{4})?(?![a-z0-9@])"
 _CLEAR_HANDLE = rf"(?=@?[a-z0-9._-]*[a-z])(?=@?[a-z]*[0-9._])(?=[a-z0-9._@-]{{5}}){_HANDLE}"
 _LETTERS = r"@?[a-z]{6,30}(?![a-z0-9@._-])"
 _CLAUSE_ENDS = r"(?=\s*(?:$|[.!?~ㄱ-ㅣ가-힣]))"
-_MAYBE_ACCOUNT = re.compile(f"(?:{_APP}|{_ACCOUNT_WORD})[^\\n]{{0,12}}[a-z0-9]", re.IGNORECASE)
+# The letters with which these words begin, looked at before each of many words is tried at each letter of a message.
+_BEGINS_ACCOUNT = "(?=[카인텔라트디틱스페위왓깃배롤ㅋライカツデテ微아계アＩ号账a-z])"
+_MAYBE_ACCOUNT = re.compile(f"{_BEGINS_ACCOUNT}(?:{_APP}|{_ACCOUNT_WORD})[^\\n]{{0,12}}[a-z0-9]", re.IGNORECASE)
 _ACCOUNTS = (
     re.compile(
         rf"(?P<before>(?:(?:{_APP})의?の?[ _]?(?:{_ACCOUNT_WORD})|(?:아이디|아디|계정|(?<![a-z])username"
@@ -68,7 +70,7 @@ _LOCK = "door|gate|entry|lock|alarm|access|safe|garage"
 _SECRET_WORD = (
     r"비번|비밀 ?번호|패스워드|암호|도어락|공동현관|현관문?|暗証番号|パスワード|パスコード|(?:wi-?fi"
     r"|ワイファイ)の?パス|オートロック|密码|密碼"
-    rf"|(?<![a-z])(?:password|passwd|passcode|passphrase|pwd|pw|pin(?: ?code)?|(?:{_LOCK}) ?code"
+    rf"|(?<![a-z])(?=[pdgelaskc])(?:password|passwd|passcode|passphrase|pwd|pw|pin(?: ?code)?|(?:{_LOCK}) ?code"
     rf"|code (?:for|to|of) (?:the|my|our) (?:[a-z]{{2,10}} )?(?:{_LOCK}|key ?box|room|house|flat)"
     rf"|key ?box|lock ?box)(?![a-z])"
 )
@@ -128,10 +130,10 @@ _NETWORK = re.compile(
     r"|(?<![\w:])(?:[0-9a-f]{2}:){5}[0-9a-f]{2}(?![\w:])",
     re.IGNORECASE | re.ASCII,
 )
-_MAYBE_NETWORK = re.compile(r"\d\.\d{1,3}\.\d{1,3}\.\d|[0-9a-f]:[0-9a-f:]{5}", re.IGNORECASE)
+_MAYBE_NETWORK = re.compile(r"\.(?<=\d\.)\d{1,3}\.\d{1,3}\.\d|:(?<=[0-9a-fA-F]:)[0-9a-fA-F:]{5}")
 _MAYBE_PLATE = re.compile(r"\d\d ?[가-힣][ -]?\d{4}")
 _MAYBE_FOREIGN_PLATE = re.compile(r"plate|kennzeichen|ナンバー", re.IGNORECASE)
-_MAYBE_SECRET = re.compile(rf"{_SECRET_WORD}|(?<![a-z])pass ", re.IGNORECASE)
+_MAYBE_SECRET = re.compile(rf"(?=[비패암도공현暗パワオ密a-z])(?:{_SECRET_WORD}|(?<![a-z])pass )", re.IGNORECASE)
 
 
 def mask_identifiers(text: str) -> str:

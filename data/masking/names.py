@@ -18,7 +18,7 @@ from pathlib import Path
 from data.errors import DataError
 from data.masking import doubtful
 from data.masking.characters import normalize, replace_emoji
-from data.masking.doubtful import WORD_END, WORD_START, Doubtful
+from data.masking.doubtful import AFTER_ONE_SYLLABLE, WORD_END, WORD_START, Doubtful, first_letters
 from data.masking.korean_words import (
     CLOSED_PARTICLES,
     COMMON_WORDS,
@@ -71,6 +71,7 @@ class NamePattern:
     """
 
     mentions: re.Pattern[str]
+    maybe_hangul: re.Pattern[str] | None  # quick: most messages have no name in Hangul, or in them no name at all
     hangul: re.Pattern[str] | None
     latin: re.Pattern[str] | None
     doubtful: doubtful.Patterns
@@ -93,9 +94,10 @@ def mask_names(text: str, names: NamePattern, note: doubtful.Note | None = None)
     has_latin = _NOT_HANGUL.search(text) is not None
     if has_latin and names.latin is not None:
         text = names.latin.sub(_NAME, text)
-    if names.hangul is not None:
+    has_hangul = names.maybe_hangul is not None and names.maybe_hangul.search(text) is not None
+    if has_hangul and names.hangul is not None:
         text = names.hangul.sub(lambda found: found[0] if found.lastgroup == "kept" else _NAME, text)
-    return doubtful.mask(text, names.doubtful, has_latin, note)
+    return doubtful.mask(text, names.doubtful, has_hangul, has_latin, note)
 
 
 def forms(text: str, names: NamePattern) -> list[str]:
@@ -110,7 +112,7 @@ def forms(text: str, names: NamePattern) -> list[str]:
 
     for pattern in filter(None, (names.mentions, names.latin, names.hangul)):
         text = pattern.sub(taken, text)
-    doubtful.mask(text, names.doubtful, True, lambda word, person: found.append(word) if person else None)
+    doubtful.mask(text, names.doubtful, note=lambda word, person: found.append(word) if person else None)
     return found
 
 
@@ -270,6 +272,13 @@ class _Roster:
         korean = {name for name in self.doubtful.korean if name in PLACES}  # 진주, of which @진주 is no place here
         return self.displays | self.doubtful.kana | korean
 
+    def _maybe_hangul(self) -> re.Pattern[str] | None:
+        """Return how names in Hangul begin: two letters of each, or its only one and what must follow; None if none."""
+        names = self.anywhere | self.starts | self.words | self.doubtful.korean | self.doubtful.everyday
+        begins = {re.escape(name.split()[0][:2]) for name in names}
+        begins |= {re.escape(name) + AFTER_ONE_SYLLABLE for name in self.doubtful.one_syllable}
+        return re.compile("|".join(sorted(begins))) if begins else None
+
     def pattern(self, kept: set[str]) -> NamePattern:
         """Return the expressions for all these names; see `name_pattern`."""
         words = self.words - kept
@@ -291,14 +300,16 @@ class _Roster:
             _any_of(map(_bounded, hangul)),
             f"{WORD_START}(?:{'|'.join(filter(None, at_a_words_start))})",
         ]
-        exact = [_any_of(map(_bounded, self.latin - kept)), _any_of(self.romanised)]
-        latin = "|".join(filter(None, exact))
+        romanised = f"(?=[a-z]){_any_of(self.romanised)}" if self.romanised else ""
+        latin = "|".join(filter(None, [_any_by_letter(self.latin - kept), romanised]))
+        begins = "|".join(["[a-z0-9]", *([first_letters(self.latin)] if self.latin else [])])
         of_latin = [
-            _any_of(map(_bounded, mixed)),
-            rf"(?<![a-z0-9])(?:[a-z0-9]++_)?(?:{latin})(?![a-z]){_LATIN_TAIL}" if latin else "",
+            _any_by_letter(mixed),
+            rf"(?={begins})(?<![a-z0-9])(?:[a-z0-9]++_)?(?:{latin})(?![a-z]){_LATIN_TAIL}" if latin else "",
         ]
         return NamePattern(
             mentions=re.compile(_mention(self._mentioned() - kept, self.doubtful.one_syllable - kept)),
+            maybe_hangul=self._maybe_hangul(),
             hangul=re.compile("|".join(filter(None, of_hangul))) if hangul or words or self.starts else None,
             latin=re.compile(f"(?i:{'|'.join(filter(None, of_latin))})") if latin or mixed else None,
             doubtful=self.doubtful.patterns(kept),
@@ -390,6 +401,14 @@ def _glue(particles: list[str]) -> str:
 def _any_of(patterns: Iterable[str]) -> str:
     ordered = sorted(patterns, key=lambda pattern: (-len(pattern), pattern))
     return f"(?:{'|'.join(ordered)})" if ordered else ""
+
+
+def _any_by_letter(names: set[str]) -> str:
+    """Return a pattern of any of these names, bounded: where a letter begins none of them, none is tried."""
+    letters = sorted({name[0] for name in names})
+    of_each = (_any_of(map(_bounded, (name for name in names if name[0] == letter))) for letter in letters)
+    groups = [f"(?={re.escape(letter)}){of_letter}" for letter, of_letter in zip(letters, of_each, strict=True)]
+    return f"(?={first_letters(names)})(?:{'|'.join(groups)})" if groups else ""
 
 
 def _bounded(name: str) -> str:

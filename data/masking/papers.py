@@ -30,7 +30,9 @@ _BIRTH = re.compile(
     r"|が誕生日|に?生まれ))",
     re.IGNORECASE,
 )
-_MAYBE_BIRTH = re.compile(r"생|태어|앞자리|민증|birth|born|dob|bday|誕生|生年|生日|生まれ", re.IGNORECASE)
+_MAYBE_BIRTH = re.compile(
+    r"(?=[생태앞민誕生bd])(?:생|태어|앞자리|민증|birth|born|dob|bday|誕生|生年|生日|生まれ)", re.IGNORECASE
+)
 
 # ---------------------------------------------------------------------- papers
 
@@ -54,8 +56,9 @@ _PAPERS = re.compile(
     re.IGNORECASE,
 )
 _MAYBE_PAPERS = re.compile(
-    r"여권|면허|주민|민번|등록번호|passport|licen[cs]e|dl ?[:#]|ssn|social|パスポート|マイナンバー"
-    r"|免許|旅券|护照|身份|\d-\d\d-\d",
+    r"(?=[여면주민등pldsパマ免旅护身\d])"
+    r"(?:여권|면허|주민|민번|등록번호|passport|licen[cs]e|dl ?[:#]|ssn|social|パスポート|マイナンバー"
+    r"|免許|旅券|护照|身份|\d-\d\d-\d)",
     re.IGNORECASE,
 )
 _MAYBE_STARRED = re.compile(r"\d\s?[-–ㅡ]\s?\d?[*xX●○•＊]")

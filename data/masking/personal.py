@@ -17,7 +17,7 @@ _PHONE, _ACCOUNT = mark("<PHONE>"), mark("<ACCOUNT>")
 
 # ---------------------------------------------------------------------- e-mail
 
-_MAYBE_EMAIL = re.compile(r"[@＠]|골뱅이|[(\[]at[)\]]", re.IGNORECASE)
+_MAYBE_EMAIL = re.compile(r"@|＠|골뱅이|\([aA][tT][)\]]|\[[aA][tT][)\]]")
 _PROVIDER = "naver|gmail|daum|hanmail|kakao|nate|outlook|hotmail|yahoo|icloud|네이버|지메일|다음|한메일|카카오|네이트"
 _EMAIL_ADDRESS = re.compile(
     r"[a-z0-9](?:[a-z0-9._%+-]{0,62}[a-z0-9_+-])?\s?(?:[@＠]|골뱅이|[(\[]at[)\]])\s?"

@@ -138,6 +138,8 @@ def _whole_messages() -> dict[str, str]:
 _WHOLE = _whole_messages()
 _ORDER = list(_PATTERNS)
 _PATTERN = re.compile("|".join(f"({pattern})" for pattern in _PATTERNS.values()))
+# The Korean letters with which one of them can begin: most messages begin with another.
+_BEGINNINGS = frozenset(re.findall(r"(?:^|[|(:?*\])])([가-힣])", "|".join(_PATTERNS.values())))
 
 
 def placeholder(text: str) -> str | None:
@@ -147,11 +149,12 @@ def placeholder(text: str) -> str | None:
         found = _WHOLE.get(lowered)
         if found is not None:
             return found
-    matched = _PATTERN.fullmatch(lowered)
-    if matched is not None:
-        return mark(_ORDER[(matched.lastindex or 1) - 1])
-    is_other = len(lowered) <= _LONGEST_WORD and not "가" <= lowered[:1] <= "힣"
-    return _in_other_languages(lowered) if is_other else None
+    is_korean = "가" <= lowered[:1] <= "힣"
+    if not is_korean or lowered[0] in _BEGINNINGS or lowered.endswith(".vcf"):
+        matched = _PATTERN.fullmatch(lowered)
+        if matched is not None:
+            return mark(_ORDER[(matched.lastindex or 1) - 1])
+    return _in_other_languages(lowered) if len(lowered) <= _LONGEST_WORD and not is_korean else None
 
 
 def _in_other_languages(text: str) -> str | None:

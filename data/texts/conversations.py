@@ -2,10 +2,13 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from typing import TYPE_CHECKING
 
 from data.masking.cleaning import Cleaner
 from data.masking.tags import SPEAKER_TAGS
-from data.texts.cache import Said
+
+if TYPE_CHECKING:
+    from data.texts.cache import Said
 
 PAUSE = 60 * 60  # seconds of silence that end a conversation
 MOST_MESSAGES = 1000  # of one conversation; a room that never rests is cut here
@@ -17,7 +20,7 @@ Doubt = tuple[str, bool]  # a word that is a name as well, and whether it was ta
 Conversation = list[tuple[str | None, str]]  # who said what
 
 
-def conversations(messages: Iterable[Said]) -> Iterator[Conversation]:
+def conversations(messages: "Iterable[Said]") -> Iterator[Conversation]:
     """Cut a chat where nobody spoke for long. A message of unknown time belongs to the one before it.
 
     A document (it has no sender) is a conversation of its own.

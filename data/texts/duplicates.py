@@ -12,7 +12,7 @@ from itertools import chain
 
 import numpy as np
 
-from data.texts.cache import hash64
+from data.texts.hashes import hash64
 
 SHORT = 50  # letters and digits
 BANDS, ROWS = 5, 8
@@ -23,7 +23,7 @@ TARGET, MOST = 4, 3  # where a tenth is less than that, it becomes a fourth of a
 LEAST = 500  # characters: with fewer to be held out at most, nothing is worth being judged by them
 
 _BETWEEN = re.compile(r"[\W_]+")
-_REPEATED = re.compile(r"([^\d])\1+")
+_REPEATED = re.compile(r"(\D)(?=\1)")  # all of a run but its last; nothing put in their place is quick
 _random = np.random.default_rng(20261124)  # the same hash functions on every run
 _FACTORS = _random.integers(0, 2**63, BANDS * ROWS, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
 _OFFSETS = _random.integers(0, 2**63, BANDS * ROWS, dtype=np.uint64)
@@ -33,7 +33,7 @@ _MIX = np.array([pow(0xBF58476D1CE4E5B9, power, 2**64) for power in range(1, ROW
 
 def core_of(text: str) -> str:
     """Return what texts are compared by: letters and digits, each once however often it is repeated."""
-    return _REPEATED.sub(r"\1", _BETWEEN.sub("", text.lower()))
+    return _REPEATED.sub("", _BETWEEN.sub("", text.lower()))
 
 
 def likeness(text: str) -> list[int]:
@@ -42,11 +42,15 @@ def likeness(text: str) -> list[int]:
     if len(core) < SHORT:
         return [hash64(core or text)] * BANDS
     letters = np.frombuffer(core.encode("utf-32-le"), dtype=np.uint32).astype(np.uint64)
-    runs = np.lib.stride_tricks.sliding_window_view(letters, RUN) @ _POWERS
+    runs = np.zeros(len(letters) - RUN + 1, dtype=np.uint64)
+    for place, power in enumerate(_POWERS):
+        runs += letters[place : place + len(runs)] * power
     runs ^= runs >> np.uint64(29)
-    hashes = np.unique(runs)[:, None] * _FACTORS + _OFFSETS
+    hashes = _FACTORS[:, None] * runs  # (functions, runs): what is gone through is next to each other in memory
+    hashes += _OFFSETS[:, None]
     hashes ^= hashes >> np.uint64(32)
-    smallest = (hashes * _FACTORS).min(axis=0).reshape(BANDS, ROWS)
+    hashes *= _FACTORS[:, None]
+    smallest = hashes.min(axis=1).reshape(BANDS, ROWS)
     return [int(band) for band in (smallest * _MIX).sum(axis=1, dtype=np.uint64)]
 
 

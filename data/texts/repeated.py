@@ -11,12 +11,14 @@ from array import array
 import numpy as np
 
 from data.masking.tags import TAGS
-from data.texts.cache import hash64
-from data.texts.duplicates import core_of
+from data.texts.hashes import hash64
 
 LONG = 50  # letters and digits, as of a text that is compared by its likeness
 MOST_LINES = 50  # of a stretch
-_TAG = re.compile("|".join(TAGS), re.IGNORECASE)  # ten photos are no letter
+_TAG = re.compile(f"<(?:{'|'.join(tag[1:] for tag in TAGS)})", re.IGNORECASE)  # ten photos are no letter
+# As data.texts.duplicates.core_of has it, but for all lines of a text at once.
+_BETWEEN = re.compile(r"[^\w\n]+")
+_REPEATED = re.compile(r"([^\d\n])(?=\1)")
 
 
 def stretches(text: str) -> tuple[list[int], list[int]]:
@@ -24,7 +26,8 @@ def stretches(text: str) -> tuple[list[int], list[int]]:
 
     Both are 0 where what follows is too short to be one.
     """
-    cores = [core_of(_TAG.sub("", line) if "<" in line else line) for line in text.split("\n")]
+    letters_alone = _BETWEEN.sub("", _TAG.sub("", text).replace("_", " ").lower())
+    cores = _REPEATED.sub("", letters_alone).split("\n")
     hashes, lengths = [0] * len(cores), [0] * len(cores)
     letters, end = 0, 0  # of the lines from `start` until before `end`
     for start, core in enumerate(cores):

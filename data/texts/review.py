@@ -15,7 +15,7 @@ from data.atomic import write_whole
 from data.errors import DataError
 from data.masking.tags import CONTENT_TAGS
 from data.terminal import printable
-from data.texts.cache import hash64
+from data.texts.hashes import hash64
 
 PER_TAG = 20
 MOST_DOUBTFUL = 100

@@ -20,9 +20,9 @@ from typing import Any
 
 from data.errors import DataError
 from data.masking.cleaning import Cleaner, Plan
-from data.texts.cache import hash64
 from data.texts.conversations import Conversation, texts
 from data.texts.duplicates import likeness
+from data.texts.hashes import hash64
 from data.texts.repeated import stretches
 from data.texts.review import Given, Samples
 

@@ -17,9 +17,9 @@ from data.masking.cleaning import Cleaner, Plan, clean
 from data.masking.names import name_pattern
 from data.masking.tags import TAGS
 from data.prepare import Summary, prepare
-from data.texts.cache import hash64
 from data.texts.conversations import LONGEST_TEXT, conversations, texts
 from data.texts.duplicates import BANDS, ENOUGH, held_out, keep, likeness
+from data.texts.hashes import hash64
 from peer.training.learnt import FEWEST_TOKENS
 
 REPOSITORY = Path(__file__).parents[2]

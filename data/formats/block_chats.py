@@ -85,11 +85,11 @@ class BlockChat:
             yield found, lines
 
     def _order(self, source: Source) -> str:
-        found = filter(None, (self.header.match(line.rstrip("\r\n")) for line in source.sample))
-        numbers = [
-            (int(one["first"]), int(one["middle"]), int(one["last"])) for one in found if one.groupdict().get("first")
-        ]
-        return date_order(((triple, None) for triple in numbers), "mdy")
+        matched = filter(None, (self.header.match(line.rstrip("\r\n")) for line in source.sample))
+        found = [one for one in matched if one.groupdict().get("first")]
+        dotted = any(one.string[one.end("first") : one.start("middle")].startswith(".") for one in found[:3])
+        numbers = [(int(one["first"]), int(one["middle"]), int(one["last"])) for one in found]
+        return date_order(((triple, None) for triple in numbers), "dmy" if dotted else "mdy")
 
 
 def _time(found: re.Match[str], order: str) -> datetime | None:

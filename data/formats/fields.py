@@ -41,7 +41,8 @@ _NOT_PEOPLE = re.compile(
     re.IGNORECASE,
 )
 _LONGEST_NAME = 40  # characters
-_INNER_NAMES = ("display_name", "displayName", "nickname", "name", "real_name", "username", "first_name", "id")
+_INNER_NAMES = ("display_name", "displayName", "global_name", "nickname", "name", "real_name", "username", "first_name")
+_INNER_NAME = re.compile(r"(?:[a-z]+[_-]?)?(?:name|nick(?:name)?|handle|이름|닉네임)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ class Fields:
     sender: str = ""
     identity: str = ""
     time: str = ""
+    names: tuple[str, ...] = ()  # more names of whoever wrote, beside `sender` in one object
 
 
 def flat(item: Item) -> dict[str, Any]:
@@ -79,17 +81,22 @@ def fields_of(items: Sequence[Mapping[str, Any]]) -> Fields | None:
     sender = _sender(rest, written)
     identity = next((name for name in rest if IDENTITY.fullmatch(name) and name != sender), "")
     times = [name for name in rest if TIME.fullmatch(name) and any(_is_time(item.get(name)) for item in items)]
-    return Fields(text, sender or identity, identity if sender else "", times[0] if times else "")
+    beside = f"{sender.partition('.')[0]}." if "." in sender else "\0"
+    more = [name for name in rest if name.startswith(beside) and _INNER_NAME.fullmatch(name.removeprefix(beside))]
+    return Fields(text, sender or identity, identity if sender else "", times[0] if times else "", tuple(more))
 
 
 def _sender(names: Sequence[str], written: Mapping[str, list[str]]) -> str:
     """Return the field of who wrote; "" if none is called so."""
-    whole = [name for name in names if SENDER.fullmatch(name) and written[name]]
+    whole = [name for name in names if "." not in name and SENDER.fullmatch(name) and written[name]]
     if whole:
         return min(whole, key=lambda name: (_rank(name), names.index(name)))
     inner = [(name, name.partition(".")) for name in names if "." in name and written[name]]
-    inside = [(name, last) for name, (first, _, last) in inner if SENDER.fullmatch(first) and last in _INNER_NAMES]
-    return min(inside, key=lambda found: _INNER_NAMES.index(found[1]))[0] if inside else ""
+    inside = [(name, last) for name, (first, _, last) in inner if SENDER.fullmatch(first)]
+    known = [(_INNER_NAMES.index(last), name) for name, last in inside if last in _INNER_NAMES]
+    others = [name for name, last in inside if _INNER_NAME.fullmatch(last)]
+    ids = [name for name, last in inside if last == "id"]
+    return min(known)[1] if known else next(iter(others + ids), "")
 
 
 def _rank(name: str) -> int:

@@ -370,6 +370,14 @@ def test_what_slackdump_has_twice_is_said_once_and_channels_are_nobody(tmp_path:
             {"user": {"id": 1, "display_name": "서나율"}, "body": "도담아"},
             {"user": {"display_name": "박도담"}, "body": "나율이"},
         ],
+        [
+            {"author": {"id": "1", "global_name": "서나율", "username": "nayul90"}, "content": "도담아"},
+            {"author": {"id": "2", "global_name": "박도담", "username": "dodam"}, "content": "나율이"},
+        ],
+        [
+            {"talker": {"nickname": "서나율"}, "content": "도담아"},
+            {"talker": {"nickname": "박도담"}, "content": "나율이"},
+        ],
         [{"보낸사람": "서나율", "메시지": "도담아"}, {"보낸사람": "박도담", "메시지": "나율이"}],
         [{"nick_name": "서나율", "content": "도담아"}, {"nick_name": "박도담", "content": "나율이"}],
     ],
@@ -377,8 +385,9 @@ def test_what_slackdump_has_twice_is_said_once_and_channels_are_nobody(tmp_path:
 @pytest.mark.parametrize("as_list", [False, True])
 def test_who_wrote_is_found_under_any_usual_name(tmp_path: Path, lines: list[dict[str, Any]], as_list: bool) -> None:
     content = json.dumps(lines) if as_list else "\n".join(map(json.dumps, lines))
-    _, messages, _ = parse(tmp_path / "a.txt", content)
+    _, messages, counts = parse(tmp_path / "a.txt", content)
     assert messages == [("", "서나율", "도담아"), ("", "박도담", "나율이")]
+    assert counts.people >= ({"nayul90", "dodam"} if "username" in content else set())
 
 
 def test_a_field_that_may_be_people_is_refused_and_labels_are_not(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from data.formats.messages import without_surrogates
 
 SENDER = re.compile(
     r"(?:sender|author|speaker|writer|user|nick|from|who|person|participant|talker|handle|account|creator|actor|owner"
-    r"|posted ?by|sent ?by|by)(?:[ _.-]?(?:name|nickname|nick|display[ _-]?name|full[ _-]?name|title|label|info|user))*"
+    r"|posted ?by|sent ?by|by)(?:[ _.-]?(?:name|nickname|nick|display(?:[ _-]?name)?|full[ _-]?name"
+    r"|title|label|info|user))*"
     r"|(?:display|full|nick|screen|user|real)[ _-]?name|name|username"
     r"|보낸 ?(?:사람|이)|발신자|작성자|글쓴이|화자|이름|사용자|닉네임|참여자|대화명"
     r"|送信者|発言者|名前|发送者|发送人|发言人|昵称|姓名",
@@ -28,7 +29,7 @@ TEXT = re.compile(
     re.IGNORECASE,
 )
 TIME = re.compile(
-    r"(?:created|sent|posted|message)?[ _-]?(?:date|time|timestamp|datetime|ts|at)(?:[ _-]?(?:time|utc|sent|ms))?"
+    r"(?:created?|sent|posted|message)?[ _-]?(?:date|time|timestamp|datetime|ts|at)(?:[ _-]?(?:time|utc|sent|ms))?"
     r"|날짜|시간|일시|보낸 ?시간|作成日時|日時|日付|时间|日期|发送时间",
     re.IGNORECASE,
 )

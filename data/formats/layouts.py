@@ -87,7 +87,7 @@ LAYOUTS = (
     ),
     Layout(
         "LINE",
-        message=re.compile(rf"{_START}{CLOCK}\t(?P<sender>[^\t\n]{{1,100}})\t{_TEXT}"),
+        message=re.compile(rf"{_START}{CLOCK}\t(?P<sender>[^\t\n]{{1,100}}(?<!:))\t{_TEXT}"),
         day=re.compile(
             rf"{_START}(?:(?P<weekday>\w{{1,9}})[,.] ?)?{NUMBERS} ?"
             r"(?:[(（]?(?P<weekday_after>[^\W\d]{1,9})[)）]?)?\s*$"

@@ -233,6 +233,29 @@ BY_CONTENT_SAID = [("4", "도담", "안녕 나율아 밥은 먹었니"), ("5", "
             set(),
         ),
         ("时间,发送者,内容\n2026-01-12 15:04,小明,你好\n", [("4", "小明", "你好")], set()),
+        (  # of three exporters of WeChat that strangers published
+            "time(Asia/Shanghai),group_id,group_name,from_id,from_nickname,content_type,content\n"
+            "2026-01-12 15:04,8d,交大,e3,小明,Text,你好\n2026-01-12 15:05,8d,交大,e4,王雨,Text,好的\n",
+            [("4", "小明", "你好"), ("5", "王雨", "好的")],
+            set(),
+        ),
+        (
+            "timestamp,talker_display,talker_id,sender_display,sender_id,type,content\n"
+            "2026-01-12 15:04,李雷,wx0,小明,wx1,1,你好\n2026-01-12 15:05,李雷,wx0,王雨,wx2,1,好的\n",
+            [("4", "小明", "你好"), ("5", "王雨", "好的")],
+            {"李雷"},
+        ),
+        (
+            "id,MsgSvrID,type_name,is_sender,talker,room_name,msg,src,CreateTime\n"
+            "1,99,文本,0,小明,r,你好,,2026-01-12 15:04\n2,98,文本,1,王雨,r,好,,2026-01-12 15:05\n",
+            [("4", "小明", "你好"), ("5", "王雨", "好")],
+            set(),
+        ),
+        (
+            "9,文本,王雨,好的,2026-01-12 15:05\n8,文本,小明,嗯嗯嗯,2026-01-12 15:04\n" * 3,
+            [("5", "王雨", "好的"), ("4", "小明", "嗯嗯嗯")] * 3,
+            set(),
+        ),
     ],
 )
 def test_tables_of_apps_and_by_content(

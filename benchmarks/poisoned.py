@@ -1,6 +1,6 @@
 """What one bad member can do to the means of the others:  python -m benchmarks.poisoned --of 4
 
-So many real peers of a tiny model train together on a test LAN, one of which gives what it should not
+So many real peers of a small model train together on a test LAN, one of which gives what it should not
 (`benchmarks/bad_member.py`), from its start on. Beside it the same without that one, which of two is one alone. Prints,
 for each way to be bad, the held-out loss of each honest device after so many rounds of its own, ÷ that of the same
 without the bad one, and how many rounds with it had closed when each device named it. Ends with 1 where a loss is more
@@ -20,7 +20,7 @@ from statistics import mean
 from benchmarks.bad_member import ANSWERS, WAYS
 from benchmarks.cold_starts import load
 from benchmarks.household import PEER
-from benchmarks.scene import SETTINGS, STEP
+from benchmarks.scene import SETTINGS
 from benchmarks.time_to_loss import end, found, held_out_loss, kept
 from minigpt.checkpoint import read
 from tests.devices import Device
@@ -29,6 +29,9 @@ from tests.lan import Lan
 
 NONE = "none"
 POISONS = [NONE, *(way for way in WAYS if way != "group"), *ANSWERS]
+# Of six parts (1.4 M parameters), so that each of four reduces one in every exchange, as of models that people train.
+MODEL = {"d_model": 128, "nhead": 4, "num_layers": 6, "dropout": 0.0}
+STEP = ("--step", "0.25")
 LINK_MBITS = 100.0
 SECONDS = 300.0  # that so many rounds may take
 MOST_WORSE = 1.02
@@ -85,7 +88,7 @@ def main() -> None:
     failed, without = False, float("nan")
     print("| way | held-out | ÷ without | rounds until named | |\n| --- | --- | --- | --- | --- |", flush=True)
     with tempfile.TemporaryDirectory(prefix="cellmind-poisoned-") as folder, Lan(arguments.of, LINK_MBITS) as lan:
-        devices = [Device(host, Path(folder) / host.name, SETTINGS) for host in lan.hosts]
+        devices = [Device(host, Path(folder) / host.name, {**SETTINGS, "model": MODEL}) for host in lan.hosts]
         found(devices)
         for way in sorted(arguments.only, key=lambda way: way != NONE):
             outcome = run(devices, way, arguments.rounds)

@@ -31,6 +31,7 @@ from data.masking.cleaning import Plan
 from data.masking.names import read_names
 from data.masking.tags import CONTENT_TAGS
 from data.options import DataSettings
+from data.terminal import printable
 from data.texts import summary as summaries
 from data.texts.cache import Cache, Entry, code_version, fingerprint
 from data.texts.conversations import Conversation, conversations
@@ -401,10 +402,22 @@ def _report_files(
                 f"{entry.name}: {len(entry.odd):,} of {entry.records:,} lines look like messages, but not of "
                 f"{entry.format} (line {some}); they may be read wrongly: export it again, or mend these lines"
             )
+    if nameless := _nameless(entries):
+        some = ", ".join(nameless[:3]) + (", …" if len(nameless) > 3 else "")
+        report(
+            f"without a name: {len(nameless):,} of Slack's ids ({printable(some)}); whoever they are, they are not "
+            "masked where others name them: put the export's users.json beside it, or list them in data/aliases.txt"
+        )
     for line in refused:
         report(f"not used: {line}")
     if passed_over:
         report(f"{passed_over:,} photos, documents and the like passed over")
+
+
+def _nameless(entries: list[Entry]) -> list[str]:
+    """Return the ids of those who wrote and have a name in none of the files."""
+    ids = {identity for entry in entries if not entry.refused for identity in entry.identified}
+    return sorted(ids - {identity for entry in entries for identity, named in entry.identified.items() if named})
 
 
 def _report_table(entries: list[Entry], repeated: dict[str, int], report: Report) -> None:

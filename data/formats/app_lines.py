@@ -58,7 +58,7 @@ _ENCRYPTED = re.compile(
 _OBJECT = re.compile(
     r"(?:added|invited|removed|ajouté|retiré|supprimé|invité|añadió a|agregó a|eliminó a|adicionou(?: a)?"
     r"|removeu(?: a)?|aggiunto|rimosso"
-    r"|menambahkan|mengeluarkan|добавил[аи]?|удалил[аи]?|пригласил[аи]?) (?P<whom>[^\n]{1,200}?)"
+    r"|menambahkan|mengeluarkan|(?:добавил|удалил|пригласил)(?:[аи]|\(а\))?) (?P<whom>[^\n]{1,200}?)"
     r"(?: (?:to|from|al|au|du|del|ao|do|dal|ke|dari|в) [^\n]*)?[.]?$"
     r"|\bhat (?P<whom_de>[^\n]{1,200}?) (?:zur Gruppe )?(?:hinzugefügt|entfernt|eingeladen)"
     r"|, (?P<whom_tr>[^\n]{1,80}?) (?:kişisini|adlı kişiyi)",
@@ -68,7 +68,7 @@ _CODE_WITH = re.compile(r"security code (?:with|for) (?P<who>[^\n]{1,40}?) (?:ha
 _BETWEEN = re.compile(r",| and | und | et | y | e | ve | dan | и | و |、|，|和")
 _NOBODY = re.compile(
     r"(?:you|your|this|the|a|an|only|all|messages?|someone|admins?|du|sie|dein\w*|vous|votre|tu|tú|se|usted|você|hai|siz|anda|вы|ваш|あなた|你|您"
-    r"|당신|회원|group|link|kişi)\b|[\W\d]+$|.*[\"“:]",
+    r"|당신|회원|group|link|kişi|グループ\w*|群\w*)\b|[\W\d]+$|.*[\"“:]",
     re.IGNORECASE,
 )
 _MARKS = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069]")

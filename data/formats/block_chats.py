@@ -85,11 +85,11 @@ class BlockChat:
             yield found, lines
 
     def _order(self, source: Source) -> str:
-        found = filter(None, (self.header.match(line.rstrip("\r\n")) for line in source.sample))
-        numbers = [
-            (int(one["first"]), int(one["middle"]), int(one["last"])) for one in found if one.groupdict().get("first")
-        ]
-        return date_order(((triple, None) for triple in numbers), "mdy")
+        matched = filter(None, (self.header.match(line.rstrip("\r\n")) for line in source.sample))
+        found = [one for one in matched if one.groupdict().get("first")]
+        dotted = any(one.string[one.end("first") : one.start("middle")].startswith(".") for one in found[:3])
+        numbers = [(int(one["first"]), int(one["middle"]), int(one["last"])) for one in found]
+        return date_order(((triple, None) for triple in numbers), "dmy" if dotted else "mdy")
 
 
 def _time(found: re.Match[str], order: str) -> datetime | None:
@@ -249,9 +249,10 @@ _DISCORD_OLD = re.compile(
 )
 _SIGNAL_SHORT = re.compile(rf"\ufeff?(?=\d{{4}}-){NUMBERS} {CLOCK} (?P<sender>[^\n:]{{1,100}}):(?P<text>(?: .*)?)$")
 _ZOOM = re.compile(
-    rf"\ufeff?(?:(?=\d{{4}}-){NUMBERS} )?{CLOCK}\s+From\s+(?P<sender>.{{1,100}}?)\s+[Tt]o\s+(?P<whom>.{{1,100}}?)"
-    r"(?:\((?:Direct Message|Privately)\))? ?:(?P<text>.*)$"
+    rf"\ufeff?(?:(?=\d{{4}}-){NUMBERS} )?{CLOCK}\s+From\s+(?P<sender>.{{1,100}}?)"
+    r"(?:\s+[Tt]o\s+(?P<whom>.{1,100}?)(?:\((?:Direct Message|Privately)\))?)? ?:(?P<text>.*)$"
 )
+_ZOOM_RECORDED = re.compile(rf"\ufeff?{CLOCK}\t(?P<sender>[^\t\n]{{1,100}}):\t(?P<text>.*)$")
 _GUILD = re.compile(r"={20,}$|Guild: |\ufeff?\[")
 
 BLOCKS: tuple[BlockChat, ...] = (
@@ -271,4 +272,5 @@ BLOCKS: tuple[BlockChat, ...] = (
     ),
     OneLine("Signal (sigtop), short text", _SIGNAL_SHORT, _signal_short, _SIGNAL_SHORT),
     OneLine("Zoom", _ZOOM, _zoom, _ZOOM),
+    OneLine("Zoom, of a recording", _ZOOM_RECORDED, _zoom, _ZOOM_RECORDED),
 )

@@ -37,6 +37,12 @@ _WHO = [
 ]
 _WHAT = "message strcontent text content msg body 메시지 내용 대화 消息 消息内容 内容 メッセージ".split()  # noqa: SIM905
 _MORE_NAMES = frozenset({"remark", "nickname", "备注", "昵称", "群昵称", "display name", "username"})
+# `sender_display` before `talker_display`, which may be the other one of two or the chat's name.
+_SURE_SENDER = re.compile(r"(?:sender|author|from)[ _.-]?(?:name|nickname|nick|display(?:[ _-]?name)?)")
+_ANOTHER_NAME = re.compile(
+    r"(?:sender|author|from|talker|user|display|full|real|nick)[ _.-]?(?:name|nickname|nick|display(?:[ _-]?name)?)"
+)
+_ZONE = re.compile(r" ?\([^()]*\)$")  # behind a column's name: time(Asia/Seoul)
 _KIND, _ATTACHED = frozenset({"type", "类型"}), frozenset({"attachments"})
 _SURE = 0.8  # of the cells of a column that must be times
 
@@ -62,9 +68,9 @@ class Columns:
 
 def by_name(header: Cells) -> Columns | None:
     """Return the columns that a header names; None if it does not name all three."""
-    names = [name.strip().lower().lstrip("\ufeff") for name in header]
+    names = [_ZONE.sub("", name.strip().lower().lstrip("\ufeff")) for name in header]
     date = _first(names, _WHEN, TIME)
-    sender = _first(names, _WHO, SENDER)
+    sender = _first(names, _WHO, _SURE_SENDER, SENDER)
     text = _first(names, _WHAT, TEXT)
     if sender is None:
         sender = _first(names, (), IDENTITY)
@@ -76,18 +82,23 @@ def by_name(header: Cells) -> Columns | None:
     )
     if is_wechat and "sender" in names:
         identity = names.index("sender")
-    more = tuple(number for number, name in enumerate(names) if name in _MORE_NAMES and number != sender)
+    more = tuple(
+        number
+        for number, name in enumerate(names)
+        if (name in _MORE_NAMES or _ANOTHER_NAME.fullmatch(name)) and number not in (date, sender, text)
+    )
     kind = next((number for number, name in enumerate(names) if name in _KIND), None) if is_wechat else None
     attached = next((number for number, name in enumerate(names) if name in _ATTACHED), None)
     return Columns(date, sender, text, identity, more, kind, attached)
 
 
-def _first(names: Cells, known: Cells, pattern: re.Pattern[str]) -> int | None:
+def _first(names: Cells, known: Cells, *patterns: re.Pattern[str]) -> int | None:
     """Return the column with the first of these names, or else the first whose name is like them."""
     exact = next((names.index(name) for name in known if name in names), None)
     if exact is not None:
         return exact
-    return next((number for number, name in enumerate(names) if pattern.fullmatch(name)), None)
+    like = (number for pattern in patterns for number, name in enumerate(names) if pattern.fullmatch(name))
+    return next(like, None)
 
 
 def by_content(rows: Sequence[Cells]) -> Columns | None:
@@ -104,11 +115,15 @@ def by_content(rows: Sequence[Cells]) -> Columns | None:
     dates = [number for number, count in enumerate(times) if count >= _SURE * (len(rows) - 1)]
     if not dates:
         return None
-    rest = [number for number in range(len(columns)) if number not in dates]
-    lengths = {number: sum(map(len, columns[number])) for number in rest}
+    rest = [
+        number
+        for number, one in enumerate(columns)
+        if number not in dates and not all(cell.isdecimal() for cell in one[1:] if cell)
+    ]
+    lengths = {number: sum(map(len, set(columns[number][1:]))) for number in rest}
     texts = sorted(rest, key=lambda number: -lengths[number])
     people = [number for number in texts[1:] if are_like_names(columns[number][1:])]
-    return Columns(dates[0], people[0], texts[0]) if people else None
+    return Columns(dates[0], people[0], texts[0]) if people and lengths[texts[0]] else None
 
 
 _WECHAT = {

@@ -11,7 +11,7 @@ from data.formats.json_apps import as_list, as_object
 from data.formats.json_slack import names_of
 from data.formats.json_stream import Malformed, Walk, peek
 from data.formats.messages import Counts, Message
-from data.formats.people import People
+from data.formats.people import People, as_name
 
 COMPANION = "no chat: people, settings"
 _SLACK = ("profile", "creator", "members", "service_type", "is_channel")  # in users, channels, direct messages, logs
@@ -36,7 +36,13 @@ class Companion:
             walk = Walk(file, source.encoding)
             try:
                 for _, item in walk.messages():
-                    people.add(*names_of(as_object(item)))
+                    one = as_object(item)
+                    if "profile" not in one and "real_name" not in one:  # the name of a channel is no person's
+                        people.add(one.get("user_name"))
+                        continue
+                    people.add(*(names := names_of(one)))
+                    if any(map(as_name, names)):
+                        counts.identified[str(one.get("id"))] = True
             except Malformed:
                 counts.broken.append(walk.line)
         for one in [*as_list(walk.head.get("members")), walk.head.get("user")]:

@@ -12,7 +12,8 @@ from data.formats.messages import without_surrogates
 
 SENDER = re.compile(
     r"(?:sender|author|speaker|writer|user|nick|from|who|person|participant|talker|handle|account|creator|actor|owner"
-    r"|posted ?by|sent ?by|by)(?:[ _.-]?(?:name|nickname|nick|display[ _-]?name|full[ _-]?name|title|label|info|user))*"
+    r"|posted ?by|sent ?by|by)(?:[ _.-]?(?:name|nickname|nick|display(?:[ _-]?name)?|full[ _-]?name"
+    r"|title|label|info|user))*"
     r"|(?:display|full|nick|screen|user|real)[ _-]?name|name|username"
     r"|보낸 ?(?:사람|이)|발신자|작성자|글쓴이|화자|이름|사용자|닉네임|참여자|대화명"
     r"|送信者|発言者|名前|发送者|发送人|发言人|昵称|姓名",
@@ -28,7 +29,7 @@ TEXT = re.compile(
     re.IGNORECASE,
 )
 TIME = re.compile(
-    r"(?:created|sent|posted|message)?[ _-]?(?:date|time|timestamp|datetime|ts|at)(?:[ _-]?(?:time|utc|sent|ms))?"
+    r"(?:created?|sent|posted|message)?[ _-]?(?:date|time|timestamp|datetime|ts|at)(?:[ _-]?(?:time|utc|sent|ms))?"
     r"|날짜|시간|일시|보낸 ?시간|作成日時|日時|日付|时间|日期|发送时间",
     re.IGNORECASE,
 )
@@ -41,7 +42,8 @@ _NOT_PEOPLE = re.compile(
     re.IGNORECASE,
 )
 _LONGEST_NAME = 40  # characters
-_INNER_NAMES = ("display_name", "displayName", "nickname", "name", "real_name", "username", "first_name", "id")
+_INNER_NAMES = ("display_name", "displayName", "global_name", "nickname", "name", "real_name", "username", "first_name")
+_INNER_NAME = re.compile(r"(?:[a-z]+[_-]?)?(?:name|nick(?:name)?|handle|이름|닉네임)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class Fields:
     sender: str = ""
     identity: str = ""
     time: str = ""
+    names: tuple[str, ...] = ()  # more names of whoever wrote, beside `sender` in one object
 
 
 def flat(item: Item) -> dict[str, Any]:
@@ -79,17 +82,22 @@ def fields_of(items: Sequence[Mapping[str, Any]]) -> Fields | None:
     sender = _sender(rest, written)
     identity = next((name for name in rest if IDENTITY.fullmatch(name) and name != sender), "")
     times = [name for name in rest if TIME.fullmatch(name) and any(_is_time(item.get(name)) for item in items)]
-    return Fields(text, sender or identity, identity if sender else "", times[0] if times else "")
+    beside = f"{sender.partition('.')[0]}." if "." in sender else "\0"
+    more = [name for name in rest if name.startswith(beside) and _INNER_NAME.fullmatch(name.removeprefix(beside))]
+    return Fields(text, sender or identity, identity if sender else "", times[0] if times else "", tuple(more))
 
 
 def _sender(names: Sequence[str], written: Mapping[str, list[str]]) -> str:
     """Return the field of who wrote; "" if none is called so."""
-    whole = [name for name in names if SENDER.fullmatch(name) and written[name]]
+    whole = [name for name in names if "." not in name and SENDER.fullmatch(name) and written[name]]
     if whole:
         return min(whole, key=lambda name: (_rank(name), names.index(name)))
     inner = [(name, name.partition(".")) for name in names if "." in name and written[name]]
-    inside = [(name, last) for name, (first, _, last) in inner if SENDER.fullmatch(first) and last in _INNER_NAMES]
-    return min(inside, key=lambda found: _INNER_NAMES.index(found[1]))[0] if inside else ""
+    inside = [(name, last) for name, (first, _, last) in inner if SENDER.fullmatch(first)]
+    known = [(_INNER_NAMES.index(last), name) for name, last in inside if last in _INNER_NAMES]
+    others = [name for name, last in inside if _INNER_NAME.fullmatch(last)]
+    ids = [name for name, last in inside if last == "id"]
+    return min(known)[1] if known else next(iter(others + ids), "")
 
 
 def _rank(name: str) -> int:

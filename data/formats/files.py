@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from functools import cached_property, partial
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -33,16 +34,16 @@ SAMPLE = 1 << 20  # bytes that tell encoding and format
 MOST_BAD = 0.3  # of the first lines that may be no text; more, and the file is none
 MOST_MEMBERS = 10_000  # files of an archive
 MOST_UNPACKED = 8 << 30  # bytes of an archive
+MOST_IN_MEMORY = 64 << 20  # bytes of a table in an archive, which is read at any place
 MOST_EXPANSION = 200  # times its packed size: chats pack to a fifth, bombs to a thousandth
 
 _MEDIA = frozenset(
     """
     .jpg .jpeg .png .gif .webp .heic .bmp .tif .tiff .svg .ico .mp4 .mov .avi .mkv .webm .3gp .m4v .mp3 .m4a .aac .amr
-    .ogg .opus .oga .wav .flac .caf .pdf .doc .docx .ppt .pptx .hwp .hwpx .vcf .apk .exe .7z .rar .tgs .css
+    .ogg .opus .oga .wav .flac .caf .pdf .doc .docx .ppt .pptx .hwp .hwpx .vcf .apk .exe .tgs .css
     .js .woff .woff2 .ttf
     """.split()  # noqa: SIM905
 )
-_SHEETS = frozenset({".xls", ".xlsx", ".xlsm", ".xlsb", ".ods", ".parquet"})
 EXCEL, OPENDOCUMENT, PARQUET = "xlsx", "ods", "parquet"  # kinds of tables that are no text
 _NOT_FOR_PEOPLE = frozenset({"desktop.ini", "thumbs.db", "__macosx"})
 UNREADABLE = (
@@ -95,25 +96,74 @@ class Source:
         except UNREADABLE as error:
             raise DataError(f"{self.name}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
 
-    def beside(self, name: str) -> "Source | None":
-        """Return the file of that name in this one's folder or the one above it, in the same archive; None if none."""
+    @property
+    def file_name(self) -> str:
+        """The name of the file alone, without its folders."""
+        return Path(self.member_name).name if self.member is not None else self.path.name
+
+    def whole(self) -> Path | IO[bytes]:
+        """Return what a library can open that reads a file at any place: its path, or an archive's member in memory.
+
+        Raises DataError if it cannot be read, or is a member of more than MOST_IN_MEMORY.
+        """
+        if self.member is None:
+            return self.path
+        with self.open() as file:
+            content = file.read(MOST_IN_MEMORY + 1)
+        if len(content) > MOST_IN_MEMORY:
+            raise DataError(f"{self.name}: has more than {MOST_IN_MEMORY >> 20} MB in a .zip; unpack it first")
+        return io.BytesIO(content)
+
+    def beside(self, pattern: str) -> "Source | None":
+        """Return the file in this one's folder or the one above it, in the same archive, whose name fits; None if none.
+
+        `pattern` is a name, or one with a *; of several files the first by name is taken.
+        """
         try:
             if self.member is None:
-                for folder in (self.path.absolute().parent, self.path.absolute().parent.parent):
-                    if (path := folder / name).is_file():
-                        status = path.stat()
-                        return Source(path, status.st_size, status.st_mtime_ns)
-                return None
-            above = Path(self.member_name).parent
-            wanted = [(above / name).as_posix(), (above.parent / name).as_posix()]
-            with zipfile.ZipFile(self.path) as archive:
-                found = {_member_name(info): (number, info) for number, info in enumerate(archive.infolist())}
-            place = next((place for place in wanted if place in found), None)
-            if place is None:
-                return None
-            return Source(self.path, found[place][1].file_size, self.modified, found[place][0], place)
+                folder = self.path.absolute().parent
+                places = [sorted(one.glob(pattern)) for one in (folder, folder.parent)]
+                return next((_on_disk(path) for paths in places for path in paths if path.is_file()), None)
+            folders = [Path(self.member_name).parent, Path(self.member_name).parent.parent]
+            found = [one for one in self._members_beside() if fnmatchcase(one.file_name, pattern)]
+            inside = (one for folder in folders for one in found if Path(one.member_name).parent == folder)
+            return next(inside, None)
         except (*UNREADABLE, ValueError):
             return None
+
+    def heads_beside(self, above: bool, suffix: str) -> Iterator[bytes]:
+        """Yield the first SAMPLE bytes of the other files with this ending in its folder.
+
+        If `above` is true, they are those in the folders beside that one as well.
+        """
+        try:
+            if self.member is None:
+                folder = self.path.absolute().parent
+                for path in folder.parent.glob(f"*/*{suffix}") if above else folder.glob(f"*{suffix}"):
+                    if path != self.path.absolute() and path.is_file():
+                        with path.open("rb") as file:
+                            yield file.read(SAMPLE)
+                return
+            folder = Path(self.member_name).parent
+            with zipfile.ZipFile(self.path) as archive:
+                for number, info in enumerate(archive.infolist()):
+                    place = Path(_member_name(info)).parent
+                    is_near = place.parent == folder.parent if above else place == folder
+                    if is_near and info.filename.endswith(suffix) and number != self.member:
+                        with archive.open(info) as member:
+                            yield member.read(SAMPLE)
+        except (*UNREADABLE, ValueError, RuntimeError):  # the last of a member with a password
+            return
+
+    def _members_beside(self) -> list["Source"]:
+        """Return all files of its archive, by name. Raises one of UNREADABLE, or ValueError."""
+        with zipfile.ZipFile(self.path) as archive:
+            named = [(_member_name(info), number, info) for number, info in enumerate(archive.infolist())]
+        return [
+            Source(self.path, info.file_size, self.modified, number, name)
+            for name, number, info in sorted(named, key=lambda one: one[0])
+            if not name.endswith("/")
+        ]
 
     @cached_property
     def head(self) -> bytes:
@@ -163,6 +213,12 @@ class Source:
             elif not inside:
                 yield None
             inside = not whole
+
+
+def _on_disk(path: Path) -> Source:
+    """Return the file at this path. Raises OSError."""
+    status = path.stat()
+    return Source(path, status.st_size, status.st_mtime_ns)
 
 
 def _encoding(head: bytes) -> str:
@@ -222,10 +278,9 @@ def find(raw: Iterable[Path]) -> tuple[list[Source], list[str], int]:
         try:
             if not path.is_file():  # a pipe would never end
                 raise DataError(f"{printable(str(path))}: is {'not a file' if path.exists() else 'not there'}")
-            status = path.stat()
-            source = Source(path, status.st_size, status.st_mtime_ns)
+            source = _on_disk(path)
             with source.open() as file:
-                start = file.read(8)
+                start = file.read(_START)
             if kind := _kind_of_table(source, start):
                 sources.append(replace(source, kind=kind))
             elif start[:4] in _ARCHIVE:
@@ -242,12 +297,23 @@ def find(raw: Iterable[Path]) -> tuple[list[Source], list[str], int]:
 
 
 _ARCHIVE = (b"PK\x03\x04", b"PK\x05\x06")
+_START = 16  # bytes of a file that tell what is no text
+_PACKED = {b"\x1f\x8b": "gzip", b"7z\xbc\xaf\x27\x1c": "7-Zip", b"Rar!\x1a\x07": "RAR"}
+_DATABASE = b"SQLite format 3\0"
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"  # Office files until 2003, and later ones with a password
 
 
 def _kind_of_table(source: Source, start: bytes) -> str:
-    """Return the kind of a table that is no text, told by its bytes; "" for other files. Raises DataError."""
-    if start == _OLE:
+    """Return the kind of a table that is no text, told by its bytes; "" for other files.
+
+    Raises DataError for what can be no text and no table that is read.
+    """
+    if start.startswith(tuple(_PACKED)):
+        packed = next(name for begin, name in _PACKED.items() if start.startswith(begin))
+        raise DataError(f"{source.name}: is packed with {packed}; unpack it first")
+    if start == _DATABASE:
+        raise DataError(f"{source.name}: is a database; export the chat as text, JSON or a table")
+    if start.startswith(_OLE):
         with source.open() as file:
             locked = "EncryptedPackage".encode("utf-16-le") in file.read(SAMPLE)
         if locked:
@@ -258,13 +324,15 @@ def _kind_of_table(source: Source, start: bytes) -> str:
     if start[:4] not in _ARCHIVE:
         return ""
     try:
-        with zipfile.ZipFile(source.path) as archive:
+        with zipfile.ZipFile(source.whole()) as archive:
             names = set(archive.namelist())
             if any(name.startswith("xl/workbook.") for name in names):
                 return EXCEL
             if "mimetype" in names and archive.getinfo("mimetype").file_size < 100:
                 with archive.open("mimetype") as member:
                     return OPENDOCUMENT if member.read(100).endswith(b"opendocument.spreadsheet") else ""
+    except DataError:
+        raise
     except (*UNREADABLE, ValueError):
         pass  # which is told where its files are looked for
     return ""
@@ -320,10 +388,6 @@ def _members(archive: Source, refused: list[str]) -> tuple[list[Source], int]:
         source = Source(archive.path, info.file_size, archive.modified, number, name)
         if path.suffix.lower() in _MEDIA:
             passed_over += 1
-        elif path.suffix.lower() == ".zip":
-            refused.append(f"{source.name}: is a .zip in a .zip; unpack it first")
-        elif path.suffix.lower() in _SHEETS:
-            refused.append(f"{source.name}: is a sheet in a .zip; unpack it first")
         elif info.flag_bits & 1:
             refused.append(f"{source.name}: is locked with a password; unpack it first")
         else:
@@ -335,7 +399,28 @@ def _members(archive: Source, refused: list[str]) -> tuple[list[Source], int]:
             f"{archive.name}: would unpack from {packed / 1e6:,.1f} to {unpacked / 1e6:,.0f} MB, which no chat does; "
             "unpack it yourself if you trust it"
         )
-    return sorted(members, key=lambda member: _natural(member.member_name)), passed_over
+    members.sort(key=lambda member: _natural(member.member_name))
+    return _by_kind(members, refused) if members else [], passed_over
+
+
+def _by_kind(members: list[Source], refused: list[str]) -> list[Source]:
+    """Return the members of one archive that may be used, each with the kind of table that it is."""
+    used = []
+    with zipfile.ZipFile(members[0].path) as archive:
+        infos = archive.infolist()
+        for member in members:
+            try:
+                with archive.open(infos[member.member or 0]) as file:
+                    start = file.read(_START)
+                kind = _kind_of_table(member, start)
+                if not kind and start[:4] in _ARCHIVE:
+                    raise DataError(f"{member.name}: is a .zip in a .zip; unpack it first")
+                used.append(replace(member, kind=kind))
+            except UNREADABLE as error:
+                refused.append(f"{member.name}: cannot be read ({getattr(error, 'strerror', None) or error})")
+            except DataError as error:
+                refused.append(str(error))
+    return used
 
 
 def _member_name(info: zipfile.ZipInfo) -> str:

@@ -99,6 +99,7 @@ class _Reader:
             return None
         name, identity = name_in(item, self.fields.sender), name_in(item, self.fields.identity)
         sender = self.people.sender(identity, name) if identity else name
+        self.people.add(*map(item.get, self.fields.names))
         return Message(time_of(item.get(self.fields.time)), sender, without_surrogates(text), chat)
 
 

@@ -1,4 +1,4 @@
-"""The layouts of chats as lines of text: KakaoTalk from Windows, Android and iOS, WhatsApp and LINE, in many languages.
+"""The layouts of chats as lines of text: KakaoTalk from Windows, Android and iOS, WhatsApp, LINE and Band.
 
 Spaces before AM and PM may be narrow, and WhatsApp puts marks of direction nearly everywhere.
 """
@@ -42,7 +42,7 @@ def _kakao_phone(name: str, stamp: str) -> Layout:
         f"KakaoTalk {name}",
         message=re.compile(rf"{stamp}, {_SENDER} :(?:[ \n]{_TEXT}|\Z|(?=\r?\n))"),
         day=_KAKAO_DAY,
-        system=re.compile(rf"{stamp}[,:]"),
+        system=re.compile(rf"{stamp}(?:,|:(?!\S))"),  # Band's messages go on at once
         system_sender=_KAKAO_SYSTEM_SENDER,
     )
 
@@ -76,8 +76,18 @@ LAYOUTS = (
     _whatsapp("Android", "", f"{SPACE}[-–]{SPACE}"),
     _whatsapp("iOS", r"\[", rf"\]{SPACE}"),
     Layout(
+        "Band",  # `2025년 12월 8일 오후 10:54:이름:글`, and nothing between the colons and them
+        message=re.compile(
+            rf"{_START}(?=\d{{4}}년){NUMBERS} ?(?P<before>오전|오후) ?(?P<hour>\d{{1,2}}):(?P<minute>\d\d)"
+            rf"(?P<second>)(?P<after>):(?P<sender>[^\n:]{{1,100}}):{_TEXT}"
+        ),
+        day=re.compile("(?!)"),
+        system=re.compile(rf"{_START}\d{{4}}년 ?\d{{1,2}}월 ?\d{{1,2}}일 ?(?:오전|오후) ?\d{{1,2}}:\d\d(?::|\s*$)"),
+        system_sender=_KAKAO_SYSTEM_SENDER,
+    ),
+    Layout(
         "LINE",
-        message=re.compile(rf"{_START}{CLOCK}\t(?P<sender>[^\t\n]{{1,100}})\t{_TEXT}"),
+        message=re.compile(rf"{_START}{CLOCK}\t(?P<sender>[^\t\n]{{1,100}}(?<!:))\t{_TEXT}"),
         day=re.compile(
             rf"{_START}(?:(?P<weekday>\w{{1,9}})[,.] ?)?{NUMBERS} ?"
             r"(?:[(（]?(?P<weekday_after>[^\W\d]{1,9})[)）]?)?\s*$"

@@ -32,6 +32,7 @@ class Counts:
     records: int = 0  # lines or items of the file, where the format counts them
     odd: list[int] = field(default_factory=list)  # those that look like messages, but as no rule of the format says
     people: set[str] = field(default_factory=set)  # whom the file names beside those who wrote
+    identified: dict[str, bool] = field(default_factory=dict)  # id of who wrote -> whether it has a name of theirs
 
 
 class Format(Protocol):

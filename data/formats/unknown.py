@@ -66,6 +66,15 @@ _ADVICE: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             "it looks like WhatsApp; export it again without media",
         ),
         (
+            r"^\d{4}년 ?\d{1,2}월 ?\d{1,2}일 ?오[전후] ?\d{1,2}:\d\d {1,9}[^\s,:]+ (?!: )\S",
+            "it looks like Band in a form that does not say where a name ends; make a CSV of it with the columns "
+            "Date,User,Message",
+        ),
+        (
+            r"^\d{4}\.\d\d\.\d\d \d{1,2}:\d\d [^\d\s:][^\n:]{0,40}$",
+            "it looks copied from Band; use Band's own export of a chat (대화 내용 내보내기)",
+        ),
+        (
             r"카카오톡|KakaoTalk|^.{0,40}오[전후] \d{1,2}:\d\d|^\[.{1,40}\] \[",
             "it looks like KakaoTalk; export it again with KakaoTalk's own export of a chat",
         ),

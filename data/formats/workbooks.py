@@ -64,7 +64,7 @@ class Workbook:
         import pandas
 
         try:
-            with pandas.ExcelFile(source.path, engine="calamine") as book:
+            with pandas.ExcelFile(source.whole(), engine="calamine") as book:
                 for name in book.sheet_names:
                     frame = book.parse(name, header=None, dtype=object, na_filter=False)
                     yield _as_text(frame)
@@ -98,11 +98,13 @@ def _parquet(source: Source) -> Iterator[list[str]]:
     except ImportError:
         _say_what_is_missing(source)
     try:
-        with pyarrow.parquet.ParquetFile(source.path) as table:
+        with pyarrow.parquet.ParquetFile(source.whole()) as table:
             simple = [field.name for field in table.schema_arrow if not pyarrow.types.is_nested(field.type)]
             yield simple
             for batch in table.iter_batches(batch_size=_ROWS_AT_ONCE, columns=simple):
                 yield from _as_text(batch.to_pandas(date_as_object=True, timestamp_as_object=True))
+    except DataError:
+        raise
     except (pyarrow.ArrowException, OSError, ValueError) as error:
         raise DataError(f"{source.name}: cannot be read ({printable(str(error))[:100]}); save it as CSV") from None
 
@@ -128,7 +130,7 @@ def _check(source: Source, kind: str) -> None:
     """Raise DataError unless the sheet unpacks whole to the size of a chat, and has no macros."""
     repeated, unpacked = 0, 0
     try:
-        with zipfile.ZipFile(source.path) as archive:
+        with zipfile.ZipFile(source.whole()) as archive:
             names = archive.namelist()
             if any(name.lower().endswith("vbaproject.bin") or name.startswith("Basic/") for name in names):
                 raise DataError(f"{source.name}: holds macros; save it as .xlsx without them, or as CSV")
@@ -144,6 +146,8 @@ def _check(source: Source, kind: str) -> None:
                             raise DataError(f"{source.name}: would unpack to more than 512 MB, which no chat does")
                         if kind == OPENDOCUMENT:
                             repeated += _meant(piece)
+    except DataError:
+        raise
     except (*UNREADABLE, ValueError) as error:
         raise DataError(f"{source.name}: is damaged ({error}); save it again, or as CSV") from None
     if repeated > _MOST_REPEATED:

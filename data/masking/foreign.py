@@ -14,16 +14,23 @@ _PHONES = re.compile(
     r"(?<![\d+.,-])(?:"
     r"0[5789]0[- ]?\d{4}[- ]?\d{4}|\(?0\d{1,4}[)-]\d{1,4}-\d{4}"  # Japan
     r"|(?:1[-. ])?(?:\([2-9]\d{2}\) ?|[2-9]\d{2}[-. ])[2-9]\d{2}[-. ]\d{4}"  # North America
-    r"|1[3-9]\d[- ]?\d{4}[- ]?\d{4}|0\d{2,3}-\d{7,8}"  # China
+    r"|(?:1[-. ])?[2-9]\d{2}([-. ])\d{3}\1\d{4}"
+    r"|1[3-9]\d[- .]?\d{4}[- .]?\d{4}|0\d{2,3}-\d{7,8}"  # China
     r"|\(?01[5-7]\d{1,2}\)?[ /-]?\d{3,4}[ ]?\d{4,5}|\(?0[2-9]\d{1,3}\)?[ /-]{1,3}\d{3,4}[ -]?\d{3,5}"  # Germany
-    r"|0[1-9](?:([ .-])\d{2})(?:\1\d{2}){3}|0[67]\d{8}"  # France
+    r"|0[1-9](?:([ .-])\d{2})(?:\2\d{2}){3}|0[67]\d{8}"  # France
     r"|07\d{3}[ -]?\d{3}[ -]?\d{3}|\(?0(?:2\d|1\d{2,3})\)?[ -]\d{3,4}[ -]?\d{3,4}"  # United Kingdom
-    r"|[679]\d{2}([ .-])\d{3}\2(?!000)\d{3}|[679]\d{2}([ .-])\d{2}\3\d{2}\3\d{2}"  # Spain
-    r"|3[2-9]\d[ .-]?\d{3}[ .-]?\d{4}|\(?0?[1-9]\d\)? ?9 ?\d{4}-\d{4}"  # Italy; Brazil
+    r"|[679]\d{2}([ .-])\d{3}\3(?!000)\d{3}|[6-9]\d{2}([ .-])\d{2}\4\d{2}\4\d{2}"  # Spain
+    r"|3\d{2}[ .-]?\d{3}[ .-]?\d{4}|\(?0?[1-9]\d\)? ?9 ?\d{4}-\d{4}|\([1-9]\d\) ?[2-5]\d{3}-\d{4}"  # Italy; Brazil
     r"|[6-9]\d{4} \d{5}"  # India
-    r"|(?:\(?8\)?|\+7)[ -]?\(?9\d{2}\)?[ -]?\d{3}[ -]?\d{2}[ -]?\d{2}"
+    r"|(?:\(?8\)?|\+7)[ -]?(?:\(\d{3}\)|9\d{2})[ -]?\d{3}[ -]?\d{2}[ -]?\d{2}"
     r"|0?5\d{2}[ -]\d{3}[ -]\d{2}[ -]?\d{2}"  # Russia; Turkey
-    rf"|08[1-9]\d{{7,9}}|08\d{{2}}([- ])\d{{4}}\4\d{{3,5}}){_NO_UNIT}"  # Indonesia
+    rf"|08[1-9]\d{{7,9}}|08\d{{2}}([- ])\d{{4}}\5\d{{3,5}}){_NO_UNIT}"  # Indonesia
+)
+# In groups after a 0 or an area code in brackets, as most countries write a number at home; or in one after a 0.
+_GROUPED = re.compile(
+    r"(?<![\d+.,:/-])(?:\(?0[1-9]\d{0,4}\)?[ ./-]{1,3}\d{2,9}|\((?!(?:19|20)\d\d\))\d{2,5}\)[ .-]{0,2}\d{2,9}"
+    r"|0[1-9]\d{8,9})"
+    rf"(?:[ .-]\d{{2,5}}){{0,4}}(?!\d|:\d|/\d){_NO_UNIT}"
 )
 # After its word any number of eight digits or more is one.
 _AFTER_THE_WORD = re.compile(
@@ -44,14 +51,26 @@ _ACCOUNTS = re.compile(
 _NO_PHONE = re.compile(r"(?:송장|택배|등기|주문|조회|상품|order|tracking|注文|追跡|订单)[^\d\n]{0,8}$", re.IGNORECASE)
 
 
+_NO_NUMBER = re.compile(r"0\d[ ./-]\d\d[ ./-](?:19|20)\d\d(?!\d)|01234567")  # a day; a row of keys
+
+
 def _phone(found: re.Match[str]) -> str:
+    """What follows a word for orders and parcels is no phone number."""
+    if _NO_NUMBER.match(found[0]):
+        return found[0]
     return found[0] if _NO_PHONE.search(found.string, max(0, found.start() - 16), found.start()) else _PHONE
+
+
+def _grouped(found: re.Match[str]) -> str:
+    groups = re.findall(r"\d+", found[0])
+    is_one = 9 <= sum(map(len, groups)) <= 12 and max(map(len, groups)) > 2
+    return _phone(found) if is_one else found[0]
 
 
 def mask_foreign_numbers(text: str) -> str:
     """Return the text with marks for phone numbers, and for accounts of foreign banks."""
     if _NINE_DIGITS.search(text):
-        text = _PHONES.sub(_phone, text)
+        text = _GROUPED.sub(_grouped, _PHONES.sub(_phone, text))
     text = _AFTER_THE_WORD.sub(rf"\1{_PHONE}", text)
     return _ACCOUNTS.sub(lambda found: (found["before"] or found["before_sort"] or "") + _ACCOUNT, text)
 

@@ -61,6 +61,7 @@ class Entry:
     records: int = 0
     odd: list[int] = field(default_factory=list)
     people: list[str] = field(default_factory=list)  # whom it names beside those who wrote
+    identified: dict[str, bool] = field(default_factory=dict)  # id of who wrote -> whether it has a name of theirs
     refused: str = ""  # why it is of no use
 
     @property
@@ -83,7 +84,8 @@ class Cache:
         stem = _stem(source)
         try:
             kept = json.loads((self.folder / f"{stem}.json").read_text(encoding="utf-8"))
-            return Entry(**{**kept, "chats": [Chat(**chat) for chat in kept["chats"]]})
+            if not kept["refused"]:  # what was missing may lie beside it by now
+                return Entry(**{**kept, "chats": [Chat(**chat) for chat in kept["chats"]]})
         except (OSError, ValueError, TypeError, KeyError):
             pass
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # nothing in it is masked
@@ -104,6 +106,7 @@ class Cache:
             entry.refused, entry.chats = str(error), []
         entry.system, entry.deleted, entry.broken = counts.system, counts.deleted, counts.broken
         entry.records, entry.odd, entry.people = counts.records, counts.odd, sorted(counts.people)
+        entry.identified = counts.identified
         write_whole(self.folder / f"{stem}.json", _encode(asdict(entry)) + "\n")
         return entry
 

@@ -93,6 +93,9 @@ def test_edits_go_and_what_people_write_stays(text: str, cleaned: str) -> None:
         "Ann, Nora Finch kişisini ekledi",
         "Ann menambahkan Nora Finch",
         "Ann добавила Nora Finch",
+        "Ann добавил(а) Nora Finch",
+        "Ann удалил(а) Nora Finch",
+        "Annがグループ名を変更しました",
         "AnnがNora Finchを追加しました",
         "Ann添加了Nora Finch",
     ],
@@ -103,6 +106,7 @@ def test_lines_of_the_app_in_every_language(tmp_path: Path, line: str, mark: str
     _, messages, counts = parse(tmp_path / "a.txt", content)
     assert [(sender, text) for _, sender, text in messages] == [("Ann", "hi"), ("Bob", "hello")]
     assert counts.system == 1 and "Ann" in counts.people
+    assert not any("グループ" in name for name in counts.people)
     if "Nora" in line:
         assert "Nora Finch" in counts.people
 

@@ -179,6 +179,27 @@ def test_chats_in_blocks(tmp_path: Path, app: str, newline: str) -> None:
     assert people <= counts.people and (counts.system, counts.deleted) == left_out
 
 
+@pytest.mark.parametrize(
+    "line", ["00:58:0{}\t{}:\t{}\n", "00:58:0{}\t From  {} : {}\n", "00:58:0{} From {} to Everyone: {}\n"]
+)
+def test_zooms_recordings_and_older_chats(tmp_path: Path, line: str) -> None:
+    said = [("Alex K", "it depends: on you"), ("Wheezy", "Did  you?"), ("Alex K", "yes")]
+    content = "".join(line.format(second, *one) for second, one in enumerate(said))
+    name, messages, _ = parse(tmp_path / "a.txt", content)
+    assert name.startswith("Zoom") and [(sender, text) for _, sender, text in messages] == said
+
+
+@pytest.mark.parametrize("stamp", ["12.01.2026 15:04", "2026-01-12 15:04", "01/12/2026 3:04 PM", "2026. 1. 12. 15:04"])
+def test_discords_dates_are_in_the_order_of_their_country(tmp_path: Path, stamp: str) -> None:
+    blocks = "".join(f"[{stamp}] {who}\n" + "긴 글\n" * 11 + "\n" for who in ("tomr", "nora_f"))
+    name, messages, _ = parse(tmp_path / "a.txt", blocks)
+    assert name == "Discord, text"
+    assert [(time, sender) for time, sender, _ in messages] == [
+        ("2026-01-12 15:04", "tomr"),
+        ("2026-01-12 15:04", "nora_f"),
+    ]
+
+
 def test_discord_with_hardly_any_header_and_no_preamble_is_still_discord(tmp_path: Path) -> None:
     content = "".join(f"[01/{day}/2026 3:04 PM] tomr\n{LONG}\n{LONG}\n\n" for day in (12, 13, 14))
     name, messages, _ = parse(tmp_path / "a.txt", content)

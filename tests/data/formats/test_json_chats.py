@@ -196,7 +196,7 @@ CASES: dict[str, tuple[str, Any, list[tuple[str, str, str]], set[str]]] = {
     "slackdump": (
         "Slack",
         SLACKDUMP,
-        [(LOCAL[0], "U1", "up"), (LOCAL[1], "U2", "reply"), (LOCAL[2], "Nora Finch", "ask Nora Finch please")],
+        [(LOCAL[0], "Nora Finch", "up"), (LOCAL[1], "U2", "reply"), (LOCAL[2], "Nora Finch", "ask Nora Finch please")],
         {"Nora Finch"},
     ),
     "signal": (
@@ -277,16 +277,7 @@ USERS = [{"id": "U2", "name": "lee", "profile": {"real_name": "이가온", "disp
 @pytest.mark.parametrize("zipped", [False, True])
 def test_slacks_people_stand_beside_its_channels(tmp_path: Path, zipped: bool) -> None:
     days = {"general/2026-01-12.json": [slack("U2", "둘"), slack("U1", "<@U2> 그래 가온아")], "users.json": USERS}
-    raw = tmp_path / "raw"
-    raw.mkdir()
-    if zipped:
-        with zipfile.ZipFile(raw / "export.zip", "w") as archive:
-            for name, content in days.items():
-                archive.writestr(name, json.dumps(content))
-    else:
-        for name, content in days.items():
-            (raw / name).parent.mkdir(exist_ok=True)
-            (raw / name).write_text(json.dumps(content))
+    raw = slack_export(tmp_path / "raw", days, zipped)
     found = {source.name.rpartition("/")[2]: source for source in find([raw])[0]}
     counts = Counts()
     messages = list(detect(found["2026-01-12.json"]).format.messages(found["2026-01-12.json"], counts))
@@ -298,10 +289,75 @@ def test_slacks_people_stand_beside_its_channels(tmp_path: Path, zipped: bool) -
     assert "<NAME> 그래 <NAME>아" in texts and "가온" not in texts and not any("not used" in line for line in told)
 
 
-def test_slack_without_any_name_is_refused(tmp_path: Path) -> None:
-    bare = {"name": "general", "messages": [slack("U01", "ask Nora Finch please")]}
-    with pytest.raises(DataError, match=r"has ids instead of names.*put the export's users.json beside it"):
-        parse(tmp_path / "a.json", json.dumps(bare))
+def slack_export(raw: Path, files: dict[str, Any], zipped: bool) -> Path:
+    """An export in a folder, in which is an archive or what would be in it."""
+    raw.mkdir()
+    if zipped:
+        with zipfile.ZipFile(raw / "export.zip", "w") as archive:
+            for name, content in files.items():
+                archive.writestr(name, json.dumps(content))
+    for name, content in {} if zipped else files.items():
+        (raw / name).parent.mkdir(exist_ok=True)
+        (raw / name).write_text(json.dumps(content))
+    return raw
+
+
+# As Slack's own exports have it in nearly every message; of a DM of old, of bots and of some apps it is missing.
+PROFILE = {"real_name": "Nora Finch", "display_name": "", "first_name": "Nora", "name": "nfinch", "team": "T0"}
+SHARED = {"author_id": "U03ZZ9XY8", "author_name": "Sora Abe", "text": "see you", "is_msg_unfurl": True}
+WITHOUT_A_LIST = {
+    "general/2026-01-12.json": [
+        slack("U02BB3CD4", "<@U01AB2CD3> joined <#C1|general>", subtype="channel_join", inviter="U01AB2CD3"),
+        slack("U02BB3CD4", "<@U01AB2CD3> is late again, ask Finch"),
+        slack("U01AB2CD3", "no, Nora is here", 60, user_profile=PROFILE, attachments=[SHARED]),
+        slack("U09", "<@U03ZZ9XY8|sora> said nfinch and Abe come", 120, bot_id="B1", bot_profile={"name": "Polly"}),
+    ],
+    "random/2026-01-13.json": [slack("U02BB3CD4", "Finch와 U01AB2CD3는 밥")],
+}
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_slack_without_its_list_of_people_is_read_by_ids_and_profiles(tmp_path: Path, zipped: bool) -> None:
+    raw = slack_export(tmp_path / "raw", WITHOUT_A_LIST, zipped)
+    counts = Counts()
+    sources = {source.name.rpartition("/")[2]: source for source in find([raw])[0]}
+    said = list(detect(sources["2026-01-12.json"]).format.messages(sources["2026-01-12.json"], counts))
+    assert [(one.sender, one.text) for one in said] == [
+        ("U02BB3CD4", "@\u2068Nora Finch\u2069 is late again, ask Finch"),
+        ("Nora Finch", "no, Nora is here"),
+        ("Polly", "@\u2068sora\u2069 said nfinch and Abe come"),
+    ]
+    assert {"Nora Finch", "Nora", "nfinch", "Sora Abe", "sora"} <= counts.people and counts.system == 1
+    told: list[str] = []
+    summary = prepare(raw, tmp_path / "out", report=told.append)
+    texts = "".join(path.read_text() for path in (tmp_path / "out/for-model-training").glob("*.jsonl"))
+    assert summary.messages == 4 and not any(name in texts for name in ("Finch", "Nora", "nfinch", "Abe", "sora"))
+    assert "without a name: 1 of Slack's ids (U02BB3CD4); whoever" in "\n".join(told)
+
+
+@pytest.mark.parametrize("name", ["users.json", "users-T0123ABC.json"])
+def test_slack_without_any_name_is_refused_until_there_is_one(tmp_path: Path, name: str) -> None:
+    polly = slack("U9", "*Joe* has a polly", bot_id="B1", bot_profile={"name": "Polly"})  # a bot's name is nobody's
+    said = [slack("U2", "ask 이가온 please"), slack("U3", "네"), polly]
+    raw = slack_export(tmp_path / "raw", {"C1.json": {"channel_id": "C1", "name": "general", "messages": said}}, False)
+    with pytest.raises(DataError, match="none of the files"):
+        prepare(raw, tmp_path / "out", report=(told := list[str]()).append)
+    refusal = "has ids and nobody's name, so names could not be masked; put the export's users.json beside it"
+    assert refusal in "\n".join(told)
+    (raw / name).write_text(json.dumps(USERS))
+    assert prepare(raw, tmp_path / "out", report=told.append).messages == 3, "what was missing is there"
+    assert "이가온" not in "".join(path.read_text() for path in (tmp_path / "out").glob("for-model-training/*"))
+    assert "1 of Slack's ids (U3)" in "\n".join(told)
+
+
+def test_what_slackdump_has_twice_is_said_once_and_channels_are_nobody(tmp_path: Path) -> None:
+    both = slack("U2", "also to the channel", 60, subtype="thread_broadcast", user_profile={"real_name": "Lee"})
+    export = {"messages": [slack("U1", "up", slackdump_thread_replies=[both]), both]}
+    _, messages, _ = parse(tmp_path / "C1.json", json.dumps(export))
+    assert [text for _, _, text in messages] == ["up", "also to the channel"]
+    channels = [{"id": "C1", "name": "general", "creator": "U1", "members": ["U1"]}]
+    name, _, counts = parse(tmp_path / "channels.json", json.dumps(channels))
+    assert name == COMPANION and not counts.people, "or the word general would be masked"
 
 
 @pytest.mark.parametrize(
@@ -314,6 +370,14 @@ def test_slack_without_any_name_is_refused(tmp_path: Path) -> None:
             {"user": {"id": 1, "display_name": "서나율"}, "body": "도담아"},
             {"user": {"display_name": "박도담"}, "body": "나율이"},
         ],
+        [
+            {"author": {"id": "1", "global_name": "서나율", "username": "nayul90"}, "content": "도담아"},
+            {"author": {"id": "2", "global_name": "박도담", "username": "dodam"}, "content": "나율이"},
+        ],
+        [
+            {"talker": {"nickname": "서나율"}, "content": "도담아"},
+            {"talker": {"nickname": "박도담"}, "content": "나율이"},
+        ],
         [{"보낸사람": "서나율", "메시지": "도담아"}, {"보낸사람": "박도담", "메시지": "나율이"}],
         [{"nick_name": "서나율", "content": "도담아"}, {"nick_name": "박도담", "content": "나율이"}],
     ],
@@ -321,8 +385,9 @@ def test_slack_without_any_name_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("as_list", [False, True])
 def test_who_wrote_is_found_under_any_usual_name(tmp_path: Path, lines: list[dict[str, Any]], as_list: bool) -> None:
     content = json.dumps(lines) if as_list else "\n".join(map(json.dumps, lines))
-    _, messages, _ = parse(tmp_path / "a.txt", content)
+    _, messages, counts = parse(tmp_path / "a.txt", content)
     assert messages == [("", "서나율", "도담아"), ("", "박도담", "나율이")]
+    assert counts.people >= ({"nayul90", "dodam"} if "username" in content else set())
 
 
 def test_a_field_that_may_be_people_is_refused_and_labels_are_not(tmp_path: Path) -> None:

@@ -57,6 +57,8 @@ def test_names_before_texts_in_any_shape_are_refused(tmp_path: Path, shape: str)
         ("{name}  3:04 PM\n{text}\n", "Slack's export or slackdump"),
         ("2026-01-12 15:04:05 {name}(123456)\n{text}\n\n", "looks like QQ; make a CSV"),
         ("{name} 오후 3:04\n{text}\n", "KakaoTalk's own export"),
+        ("2026년 1월 12일 오후 3:04 {name} {text}\n", "looks like Band in a form that does not say where a name ends"),
+        ("2026.01.12 15:04 {name}\n{text}\n", "copied from Band; use Band's own export"),
         ("<{name}> {text}\n", "docs/your-data.md lists them"),
     ],
 )

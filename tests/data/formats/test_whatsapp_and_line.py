@@ -159,3 +159,35 @@ def test_a_quote_that_is_not_closed_ends_with_its_line(tmp_path: Path) -> None:
     lines = ["2015/12/25 Fri", '10:00\tAnn\t"hello', *(f'10:{m:02d}\tBob\tmessage {m}, 24"' for m in range(1, 9))]
     _, messages, _ = parse(tmp_path / "a.txt", "\n".join(lines))
     assert [text for _, _, text in messages] == ['"hello', *(f'message {m}, 24"' for m in range(1, 9))]
+
+
+BAND = """2025년 12월 8일 오전 12:05:34 | 15 | 범유라:@박도담 안녕: 왔어?
+2025년 12월 8일 오후 10:54:박도담:유라야 http://a.com/b
+
+둘째 줄 10:55: 끝
+2025년 12월 8일 오후 10:55:박도담님이 임아라님을 초대했습니다.
+2025년 12월 8일 오후 10:56:박도담:
+2025년 12월 9일 오후 1:00:12학번 서나율:삭제된 메시지입니다.
+2025년 12월 9일 오후 1:01:12학번 서나율:사진
+"""
+
+
+@pytest.mark.parametrize("ends", ["\n", "\r\n"])
+def test_band(tmp_path: Path, ends: str) -> None:
+    name, messages, counts = parse(tmp_path / "a.txt", BAND.replace("\n", ends), "utf-8-sig")
+    assert name == "Band"
+    assert messages == [
+        ("2025-12-08 00:05", "34 | 15 | 범유라", "@박도담 안녕: 왔어?"),
+        ("2025-12-08 22:54", "박도담", "유라야 http://a.com/b\n\n둘째 줄 10:55: 끝"),
+        ("2025-12-08 22:56", "박도담", ""),
+        ("2025-12-09 13:01", "12학번 서나율", "사진"),
+    ]
+    assert (counts.system, counts.deleted, counts.broken, counts.odd) == (1, 1, [], [])
+    assert counts.people >= {"박도담", "임아라"}
+
+
+def test_band_after_kakaotalk_in_one_file(tmp_path: Path) -> None:
+    kakao = "2025년 12월 7일 오후 1:18, 서나율 : 카톡\n" * 6 + "2025년 12월 7일 오후 1:19, 박도담님이 나갔습니다.\n"
+    name, messages, counts = parse(tmp_path / "a.txt", kakao + BAND)
+    assert name == "KakaoTalk Android, Korean" and counts.system == 2
+    assert [sender for _, sender, _ in messages][5:8] == ["서나율", "34 | 15 | 범유라", "박도담"]

@@ -30,7 +30,7 @@ def believe_all() -> None:
     from peer.state.agreement import Agreement
     from peer.state.answers import Answers
 
-    def all_of_it(self: Agreement, peers: Sequence[str], parts: Any) -> list[float]:
+    def all_of_it(self: Agreement, peers: Sequence[str], parts: Any, weights: Any) -> list[float]:
         return [1.0] * len(peers)
 
     Agreement.shares = all_of_it  # type: ignore[method-assign]

@@ -158,7 +158,8 @@ class AgreeingRunner(AllReduceRunner):
         parts, payloads = torch.empty(len(gives), PART), list(came.values())
         for part, index in zip(parts, gives):
             decode(payloads[index], self._bits[peers[index]], part)
-        shares = self._agreement.shares([peers[index].to_base58() for index in gives], parts)
+        names = [peers[index].to_base58() for index in gives]
+        shares = self._agreement.shares(names, parts, [weights[index] for index in gives])
         counted = torch.tensor([weights[index] * (share > 0) for index, share in zip(gives, shares)])
         mean = (counted * torch.tensor(shares)) @ parts / counted.sum()
         payload = torch.empty(payload_bytes(PART, self._mean_bits), dtype=torch.uint8)

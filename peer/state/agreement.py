@@ -9,7 +9,9 @@ A reducer sees everybody's numbers of its parts. Of two contributions it takes t
   the opposite.
 
 Both are small near the end of training, when most of a movement is noise. So nobody is measured by a fixed bar: the
-median of the group is the measure, and what earlier parts and exchanges have said counts as well. Of two peers neither
+median of the group is the measure, and what earlier parts and exchanges have said counts as well. How long a
+contribution may be, and whether it is the opposite in one part alone, is told by the cosine of this part: what a peer
+gave elsewhere or before does not excuse it (docs/log.md, "long and next to nothing in common"). Of two peers neither
 is the measure of the other (`peer/outer/pair.py`). What honest devices and bad ones have in these figures was measured
 first: docs/log.md, "averages that one bad member cannot ruin". Krum (arXiv 1703.02757) and FLTrust (arXiv 2012.13995)
 look for the same agreement, by distances and with a trusted root.
@@ -29,11 +31,15 @@ from torch import Tensor
 from peer.state.codec import BLOCK
 
 LONGEST = 4.0  # times the median length of the group: what is longer is made as short
+NOT_AGREED = 1.5  # the same, for its weight, of one that does not go where the others go: honest ones had 1.27
+AGREED = 0.9  # of the group's cosine: who has it may be as long as LONGEST
 LONGEST_BLOCK = 8.0  # the same of a block, in usual ones of that median: honest ones had 2.7 at most (docs/log.md)
 OPPOSED = 0.6  # times the group's cosine, below zero: who is there undoes what the others learn
 LEAST_OPPOSED = 0.03  # a cosine of that at least, below zero
+LEAST_UNDONE = 0.06  # the same in one part alone, where honest ones had got down to 0.04
 UNLIKE = 0.02  # of the group's likeness beyond chance: who has less says nothing of what the others learn
 DEVIATIONS = 2.0  # of chance, by which it must be less
+DEVIATIONS_AGREED = 3.0  # of chance, above which the group's cosine must be: its members agree
 KEPT = 0.8  # of what was seen so far that still counts beside the next exchange
 FEWEST_BLOCKS = 16  # that moved, in a part: of fewer, chance says as much as the peers
 STILL = 1e-6  # of the mean square of a part: a block of less has not moved
@@ -73,6 +79,39 @@ def shortened(blocks: Tensor, moved: Tensor) -> list[float]:
         min(1.0, LONGEST * usual / length, LONGEST_BLOCK * usual_block / block) if length else 1.0
         for length, block in zip(lengths, longest)
     ]
+
+
+def supported(cosines: list[list[float]], lengths: list[float], weights: Sequence[float], blocks: float) -> list[float]:
+    """Return the share of each of three or more contributions to one part at which the others bear its length out.
+
+    Noise takes part in the length and not in the cosine. So the length that is allowed falls with the square of the
+    cosine, down to what is usual; the noise in a contribution is then never twice as long as is usual. A fast device
+    among slow ones whose learning rates still rise is much longer than they are, and goes where they go. What plainly
+    undoes the part has a share of 0, but never half of the group. Where the members do not agree, all have 1.
+
+    :param cosines: (n, n) of this part alone
+    :param weights: in the mean: fewer sequences are a shorter way, whose steps are longer by up to the root of that
+    :param blocks: that the cosines are of
+    """
+    cosine = _medians(cosines)
+    common = median(cosine)
+    if common < DEVIATIONS_AGREED / math.sqrt(blocks * BLOCK):
+        return [1.0] * len(cosine)
+    shares = []
+    for own, length, weight in zip(cosine, lengths, weights):
+        usual = median(other * max(1.0, math.sqrt(more / weight)) for other, more in zip(lengths, weights))
+        times = max(NOT_AGREED, LONGEST * min(1.0, max(0.0, own) / (AGREED * common)) ** 2)
+        shares.append(min(1.0, times * usual / length) if length else 1.0)
+    undoing = [index for index, own in enumerate(cosine) if own < -max(LEAST_UNDONE, OPPOSED * common)]
+    if 2 * len(undoing) < len(cosine):
+        shares = [0.0 if index in undoing else share for index, share in enumerate(shares)]
+    return shares
+
+
+def _medians(pairs: list[list[float]]) -> list[float]:
+    """Return the median of the figures of each with the others, of the figures (n, n) of all pairs."""
+    members = range(len(pairs))
+    return [median_high(pairs[i][j] for j in members if j != i) for i in members]
 
 
 def comparable(moved: Tensor) -> list[int]:
@@ -135,13 +174,14 @@ class Agreement:
             )
         return Look(cosine, likeness, blocks)
 
-    def shares(self, peers: Sequence[str], parts: Tensor) -> list[float]:
+    def shares(self, peers: Sequence[str], parts: Tensor, weights: Sequence[float]) -> list[float]:
         """Return the share of each contribution to a part that counts: 0 where its peer is at odds with the others.
 
-        Of one that is far longer than the others, it is less than 1.
+        Of one that is longer than the others bear out, it is less than 1.
 
-        :param peers: ids of those that give, all with some weight
+        :param peers: ids of those that give
         :param parts: (n, N) float32, what they give
+        :param weights: of each in the mean, above 0
         """
         if len(peers) < 2:
             return [1.0] * len(peers)
@@ -155,6 +195,10 @@ class Agreement:
             return shares
         cosines, likenesses, common = figures(parts if len(members) == len(peers) else parts[members])
         names = [peers[index] for index in members]
+        lengths = blocks[members].norm(dim=1).tolist()
+        borne_out = supported(cosines.tolist(), lengths, [weights[index] for index in members], common)
+        for index, share in zip(members, borne_out):
+            shares[index] = min(shares[index], share)
         with self._lock:
             out = at_odds(*self._with_what_was_seen(names, cosines.tolist(), likenesses.tolist(), common))
             self.has_judged = True
@@ -198,12 +242,11 @@ def at_odds(cosines: list[list[float]], likenesses: list[list[float]], blocks: f
     :param blocks: that they are of
     """
     members = range(len(cosines))
-    cosine = [median_high(cosines[i][j] for j in members if j != i) for i in members]
-    likeness = [median_high(likenesses[i][j] for j in members if j != i) - 1 for i in members]
+    cosine, likeness = _medians(cosines), [value - 1 for value in _medians(likenesses)]
     common, alike = median(cosine), median(likeness)
     chance = math.sqrt(2 / blocks)  # the deviation of a likeness of random numbers
     opposed = max(LEAST_OPPOSED, OPPOSED * common)
-    agreed = common > 3 / math.sqrt(blocks * BLOCK)
+    agreed = common > DEVIATIONS_AGREED / math.sqrt(blocks * BLOCK)
     out = frozenset(
         i for i in members if (agreed and cosine[i] < -opposed) or likeness[i] + DEVIATIONS * chance < UNLIKE * alike
     )

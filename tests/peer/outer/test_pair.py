@@ -26,7 +26,7 @@ def decoded(numbers: Tensor, bits: int) -> Tensor:
 def exchange(pair: Pair, own: Tensor, other: Tensor, bits: int = COARSE, peer: str = BEN) -> None:
     agreement = Agreement()
     agreement.begin()
-    agreement.shares(["us", peer], torch.stack([decoded(own, COARSE), decoded(other, bits)]))
+    agreement.shares(["us", peer], torch.stack([decoded(own, COARSE), decoded(other, bits)]), [1.0, 1.0])
     if agreement.look is not None:
         pair.exchanged(peer, agreement.look, lambda: [own[:1]])
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 import torch
 from torch import Tensor
 
-from peer.state.agreement import LONGEST, LONGEST_BLOCK, Agreement, at_odds, capped, figures
+from peer.state.agreement import LONGEST, LONGEST_BLOCK, NOT_AGREED, Agreement, at_odds, capped, figures
 from peer.state.codec import BLOCK
 from tests.peer.movement import NUMBERS, movement, random
 
@@ -20,9 +22,13 @@ BAD = {
 }
 
 
-def exchange(agreement: Agreement, parts: list[Tensor]) -> list[float]:
+def exchange(agreement: Agreement, parts: list[Tensor], weights: Sequence[float] = (1.0,) * len(PEERS)) -> list[float]:
     agreement.begin()
-    return agreement.shares(PEERS[: len(parts)], torch.stack(parts))
+    return reduce(agreement, parts, weights)
+
+
+def reduce(agreement: Agreement, parts: list[Tensor], weights: Sequence[float] = (1.0,) * len(PEERS)) -> list[float]:
+    return agreement.shares(PEERS[: len(parts)], torch.stack(parts), weights[: len(parts)])
 
 
 @pytest.mark.parametrize("bad", BAD)
@@ -66,6 +72,42 @@ def test_what_is_far_longer_than_the_others_is_made_shorter() -> None:
     shares = exchange(Agreement(), [movement(1), movement(2), movement(3), 10 * movement(4)])
     assert shares[:3] == [1.0] * 3
     assert shares[3] == pytest.approx(LONGEST / 10, rel=0.02)
+
+
+@pytest.mark.parametrize("noise", [3.0, 6.0])
+def test_what_is_long_by_noise_is_made_as_short_as_is_usual(noise: float) -> None:
+    """As seen on a test LAN: four times as long as the others, and next to nothing in common with them."""
+    agreement = Agreement()
+    for number in range(3):
+        honest = [movement(10 * number + peer) for peer in range(1, 4)]
+        noisy = movement(10 * number) + noise * random(number)
+        shares = exchange(agreement, [*honest, 4 * noisy * (honest[0].norm() / noisy.norm())])
+        assert shares[:3] == [1.0] * 3
+        assert shares[3] <= 1.02 * NOT_AGREED / 4
+
+
+def test_who_is_long_and_goes_where_the_others_go_counts_in_full() -> None:
+    """A fast device between two slow ones whose learning rates still rise: it had up to 3.6 times their length."""
+    slow = [movement(1), movement(2)]
+    for weights in [(4.0, 1.0, 1.0), (1.0, 1.0, 1.0)]:
+        assert exchange(Agreement(), [3 * movement(3, signal=0.4), *slow], weights) == [1.0] * 3
+
+
+def test_a_short_way_whose_steps_are_longer_counts_in_full() -> None:
+    """Of a quarter of the sequences: up to twice as long a step, most of it noise."""
+    fast = [movement(1), movement(2), movement(3)]
+    assert exchange(Agreement(), [*fast, 2 * movement(4, signal=0.05)], (4.0, 4.0, 4.0, 1.0)) == [1.0] * 4
+    assert exchange(Agreement(), [*fast, 2 * movement(4, signal=0.05)])[3] < 0.8
+
+
+def test_who_undoes_one_part_alone_does_not_count_there() -> None:
+    """However honest it is in the other parts, and was before."""
+    agreement = Agreement()
+    for number in range(4):
+        assert exchange(agreement, [movement(10 * number + peer) for peer in range(4)]) == [1.0] * 4
+    for _ in range(2):
+        assert reduce(agreement, [movement(50), movement(51), movement(52), -movement(53)]) == [1.0] * 3 + [0.0]
+        assert reduce(agreement, [movement(60 + peer) for peer in range(4)]) == [1.0] * 4
 
 
 def in_one_block(seed: int) -> Tensor:

@@ -30,6 +30,10 @@ class LeavingOut:
         :param known: of those that have moved the anchor with us
         """
         findings, pair = self._exchanging.findings, self._exchanging.pair
+        complaints = self._process.averager.complaints()
+        for peer, _ in complaints:
+            findings.left_out(peer)  # our notice says so: who reduced no part of it has not seen it
+        yield from happened(self._peers.shun(complaints))
         self._exchanging.look_at_others(me, lambda: snapshot(self._state.inner.parameters))
         yield from self._leave_out(findings.to_leave_out(self._peers.others, known), UNDOES)
         yield from self._leave_out(self._exchanging.take_complaints(), TOO_MUCH)

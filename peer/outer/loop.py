@@ -115,7 +115,6 @@ class BackgroundOuterLoop:  # attributes: all parts that move the anchor, and wh
         self._newcomers.took(view.took)
         self._newcomers.hold_up(False)
         self.network.know(self._known)
-        yield from happened(self._peers.shun(self._process.averager.complaints()))
         yield from self._leaving_out.look(self._me.peer, self._known)
         if self._leaving_out.has_parted():
             self._shared_from = None

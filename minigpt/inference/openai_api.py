@@ -8,15 +8,16 @@ import time
 from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import product
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
 from uuid import uuid4
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from minigpt import START
 from minigpt.checkpoint import Checkpoint
 from minigpt.inference.decoding import InferenceModel
-from minigpt.inference.prompts import as_learnt, encode_message, encode_prompt, first_line
+from minigpt.inference.prompts import PromptError, as_learnt, encode_message, encode_prompt, first_line
 from minigpt.inference.sampling import Sampling, generate, stream_text
 
 MAX_TOKENS = 100  # of an answer, where the request doesn't say
@@ -43,7 +44,15 @@ class StreamOptions(BaseModel):
     include_usage: bool | None = None
 
 
+class Prompt(NamedTuple):
+    """What the model goes on from: ids, the last `seq_len` at most, and the text that the answer begins with."""
+
+    ids: list[int]
+    echo: str = ""
+
+
 StopText = Annotated[str, Field(min_length=1, max_length=200)]
+TokenIds = Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], Field(min_length=1)]
 
 
 class GenerationRequest(BaseModel):
@@ -55,7 +64,7 @@ class GenerationRequest(BaseModel):
     chunk: ClassVar[str]  # what a part of it is called in a stream
 
     model: str
-    max_tokens: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    max_tokens: Annotated[int, Field(ge=-1, le=1_000_000)] | None = None  # -1, as llama.cpp's clients say it: none
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     top_p: Annotated[float, Field(ge=0, le=1)] | None = None
     n: Annotated[int, Field(ge=1, le=128)] | None = None
@@ -63,10 +72,23 @@ class GenerationRequest(BaseModel):
     stop: StopText | Annotated[list[StopText], Field(max_length=4)] | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
+    logprobs: Any = None
+    top_logprobs: Any = None
+
+    @field_validator("logprobs", "top_logprobs")
+    @classmethod
+    def _asks_for_no_log_probabilities(cls, wanted: Any) -> Any:
+        """Refuse what this server does not give: passed over, it would be missed far from here."""
+        if wanted is not None and wanted is not False:
+            raise PydanticCustomError("not_given", "log probabilities are not given here; leave it out, or null")
+        return wanted
 
     def limit(self) -> int:
         """Return how many tokens an answer has at the most."""
-        return self.max_tokens or MAX_TOKENS
+        return MAX_TOKENS if self.max_tokens in (None, -1) else self.max_tokens
+
+    def check(self, loaded: LoadedModel) -> None:
+        """Raise PromptError where the model cannot read the prompt."""
 
     def sampling(self, choice: int) -> Sampling:
         """Return how the tokens of one of the `n` choices are drawn: with a seed, each choice by one of its own."""
@@ -79,15 +101,41 @@ class CompletionRequest(GenerationRequest):
 
     prefix, whole, chunk = "cmpl", "text_completion", "text_completion"
 
-    prompt: str | Annotated[list[str], Field(min_length=1, max_length=128)]
-    echo: Literal[False] | None = None  # what would be another answer is refused, not passed over
-    best_of: Literal[1] | None = None
+    prompt: (
+        str
+        | Annotated[list[str], Field(min_length=1, max_length=128)]
+        | TokenIds
+        | Annotated[list[TokenIds], Field(min_length=1, max_length=128)]
+    )
+    echo: bool | None = None
+    best_of: Literal[1] | None = None  # what would be another answer is refused, not passed over
+    suffix: Literal[""] | None = None
 
-    def encode(self, loaded: LoadedModel) -> list[list[int]]:
-        """Return the ids of every prompt, each the last `seq_len` at most."""
-        prompts = [self.prompt] if isinstance(self.prompt, str) else self.prompt
-        texts = (as_learnt(prompt, loaded.checkpoint) for prompt in prompts)
-        return [encode_prompt(text, loaded.tokenizer)[-loaded.model.seq_len :] for text in texts]
+    def prompts(self) -> list[str | list[int]]:
+        """Return every prompt, a text or token ids."""
+        if isinstance(self.prompt, str):
+            return [self.prompt]
+        if isinstance(self.prompt[0], int):
+            return [[id for id in self.prompt if isinstance(id, int)]]
+        return [prompt for prompt in self.prompt if not isinstance(prompt, int)]
+
+    def check(self, loaded: LoadedModel) -> None:
+        vocab_size = loaded.tokenizer.get_piece_size()
+        for prompt in self.prompts():
+            if not isinstance(prompt, str) and max(prompt) >= vocab_size:
+                raise PromptError(f"prompt: there is no token {max(prompt)}: the model has {vocab_size:,}, from 0 on")
+
+    def encode(self, loaded: LoadedModel) -> list[Prompt]:
+        """Return the prompts as the model takes them; token ids begin a text, whether they say so or not."""
+        encoded = []
+        for prompt in self.prompts():
+            if isinstance(prompt, str):
+                ids, text = encode_prompt(as_learnt(prompt, loaded.checkpoint), loaded.tokenizer), prompt
+            else:
+                ids = prompt if prompt[0] == START else [START, *prompt]
+                text = "".join(stream_text(loaded.tokenizer, prompt)) if self.echo else ""
+            encoded.append(Prompt(ids[-loaded.model.seq_len :], text if self.echo else ""))
+        return encoded
 
     def answer(self, texts: Iterator[str]) -> Iterator[str]:
         """Yield the part of the model's text that is the answer: all of it."""
@@ -113,7 +161,15 @@ class Message(BaseModel):
     """A message of whatever role: the model has learnt from a group's chat, in which nobody has one."""
 
     role: str
-    content: str | list[TextPart] | None  # null in one that called a tool
+    content: str | list[TextPart] | None = None  # null, or not there, in one that called a tool
+    tool_calls: list[Any] | None = None
+    function_call: Any = None  # the older name
+
+    @model_validator(mode="after")
+    def _has_content_or_calls(self) -> Self:
+        if "content" not in self.model_fields_set and not self.tool_calls and self.function_call is None:
+            raise PydanticCustomError("no_content", "content is required where there are no tool_calls")
+        return self
 
     def text(self) -> str:
         """Return the content, its parts a line each."""
@@ -131,11 +187,11 @@ class ChatCompletionRequest(GenerationRequest):
     def limit(self) -> int:
         return self.max_completion_tokens or super().limit()
 
-    def encode(self, loaded: LoadedModel) -> list[list[int]]:
-        """Return the ids of all that was said, the last `seq_len` at most, as the one prompt."""
-        texts = (as_learnt(message.text(), loaded.checkpoint) for message in self.messages)
+    def encode(self, loaded: LoadedModel) -> list[Prompt]:
+        """Return all that was said as the one prompt; calls of tools have said nothing."""
+        texts = (as_learnt(text, loaded.checkpoint) for message in self.messages if (text := message.text()))
         ids = [id for text in texts for id in encode_message(text, loaded.tokenizer)]
-        return [[START, *ids][-loaded.model.seq_len :]]
+        return [Prompt([START, *ids][-loaded.model.seq_len :])]
 
     def answer(self, texts: Iterator[str]) -> Iterator[str]:
         return first_line(texts)
@@ -192,10 +248,10 @@ class Reply:
         request, stop = self.request, self.request.stop
         stops = [stop] if isinstance(stop, str) else stop or []
         prompts = request.encode(self.loaded)
-        self.prompt_tokens = sum(map(len, prompts))
-        for index, (ids, choice) in enumerate(product(prompts, range(request.n or 1))):
+        self.prompt_tokens = sum(len(prompt.ids) for prompt in prompts)
+        for index, ((ids, echo), choice) in enumerate(product(prompts, range(request.n or 1))):
             self.finish_reason = "stop"
-            yield Part(index, first=True)
+            yield Part(index, echo, first=True)
             texts = stream_text(self.loaded.tokenizer, self.answer_ids(ids, request.sampling(choice)))
             for text in until_stop(request.answer(texts), stops):
                 yield Part(index, text)

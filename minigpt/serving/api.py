@@ -1,8 +1,8 @@
 """OpenAI's API under /v1, for whatever application mounts its routes.
 
 Answers /v1/models, /v1/completions and /v1/chat/completions, at once or as a stream. What such a small model has no use
-for in a request (tools, penalties, log probabilities) is passed over. One thread computes, a token of every request in
-turn, and nothing is computed for a client that has left.
+for in a request (tools, penalties) is passed over; what would be missed in the answer (log probabilities) is refused.
+One thread computes, a token of every request in turn, and nothing is computed for a client that has left.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from minigpt.serving.current_model import CurrentModel
 
 BODY_BYTES = 1_000_000  # of a request, and far more than a model looks back over
+MEANT = ("too_long", "too_short", "greater_than_equal")  # errors of a field that has a right form, as it was meant
 BODY_SECONDS = 10.0  # for a request to arrive
 
 
@@ -36,7 +37,7 @@ def invalid(error: ValidationError) -> Refusal:
     Where a field takes a text or a list, pydantic says what is wrong with it as either: what is deepest is meant.
     """
     errors = error.errors(include_url=False, include_input=False)
-    worst = max(errors, key=lambda error: (len(error["loc"]), error["type"] == "too_long"))
+    worst = max(errors, key=lambda error: (len(error["loc"]), error["type"] in MEANT))
     names = [str(name) for name in worst["loc"] if isinstance(name, int) or (name.isidentifier() and name != "str")]
     text = f"{'.'.join(names)}: {worst['msg']}" if names else worst["msg"]
     return Refusal(400, text, param=names[0] if names else None)
@@ -114,6 +115,7 @@ class Api:
         body = await read_body(request, BODY_BYTES, BODY_SECONDS)
         loaded = await asyncio.to_thread(self.load)
         from minigpt.inference.openai_api import ChatCompletionRequest, CompletionRequest, Reply  # torch is here by now
+        from minigpt.inference.prompts import PromptError
 
         kind = ChatCompletionRequest if chat else CompletionRequest
         try:
@@ -122,6 +124,10 @@ class Api:
             raise invalid(error) from None
         if asked.model != loaded.name:
             raise no_such_model(asked.model, [loaded.name])
+        try:
+            asked.check(loaded)
+        except PromptError as error:
+            raise Refusal(400, str(error), param="prompt") from None
         reply = Reply(asked, loaded)
         parts = self._computed(reply.parts(), request)
         if asked.stream:

@@ -17,6 +17,7 @@ from rich.table import Column
 from data.terminal import as_called
 from peer.device.event_log import EventLog, KnownLine
 
+MARGINS = (4, 2)  # light modules around a QR code: as the standard has it, and as few as cameras still take
 LINE_SECONDS = 60.0  # between two lines of how far a round is, where nobody watches
 
 
@@ -96,11 +97,15 @@ class Display:
 
     def _draw(self, text: str) -> None:
         """Draw a QR code where the terminal can show one."""
-        drawing = io.StringIO()
-        segno.make(text, micro=False).terminal(drawing, compact=True)
-        wide_enough = self._console.width > drawing.getvalue().index("\n")
-        if self._console.is_terminal and self._console.encoding.startswith("utf") and wide_enough:
-            self._console.print(drawing.getvalue(), style="bright_white on black")  # whatever the terminal's own are
+        if not (self._console.is_terminal and self._console.encoding.startswith("utf")):
+            return
+        code = segno.make(text, micro=False)
+        for margin in MARGINS:
+            if code.symbol_size(border=margin)[0] < self._console.width:
+                drawing = io.StringIO()
+                code.terminal(drawing, border=margin, compact=True)
+                self._console.print(drawing.getvalue(), style="bright_white on black")  # whatever the terminal's are
+                return
 
     @contextmanager
     def training(self) -> Iterator[None]:

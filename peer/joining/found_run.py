@@ -35,7 +35,7 @@ RECOUNTS = 20  # looks at the board before the state is written; the view is at 
 def found(presence: Presence, wanted: Wanted) -> Run | None:
     """Prepare what is missing and write the state of round 0; return None if somebody else founds or trains after all.
 
-    Raises JoinError, DataError, TokenizerError, OutOfMemory, CheckpointError and Stopped.
+    Raises JoinError, DataError, DatasetError, TokenizerError, OutOfMemory, CheckpointError and Stopped.
     """
     presence.announce(role=Role.FOUNDING)
     presence.refresh()

@@ -14,7 +14,7 @@ from peer.device.event_log import KnownLine
 from peer.joining.errors import JoinError
 from peer.joining.find_run import come_back, join_or_found
 from peer.joining.found_run import found
-from peer.joining.prepare_text import has_text
+from peer.joining.prepare_text import has_text, is_enough_text
 from peer.joining.presence import Presence
 from peer.joining.run import Run, keep_tokenizer
 from peer.joining.take_state import take_run
@@ -27,7 +27,7 @@ from peer.swarm.membership import Start
 def join(presence: Presence, wanted: Wanted) -> Run:
     """Lead this device from its start to a run with text to train on. Waits where it must, and says for what.
 
-    Raises JoinError, DataError, TokenizerError, OutOfMemory, CheckpointError and Stopped.
+    Raises JoinError, DataError, DatasetError, TokenizerError, OutOfMemory, CheckpointError and Stopped.
     """
     newest = checkpoint.newest(wanted.checkpoints, wanted.run, report=presence.say)
     if is_ejected(presence.network.household, presence.network.peer):
@@ -57,4 +57,5 @@ def resume(presence: Presence, wanted: Wanted, newest: Checkpoint) -> Run:
     presence.say(KnownLine(text, "goes_on_with", run_id=progress.run_id, round=progress.round))
     text_is_here = has_text(presence, settings, wanted.run_folder)
     tokenizer_model = keep_tokenizer(newest.folder / TOKENIZER, wanted.run_folder)
+    text_is_here = text_is_here and is_enough_text(presence, settings, tokenizer_model)
     return Run(settings, tokenizer_model, newest, "resumed", text_is_here)

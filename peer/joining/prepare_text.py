@@ -10,7 +10,9 @@ from data.errors import DataError
 from data.prepare import holds_out_too_little, prepare, prepared_from, prepared_with
 from minigpt.checkpoint import Checkpoint
 from minigpt.checkpoint.manifest import TOKENIZER
+from minigpt.encoding import DatasetError
 from minigpt.settings import DatasetSettings, Settings, TokenizerSettings
+from peer.joining.enough_text import check_enough_text, is_little
 from peer.joining.errors import JoinError
 from peer.joining.presence import Presence
 from peer.joining.shared_text import RAW, kept_text, only_samples
@@ -36,6 +38,16 @@ def has_text(presence: Presence, settings: Settings, run_folder: Path) -> bool:
     return True
 
 
+def is_enough_text(presence: Presence, settings: Settings, tokenizer_model: Path) -> bool:
+    """Return whether there is something to learn in this device's text; if not, say so once. Raises DatasetError."""
+    try:
+        check_enough_text(settings, tokenizer_model)
+    except DataError as error:
+        presence.say_once(str(error))
+        return False
+    return True
+
+
 def prepare_text(settings: Settings, report: Callable[[str], None]) -> None:
     """Clean `data/raw` as the run does, if there is no training text yet or one that was prepared otherwise.
 
@@ -52,6 +64,8 @@ def prepare_text(settings: Settings, report: Callable[[str], None]) -> None:
         if found == settings.data and is_made_of_raw(settings) and holds_out_too_little():
             report("too little text is held out here to judge by: cutting the texts anew")
             prepare_again(settings, report)
+        if found == settings.data and is_made_of_raw(settings) and is_little(settings):
+            prepare_again(settings, report)  # more may have been put there since
         if found in (None, settings.data):
             return
         report("the texts here were prepared in another way than this run's: preparing them again")
@@ -74,14 +88,14 @@ def prepare_again(settings: Settings, report: Callable[[str], None]) -> None:
 def find_tokenizer(settings: Settings, given: Checkpoint | None, report: Callable[[str], None]) -> Path:
     """Return the tokenizer of the settings; where it is missing, the given checkpoint's, or one that is trained now.
 
-    Raises JoinError and TokenizerError.
+    Raises JoinError and TokenizerError; and DataError and DatasetError where the text is too little to learn from,
+    or no text: then none is left behind that was trained on it.
     """
     path = settings.tokenizer.model_path
-    if path.exists():
-        tokenizer.load(path)
-        return path
-    if given is not None:
-        return given.folder / TOKENIZER
+    if path.exists() or given is not None:
+        found = path if given is None or path.exists() else given.folder / TOKENIZER
+        check_enough_text(settings, found)
+        return found
     if path not in USUAL_TOKENIZERS:
         raise JoinError(
             f"tokenizer.model_path is {path}, which does not exist. "
@@ -91,6 +105,13 @@ def find_tokenizer(settings: Settings, given: Checkpoint | None, report: Callabl
     vocab_size = tokenizer.fitting_vocab_size(TOKENIZER_TEXT, wanted)
     if vocab_size < wanted:
         report(f"so little text is learnt better with {vocab_size:,} pieces than with {wanted:,}")
-    return tokenizer.train(
+    trained = tokenizer.train(
         TOKENIZER_TEXT, model_prefix=path.stem, output_dir=path.parent, vocab_size=vocab_size, report=report
     )
+    try:
+        check_enough_text(settings, trained)
+    except (DataError, DatasetError):
+        for file in tokenizer.private_files(path.parent, path.stem):  # it would be the tokenizer of longer chats, too
+            file.unlink(missing_ok=True)
+        raise
+    return trained

@@ -14,7 +14,7 @@ from minigpt.settings import SettingsError, parse_settings
 from peer.device.event_log import KnownLine
 from peer.joining.errors import JoinError
 from peer.joining.find_run import donors, find_donor, most_defended
-from peer.joining.prepare_text import has_text
+from peer.joining.prepare_text import has_text, is_enough_text
 from peer.joining.presence import Presence
 from peer.joining.run import Run, keep_tokenizer
 from peer.joining.wanted_run import Wanted
@@ -75,6 +75,7 @@ def _take_run_from(donor: Notice, presence: Presence, wanted: Wanted, hurried: b
     text = f"joined run {run_id} at round {round} through {donor.name}"
     presence.say(KnownLine(text, "joined_run", run_id=run_id, round=round, name=donor.name))
     tokenizer_model = keep_tokenizer(state.folder / TOKENIZER, wanted.run_folder)
+    text_is_here = text_is_here and is_enough_text(presence, settings, tokenizer_model)
     return Run(settings, tokenizer_model, state, "joined", text_is_here)
 
 

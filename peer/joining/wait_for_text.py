@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from peer.joining.prepare_text import has_text
+from peer.joining.prepare_text import has_text, is_enough_text
 from peer.joining.presence import Presence
 from peer.joining.relay import Relay
 from peer.joining.run import Run
@@ -31,10 +31,16 @@ def wait_for_text(presence: Presence, wanted: Wanted, run: Run) -> Run:
                 "are chats in data/raw, or a device that has some is started with --share-data"
             )
             relay.update(view.notices)
-            if raw != (raw := raw_files()) and has_text(presence, run.settings, wanted.run_folder):
+            if raw != (raw := raw_files()) and _has_enough_text(presence, wanted, run):
                 return _from_what_was_kept(run, relay)
     presence.announce(role=Role.JOINING)
     return replace(_from_what_was_kept(run, relay), shared=shared)
+
+
+def _has_enough_text(presence: Presence, wanted: Wanted, run: Run) -> bool:
+    return has_text(presence, run.settings, wanted.run_folder) and is_enough_text(
+        presence, run.settings, run.tokenizer_model
+    )
 
 
 def _from_what_was_kept(run: Run, relay: Relay) -> Run:

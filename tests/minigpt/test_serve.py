@@ -161,7 +161,9 @@ def test_stops_before_the_text_that_it_is_told(server: Server) -> None:
         {"temperature": 1e-46},
         {"echo": False, "best_of": 1},
         {"seed": -1, "n": 2},
-        {"presence_penalty": 0.5, "user": "me", "logprobs": None},
+        {"presence_penalty": 0.5, "user": "me", "logprobs": None, "suffix": None},
+        {"max_tokens": -1, "stop": "\n", "n_predict": -1, "cache_prompt": True, "logprobs": False},
+        {"prompt": [[5, 6], [7]]},
     ],
 )
 def test_takes(server: Server, wanted: dict[str, Any]) -> None:
@@ -169,6 +171,49 @@ def test_takes(server: Server, wanted: dict[str, Any]) -> None:
     response, content = server.request("POST", "completions", body)
     assert response.status == 200
     assert json.loads(content)["usage"]["prompt_tokens"] <= 16, "which is as far as the model looks back"
+
+
+def test_a_prompt_of_token_ids_is_what_the_text_is(server: Server, processor: Any) -> None:
+    ids = processor.encode("안녕")
+    answer = server.complete(temperature=0)
+    for prompt in (ids, [START, *ids], [ids]):
+        same = server.complete(prompt=prompt, temperature=0)
+        assert (same.choices, same.usage) == (answer.choices, answer.usage)
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_the_prompt_is_said_again_where_that_is_asked(server: Server, processor: Any, stream: bool) -> None:
+    def texts(**wanted: Any) -> list[str]:
+        found: dict[int, str] = {}
+        answer = server.complete(temperature=0, stream=stream, **wanted)
+        for choice in (choice for part in (answer if stream else [answer]) for choice in part.choices):
+            found[choice.index] = found.get(choice.index, "") + choice.text
+        return [found[index] for index in sorted(found)]
+
+    ids = processor.encode("안녕")
+    long = "가나다라 " * 100  # more than the model looks back over
+    asked = [texts(prompt=prompt)[0] for prompt in ("안녕", long)]
+    assert texts(prompt=["안녕", long], echo=True) == [f"안녕{asked[0]}", f"{long}{asked[1]}"]
+    assert texts(prompt=ids, echo=True, stop="안") == [f"안녕{texts(stop='안')[0]}"]
+    assert texts(prompt="안녕", echo=True, max_tokens=0) == ["안녕"] and texts(prompt=ids, max_tokens=0) == [""]
+
+
+def test_a_call_of_a_tool_has_no_content(server: Server) -> None:
+    """As langchain sends an agent's steps; the model reads what was said, and calls of tools are no words."""
+    call = {"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
+    turns = [
+        {"role": "user", "content": "뭐해?"},
+        {"role": "assistant", "tool_calls": [call]},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "call_1", "content": "밥"},
+    ]
+    wanted = {"model": "cellmind", "max_tokens": 8, "temperature": 0, "logprobs": False, "top_logprobs": None}
+    answer = server.client.chat.completions.create(messages=turns, tools=[], **wanted)
+    assert answer.choices[0].message == server.chat("뭐해?", "밥", temperature=0).choices[0].message
+    with pytest.raises(openai.BadRequestError, match="log probabilities are not given here"):
+        server.chat("뭐해?", logprobs=True, top_logprobs=2)
+    with pytest.raises(openai.BadRequestError, match=r"messages.0: content is required where there are no tool_calls"):
+        server.client.chat.completions.create(messages=[{"role": "user"}], **wanted)
 
 
 # -- what they should not do
@@ -184,7 +229,7 @@ def test_takes(server: Server, wanted: dict[str, Any]) -> None:
         ({"n": 0}, 400, "n"),
         ({"n": 10**9}, 400, "n"),
         ({"n": True}, 400, "n"),
-        ({"max_tokens": 0}, 400, "max_tokens"),
+        ({"max_tokens": -2}, 400, "max_tokens"),
         ({"max_tokens": 10**30}, 400, "max_tokens"),
         ({"max_tokens": "many"}, 400, "max_tokens"),
         ({"stop": ""}, 400, "stop"),
@@ -192,7 +237,15 @@ def test_takes(server: Server, wanted: dict[str, Any]) -> None:
         ({"stop": list("abcde")}, 400, "stop: List should have at most 4 items"),
         ({"prompt": 5}, 400, "prompt: Input should be a valid string"),
         ({"prompt": ["a", 1]}, 400, "prompt.1: Input should be a valid string"),
-        ({"echo": True}, 400, "echo"),
+        ({"prompt": [5, -1]}, 400, "prompt.1: Input should be greater than or equal to 0"),
+        ({"prompt": [[5], []]}, 400, "prompt.1: List should have at least 1 item"),
+        ({"prompt": [5, 1_000_000]}, 400, "prompt: there is no token 1000000: the model has"),
+        ({"prompt": [10**30]}, 400, "prompt"),
+        ({"prompt": [5, "a"]}, 400, "prompt"),
+        ({"echo": "yes"}, 400, "echo"),
+        ({"logprobs": 0}, 400, "logprobs: log probabilities are not given here"),
+        ({"logprobs": 5, "stream": True}, 400, "logprobs: log probabilities are not given here"),
+        ({"suffix": "다"}, 400, "suffix"),
         ({"best_of": 2}, 400, "best_of"),
         ({"stream": "yes"}, 400, "stream"),
         ({"prompt": 5}, 400, "prompt"),

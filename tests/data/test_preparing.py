@@ -232,7 +232,7 @@ def test_a_joiner_prepares_its_text_as_the_run_does(folder: Path) -> None:
     assert "<P3>: 하늘이 맑다" in written() and any("prepared in another way" in line for line in told)
     told.clear()
     prepare_text(settings, told.append)
-    assert told == []
+    assert all(line.startswith("nothing in data/raw has changed") for line in told), "so little text is looked for anew"
     own = Path("data/for-model-training/train.jsonl")
     own.write_text('{"text": "mine"}\n')
     prepare_text(Settings(), told.append)

@@ -1,4 +1,4 @@
-"""The least text that a model learns anything from: one sequence of words. With less it learns that little by heart."""
+"""The least text that a model learns anything from. One message alone it would only learn by heart, to a loss of 0."""
 
 from __future__ import annotations
 
@@ -10,31 +10,32 @@ from minigpt.encoding import read_texts
 from minigpt.inference.prompts import ANY_TAG
 from minigpt.settings import DatasetSettings, Settings
 
-CHARACTERS_A_TOKEN = 8  # at the most, of whole chats: with less the texts may not fill a sequence
+FEWEST_TOKENS = 32  # the chat of the guide has 46, and one message about ten
+CHARACTERS_A_TOKEN = 8  # at the most, of whole chats
 
 
 def is_little(settings: Settings) -> bool:
-    """Return whether the training texts have so few words that they may not fill one sequence. Raises DatasetError."""
-    dataset, count = settings.training.dataset, 0
-    for text in read_texts(dataset.path):
+    """Return whether the training texts have so few words that they may not be enough. Raises DatasetError."""
+    count = 0
+    for text in read_texts(settings.training.dataset.path):
         count += len(words_of(text.text))
-        if count >= CHARACTERS_A_TOKEN * dataset.seq_len:
+        if count >= CHARACTERS_A_TOKEN * FEWEST_TOKENS:
             return False
     return True
 
 
 def check_enough_text(settings: Settings, tokenizer_model: Path) -> None:
-    """Raise DataError where the training texts have fewer tokens than a sequence, tags aside. Raises DatasetError."""
-    path, needed = settings.training.dataset.path, settings.training.dataset.seq_len
+    """Raise DataError where the training texts have fewer than FEWEST_TOKENS, tags aside. Raises DatasetError."""
+    path = settings.training.dataset.path
     sentencepiece, count = tokenizer.load(tokenizer_model), 0
     for text in read_texts(path):
         count += len(sentencepiece.encode(words_of(text.text)))
-        if count >= needed:
+        if count >= FEWEST_TOKENS:
             return
     where = "data/raw" if path == DatasetSettings().path else path
     raise DataError(
-        f"nothing can be learnt from so little text: {count} tokens of words in {path}, and one sequence has {needed}; "
-        f"put longer chats into {where}"
+        f"nothing can be learnt from so little text: {count} tokens of words in {path}, and it takes "
+        f"{FEWEST_TOKENS} at least; put longer chats into {where}"
     )
 
 

@@ -69,7 +69,7 @@ def test_who_is_in_a_run_trains_on_nothing_of_it(tmp_path: Path, tokenizer_model
     settings, said = Settings.model_validate(document), list[str]()
     me = presence(said)
     assert not is_enough_text(me, settings, tokenizer_model) and not is_enough_text(me, settings, tokenizer_model)
-    assert len(said) == 1 and f"in {tmp_path / 'train.jsonl'}, and one sequence has 16" in said[0]
+    assert len(said) == 1 and f"in {tmp_path / 'train.jsonl'}, and it takes 32 at least" in said[0]
     newest = checkpoint.read(save_model(tmp_path / "checkpoints", tokenizer_model, model, settings=settings))
     run = join.resume(me, Wanted(settings, tmp_path / "checkpoints"), newest)
     assert not run.has_text, "it keeps the state for others, and waits for longer chats"

@@ -35,7 +35,7 @@ def believe_all() -> None:
 
     Agreement.shares = all_of_it  # type: ignore[method-assign]
     Answers.is_wrong = lambda self, given, mean: False  # type: ignore[method-assign]
-    Findings.too_much = lambda self, given, notices, now: {}  # type: ignore[method-assign]
+    Findings.too_much = lambda self, given, notices, own, now: {}  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":

@@ -50,6 +50,7 @@ class Flight:
     began: float  # of `time.monotonic`
     moved: int  # bytes, to and fro
     processor_seconds: float
+    speed: float = 0.0  # tokens a second of this device
 
 
 class Exchanging:
@@ -106,7 +107,7 @@ class Exchanging:
             reachable=me.reachable,
         )
         self._flight = self._last = Flight(
-            control, lineage, awaited, time.monotonic(), moved, averager.processor_seconds
+            control, lineage, awaited, time.monotonic(), moved, averager.processor_seconds, me.tokens_per_second
         )
 
     def _company(self, me: Notice, awaited: Collection[str], company: Sequence[Notice]) -> Company:
@@ -150,7 +151,7 @@ class Exchanging:
             if not is_quorum(len(samples), expected := self._expected(declared, me, company)):
                 self._doubts.in_vain(samples, (other.peer for other in company))
                 raise ValueError(f"{len(samples)} of {expected} devices came")
-            self._check_what_they_claim(said, company)
+            self._check_what_they_claim(said, company, flight.speed)
         except CancelledError:  # by `cancel`
             return None
         except (Exception, asyncio.CancelledError) as error:  # the latter by hivemind
@@ -218,12 +219,14 @@ class Exchanging:
         complaints, self._complaints = self._complaints, []
         return complaints
 
-    def _check_what_they_claim(self, said: dict[str, tuple[int, int]], company: Sequence[Notice]) -> None:
+    def _check_what_they_claim(self, said: dict[str, tuple[int, int]], company: Sequence[Notice], speed: float) -> None:
         """Raise ValueError where somebody gives more sequences than it can have trained.
 
-        It is complained of when it does so again: devices are busy now and then, and a notice may be old.
+        It is complained of when it does so again and again: devices are busy now and then, and a notice may be old.
+
+        :param speed: tokens a second of this device
         """
-        if found := self.findings.too_much(said, company, time.monotonic()):
+        if found := self.findings.too_much(said, company, speed, time.monotonic()):
             self._complaints += [peer for peer, is_again in found.items() if is_again]
             raise ValueError("a device says that it has trained more than it can have")
 

@@ -74,8 +74,9 @@ def test_no_notice_names_more_than_may_be_named() -> None:
     assert len(findings.at_odds) == MOST_LEFT_OUT
 
 
-def given(findings: Findings, samples: int, weight: int, now: float) -> bool:
-    return findings.too_much({BEN: (samples, weight), CLEO: (round(PACE), round(PACE))}, HONEST, now).keys() == {BEN}
+def given(findings: Findings, samples: int, weight: int, now: float, own: float = 0.0) -> bool:
+    gave = {BEN: (samples, weight), CLEO: (round(PACE), round(PACE))}
+    return findings.too_much(gave, HONEST, own * SEQ_LEN, now).keys() == {BEN}
 
 
 def test_who_weighs_more_than_it_can_have_trained_is_found() -> None:
@@ -99,8 +100,9 @@ def test_training_of_a_time_apart_is_believed_but_not_again_and_again() -> None:
         assert not given(findings, 40, 40, float(now))
     claims = [given(findings, 2**24, 40, 12.0 + second) for second in range(3)]
     assert claims == [False, False, True]
-    found = findings.too_much({BEN: (2**24, 40), CLEO: (40, 40)}, HONEST, 15.0)
-    assert found == {BEN: True}, "once more in a row: it is to be named"
+    for now, is_named in ((15.0, False), (16.0, True)):
+        found = findings.too_much({BEN: (2**24, 40), CLEO: (40, 40)}, HONEST, 0.0, now)
+        assert found == {BEN: is_named}, "the third time in a row it is to be named"
 
 
 def test_who_comes_back_after_an_hour_may_have_trained_for_an_hour() -> None:
@@ -108,3 +110,21 @@ def test_who_comes_back_after_an_hour_may_have_trained_for_an_hour() -> None:
     assert not given(findings, 40, 40, 0.0) and not given(findings, 40, 40, 1.0)
     assert not given(findings, round(3600 * PACE), round(3600 * PACE), 3601.0)
     assert given(findings, 40 * 3600, 40 * 3600, 3602.0), "but not twice"
+
+
+def test_a_device_that_had_just_begun_when_it_was_seen_first_may_be_as_fast_as_ours() -> None:
+    """Its first notices are of a bad moment: of a start on a busy machine, at a tenth of its speed."""
+    findings = Findings(SEQ_LEN)
+    assert not given(findings, 40, 40, 0.0) and not given(findings, 40, 40, 1.0)
+    assert not given(findings, round(10 * PACE), round(10 * PACE), 2.0, own=10 * PACE)
+    assert not given(findings, round(15 * PACE), round(15 * PACE), 3.0, own=10 * PACE)
+    assert given(findings, round(400 * PACE), round(400 * PACE), 4.0, own=10 * PACE), "but not as much as anything"
+
+
+def test_what_was_refused_is_not_held_against_a_device_when_it_is_given_again() -> None:
+    findings = Findings(SEQ_LEN)
+    for now in (0.0, 1.0):
+        assert not given(findings, 40, 40, now)
+    for now in range(2, 60):  # Cleo's fault: nothing moves, and what Ben gives is all since
+        gave = {BEN: (round(PACE * (now - 1)),) * 2, CLEO: (10**6, 10**6)}
+        assert findings.too_much(gave, HONEST, 0.0, float(now)).keys() == {CLEO}

@@ -43,10 +43,15 @@ def interrupt(process: HostProcess) -> int:
 
 
 def signal_all(host: Host, number: signal.Signals) -> None:
-    """To every process of the device, as a lid that is shut stops them all."""
-    for pid in host.pids():
-        with suppress(ProcessLookupError):  # who is killed takes its children along
-            os.kill(pid, number)
+    """To every process of the device, as a lid that is shut stops them all; of those that are killed none is left."""
+
+    def sent() -> bool:
+        for pid in host.pids():
+            with suppress(ProcessLookupError):  # who is killed takes its children along
+                os.kill(pid, number)
+        return number != signal.SIGKILL or not host.pids()  # one may just have been forked
+
+    assert wait_until(sent, START)
 
 
 def anchors(device: Device) -> dict[int, str]:

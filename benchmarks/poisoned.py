@@ -2,9 +2,9 @@
 
 So many real peers of a small model train together on a test LAN, one of which gives what it should not
 (`benchmarks/bad_member.py`), from its start on. Beside it the same without that one, which of two is one alone. Prints,
-for each way to be bad, the held-out loss of each honest device after so many rounds of its own, ÷ that of the same
-without the bad one, and how many rounds with it had closed when each device named it. Ends with 1 where a loss is more
-than 2 % worse, or a device names it later than after three rounds, or not at all.
+for each way to be bad, the held-out loss of each honest device once all of them have closed so many rounds, ÷ that of
+the same without the bad one, and how many rounds with it had closed when each device named it. Ends with 1 where a loss
+is more than 2 % worse, or a device names it later than after three rounds, or not at all.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from benchmarks.time_to_loss import end, found, held_out_loss, kept
 from minigpt.checkpoint import read
 from tests.devices import Device
 from tests.host_process import HostProcess
-from tests.lan import Lan
+from tests.lan import Lan, wait_until
 
 NONE = "none"
 POISONS = [NONE, *(way for way in WAYS if way != "group"), *ANSWERS]
@@ -46,23 +46,28 @@ class Outcome:
     rounds: list[int | None]  # with the bad one, that had closed when it was named; None where it was not
 
 
-def join(device: Device, rounds: int) -> tuple[str, ...]:
-    return (*STEP, "--join", "--go-on", "--no-page", "--name", device.host.name, "--rounds", str(rounds))
+def join(device: Device) -> tuple[str, ...]:
+    return (*STEP, "--join", "--go-on", "--no-page", "--name", device.host.name)
 
 
 def run(devices: list[Device], way: str, rounds: int) -> Outcome:
-    """Let the first device be bad in that way, and the others train for so many rounds."""
+    """Let the first device be bad in that way, and the others train until all have closed so many rounds.
+
+    They end together: who had a round to go alone would be another model.
+    """
     bad, *honest = devices
     with kept(devices):
-        processes = [device.start(PEER, *join(device, rounds)) for device in honest]
+        processes = [device.start(PEER, *join(device)) for device in honest]
         liars = []
         if way != NONE:
             lie = bad.folder / "lie"
             lie.touch()
-            liars.append(bad.start("benchmarks.bad_member", str(lie), "--way", way, *join(bad, 100 * rounds)))
-        for process in processes:
-            process.wait(SECONDS)
-        end(liars)
+            liars.append(bad.start("benchmarks.bad_member", str(lie), "--way", way, *join(bad)))
+        if not wait_until(lambda: all(len(device.metrics()) >= rounds for device in honest), SECONDS):
+            print(
+                f"{way}: no {rounds} rounds within {SECONDS:.0f} s:\n{processes[0].output()[-2000:]}", file=sys.stderr
+            )
+        end([*processes, *liars])
         named = [rounds_until_named(process) for process in processes]
         return Outcome([last_loss(device) for device in honest], named)
 

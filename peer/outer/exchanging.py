@@ -222,7 +222,7 @@ class Exchanging:
     def _check_what_they_claim(self, said: dict[str, tuple[int, int]], company: Sequence[Notice], speed: float) -> None:
         """Raise ValueError where somebody gives more sequences than it can have trained.
 
-        It is complained of when it does so again and again: devices are busy now and then, and a notice may be old.
+        It is complained of when it does so again: devices are busy now and then, and a notice may be old.
 
         :param speed: tokens a second of this device
         """

@@ -22,7 +22,6 @@ PLAUSIBLE = 4.0  # times the sequences that weigh, that a peer can have trained 
 SLACK_SECONDS = 3.0  # of training, by which it may be wrong
 FAR_MORE = 100.0  # times as many: of a time apart, or made up
 MANY = 3  # of these in a row are made up
-REFUSALS = 3  # in a row, after which a peer is named
 LEFT_OUT_SECONDS = 600.0  # twice as long each further time
 MOST_DOUBLED = 5
 UNDOES = "gives what undoes what the others learn, or noise"
@@ -39,29 +38,25 @@ TOO_MUCH = "says that it has trained more than it can have"
 class Pace:
     """How much a peer may have trained, by the speed that its notices say, or by ours: it may just have begun."""
 
-    since: float  # when the anchor last moved by what it gave
+    since: float  # when it gave last
     fastest: float = 0.0  # sequences a second
     may: float = 0.0  # sequences beyond what it has given
     refused: int = 0  # exchanges in a row
     many: int = 0  # times that it gave far more than can be, fewer by one with each exchange in which it did not
 
     def exceeds(self, samples: int, weight: int, now: float) -> bool:
-        """Return whether what it gives now is more than it can have trained."""
-        is_far_more = samples - weight > FAR_MORE * self.fastest * max(SLACK_SECONDS, now - self.since)
+        """Take in what it gives now; return whether that is more than it can have trained."""
+        seconds, self.since = now - self.since, now
+        if not self.fastest:
+            return False
+        slack = PLAUSIBLE * self.fastest * max(SLACK_SECONDS, seconds)
+        self.may = min(self.may + PLAUSIBLE * self.fastest * seconds, slack) - weight
+        exceeds, self.may = self.may < -slack, max(-slack, self.may)
+        is_far_more = samples - weight > FAR_MORE * self.fastest * max(SLACK_SECONDS, seconds)
         self.many = self.many + 1 if is_far_more else max(0, self.many - 1)
-        is_refused = self._left(weight, now) < -self._slack(now) or self.many >= MANY
+        is_refused = exceeds or self.many >= MANY
         self.refused = self.refused + 1 if is_refused else 0
         return is_refused
-
-    def gave(self, weight: int, now: float) -> None:
-        """Take in that the anchor moves by what it gave. What was refused it gives again, and more with it."""
-        self.may, self.since = max(-self._slack(now), self._left(weight, now)), now
-
-    def _left(self, weight: int, now: float) -> float:
-        return min(self.may + PLAUSIBLE * self.fastest * (now - self.since), self._slack(now)) - weight
-
-    def _slack(self, now: float) -> float:
-        return PLAUSIBLE * self.fastest * max(SLACK_SECONDS, now - self.since)
 
 
 class Findings:
@@ -142,19 +137,15 @@ class Findings:
         :param now: of `time.monotonic`
         """
         self._make_room()
-        found, gave = dict[str, bool](), list[str]()
+        found = {}
         for notice in (notice for notice in notices if notice.peer in given):
             speed = notice.tokens_per_second / self._seq_len
             pace = self._paces.setdefault(notice.peer, Pace(now))
             if pace.fastest:
                 pace.fastest = max(pace.fastest, speed, own / self._seq_len)
-                gave.append(notice.peer)
-                if pace.exceeds(*given[notice.peer], now):
-                    found[notice.peer] = pace.refused >= REFUSALS
+            if pace.exceeds(*given[notice.peer], now):
+                found[notice.peer] = pace.refused > 1
             pace.fastest = max(pace.fastest, speed)
-        if not found:
-            for peer in gave:
-                self._paces[peer].gave(given[peer][1], now)
         return found
 
     def _make_room(self) -> None:

@@ -116,8 +116,6 @@ class AgreeingRunner(AllReduceRunner):
 
         Raise AllreduceException where any part of it did not come, and whatever the network fails with.
         """
-        if not all(is_valid(part, self._bits[self.peer_id], LIMIT) for part in self._given):
-            raise AllreduceException("our own numbers are not finite, or impossibly large")
         return [average async for average in self]
 
     @property
@@ -204,6 +202,8 @@ class AgreeingRunner(AllReduceRunner):
         """Yield the payloads of the mean of our own share, whose reducer we are."""
         sender = self.sender_peer_ids.index(self.peer_id)
         for part_index, payload in enumerate(self._given_to(self._own_index)):
+            if not is_valid(payload, self._bits[self.peer_id], LIMIT):
+                raise AllreduceException("our own numbers are not finite, or impossibly large")
             yield await self._encode(part_index, await self.tensor_part_reducer.gather(sender, part_index, payload))
 
     async def _ask_reducer(self, peer_id: Any, index: int) -> AsyncIterator[torch.Tensor]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from statistics import mean
 
 from benchmarks.cold_starts import load
-from benchmarks.poisoned import LINK_MBITS, MODEL, last_loss
+from benchmarks.poisoned import LINK_MBITS, MODEL, NAMED, join, last_loss
 from benchmarks.scene import SETTINGS
 from benchmarks.time_to_loss import end, found, kept, wait
 from benchmarks.wifi import processor_seconds
@@ -26,7 +26,6 @@ from tests.lan import Lan
 
 STEPS = (0.2, 0.8, 0.2, 0.8)  # seconds of a training step, of each device
 LINES = 20_000  # of each text
-NAMED = "exchanges go on without it"
 
 
 @dataclass(frozen=True)
@@ -57,12 +56,7 @@ def give_texts(devices: list[Device], reviews: Path, chats: Path) -> None:
 def run(devices: list[Device], module: str, seconds: float) -> Turn:
     """Let the devices train for so many seconds, once all of them do."""
     with kept(devices):
-        processes = [
-            device.start(
-                module, "--step", str(step), "--join", "--go-on", "--no-page", "--name", device.host.name, log=module
-            )
-            for device, step in zip(devices, STEPS)
-        ]
+        processes = [device.start(module, *join(device, step)) for device, step in zip(devices, STEPS)]
         for process in processes:
             process.wait_for(r"trains [\d.]+ M parameters", 300)
         pids = [pid for device in devices for pid in device.host.pids()]

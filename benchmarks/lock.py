@@ -10,14 +10,14 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from statistics import mean
 
 from benchmarks.cold_starts import load
 from benchmarks.scene import LINK_MBITS, Scene
 from benchmarks.time_to_loss import wait
-from benchmarks.wifi import processor_seconds
+from benchmarks.wifi import processor_seconds, traffic
 from tests.lan import Lan
 
 START_SECONDS = 60.0  # in which a newcomer is given the text, and the models are judged
@@ -34,9 +34,7 @@ class Turn:
 
     def over(self, other: Turn) -> Turn:
         """Return this one ÷ another, figure by figure."""
-        return Turn(
-            self.exchanges / other.exchanges, self.megabytes / other.megabytes, self.processor / other.processor
-        )
+        return Turn(*(figure / its for figure, its in zip(astuple(self), astuple(other))))
 
     def __str__(self) -> str:
         return f"| {self.exchanges:.4g} | {self.megabytes:.4g} | {self.processor:.4g} |"
@@ -46,18 +44,17 @@ def measure(scene: Scene, seconds: float) -> Turn:
     """Return what the devices do from now on."""
     hosts = [device.host for device in scene.devices]
     pids = [pid for host in hosts for pid in host.pids()]
-    moved = sum(host.bytes_sent() + host.bytes_received() for host in hosts)
+    moved = sum(map(traffic, hosts))
     worked, began = processor_seconds(pids), time.time()
     wait(lambda: False, began + seconds)
     ended, worked = time.time(), processor_seconds(pids) - worked
-    moved = sum(host.bytes_sent() + host.bytes_received() for host in hosts) - moved
-    minutes = (ended - began) / 60
-    return Turn(scene.exchanges(began, ended), moved / 1e6 / minutes, worked / minutes)
+    moved, minutes = sum(map(traffic, hosts)) - moved, (ended - began) / 60
+    return Turn(scene.exchanges(began, ended), moved / minutes, worked / minutes)
 
 
 def average(turns: list[Turn]) -> Turn:
     """Return the mean of each figure."""
-    return Turn(*(mean(getattr(turn, name) for turn in turns) for name in ("exchanges", "megabytes", "processor")))
+    return Turn(*map(mean, zip(*map(astuple, turns))))
 
 
 def main() -> None:

@@ -31,7 +31,8 @@ NONE = "none"
 POISONS = [NONE, *(way for way in WAYS if way != "group"), *ANSWERS]
 # Of six parts (1.4 M parameters), so that each of four reduces one in every exchange, as of models that people train.
 MODEL = {"d_model": 128, "nhead": 4, "num_layers": 6, "dropout": 0.0}
-STEP = ("--step", "0.25")
+STEP_SECONDS = 0.25
+NAMED = "exchanges go on without it"  # as a device says it
 LINK_MBITS = 100.0
 SECONDS = 300.0  # that so many rounds may take
 MOST_WORSE = 1.02
@@ -46,8 +47,8 @@ class Outcome:
     rounds: list[int | None]  # with the bad one, that had closed when it was named; None where it was not
 
 
-def join(device: Device) -> tuple[str, ...]:
-    return (*STEP, "--join", "--go-on", "--no-page", "--name", device.host.name)
+def join(device: Device, step: float = STEP_SECONDS) -> tuple[str, ...]:
+    return ("--step", str(step), "--join", "--go-on", "--no-page", "--name", device.host.name)
 
 
 def run(devices: list[Device], way: str, rounds: int) -> Outcome:
@@ -78,7 +79,7 @@ def last_loss(device: Device) -> float:
 
 
 def rounds_until_named(process: HostProcess) -> int | None:
-    before, named, _ = process.output().partition("exchanges go on without it")
+    before, named, _ = process.output().partition(NAMED)
     if not named or "host1" not in before.splitlines()[-1]:
         return None
     return len(re.findall(r"^.*round \d+ .*with .*host1", before, re.MULTILINE))

@@ -50,7 +50,7 @@ class Flight:
     began: float  # of `time.monotonic`
     moved: int  # bytes, to and fro
     processor_seconds: float
-    speed: float = 0.0  # tokens a second of this device
+    speed: float  # tokens a second of this device
 
 
 class Exchanging:

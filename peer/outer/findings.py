@@ -145,7 +145,7 @@ class Findings:
                 pace.fastest = max(pace.fastest, speed, own / self._seq_len)
             if pace.exceeds(*given[notice.peer], now):
                 found[notice.peer] = pace.refused > 1
-            pace.fastest = max(pace.fastest, speed)
+            pace.fastest = pace.fastest or speed
         return found
 
     def _make_room(self) -> None:

@@ -32,7 +32,7 @@ def test_who_goes_back_to_the_anchor_waits_for_an_exchange_that_has_part_of_what
         cancelled: list[bool] = []
         control: Any = SimpleNamespace(done=lambda: False, began_allreduce=True, cancel=lambda: cancelled.append(True))
         outer.state.pseudo_gradient.give(lambda seconds: COARSE)
-        outer._exchanging._flight = Flight(control, outer.progress.lineage, [], 0.0, 0, 0.0)
+        outer._exchanging._flight = Flight(control, outer.progress.lineage, [], 0.0, 0, 0.0, 0.0)
         assert not outer.go_back() and not cancelled, "the others count on it"
         control.began_allreduce = False  # nobody has it yet
         assert not outer.go_back() and cancelled

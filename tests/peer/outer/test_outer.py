@@ -169,7 +169,7 @@ def test_an_exchange_that_hivemind_gives_up_is_a_setback(nodes: list[DHT], tmp_p
     with running(nodes[0], tmp_path, post=lambda notice: View()) as outer:
         control: MPFuture[Any] = MPFuture()
         control.set_exception(asyncio.CancelledError())
-        outer._exchanging._flight = Flight(cast(StepControl, control), "aa", [], 0.0, 0, 0.0)
+        outer._exchanging._flight = Flight(cast(StepControl, control), "aa", [], 0.0, 0, 0.0, 0.0)
         assert list(outer.tick(1.0)) == [
             Setback("an exchange did not come together (CancelledError); it is tried again")
         ]

@@ -82,7 +82,7 @@ def shortened(blocks: Tensor, moved: Tensor) -> list[float]:
 
 
 def supported(cosines: list[list[float]], lengths: list[float], weights: Sequence[float], blocks: float) -> list[float]:
-    """Return the share of each of three or more contributions to one part at which the others bear its length out.
+    """Return the share of each of three or more contributions that counts in one part, by how far it goes with them.
 
     Noise takes part in the length and not in the cosine. So the length that is allowed falls with the square of the
     cosine, down to what is usual; the noise in a contribution is then never twice as long as is usual. A fast device
@@ -177,7 +177,7 @@ class Agreement:
     def shares(self, peers: Sequence[str], parts: Tensor, weights: Sequence[float]) -> list[float]:
         """Return the share of each contribution to a part that counts: 0 where its peer is at odds with the others.
 
-        Of one that is longer than the others bear out, it is less than 1.
+        Of one that is longer than its agreement with the others allows, it is less than 1.
 
         :param peers: ids of those that give
         :param parts: (n, N) float32, what they give
@@ -196,8 +196,8 @@ class Agreement:
         cosines, likenesses, common = figures(parts if len(members) == len(peers) else parts[members])
         names = [peers[index] for index in members]
         lengths = blocks[members].norm(dim=1).tolist()
-        borne_out = supported(cosines.tolist(), lengths, [weights[index] for index in members], common)
-        for index, share in zip(members, borne_out):
+        supports = supported(cosines.tolist(), lengths, [weights[index] for index in members], common)
+        for index, share in zip(members, supports):
             shares[index] = min(shares[index], share)
         with self._lock:
             out = at_odds(*self._with_what_was_seen(names, cosines.tolist(), likenesses.tolist(), common))
